@@ -1,0 +1,56 @@
+// AfterFunc(ctx, fn): calls `fn` when `ctx` ends. Go's context.AfterFunc.
+//
+//   tether::Registration stop_reading =
+//       tether::AfterFunc(ctx, [&] { socket.Shutdown(); });
+//   socket.Read(...);  // returns early when ctx ends
+//
+// `fn` runs at most once: on the thread that ends the context (a passed
+// deadline: the timer thread), outside every lock of tether; or at once, on the
+// calling thread, when the context is already done. It must not block. What it
+// throws is swallowed and counted. A null `fn` is never called.
+
+#ifndef TETHER_AFTER_FUNC_H_
+#define TETHER_AFTER_FUNC_H_
+
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "tether/context.h"
+#include "tether/internal/scope.h"
+
+namespace tether {
+
+// One callback's registration. RAII: the destructor calls Stop().
+//
+// Not movable, since the context links to it: no allocation for small
+// callables. To keep one in a member that is set later, use
+// std::optional<Registration> and emplace(ctx, fn).
+//
+// Thread safety: Stop() may be called from any thread, and beside the callback.
+// Lifetime: keeps the context alive.
+class Registration {
+ public:
+  Registration(const Context& ctx, absl::AnyInvocable<void() &&> fn);
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+  ~Registration() { Stop(); }
+
+  // Returns whether it prevented `fn` from running; false also when called
+  // again. After it returns, `fn` is not running and never will, and all that
+  // `fn` captured is destroyed; except when it is called from `fn` itself. So
+  // it must not be called with a lock held that `fn` takes.
+  bool Stop();
+
+ private:
+  const Context ctx_;
+  internal::Observer observer_;
+};
+
+template <typename F>
+[[nodiscard]] Registration AfterFunc(const Context& ctx, F&& fn) {
+  return Registration(ctx, std::forward<F>(fn));
+}
+
+}  // namespace tether
+
+#endif  // TETHER_AFTER_FUNC_H_

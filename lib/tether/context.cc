@@ -1,0 +1,242 @@
+#include "tether/context.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tether/after_func.h"
+#include "tether/clock.h"
+#include "tether/internal/mutex.h"
+#include "tether/internal/scope.h"
+
+namespace tether {
+
+using internal::ContextAccess;
+using internal::kNever;
+using internal::Nanos;
+using internal::Node;
+using internal::NodeKind;
+using internal::Scope;
+
+namespace {
+
+// Links a new scope, arms its timer, and hands it out.
+Cancelable Launch(Scope* scope) {
+  internal::Adopt(scope);
+  if (scope->kind >= NodeKind::kDeadline) {
+    static_cast<internal::DeadlineScope*>(scope)->ArmTimer();
+  }
+  return ContextAccess::MakeCancelable(scope);
+}
+
+Nanos DeadlineOf(const Node* node) {
+  return node->scope == nullptr ? kNever : node->scope->deadline;
+}
+
+Cancelable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
+                              int64_t wall_offset, absl::Status cause) {
+  Node* node = ContextAccess::NodeOf(parent);
+  if (when >= DeadlineOf(node)) return WithCancel(parent);
+  auto* scope = new internal::DeadlineScope(NodeKind::kDeadline, node);
+  scope->SetDeadline(when, now, std::move(cause));
+  scope->wall_offset.store(wall_offset, std::memory_order_relaxed);
+  return Launch(scope);
+}
+
+}  // namespace
+
+absl::Time Context::Deadline() const {
+  if (DeadlineOf(node_) == kNever) return absl::InfiniteFuture();
+  return node_->scope->deadline_owner->WallDeadline();
+}
+
+absl::Duration Context::Remaining() const {
+  const Nanos deadline = DeadlineOf(node_);
+  if (deadline == kNever) return absl::InfiniteDuration();
+  // As durations: the difference of two int64_t may not fit in one.
+  return absl::Nanoseconds(deadline) -
+         absl::Nanoseconds(internal::ClockOf(node_).SteadyNanos());
+}
+
+absl::Status Context::Err() const {
+  if (node_->scope == nullptr) return absl::OkStatus();
+  return internal::StatusOf(internal::ReasonOf(node_->scope).how);
+}
+
+absl::Status Context::Cause() const {
+  if (node_->scope == nullptr) return absl::OkStatus();
+  internal::Reason reason = internal::ReasonOf(node_->scope);
+  return reason.cause.ok() ? internal::StatusOf(reason.how)
+                           : std::move(reason.cause);
+}
+
+void Context::Wait() const {
+  internal::Mutex mutex;
+  internal::CondVar ended;
+  bool done = false;
+  Registration registration(*this, [&] {
+    internal::MutexLock lock(mutex);
+    done = true;
+    ended.NotifyOne();
+  });
+  internal::MutexLock lock(mutex);
+  while (!done) ended.Wait(mutex);
+}
+
+bool Context::WaitFor(absl::Duration timeout) const {
+  if (timeout > absl::ZeroDuration() && !Done()) {
+    WithTimeout(*this, timeout).ctx.Wait();
+  }
+  return Done();
+}
+
+bool Context::WaitUntil(absl::Time time) const {
+  if (!Done()) WithDeadline(*this, time).ctx.Wait();
+  return Done();
+}
+
+std::string Context::DebugString() const {
+  std::vector<const Node*> chain;
+  for (const Node* n = node_; n != nullptr; n = n->parent) chain.push_back(n);
+  std::string out;
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
+    const Node* node = *it;
+    switch (node->kind) {
+      case NodeKind::kBackground:
+        out += "Background";
+        break;
+      case NodeKind::kTodo:
+        out += "Todo";
+        break;
+      case NodeKind::kValue:
+        absl::StrAppend(
+            &out, ".WithValue(",
+            static_cast<const internal::ValueNode*>(node)->key->name, ")");
+        break;
+      case NodeKind::kDetached:
+        out += ".WithoutCancel";
+        break;
+      case NodeKind::kCancel:
+        out += ".WithCancel";
+        break;
+      case NodeKind::kDeadline: {
+        const auto* scope = static_cast<const internal::DeadlineScope*>(node);
+        const absl::Duration left =
+            absl::Nanoseconds(scope->deadline) -
+            absl::Nanoseconds(internal::ClockOf(node).SteadyNanos());
+        absl::StrAppend(
+            &out, ".WithDeadline(",
+            absl::FormatTime(scope->WallDeadline(), absl::UTCTimeZone()), " [",
+            absl::FormatDuration(left), "])");
+        break;
+      }
+      case NodeKind::kMerge:
+        absl::StrAppend(
+            &out, ".Merge(",
+            ContextAccess::Adopt(
+                internal::Ref(
+                    static_cast<const internal::MergeScope*>(node)->other))
+                .DebugString(),
+            ")");
+        break;
+      case NodeKind::kLazy:
+        out += ".WithLazyCancel";
+        break;
+    }
+  }
+  return out;
+}
+
+CancelFunc& CancelFunc::operator=(CancelFunc&& other) noexcept {
+  if (this != &other) {
+    Reset();
+    scope_ = std::exchange(other.scope_, nullptr);
+  }
+  return *this;
+}
+
+void CancelFunc::Cancel(const absl::Status& cause) const {
+  if (scope_ == nullptr) return;
+  // Our own reference may go while callbacks run, when one of them destroys
+  // this.
+  Scope* scope = static_cast<Scope*>(internal::Ref(scope_));
+  internal::EndScope(scope, internal::kCanceled, cause);
+  internal::Unref(scope);
+}
+
+void CancelFunc::Reset() {
+  Scope* scope = std::exchange(scope_, nullptr);
+  if (scope == nullptr) return;
+  internal::EndScope(scope, internal::kCanceled, absl::OkStatus());
+  internal::Unref(scope);
+}
+
+Context Background(Clock& clock) {
+  return ContextAccess::Adopt(internal::ClockAccess::Root(clock));
+}
+
+Context Todo() { return ContextAccess::Adopt(&internal::todo_node); }
+
+Cancelable WithCancel(const Context& parent) {
+  return Launch(new Scope(NodeKind::kCancel, ContextAccess::NodeOf(parent)));
+}
+
+Cancelable WithDeadline(const Context& parent, absl::Time deadline,
+                        absl::Status cause) {
+  Clock& clock = internal::ClockOf(ContextAccess::NodeOf(parent));
+  const Nanos now = clock.SteadyNanos();
+  const absl::Time wall_now = clock.Now();
+  return WithSteadyDeadline(
+      parent,
+      internal::AddNanos(now, absl::ToInt64Nanoseconds(deadline - wall_now)),
+      now, absl::ToUnixNanos(wall_now) - now, std::move(cause));
+}
+
+Cancelable WithTimeout(const Context& parent, absl::Duration timeout,
+                       absl::Status cause) {
+  const Nanos now =
+      internal::ClockOf(ContextAccess::NodeOf(parent)).SteadyNanos();
+  return WithSteadyDeadline(
+      parent, internal::AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
+      internal::DeadlineScope::kUnknownOffset, std::move(cause));
+}
+
+Context WithoutCancel(const Context& parent) {
+  Node* node = new Node(NodeKind::kDetached, ContextAccess::NodeOf(parent));
+  node->scope = nullptr;
+  return ContextAccess::Adopt(node);
+}
+
+Cancelable Merge(const Context& primary, const Context& other) {
+  Node* other_node = ContextAccess::NodeOf(other);
+  auto* scope =
+      new internal::MergeScope(ContextAccess::NodeOf(primary), other_node);
+  if (Scope* other_scope = other_node->scope) {
+    // By what is left: the two may be on different clocks.
+    const absl::Duration left = other.Remaining();
+    const Nanos now = internal::ClockOf(scope).SteadyNanos();
+    const Nanos when =
+        left == absl::InfiniteDuration()
+            ? kNever
+            : internal::AddNanos(now, absl::ToInt64Nanoseconds(left));
+    if (when < scope->deadline) {
+      scope->SetDeadline(when, now,
+                         other_scope->deadline_owner->deadline_cause);
+    }
+  }
+  if (Scope* other_scope = other_node->scope) {
+    // Before the scope can be ended from above, which takes the hook off again.
+    scope->hook.fn = [self = ContextAccess::Adopt(internal::Ref(scope)),
+                      scope] {
+      const internal::Reason reason = internal::ReasonOf(scope->other->scope);
+      internal::EndScope(scope, reason.how, reason.cause);
+    };
+    if (!internal::AddObserver(other_scope, &scope->hook)) {
+      internal::RunCallback(std::move(scope->hook.fn));
+    }
+  }
+  return Launch(scope);
+}
+
+}  // namespace tether

@@ -1,0 +1,255 @@
+// tether::Context: the deadline, the cancellation and the values of one
+// request, handed down explicitly.
+//
+// A context is made from a parent, for part of the parent's work, and ends at
+// the latest when the parent does. What ends a context ends all that was made
+// from it; so a request that is given up takes all its work with it. The model
+// is Go's package context (https://pkg.go.dev/context).
+//
+//   absl::Status FetchPage(const tether::Context& ctx, Page* page) {
+//     auto [db_ctx, cancel] = tether::WithTimeout(ctx, absl::Milliseconds(50));
+//     for (const Row& row : Query(db_ctx)) {
+//       if (db_ctx.Done()) return db_ctx.Err();
+//       page->Add(row);
+//     }
+//     return absl::OkStatus();
+//   }  // `cancel` goes out of scope: nothing of the query is left
+//
+// Rules of use
+//  - Pass a context as the first parameter, `const Context& ctx`. Do not store
+//  it in an object that outlives the request.
+//  - Where no context is at hand, use Todo(); at the top of a program,
+//  Background().
+//  - A context can't be cancelled by those who hold it, only by who holds its
+//  CancelFunc. Keep that in a local variable:
+//    its destructor cancels.
+//  - Values are for what crosses APIs with the request (ids, trace,
+//  credentials), not for optional parameters.
+//
+// Rules that contexts keep
+//  1. A child is done when its parent is, at the latest; a parent never because
+//  of a child. The first reason stays.
+//  2. A child's deadline is the earlier of its own and its parent's. There is
+//  no hidden default.
+//  3. When cancel() returns, all descendants are done. Callbacks run outside
+//  every lock, on the thread that cancels
+//     (a passed deadline: on the timer thread; keep them short there).
+//  4. A deadline in the past is expired, never "none". One too far to be
+//  counted in nanoseconds (292 years) is "none".
+//  5. Deadlines are kept on a steady clock; a wall clock that jumps changes
+//  nothing.
+//  6. Done() is exact: once Remaining() <= 0, it is true. After that Err()
+//  never changes.
+//  7. A context that ended leaves nothing behind in its parent.
+//
+// Thread safety: everything here may be used from any thread at any time; a
+// Context, a CancelFunc or a Registration that is itself being assigned to,
+// moved from or destroyed needs the usual care of a variable.
+//
+// fork(): a child process may use its parent's contexts only where it knows
+// that no other thread was using them; deadlines set before the fork fire there
+// once a new one is set.
+
+#ifndef TETHER_CONTEXT_H_
+#define TETHER_CONTEXT_H_
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "tether/internal/node.h"
+
+namespace tether {
+
+class Clock;
+struct Cancelable;
+
+// The name of a value of type T. Its identity is its address: make it a
+// constant at namespace scope.
+//
+//   inline constexpr tether::Key<std::string> kUser{"user"};
+template <typename T>
+class Key : public internal::KeyBase {
+ public:
+  // `key_name` is for DebugString and must outlive the key; a literal does.
+  explicit constexpr Key(const char* key_name) : internal::KeyBase{key_name} {}
+  Key(const Key&) = delete;
+  Key& operator=(const Key&) = delete;
+};
+
+// An immutable value, one pointer wide: cheap to copy, never null (a moved-from
+// one is Background()).
+class Context {
+ public:
+  // Same as Background().
+  Context() : node_(&internal::background_node) {}
+  Context(const Context& other) : node_(internal::Ref(other.node_)) {}
+  Context(Context&& other) noexcept
+      : node_(std::exchange(other.node_, &internal::background_node)) {}
+  Context& operator=(Context other) noexcept {
+    std::swap(node_, other.node_);
+    return *this;
+  }
+  ~Context() { internal::Unref(node_); }
+
+  // The wall-clock time at which this ends at the latest; InfiniteFuture() when
+  // there is none. It is fixed when the deadline is: if the wall clock jumps
+  // afterwards, go by Remaining().
+  absl::Time Deadline() const;
+
+  // Time left, on the steady clock: InfiniteDuration() when there is no
+  // deadline, <= 0 once it has passed.
+  absl::Duration Remaining() const;
+
+  // Whether the context has ended. One atomic load while it lives and its
+  // deadline is more than 0.1 s away; the clock is read too when it is nearer.
+  // Wait-free, but for the first look at a context whose source starts on
+  // demand.
+  bool Done() const {
+    internal::Scope* scope = node_->scope;
+    return scope != nullptr && internal::IsDone(scope);
+  }
+
+  // OK while not done; then CANCELLED "context canceled" or DEADLINE_EXCEEDED
+  // "context deadline exceeded".
+  absl::Status Err() const;
+
+  // OK while not done; then the cause given to whatever ended this (its own
+  // CancelFunc, an ancestor's, a deadline's), or Err() where none was given.
+  absl::Status Cause() const;
+
+  // Blocks until done; for ever where nothing can end this. Not in a callback
+  // of AfterFunc, where it may block the thread that would end it.
+  void Wait() const;
+
+  // Blocks until done (returns true) or until the time has passed on this
+  // context's clock (returns false). A time that has already passed only looks.
+  bool WaitFor(absl::Duration timeout) const;
+  bool WaitUntil(absl::Time time) const;
+
+  // The value nearest to this context under `key`; null when there is none.
+  // Valid as long as this Context, or one made from it, exists. No allocation,
+  // no lock.
+  template <typename T>
+  const T* Value(const Key<T>& key) const {
+    const internal::ValueNode* node = internal::FindValue(node_, &key);
+    return node == nullptr
+               ? nullptr
+               : &static_cast<const internal::TypedValueNode<T>*>(node)->value;
+  }
+
+  // The chain, root first, as Go's String():
+  // "Background.WithValue(user).WithCancel". Names of keys, never values.
+  std::string DebugString() const;
+
+  // Same context: made by the same call, or copies of one another.
+  friend bool operator==(const Context& a, const Context& b) {
+    return a.node_ == b.node_;
+  }
+  friend bool operator!=(const Context& a, const Context& b) {
+    return !(a == b);
+  }
+
+ private:
+  friend struct internal::ContextAccess;
+
+  // Takes over a reference.
+  explicit Context(internal::Node* node) : node_(node) {}
+
+  internal::Node* node_;
+};
+
+// Ends one context: cancel() or cancel(cause). Move-only; its destructor
+// cancels, so it is C++'s `defer cancel()`.
+//
+// Idempotent, from any thread: only the first call counts. When a call returns,
+// the context and all descendants are done; the callbacks of those that this
+// call ended have run. Default-constructed or moved from, it does nothing.
+class CancelFunc {
+ public:
+  CancelFunc() = default;
+  CancelFunc(CancelFunc&& other) noexcept
+      : scope_(std::exchange(other.scope_, nullptr)) {}
+  CancelFunc& operator=(CancelFunc&& other) noexcept;
+  ~CancelFunc() { Reset(); }
+
+  // Err() becomes CANCELLED. Cause() becomes `cause`; with an OK one, or none,
+  // it is Err().
+  void operator()() const { Cancel(absl::OkStatus()); }
+  void operator()(const absl::Status& cause) const { Cancel(cause); }
+
+ private:
+  friend struct internal::ContextAccess;
+
+  explicit CancelFunc(internal::Scope* scope) : scope_(scope) {}
+  void Cancel(const absl::Status& cause) const;
+  void Reset();
+
+  internal::Scope* scope_ = nullptr;  // owns a reference
+};
+
+// A context and the power to end it:  auto [ctx, cancel] = WithCancel(parent);
+struct Cancelable {
+  Context ctx;
+  CancelFunc cancel;
+};
+
+// The root: never ends, has no deadline and no values. On the machine's clocks,
+// or on `clock`, which must outlive it.
+inline Context Background() { return Context(); }
+Context Background(Clock& clock);
+
+// As Background(), for code that has no context yet, so that a search finds it.
+Context Todo();
+
+// A child that ends with its parent or when cancelled.
+Cancelable WithCancel(const Context& parent);
+
+// A child that also ends, with DEADLINE_EXCEEDED, at `deadline`, or `timeout`
+// from now. Cause() is `cause` then, if that isn't OK. Past times give a
+// context that is already done; a parent's earlier deadline stays.
+// InfiniteFuture() and InfiniteDuration() add no deadline.
+Cancelable WithDeadline(const Context& parent, absl::Time deadline,
+                        absl::Status cause = absl::OkStatus());
+Cancelable WithTimeout(const Context& parent, absl::Duration timeout,
+                       absl::Status cause = absl::OkStatus());
+
+// A child with one more value. It hides the parent's value under the same key.
+// T must be nothrow-destructible, and safe to read from several threads.
+template <typename T>
+Context WithValue(const Context& parent, const Key<T>& key,
+                  internal::TypeIdentity<T> value);
+
+// The parent's values without its deadline and its cancellation: for work that
+// must outlive the request.
+Context WithoutCancel(const Context& parent);
+
+// A child of `primary` (its values, its clock) that also ends, for the same
+// reason, when `other` does. Its deadline is the earlier one.
+Cancelable Merge(const Context& primary, const Context& other);
+
+// Implementation details only below.
+
+namespace internal {
+struct ContextAccess {
+  static Node* NodeOf(const Context& ctx) { return ctx.node_; }
+  static Context Adopt(Node* node) { return Context(node); }
+  // Takes over the node's first reference and adds the CancelFunc's.
+  static Cancelable MakeCancelable(Scope* scope) {
+    Ref(scope);
+    return {Context(scope), CancelFunc(scope)};
+  }
+};
+}  // namespace internal
+
+template <typename T>
+Context WithValue(const Context& parent, const Key<T>& key,
+                  internal::TypeIdentity<T> value) {
+  return internal::ContextAccess::Adopt(new internal::TypedValueNode<T>(
+      internal::ContextAccess::NodeOf(parent), &key, std::move(value)));
+}
+
+}  // namespace tether
+
+#endif  // TETHER_CONTEXT_H_

@@ -1,0 +1,95 @@
+// The ambient context: the one that code on this thread works for, where none
+// can be passed as a parameter.
+//
+//   void Handler(const tether::Context& ctx) {
+//     tether::ScopedContext scope(ctx);
+//     LegacyCode();                       // may ask for tether::Current()
+//     pool.Schedule(tether::Bind(tether::Current(), [] { More(); }));
+//   }
+//
+// It belongs to one thread: nothing carries it to another but Bind. Prefer a
+// parameter.
+
+#ifndef TETHER_CURRENT_H_
+#define TETHER_CURRENT_H_
+
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+#include "tether/context.h"
+
+namespace tether {
+
+class ScopedContext;
+
+namespace internal {
+extern thread_local const ScopedContext* innermost_scope;
+}
+
+// The context of the innermost ScopedContext of this thread; Background() where
+// there is none.
+Context Current();
+
+// Makes `ctx` the current context of this thread for as long as it lives.
+// Scopes nest: destroy them in reverse order, on the thread that made them (so,
+// as local variables). No allocation.
+class ScopedContext {
+ public:
+  explicit ScopedContext(Context ctx)
+      : ctx_(std::move(ctx)), outer_(internal::innermost_scope) {
+    internal::innermost_scope = this;
+  }
+  ~ScopedContext() { internal::innermost_scope = outer_; }
+  ScopedContext(const ScopedContext&) = delete;
+  ScopedContext& operator=(const ScopedContext&) = delete;
+
+ private:
+  friend Context Current();
+
+  const Context ctx_;
+  const ScopedContext* const outer_;
+};
+
+inline Context Current() {
+  const ScopedContext* scope = internal::innermost_scope;
+  return scope == nullptr ? Context() : scope->ctx_;
+}
+
+// What Bind returns: calls `f` with the bound context as the current one.
+template <typename F>
+class Bound {
+ public:
+  Bound(Context ctx, F f) : ctx_(std::move(ctx)), f_(std::move(f)) {}
+
+  template <typename... Args>
+  decltype(auto) operator()(Args&&... args) & {
+    ScopedContext scope(ctx_);
+    return std::invoke(f_, std::forward<Args>(args)...);
+  }
+  template <typename... Args>
+  decltype(auto) operator()(Args&&... args) const& {
+    ScopedContext scope(ctx_);
+    return std::invoke(f_, std::forward<Args>(args)...);
+  }
+  template <typename... Args>
+  decltype(auto) operator()(Args&&... args) && {
+    ScopedContext scope(std::move(ctx_));
+    return std::invoke(std::move(f_), std::forward<Args>(args)...);
+  }
+
+ private:
+  Context ctx_;
+  F f_;
+};
+
+// Wraps `f` (copied or moved in) so that `ctx` is current while it runs, on
+// whatever thread. Copyable if `f` is.
+template <typename F>
+Bound<std::decay_t<F>> Bind(Context ctx, F&& f) {
+  return Bound<std::decay_t<F>>(std::move(ctx), std::forward<F>(f));
+}
+
+}  // namespace tether
+
+#endif  // TETHER_CURRENT_H_

@@ -1,0 +1,48 @@
+// Counts of what is alive in the process, for the tests that nothing is left
+// behind, and for a gauge in production.
+//
+// Each thread counts in a cell of its own with plain stores; a reader adds the
+// cells up. A count is exact once the threads that changed it have been joined
+// with; before that it may be off by what is under way.
+
+#ifndef TETHER_INTERNAL_LIVE_COUNTS_H_
+#define TETHER_INTERNAL_LIVE_COUNTS_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace tether::internal {
+
+enum class Live : uint8_t {
+  kNode,      // heap nodes of contexts
+  kCallback,  // callbacks linked to a context that has not ended
+  kTimer,     // armed timers, of every clock
+};
+inline constexpr int kLiveKinds = 3;
+
+struct LiveCell {
+  std::atomic<int64_t> counts[kLiveKinds] = {};
+};
+
+// This thread's cell: null before the first count and while the thread's
+// storage is torn down.
+extern thread_local LiveCell* live_cell;
+
+void CountLiveSlow(Live kind, int64_t delta);
+
+// Adds `delta` to the count of `kind`. Any thread, at any time of the process,
+// static destruction included.
+inline void CountLive(Live kind, int64_t delta) {
+  LiveCell* cell = live_cell;
+  if (cell == nullptr) return CountLiveSlow(kind, delta);
+  std::atomic<int64_t>& count = cell->counts[static_cast<int>(kind)];
+  count.store(count.load(std::memory_order_relaxed) + delta,
+              std::memory_order_relaxed);
+}
+
+// The process-wide count of `kind`. Takes a lock; O(number of threads).
+int64_t LiveCount(Live kind);
+
+}  // namespace tether::internal
+
+#endif  // TETHER_INTERNAL_LIVE_COUNTS_H_

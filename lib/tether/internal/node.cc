@@ -1,0 +1,92 @@
+#include "tether/internal/node.h"
+
+#include "tether/internal/live_counts.h"
+#include "tether/internal/scope.h"
+
+namespace tether::internal {
+namespace {
+
+void Delete(Node* node) {
+  switch (node->kind) {
+    case NodeKind::kBackground:
+    case NodeKind::kTodo:
+      return;  // unreachable: Unref stops at roots
+    case NodeKind::kValue: {
+      auto* value = static_cast<ValueNode*>(node);
+      return value->destroy(value);
+    }
+    case NodeKind::kDetached:
+      delete node;
+      return;
+    case NodeKind::kCancel:
+      delete static_cast<Scope*>(node);
+      return;
+    case NodeKind::kDeadline:
+      delete static_cast<DeadlineScope*>(node);
+      return;
+    case NodeKind::kMerge:
+      delete static_cast<MergeScope*>(node);
+      return;
+    case NodeKind::kLazy:
+      delete static_cast<LazyScope*>(node);
+      return;
+  }
+}
+
+}  // namespace
+
+Node background_node(NodeKind::kBackground, static_cast<Clock*>(nullptr));
+Node todo_node(NodeKind::kTodo, static_cast<Clock*>(nullptr));
+
+Node::Node(NodeKind node_kind, Node* parent_node)
+    : kind(node_kind),
+      parent(Ref(parent_node)),
+      scope(parent_node->scope),
+      values(parent_node->values),
+      clock(parent_node->clock) {
+  CountLive(Live::kNode, 1);
+}
+
+void DestroyChain(Node* node) {
+  // A loop, since a chain may be long enough to overflow the stack of a
+  // recursion.
+  while (node != nullptr) {
+    Node* parent = node->parent;
+    Delete(node);
+    CountLive(Live::kNode, -1);
+    node = nullptr;
+    if (!parent->is_root() &&
+        parent->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      node = parent;
+    }
+  }
+}
+
+Scope::Scope(NodeKind node_kind, Node* parent_node)
+    : Node(node_kind, parent_node) {
+  if (scope != nullptr) {
+    deadline = scope->deadline;
+    deadline_owner = scope->deadline_owner;
+  }
+  scope = this;
+}
+
+ValueNode::ValueNode(Node* parent_node, const KeyBase* node_key,
+                     void (*node_destroy)(ValueNode*))
+    : Node(NodeKind::kValue, parent_node),
+      key(node_key),
+      destroy(node_destroy),
+      above(parent_node->values) {
+  mask = KeyBit(key);
+  if (above == nullptr || above->depth == kSegment) {
+    skip = above;
+    depth = 1;
+  } else {
+    mask |= above->mask;
+    skip = above->skip;
+    depth = above->depth + 1;
+  }
+  values = this;
+}
+
+}  // namespace tether::internal

@@ -1,0 +1,210 @@
+// The nodes that contexts are made of. Internal: nothing here is for users.
+//
+// A Context points to a node; a node owns a reference to its parent, so a chain
+// lives as long as its last context. Nodes that can end are Scopes; the others
+// point to the nearest Scope above them. A scope does not own its children:
+// they are linked into its list from birth until they or the scope end.
+//
+// Invariants:
+//  1. A scope is linked, or armed on a timer, only while its CancelFunc (which
+//  owns a reference) has not yet been
+//     through EndScope. Whoever finds a linked scope under its parent's lock,
+//     or an armed one under its timer service's lock, may therefore take a
+//     reference.
+//  2. Locks are taken parent before child, scope before timer service. No user
+//  code runs under any of them.
+//  3. `state` and `cause` are written under `lock`; `cause` before the state
+//  that says "ended", and never after it.
+//     So a reader that saw the end with an acquire load reads `cause` without
+//     the lock.
+//  4. Once a scope has ended, its child list stays empty, and its callbacks are
+//  run by the thread that ended it.
+
+#ifndef TETHER_INTERNAL_NODE_H_
+#define TETHER_INTERNAL_NODE_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "tether/internal/spin_lock.h"
+#include "tether/internal/timer_wheel.h"
+
+namespace tether {
+
+class Clock;
+
+namespace internal {
+
+struct ClockAccess;
+struct ContextAccess;
+struct DeadlineScope;
+struct Firing;
+struct Observer;
+struct Scope;
+struct ValueNode;
+
+enum class NodeKind : uint8_t {
+  kBackground,  // kBackground and kTodo are roots: not counted, never freed
+  kTodo,
+  kValue,
+  kDetached,
+  kCancel,
+  kDeadline,
+  kMerge,
+  kLazy,
+};
+
+struct Node {
+  constexpr Node(NodeKind node_kind, Clock* root_clock)
+      : kind(node_kind), clock(root_clock) {}
+  Node(NodeKind node_kind, Node* parent_node);
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  bool is_root() const { return kind <= NodeKind::kTodo; }
+
+  std::atomic<uint32_t> refs{1};
+  const NodeKind kind;
+  Node* const parent = nullptr;  // owned; null for a root
+  Scope* scope =
+      nullptr;  // this, or the nearest above; null: nothing can end it
+  const ValueNode* values = nullptr;  // this, or the nearest above
+  Clock* const clock;                 // null: the real one
+};
+
+// Frees `node`, whose last reference is gone, and all above it that it alone
+// kept alive.
+void DestroyChain(Node* node);
+
+inline Node* Ref(Node* node) {
+  if (!node->is_root()) node->refs.fetch_add(1, std::memory_order_relaxed);
+  return node;
+}
+
+inline void Unref(Node* node) {
+  if (node->is_root()) return;
+  // The sole owner needs no atomic write: nobody else can take a reference
+  // (invariant 1).
+  if (node->refs.load(std::memory_order_acquire) == 1 ||
+      node->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    DestroyChain(node);
+  }
+}
+
+// Bits of Scope::state. No bit: live, with its deadline far away, so that
+// Done() is one load.
+enum ScopeState : uint8_t {
+  kLive = 0,
+  kNear = 1,        // the deadline may pass at any moment: compare the clock
+  kUnobserved = 2,  // a LazyScope whose source has not been started
+  kCanceled = 4,
+  kDeadlineExceeded = 8,
+  kEnded = kCanceled | kDeadlineExceeded,
+};
+
+struct Scope : Node {
+  Scope(NodeKind node_kind, Node* parent_node);
+
+  Scope* parent_scope() const { return parent->scope; }
+  bool ended() const {
+    return (state.load(std::memory_order_acquire) & kEnded) != 0;
+  }
+
+  std::atomic<uint8_t> state{kLive};
+  SpinLock lock;
+  bool linked = false;      // guarded by the parent scope's lock
+  Nanos deadline = kNever;  // the effective one: own or inherited
+  const DeadlineScope* deadline_owner =
+      nullptr;  // whose it is; this or above (or of the other parent of a
+                // merge)
+  Scope* sibling_next = nullptr;  // guarded by the parent scope's lock; then of
+                                  // the thread that ends it
+  Scope** sibling_pprev = nullptr;  // guarded by the parent scope's lock
+  Scope* children = nullptr;        // guarded by lock
+  Observer* observers = nullptr;    // guarded by lock
+  Firing* firing =
+      nullptr;         // guarded by lock; set while callbacks of this scope run
+  absl::Status cause;  // see invariant 3; OK when Err() says it all
+};
+
+// The exact answers when `state` alone can't tell (near a deadline, or not yet
+// observed).
+bool DoneSlow(Scope* scope);
+
+inline bool IsDone(Scope* scope) {
+  const uint8_t state = scope->state.load(std::memory_order_acquire);
+  if (state == kLive) return false;
+  return (state & kEnded) != 0 || DoneSlow(scope);
+}
+
+// The root of all contexts on the real clock. Constant-initialized, never
+// destroyed.
+extern Node background_node;
+extern Node todo_node;
+
+// A value of a context. Lookups hop over whole segments: `mask` has a bit for
+// each key in this node and the ones above it up to `skip`, the first node of
+// the next segment.
+struct KeyBase {
+  const char* name;
+};
+
+// Keeps a parameter out of template argument deduction (C++20's
+// std::type_identity_t).
+template <typename T>
+struct TypeIdentityOf {
+  using type = T;
+};
+template <typename T>
+using TypeIdentity = typename TypeIdentityOf<T>::type;
+
+struct ValueNode : Node {
+  ValueNode(Node* parent_node, const KeyBase* node_key,
+            void (*node_destroy)(ValueNode*));
+
+  static constexpr int kSegment = 16;
+
+  const KeyBase* const key;
+  void (*const destroy)(ValueNode*);
+  const ValueNode* const above;  // the next value up
+  const ValueNode* skip;
+  uint64_t mask;
+  int depth;  // in its segment, from 1
+};
+
+template <typename T>
+struct TypedValueNode : ValueNode {
+  TypedValueNode(Node* parent_node, const KeyBase* node_key, T&& v)
+      : ValueNode(
+            parent_node, node_key,
+            [](ValueNode* node) { delete static_cast<TypedValueNode*>(node); }),
+        value(static_cast<T&&>(v)) {}
+  const T value;
+};
+
+inline uint64_t KeyBit(const KeyBase* key) {
+  const uint64_t mixed =
+      reinterpret_cast<uintptr_t>(key) * uint64_t{0x9E3779B97F4A7C15};
+  return uint64_t{1} << (mixed >> 58);
+}
+
+inline const ValueNode* FindValue(const Node* node, const KeyBase* key) {
+  const uint64_t bit = KeyBit(key);
+  const ValueNode* v = node->values;
+  while (v != nullptr) {
+    if ((v->mask & bit) == 0) {
+      v = v->skip;
+    } else if (v->key == key) {
+      return v;
+    } else {
+      v = v->above;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace internal
+}  // namespace tether
+
+#endif  // TETHER_INTERNAL_NODE_H_

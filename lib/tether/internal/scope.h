@@ -1,0 +1,138 @@
+// How scopes are born, observed and ended. Internal. The invariants are in
+// node.h.
+
+#ifndef TETHER_INTERNAL_SCOPE_H_
+#define TETHER_INTERNAL_SCOPE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "tether/clock.h"
+#include "tether/internal/node.h"
+#include "tether/internal/timer_service.h"
+
+namespace tether::internal {
+
+// A deadline that is at most this far away is "near": Done() compares the
+// clock. It is how late the timer thread may be without Done() being late.
+inline constexpr Nanos kNearWindow = 100'000'000;
+
+// A callback that waits for the end of a scope. Lives in the user's
+// Registration.
+struct Observer {
+  Observer* next = nullptr;    // guarded by the scope's lock
+  Observer** pprev = nullptr;  // guarded by the scope's lock; null: not linked
+  absl::AnyInvocable<void() &&> fn;
+};
+
+// What the thread that runs a scope's callbacks is at. On that thread's stack;
+// guarded by the scope's lock.
+struct Firing {
+  const std::thread::id thread = std::this_thread::get_id();
+  const Observer* current = nullptr;
+  bool awaited = false;  // somebody in RemoveObserver waits for `current`
+};
+
+// A scope that can have a deadline of its own, earlier than its parent's. The
+// Timer is guarded by the clock's service.
+struct DeadlineScope : Scope, Timer {
+  DeadlineScope(NodeKind node_kind, Node* parent_node)
+      : Scope(node_kind, parent_node) {}
+
+  // Sets the deadline. Before Adopt.
+  void SetDeadline(Nanos end, Nanos now, absl::Status cause_when_passed);
+
+  // Arms the timer unless the scope has ended or has no deadline of its own.
+  // After Adopt.
+  void ArmTimer();
+
+  // The timer fired: the deadline came near or passed. The caller holds a
+  // reference.
+  void OnTimer(Nanos now);
+
+  absl::Time WallDeadline() const;
+
+  static constexpr int64_t kUnknownOffset = kNever;
+
+  // Wall time minus steady time; fixed at birth or by the first who asks, so
+  // that Deadline() never changes.
+  mutable std::atomic<int64_t> wall_offset{kUnknownOffset};
+  absl::Status deadline_cause;  // constant after SetDeadline
+};
+
+// Also ends when a scope of another chain does. `hook` is linked there, and
+// owns a reference to this, from birth until one of the two ends.
+struct MergeScope : DeadlineScope {
+  MergeScope(Node* parent_node, Node* other_node)
+      : DeadlineScope(NodeKind::kMerge, parent_node), other(Ref(other_node)) {}
+  ~MergeScope() { Unref(other); }
+
+  Node* const other;  // owned
+  Observer hook;
+};
+
+// Learns of its end from elsewhere, by way of something costly that is started
+// when first somebody observes the scope.
+struct LazyScope : DeadlineScope {
+  explicit LazyScope(Node* parent_node)
+      : DeadlineScope(NodeKind::kLazy, parent_node) {}
+
+  absl::AnyInvocable<void() &&> start;  // guarded by lock; null once started
+};
+
+struct ClockAccess {
+  static TimerService& Timers(Clock& clock) { return clock.timers(); }
+  static Node* Root(Clock& clock) { return &clock.root_; }
+};
+
+inline Clock& ClockOf(const Node* node) {
+  return node->clock != nullptr ? *node->clock : Clock::Real();
+}
+inline TimerService& TimersOf(const Node* node) {
+  return ClockAccess::Timers(ClockOf(node));
+}
+
+// Saturating; kNever absorbs.
+Nanos AddNanos(Nanos a, Nanos b);
+
+// Links a new scope below its parent scope; if that has ended, ends it
+// likewise. The caller holds a reference.
+void Adopt(Scope* child);
+
+// Ends `scope` and all below it, unless it has ended, and runs their callbacks.
+// When it returns, all of them are done, whoever ended them. The caller holds a
+// reference. `how` is kCanceled or kDeadlineExceeded; near a deadline that has
+// passed meanwhile, the deadline is the reason, since Done() has been saying
+// so.
+void EndScope(Scope* scope, uint8_t how, const absl::Status& cause);
+
+// Links `observer`, whose fn is set, and returns true; false when the scope is
+// done: the caller runs it.
+bool AddObserver(Scope* scope, Observer* observer);
+
+// Returns true when it prevented the call. Otherwise the call is over when this
+// returns, unless it is made from within that call.
+bool RemoveObserver(Scope* scope, Observer* observer);
+
+// Runs a callback of the user's: what it throws is swallowed and counted
+// (CallbackExceptions).
+void RunCallback(absl::AnyInvocable<void() &&> fn) noexcept;
+int64_t CallbackExceptions();
+
+// The reason at this moment: how == kLive means not done.
+struct Reason {
+  uint8_t how;
+  absl::Status cause;  // OK: as `how` says
+};
+Reason ReasonOf(Scope* scope);
+
+// Err() for a ScopeState: OK, CANCELLED or DEADLINE_EXCEEDED.
+const absl::Status& StatusOf(uint8_t how);
+
+}  // namespace tether::internal
+
+#endif  // TETHER_INTERNAL_SCOPE_H_

@@ -1,0 +1,62 @@
+#include "tether/internal/timer_service.h"
+
+#include "tether/internal/live_counts.h"
+#include "tether/internal/scope.h"
+
+namespace tether::internal {
+
+bool TimerService::Arm(Timer& timer, Nanos when) {
+  CountLive(Live::kTimer, 1);
+  SpinLockHolder lock(lock_);
+  wheel_.Add(timer, when);
+  if (when >= sleeping_until_) return false;
+  sleeping_until_ = when;  // the next ones wake nobody for a later time
+  return true;
+}
+
+void TimerService::Disarm(Timer& timer) {
+  {
+    SpinLockHolder lock(lock_);
+    if (!timer.armed()) return;
+    wheel_.Remove(timer);
+  }
+  CountLive(Live::kTimer, -1);
+}
+
+void TimerService::RunDue(Nanos now) {
+  Timer* expired;
+  {
+    SpinLockHolder lock(lock_);
+    expired = wheel_.TakeExpired(now);
+    // Under the lock: a scope that is being ended waits for it in Disarm, and
+    // so can't be freed before we hold it.
+    for (Timer* t = expired; t != nullptr; t = t->next) {
+      Ref(static_cast<DeadlineScope*>(t));
+    }
+  }
+  while (expired != nullptr) {
+    DeadlineScope* scope = static_cast<DeadlineScope*>(expired);
+    expired = expired->next;
+    CountLive(Live::kTimer, -1);
+    scope->OnTimer(now);
+    Unref(scope);
+  }
+}
+
+Nanos TimerService::NextEvent() {
+  SpinLockHolder lock(lock_);
+  return wheel_.NextEvent();
+}
+
+size_t TimerService::armed() {
+  SpinLockHolder lock(lock_);
+  return wheel_.size();
+}
+
+Nanos TimerService::PlanSleep() {
+  SpinLockHolder lock(lock_);
+  sleeping_until_ = wheel_.NextEvent();
+  return sleeping_until_;
+}
+
+}  // namespace tether::internal

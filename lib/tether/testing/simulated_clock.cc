@@ -1,0 +1,53 @@
+#include "tether/testing/simulated_clock.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "tether/internal/scope.h"
+#include "tether/internal/timer_service.h"
+
+namespace tether::testing {
+namespace {
+
+// Driven by Advance: nothing to wake.
+class SimulatedTimerService final : public internal::TimerService {
+ public:
+  SimulatedTimerService() : TimerService(/*tick_shift=*/0, /*start=*/0) {}
+  void Wake() override {}
+};
+
+}  // namespace
+
+SimulatedClock::SimulatedClock(absl::Time start)
+    : Clock(std::make_unique<SimulatedTimerService>()),
+      wall_offset_(absl::ToUnixNanos(start)) {}
+
+SimulatedClock::~SimulatedClock() = default;
+
+void SimulatedClock::Advance(absl::Duration step) {
+  if (step <= absl::ZeroDuration()) return;
+  const internal::Nanos target =
+      internal::AddNanos(steady_.load(), absl::ToInt64Nanoseconds(step));
+  for (;;) {
+    const internal::Nanos next = timers().NextEvent();
+    if (next == internal::kNever || next > target) break;
+    steady_.store(std::max(steady_.load(), next));
+    timers().RunDue(steady_.load());
+  }
+  steady_.store(std::max(steady_.load(), target));
+}
+
+void SimulatedClock::JumpWallClock(absl::Duration step) {
+  wall_offset_.fetch_add(absl::ToInt64Nanoseconds(step));
+}
+
+absl::Time SimulatedClock::Now() const {
+  return absl::FromUnixNanos(wall_offset_.load()) +
+         absl::Nanoseconds(steady_.load());
+}
+
+internal::Nanos SimulatedClock::SteadyNanos() const { return steady_.load(); }
+
+size_t SimulatedClock::armed_timers() { return timers().armed(); }
+
+}  // namespace tether::testing

@@ -1,0 +1,52 @@
+// A clock that stands still until told to move: tests of deadlines neither
+// sleep nor flake.
+//
+//   tether::testing::SimulatedClock clock;
+//   auto [ctx, cancel] =
+//       tether::WithTimeout(tether::Background(clock), absl::Seconds(5));
+//   clock.Advance(absl::Seconds(5));
+//   EXPECT_TRUE(ctx.Done());
+//
+// Thread safety: any thread. For tests only.
+
+#ifndef TETHER_TESTING_SIMULATED_CLOCK_H_
+#define TETHER_TESTING_SIMULATED_CLOCK_H_
+
+#include <atomic>
+#include <cstddef>
+
+#include "absl/time/time.h"
+#include "tether/clock.h"
+
+namespace tether::testing {
+
+class SimulatedClock final : public Clock {
+ public:
+  explicit SimulatedClock(
+      absl::Time start = absl::FromUnixSeconds(1'600'000'000));
+  // No context of this clock may be left.
+  ~SimulatedClock() override;
+
+  // Moves both clocks forward. Every deadline on the way fires at exactly its
+  // time, in order, on this thread; callbacks have run when this returns. A
+  // negative step does nothing.
+  void Advance(absl::Duration step);
+
+  // Makes the wall clock jump, forward or back, as an administrator or NTP
+  // does. The steady clock stays.
+  void JumpWallClock(absl::Duration step);
+
+  absl::Time Now() const override;
+  internal::Nanos SteadyNanos() const override;
+
+  // Deadlines that wait to fire.
+  size_t armed_timers();
+
+ private:
+  std::atomic<internal::Nanos> steady_{0};
+  std::atomic<int64_t> wall_offset_;  // unix nanoseconds at steady 0
+};
+
+}  // namespace tether::testing
+
+#endif  // TETHER_TESTING_SIMULATED_CLOCK_H_
