@@ -1,0 +1,201 @@
+"""Repositories that stand for the system's packages, under the labels of the upstream projects.
+
+The BUILD files of tether name @com_google_absl//absl/time and the like, and never ask where it comes from. Here it comes
+from the system: the headers are in the compiler's own include path, so a target is only its link options and defines, as
+pkg-config tells them.
+"""
+
+def _run(ctx, words, failure):
+    result = ctx.execute(words)
+    if result.return_code != 0:
+        fail("@%s: %s. Run tools/setup.sh from tether's root, which installs what is missing.\n%s" %
+             (ctx.name, failure, result.stderr.strip()))
+    return result.stdout.strip()
+
+def _unique(words):
+    return {word: None for word in words}.keys()
+
+def _library(ctx, name, words, defines):
+    """A cc_library for WORDS: names of pkg-config modules, and -l options for libraries that have none."""
+    modules = [w for w in words.split(" ") if not w.startswith("-")]
+    options = [w for w in words.split(" ") if w.startswith("-")]
+    failure = "the system lacks the library " + " or ".join(modules)
+    options += _run(ctx, ["pkg-config", "--cflags", "--libs"] + modules, failure).split(" ")
+    defines = defines + _unique([o[2:] for o in options if o.startswith("-D")])
+
+    # The libraries are shared ones: their order is free, and repeated names are noise. pkg-config lists all that the
+    # library itself uses; --as-needed keeps a program from loading the ones that it doesn't.
+    options = _unique([o for o in options if o.startswith("-l") or o.startswith("-L") or o == "-pthread"])
+    link = ["-Wl,--push-state,--as-needed"] + options + ["-Wl,--pop-state"] if options else []
+    return "cc_library(\n    name = %r,\n    defines = %r,\n    linkopts = %r,\n)\n" % (name, defines, link)
+
+def _system_repository_impl(ctx):
+    # First of all, since Bazel starts this function anew for each label that it hasn't seen yet.
+    templates = {path: ctx.path(Label("//third_party:" + name)) for path, name in ctx.attr.files.items()}
+
+    builds = {}  # folder -> parts of its BUILD file
+    if ctx.attr.libraries and not ctx.which("pkg-config"):
+        fail("@%s: pkg-config is missing. Run tools/setup.sh from tether's root." % ctx.name)
+    defines = []
+    if ctx.attr.version_of:
+        # Bazel doesn't watch the headers under /usr. The version in the command line keeps an object that was built
+        # against an older one from being taken out of the disk cache.
+        failure = "the system lacks the library " + ctx.attr.version_of
+        version = _run(ctx, ["pkg-config", "--modversion", ctx.attr.version_of], failure)
+        defines.append("TETHER_SYSTEM_%s=%s" % (ctx.name.upper(), version))
+    for label, words in ctx.attr.libraries.items():
+        folder, _, name = label.partition(":")
+        builds.setdefault(folder, []).append(_library(ctx, name or folder.split("/")[-1], words, defines))
+    for path, template in templates.items():
+        folder, _, base = path.rpartition("/")
+        if base == "BUILD.bazel":
+            builds.setdefault(folder, []).append(ctx.read(template))
+        else:
+            ctx.file(path, ctx.read(template), executable = False)
+    for path, target in ctx.attr.symlinks.items():
+        if not ctx.path(target).exists:
+            fail("@%s: %s is missing. Run tools/setup.sh from tether's root." % (ctx.name, target))
+        ctx.symlink(target, path)
+    for folder, parts in builds.items():
+        text = "package(default_visibility = [\"//visibility:public\"])\n\n" + "\n".join(parts)
+        ctx.file((folder + "/" if folder else "") + "BUILD.bazel", text, executable = False)
+
+system_repository = repository_rule(
+    implementation = _system_repository_impl,
+    attrs = {
+        "files": attr.string_dict(doc = "path in the repository -> file of third_party; BUILD files are appended"),
+        "libraries": attr.string_dict(doc = "label without the repository -> pkg-config modules and -l options"),
+        "symlinks": attr.string_dict(doc = "path in the repository -> file of the system"),
+        "version_of": attr.string(doc = "the pkg-config module whose version is the repository's"),
+    },
+    # Looked at again whenever a Bazel server starts, so that an upgraded package is seen.
+    configure = True,
+    local = True,
+)
+
+_ABSL = {
+    "absl/algorithm": "absl_algorithm",
+    "absl/algorithm:container": "absl_algorithm_container",
+    "absl/base": "absl_base",
+    "absl/base:config": "absl_config",
+    "absl/base:core_headers": "absl_core_headers",
+    "absl/base:dynamic_annotations": "absl_dynamic_annotations",
+    "absl/base:endian": "absl_endian",
+    "absl/base:log_severity": "absl_log_severity",
+    "absl/cleanup": "absl_cleanup",
+    "absl/container:btree": "absl_btree",
+    "absl/container:fixed_array": "absl_fixed_array",
+    "absl/container:flat_hash_map": "absl_flat_hash_map",
+    "absl/container:flat_hash_set": "absl_flat_hash_set",
+    "absl/container:inlined_vector": "absl_inlined_vector",
+    "absl/container:node_hash_map": "absl_node_hash_map",
+    "absl/container:node_hash_set": "absl_node_hash_set",
+    "absl/debugging:failure_signal_handler": "absl_failure_signal_handler",
+    "absl/debugging:leak_check": "absl_leak_check",
+    "absl/debugging:stacktrace": "absl_stacktrace",
+    "absl/debugging:symbolize": "absl_symbolize",
+    "absl/flags:commandlineflag": "absl_flags_commandlineflag",
+    "absl/flags:config": "absl_flags_config",
+    "absl/flags:flag": "absl_flags",
+    "absl/flags:marshalling": "absl_flags_marshalling",
+    "absl/flags:parse": "absl_flags_parse",
+    "absl/flags:reflection": "absl_flags_reflection",
+    "absl/flags:usage": "absl_flags_usage",
+    "absl/functional:any_invocable": "absl_any_invocable",
+    "absl/functional:bind_front": "absl_bind_front",
+    "absl/functional:function_ref": "absl_function_ref",
+    "absl/hash": "absl_hash",
+    "absl/memory": "absl_memory",
+    "absl/meta:type_traits": "absl_type_traits",
+    "absl/numeric:bits": "absl_bits",
+    "absl/numeric:int128": "absl_int128",
+    "absl/random": "absl_random_random",
+    "absl/random:bit_gen_ref": "absl_random_bit_gen_ref",
+    "absl/random:distributions": "absl_random_distributions",
+    "absl/random:seed_sequences": "absl_random_seed_sequences",
+    "absl/status": "absl_status",
+    "absl/status:statusor": "absl_statusor",
+    "absl/strings": "absl_strings",
+    "absl/strings:cord": "absl_cord",
+    "absl/strings:str_format": "absl_str_format",
+    "absl/synchronization": "absl_synchronization",
+    "absl/time": "absl_time",
+    "absl/types:any": "absl_any",
+    "absl/types:optional": "absl_optional",
+    "absl/types:span": "absl_span",
+    "absl/types:variant": "absl_variant",
+    "absl/utility": "absl_utility",
+}
+
+# The protos that come with Protobuf itself (targets in protobuf.BUILD.tpl).
+_WELL_KNOWN = [
+    "any",
+    "api",
+    "descriptor",
+    "duration",
+    "empty",
+    "field_mask",
+    "source_context",
+    "struct",
+    "timestamp",
+    "type",
+    "wrappers",
+]
+
+def _supply(rule, name, **attrs):
+    if not native.existing_rule(name):
+        rule(name = name, **attrs)
+
+def system_repositories():
+    """Supplies what tether depends on from the system, except what the workspace has already supplied."""
+    _supply(system_repository, "com_google_absl", libraries = _ABSL, version_of = "absl_base")
+    _supply(
+        system_repository,
+        "com_google_protobuf",
+        version_of = "protobuf",
+        libraries = {":protobuf": "protobuf", ":protobuf_lite": "protobuf-lite"},
+        files = {"BUILD.bazel": "protobuf.BUILD.tpl"},
+        symlinks = dict(
+            [("src/google/protobuf/%s.proto" % p, "/usr/include/google/protobuf/%s.proto" % p) for p in _WELL_KNOWN],
+            **{"bin/protoc": "/usr/bin/protoc"}
+        ),
+    )
+    _supply(
+        system_repository,
+        "com_github_grpc_grpc",
+        version_of = "grpc++",
+        libraries = {
+            ":grpc": "grpc",
+            ":grpc++": "grpc++ protobuf",
+            ":grpc++_reflection": "-lgrpc++_reflection grpc++ protobuf",
+        },
+        files = {
+            "BUILD.bazel": "grpc.BUILD.tpl",
+            "bazel/BUILD.bazel": "empty.BUILD.tpl",
+            "bazel/cc_grpc_library.bzl": "cc_grpc_library.bzl.tpl",
+        },
+        symlinks = {"bin/grpc_cpp_plugin": "/usr/bin/grpc_cpp_plugin"},
+    )
+    _supply(
+        system_repository,
+        "com_google_googletest",
+        version_of = "gtest",
+        # As upstream, both bring GoogleMock.
+        libraries = {":gtest": "gmock gtest", ":gtest_main": "gmock_main gmock gtest"},
+    )
+    _supply(
+        system_repository,
+        "com_github_google_benchmark",
+        version_of = "benchmark",
+        libraries = {":benchmark": "benchmark", ":benchmark_main": "-lbenchmark_main benchmark"},
+    )
+
+    # What Bazel 4.2 itself asks for. Debian's bazel-rules-cc is too new for it, hence our own few lines.
+    _supply(
+        system_repository,
+        "rules_cc",
+        files = {"BUILD.bazel": "empty.BUILD.tpl", "cc/BUILD.bazel": "empty.BUILD.tpl", "cc/defs.bzl": "rules_cc.bzl.tpl"},
+    )
+    _supply(native.local_repository, "rules_java", path = "/usr/share/bazel/rules/java")
+    _supply(native.local_repository, "rules_proto", path = "/usr/share/bazel/rules/proto")
+    _supply(system_repository, "remote_coverage_tools", files = {"BUILD.bazel": "coverage.BUILD.tpl"})

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Runs setup.sh beside stand-ins for dpkg-query, apt-get, id and sudo: nothing is asked for or installed.
+set -euo pipefail
+
+setup=$PWD/tools/setup.sh
+work=$(mktemp -d "${TEST_TMPDIR:-/tmp}/setup.XXXXXX")
+mkdir "$work/bin"
+stand_in() { printf '#!/bin/bash\n%s\n' "$2" >"$work/bin/$1"; chmod +x "$work/bin/$1"; }
+stand_in dpkg-query 'case " $MISSING " in *" ${@: -1} "*) exit 1 ;; *) echo installed ;; esac'
+stand_in apt-get 'echo "$@" >>"$CALLS"; [ -z "$APT_FAILS" ] || { echo "apt says no"; exit 100; }'
+stand_in id 'echo "$USER_ID"'
+stand_in sudo 'exit 1'
+
+failures=0
+# check WHAT EXIT_CODE APT_CALLS OUTPUT [ARGS…]: the last three are patterns for all of it, "" for nothing at all.
+check() {
+  local what=$1 code=$2 calls=$3 output=$4 got=0
+  shift 4
+  : >"$work/calls"
+  CALLS=$work/calls PATH="$work/bin:$PATH" bash "$setup" "$@" >"$work/output" 2>&1 </dev/null || got=$?
+  # shellcheck disable=SC2053  # patterns on purpose
+  if [ "$got" != "$code" ] || [[ $(cat "$work/calls") != $calls ]] || [[ $(cat "$work/output") != $output ]]; then
+    echo "FAILED: $what: exit code $got, calls: $(cat "$work/calls"), output: $(cat "$work/output")"
+    failures=$((failures + 1))
+  fi
+}
+
+export MISSING="" APT_FAILS="" USER_ID=0
+check "nothing is missing: nothing is done" 0 "" ""
+check "an unknown group" 1 "" "*unknown group 'nope'*" nope
+MISSING="g++ pkg-config"
+check "only what is missing is installed" 0 \
+  $'update\ninstall -y --no-install-recommends g++ pkg-config' "*g++ pkg-config"
+APT_FAILS=1
+check "a failure shows apt's output" 1 "update" "*apt says no*failed*"
+APT_FAILS="" USER_ID=1000
+check "neither root nor sudo: the command is named" 1 "" "*needs root*apt-get install -y --no-install-recommends g++ pkg-config"
+exit $((failures > 0))
