@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "tether/after_func.h"
 #include "tether/clock.h"
+#include "tether/internal/lazy_cancel.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/scope.h"
 
@@ -238,5 +239,24 @@ Cancelable Merge(const Context& primary, const Context& other) {
   }
   return Launch(scope);
 }
+
+namespace internal {
+
+Cancelable WithLazyCancel(const Context& parent, absl::Duration timeout,
+                          absl::Status cause,
+                          absl::AnyInvocable<void() &&> start) {
+  Node* node = ContextAccess::NodeOf(parent);
+  const Nanos now = ClockOf(node).SteadyNanos();
+  const Nanos when = AddNanos(now, absl::ToInt64Nanoseconds(timeout));
+  auto* scope = new LazyScope(node);
+  if (when < scope->deadline) scope->SetDeadline(when, now, std::move(cause));
+  scope->start = std::move(start);
+  scope->state.store(
+      scope->state.load(std::memory_order_relaxed) | kUnobserved,
+      std::memory_order_relaxed);
+  return Launch(scope);
+}
+
+}  // namespace internal
 
 }  // namespace tether

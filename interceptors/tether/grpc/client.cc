@@ -1,0 +1,150 @@
+#include "tether/grpc/client.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tether/current.h"
+#include "tether/grpc/internal/client_call_state.h"
+#include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/internal/time.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/status.h"
+#include "tether/propagation/timeout_header.h"
+
+namespace tether {
+namespace {
+
+using grpc::experimental::InterceptionHookPoints;
+using internal::ClientCallState;
+
+class ClientInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  ClientInterceptor(grpc::experimental::ClientRpcInfo* info,
+                    std::shared_ptr<ClientCallState> state,
+                    std::shared_ptr<const ClientOptions> options)
+      : info_(info), state_(std::move(state)), options_(std::move(options)) {}
+
+  ~ClientInterceptor() override {
+    state_->Close();
+    state_->Detach();
+  }
+
+  void Intercept(
+      grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      state_->Attach(info_->client_context()->c_call());
+      if (!state_->context().Done()) {
+        WriteHeaders(*methods->GetSendInitialMetadata());
+      }
+    }
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::POST_RECV_STATUS)) {
+      SettleStatus(*methods->GetRecvStatus());
+      state_->Detach();
+    }
+    methods->Proceed();
+  }
+
+ private:
+  void WriteHeaders(internal::SentMetadata::Map& metadata) {
+    internal::SentMetadata carrier(metadata);
+    try {
+      options_->propagator->Inject(state_->context(), carrier);
+    } catch (...) {
+      internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+    }
+    // Last, so that as little time as possible passes until they are on the
+    // wire.
+    const absl::Duration own =
+        internal::UntilDeadline(info_->client_context()->raw_deadline());
+    const absl::Duration left = std::min(own, state_->context().Remaining());
+    metadata.erase(std::string(kTimeoutHeader));
+    std::optional<std::string> header = FormatTimeout(left);
+    if (!header) return;  // no deadline
+    metadata.emplace(kTimeoutHeader, *std::move(header));
+    if (own == absl::InfiniteDuration()) {
+      // Where the call has a deadline, core writes this.
+      metadata.emplace("grpc-timeout", internal::FormatGrpcTimeout(left));
+    }
+  }
+
+  // Core's own timer, or a cancellation that core heard of first, may have
+  // ended the call; the reason is the context's.
+  void SettleStatus(grpc::Status& status) {
+    const grpc::StatusCode code = status.error_code();
+    if (code != grpc::StatusCode::CANCELLED &&
+        code != grpc::StatusCode::DEADLINE_EXCEEDED) {
+      return;
+    }
+    if (grpc::Status reason = StatusOf(state_->context()); !reason.ok()) {
+      status = std::move(reason);
+    }
+  }
+
+  grpc::experimental::ClientRpcInfo* const info_;
+  const std::shared_ptr<ClientCallState> state_;
+  const std::shared_ptr<const ClientOptions> options_;
+};
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> CreateChannel(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    ClientOptions options, const grpc::ChannelArguments& arguments) {
+  std::vector<
+      std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>
+      creators;
+  creators.push_back(
+      std::make_unique<ClientInterceptorFactory>(std::move(options)));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      target, credentials, arguments, std::move(creators));
+}
+
+ClientInterceptorFactory::ClientInterceptorFactory(ClientOptions options)
+    : options_([&] {
+        if (options.propagator == nullptr) {
+          options.propagator = DefaultPropagator();
+        }
+        return std::make_shared<const ClientOptions>(std::move(options));
+      }()) {}
+
+grpc::experimental::Interceptor*
+ClientInterceptorFactory::CreateClientInterceptor(
+    grpc::experimental::ClientRpcInfo* info) {
+  // On the caller's thread, so Current() is the caller's.
+  std::shared_ptr<ClientCallState> state =
+      ClientCallState::Registry().Find(info->client_context());
+  if (state == nullptr) {
+    state = std::make_shared<ClientCallState>(Current(),
+                                              /*client_context=*/nullptr);
+    state->Start();
+  }
+  return new ClientInterceptor(info, std::move(state), options_);
+}
+
+ClientCall::ClientCall(const Context& ctx, CallOptions options)
+    : state_(std::make_shared<ClientCallState>(
+          options.detached ? WithoutCancel(ctx) : ctx, this)) {
+  const absl::Duration left = state_->context().Remaining();
+  if (left != absl::InfiniteDuration()) {
+    set_deadline(internal::DeadlineAfter(left));
+  }
+  ClientCallState::Registry().Put(this, state_);
+  state_->Start();
+}
+
+ClientCall::~ClientCall() {
+  ClientCallState::Registry().Remove(this, state_.get());
+  state_->Close();
+  state_->Detach();
+}
+
+const Context& ClientCall::context() const { return state_->context(); }
+
+}  // namespace tether

@@ -1,0 +1,97 @@
+// tether on a client: one line gives every call on a channel the deadline, the
+// cancellation and the values of a context.
+//
+//   std::shared_ptr<grpc::Channel> channel = tether::CreateChannel(target,
+//   credentials);
+//
+//   auto [stock_ctx, cancel] = tether::WithTimeout(ctx,
+//   absl::Milliseconds(50)); tether::ClientCall call(stock_ctx);          //
+//   instead of grpc::ClientContext grpc::Status status = stub->GetStock(&call,
+//   request, &reply);
+//
+// A plain grpc::ClientContext on such a channel works for Current().
+//
+// When the context ends before the call does, the call ends with StatusOf(ctx)
+// (status.h): CANCELLED or DEADLINE_EXCEEDED, in whatever stage it is. A
+// context that has ended already sends nothing.
+
+#ifndef TETHER_GRPC_CLIENT_H_
+#define TETHER_GRPC_CLIENT_H_
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/client_interceptor.h>
+
+#include <memory>
+#include <string>
+
+#include "tether/context.h"
+#include "tether/propagation/propagator.h"
+
+namespace tether {
+
+namespace internal {
+class ClientCallState;
+}
+
+struct ClientOptions {
+  // The values that calls carry on. Null: DefaultPropagator() (server.h).
+  std::shared_ptr<const Propagator> propagator;
+};
+
+// A channel with tether as its only interceptor. With interceptors of your own,
+// list a ClientInterceptorFactory beside them in
+// grpc::experimental::CreateCustomChannelWithInterceptors.
+std::shared_ptr<grpc::Channel> CreateChannel(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    ClientOptions options = {}, const grpc::ChannelArguments& arguments = {});
+
+class ClientInterceptorFactory final
+    : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit ClientInterceptorFactory(ClientOptions options = {});
+
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo* info) override;
+
+ private:
+  const std::shared_ptr<const ClientOptions> options_;
+};
+
+struct CallOptions {
+  // The call keeps the context's values, but neither its deadline nor its
+  // cancellation.
+  bool detached = false;
+
+  static CallOptions Detached() {
+    CallOptions options;
+    options.detached = true;
+    return options;
+  }
+};
+
+// A grpc::ClientContext that works for a Context, whatever Current() is. For
+// one call, as any ClientContext; every API style. On a channel without
+// tether's interceptor, deadline and cancellation hold all the same; values
+// don't cross.
+//
+// The call's deadline is set to the context's. set_deadline() may bring it
+// forward; a later one has no effect beyond the standard grpc-timeout header.
+//
+// Thread safety and lifetime: as grpc::ClientContext. It isn't polymorphic:
+// don't delete it through a pointer to that.
+class ClientCall : public grpc::ClientContext {
+ public:
+  explicit ClientCall(const Context& ctx, CallOptions options = {});
+  ~ClientCall();
+
+  // What the call works for.
+  const Context& context() const;
+
+ private:
+  const std::shared_ptr<internal::ClientCallState> state_;
+};
+
+}  // namespace tether
+
+#endif  // TETHER_GRPC_CLIENT_H_

@@ -1,0 +1,23 @@
+// The counters behind GetGrpcStats().
+
+#ifndef TETHER_GRPC_INTERNAL_COUNTERS_H_
+#define TETHER_GRPC_INTERNAL_COUNTERS_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace tether::internal {
+
+struct Counters {
+  std::atomic<int64_t> server_calls{0};
+  std::atomic<int64_t> client_calls{0};
+  std::atomic<int64_t> watches{0};
+  std::atomic<int64_t> bad_timeouts{0};
+  std::atomic<int64_t> exceptions{0};
+};
+
+inline Counters counters;
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_COUNTERS_H_

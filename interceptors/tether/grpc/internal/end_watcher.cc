@@ -1,0 +1,137 @@
+#include "tether/grpc/internal/end_watcher.h"
+
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+
+#include <utility>
+
+#include "tether/grpc/internal/counters.h"
+
+namespace tether::internal {
+
+// One child call, from Watch to the event that it was cancelled.
+struct EndWatcher::Child {
+  explicit Child(absl::AnyInvocable<void() &&> fn) : on_end(std::move(fn)) {
+    grpc_metadata_array_init(&trailing_metadata);
+    counters.watches.fetch_add(1, std::memory_order_relaxed);
+  }
+  ~Child() {
+    grpc_metadata_array_destroy(&trailing_metadata);
+    grpc_slice_unref(status_details);
+    grpc_call_unref(call);
+    counters.watches.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  absl::AnyInvocable<void() &&> on_end;
+  grpc_call* call = nullptr;
+  // Where core writes the call's status. Nobody reads it.
+  grpc_metadata_array trailing_metadata;
+  grpc_status_code status = GRPC_STATUS_OK;
+  grpc_slice status_details = grpc_empty_slice();
+};
+
+// Outlives the watcher where the watcher is destroyed on its own thread.
+struct EndWatcher::Queue {
+  Queue() {
+    grpc_init();
+    cq = grpc_completion_queue_create_for_next(nullptr);
+    grpc_channel_credentials* credentials = grpc_insecure_credentials_create();
+    // Never used: the calls on it send nothing, so it stays idle.
+    channel = grpc_channel_create("ipv4:127.0.0.1:1", credentials, nullptr);
+    grpc_channel_credentials_release(credentials);
+  }
+  ~Queue() {
+    grpc_channel_destroy(channel);
+    grpc_completion_queue_destroy(cq);
+    grpc_shutdown();
+  }
+
+  void Run() {
+    for (;;) {
+      const grpc_event event = grpc_completion_queue_next(
+          cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
+      if (event.type == GRPC_QUEUE_SHUTDOWN) return;
+      std::unique_ptr<Child> child(static_cast<Child*>(event.tag));
+      {
+        absl::MutexLock lock(&mutex);
+        children.erase(child.get());
+      }
+      std::move(child->on_end)();
+    }
+  }
+
+  grpc_completion_queue* cq;
+  grpc_channel* channel;
+  absl::Mutex mutex;
+  absl::flat_hash_set<Child*> children ABSL_GUARDED_BY(mutex);
+};
+
+std::shared_ptr<EndWatcher> EndWatcher::Get() {
+  static absl::Mutex& mutex = *new absl::Mutex;
+  static std::weak_ptr<EndWatcher>& current = *new std::weak_ptr<EndWatcher>;
+  absl::MutexLock lock(&mutex);
+  std::shared_ptr<EndWatcher> watcher = current.lock();
+  if (watcher == nullptr) {
+    watcher.reset(new EndWatcher);
+    current = watcher;
+  }
+  return watcher;
+}
+
+EndWatcher::EndWatcher() : queue_(std::make_shared<Queue>()) {}
+
+EndWatcher::~EndWatcher() {
+  std::thread thread;
+  {
+    absl::MutexLock lock(&mutex_);
+    thread = std::move(thread_);
+  }
+  {
+    // Their parents may be held by somebody for ever.
+    absl::MutexLock lock(&queue_->mutex);
+    for (Child* child : queue_->children) {
+      grpc_call_cancel(child->call, nullptr);
+    }
+  }
+  grpc_completion_queue_shutdown(queue_->cq);
+  if (!thread.joinable()) {
+    queue_
+        ->Run();  // to the shutdown event, which the queue needs before its end
+  } else if (thread.get_id() == std::this_thread::get_id()) {
+    thread.detach();  // an on_end dropped the last owner; the thread still
+                      // holds the queue
+  } else {
+    thread.join();
+  }
+}
+
+void EndWatcher::Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!thread_.joinable()) {
+      thread_ = std::thread([queue = queue_] { queue->Run(); });
+    }
+  }
+  auto* child = new Child(std::move(on_end));
+  child->call = grpc_channel_create_call(
+      queue_->channel, call, GRPC_PROPAGATE_CANCELLATION, queue_->cq,
+      grpc_slice_from_static_string("/tether.EndWatcher/Watch"), nullptr,
+      gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
+  grpc_op op = {};
+  op.op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+  op.data.recv_status_on_client.trailing_metadata = &child->trailing_metadata;
+  op.data.recv_status_on_client.status = &child->status;
+  op.data.recv_status_on_client.status_details = &child->status_details;
+  // Under the lock: the event, which removes the child, may come at once.
+  absl::MutexLock lock(&queue_->mutex);
+  const grpc_call_error error =
+      grpc_call_start_batch(child->call, &op, 1, child, nullptr);
+  if (error == GRPC_CALL_OK) {
+    queue_->children.insert(child);
+  } else {
+    delete child;  // out of contract with core: not seen; the deadline still
+                   // holds
+  }
+}
+
+}  // namespace tether::internal

@@ -1,0 +1,53 @@
+// gRPC's metadata as a Carrier: what a server received, and what a client is
+// about to send.
+
+#ifndef TETHER_GRPC_INTERNAL_METADATA_CARRIER_H_
+#define TETHER_GRPC_INTERNAL_METADATA_CARRIER_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "tether/propagation/carrier.h"
+
+namespace tether::internal {
+
+// Read only: Set does nothing. Valid during the hook that handed out the map.
+class ReceivedMetadata final : public Carrier {
+ public:
+  using Map = std::multimap<grpc::string_ref, grpc::string_ref>;
+  explicit ReceivedMetadata(const Map& map) : map_(map) {}
+
+  std::optional<std::string_view> Get(std::string_view key,
+                                      int index) const override;
+  void Set(std::string_view key, std::string_view value) override;
+  void ForEachKey(
+      absl::FunctionRef<void(std::string_view)> visit) const override;
+
+ private:
+  const Map& map_;
+};
+
+// What the application added itself stays: Set doesn't touch a key that is
+// there.
+class SentMetadata final : public Carrier {
+ public:
+  using Map = std::multimap<std::string, std::string>;
+  explicit SentMetadata(Map& map) : map_(map) {}
+
+  std::optional<std::string_view> Get(std::string_view key,
+                                      int index) const override;
+  void Set(std::string_view key, std::string_view value) override;
+  void ForEachKey(
+      absl::FunctionRef<void(std::string_view)> visit) const override;
+
+ private:
+  Map& map_;
+};
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_METADATA_CARRIER_H_

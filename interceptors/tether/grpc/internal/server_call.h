@@ -1,0 +1,66 @@
+// One RPC on a server, as tether knows it: its context, and what ends that.
+
+#ifndef TETHER_GRPC_INTERNAL_SERVER_CALL_H_
+#define TETHER_GRPC_INTERNAL_SERVER_CALL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "tether/context.h"
+#include "tether/grpc/internal/call_registry.h"
+#include "tether/grpc/internal/end_watcher.h"
+#include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/server.h"
+
+namespace tether::internal {
+
+// Thread safety: Begin comes first, once; after it, any thread. Shared: an
+// interceptor may be destroyed while somebody who observes the context is about
+// to start the watch.
+class ServerCall : public std::enable_shared_from_this<ServerCall> {
+ public:
+  ServerCall(std::shared_ptr<const ServerOptions> options,
+             std::shared_ptr<EndWatcher> watcher);
+  ~ServerCall();
+  ServerCall(const ServerCall&) = delete;
+  ServerCall& operator=(const ServerCall&) = delete;
+
+  // Headers have come: makes the context, and lets ContextOf find it.
+  // `told_of_end`: somebody will call End promptly when the call ends (the
+  // callback API); otherwise it is watched for once the context is observed.
+  void Begin(grpc::ServerContextBase* server_context,
+             const ReceivedMetadata::Map& metadata, bool told_of_end);
+
+  // Ends the context, unless it has ended; ContextOf still finds it. Runs
+  // callbacks of the context.
+  void End(const absl::Status& cause);
+
+  // The interceptor goes: ContextOf no longer finds it.
+  void Forget();
+
+  const Context& context() const { return context_; }
+
+  static CallRegistry<ServerCall>& Registry();
+
+ private:
+  void StartWatch();
+
+  const std::shared_ptr<const ServerOptions> options_;
+  const std::shared_ptr<EndWatcher> watcher_;
+  const void* address_ =
+      nullptr;  // of gRPC's context, which may be gone: a key only
+  CancelFunc cancel_;
+  Context context_;
+
+  absl::Mutex mutex_;
+  grpc_call* call_ ABSL_GUARDED_BY(mutex_) =
+      nullptr;  // a reference, until the end
+};
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_SERVER_CALL_H_

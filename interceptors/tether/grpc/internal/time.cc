@@ -1,0 +1,46 @@
+#include "tether/grpc/internal/time.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace tether::internal {
+
+absl::Duration UntilDeadline(gpr_timespec deadline) {
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) {
+    return absl::InfiniteDuration();
+  }
+  const gpr_timespec now = gpr_now(deadline.clock_type);
+  // As durations, which don't overflow where 64-bit nanoseconds would.
+  return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec) -
+         absl::Seconds(now.tv_sec) - absl::Nanoseconds(now.tv_nsec);
+}
+
+gpr_timespec DeadlineAfter(absl::Duration timeout) {
+  if (timeout == absl::InfiniteDuration()) {
+    return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  }
+  const int64_t nanos = std::max<int64_t>(0, absl::ToInt64Nanoseconds(timeout));
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_nanos(nanos, GPR_TIMESPAN));
+}
+
+std::string FormatGrpcTimeout(absl::Duration timeout) {
+  struct Unit {
+    absl::Duration length;
+    const char* name;
+  };
+  static constexpr int64_t kMost = 99'999'999;
+  const Unit units[] = {
+      {absl::Nanoseconds(1), "n"},  {absl::Microseconds(1), "u"},
+      {absl::Milliseconds(1), "m"}, {absl::Seconds(1), "S"},
+      {absl::Minutes(1), "M"},      {absl::Hours(1), "H"}};
+  timeout = std::max(timeout, absl::ZeroDuration());
+  for (const Unit& unit : units) {
+    const int64_t count = absl::Ceil(timeout, unit.length) / unit.length;
+    if (count <= kMost) return absl::StrCat(count, unit.name);
+  }
+  return absl::StrCat(kMost, "H");
+}
+
+}  // namespace tether::internal

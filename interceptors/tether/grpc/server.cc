@@ -1,0 +1,117 @@
+#include "tether/grpc/server.h"
+
+#include <utility>
+#include <vector>
+
+#include "tether/current.h"
+#include "tether/grpc/internal/end_watcher.h"
+#include "tether/grpc/internal/server_call.h"
+#include "tether/propagation/composite.h"
+#include "tether/propagation/request_id.h"
+#include "tether/propagation/trace_context.h"
+
+namespace tether {
+
+struct ServerInterceptorFactory::Shared {
+  std::shared_ptr<const ServerOptions> options;
+  std::shared_ptr<internal::EndWatcher> watcher;
+};
+
+namespace {
+
+using grpc::experimental::InterceptionHookPoints;
+
+absl::Status HandlerReturned() {
+  return absl::CancelledError("the handler has returned");
+}
+absl::Status CallClosed() {
+  return absl::CancelledError("the caller cancelled the call or is gone");
+}
+
+class ServerInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  ServerInterceptor(grpc::experimental::ServerRpcInfo* info,
+                    std::shared_ptr<internal::ServerCall> call)
+      : info_(info), call_(std::move(call)) {}
+  ~ServerInterceptor() override {
+    call_->End(HandlerReturned());
+    call_->Forget();
+  }
+
+  void Intercept(
+      grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_STATUS)) {
+      call_->End(HandlerReturned());
+    }
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::POST_RECV_CLOSE)) {
+      // Not necessarily after the handler returned, and never a reason to ask
+      // gRPC whether the call was cancelled: that comes back here. If the
+      // handler did return, the context has ended with that reason.
+      call_->End(CallClosed());
+    }
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+      grpc::ServerContextBase* server_context = info_->server_context();
+      // Only the callback API sees POST_RECV_CLOSE the moment the call ends.
+      const bool callback_api =
+          dynamic_cast<grpc::CallbackServerContext*>(server_context) != nullptr;
+      call_->Begin(server_context, *methods->GetRecvInitialMetadata(),
+                   callback_api);
+      // The handler, or the callback API's handler method, runs inside Proceed,
+      // and `this` and `methods` may be gone when that returns.
+      ScopedContext current(call_->context());
+      methods->Proceed();
+      return;
+    }
+    methods->Proceed();
+  }
+
+ private:
+  grpc::experimental::ServerRpcInfo* const info_;
+  const std::shared_ptr<internal::ServerCall> call_;
+};
+
+}  // namespace
+
+ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options)
+    : shared_(std::make_shared<Shared>()) {
+  if (options.propagator == nullptr) options.propagator = DefaultPropagator();
+  shared_->options = std::make_shared<const ServerOptions>(std::move(options));
+  shared_->watcher = internal::EndWatcher::Get();
+}
+
+ServerInterceptorFactory::~ServerInterceptorFactory() = default;
+
+grpc::experimental::Interceptor*
+ServerInterceptorFactory::CreateServerInterceptor(
+    grpc::experimental::ServerRpcInfo* info) {
+  return new ServerInterceptor(info, std::make_shared<internal::ServerCall>(
+                                         shared_->options, shared_->watcher));
+}
+
+void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      creators;
+  creators.push_back(
+      std::make_unique<ServerInterceptorFactory>(std::move(options)));
+  builder.experimental().SetInterceptorCreators(std::move(creators));
+}
+
+Context ContextOf(const grpc::ServerContextBase& server_context) {
+  const auto call = internal::ServerCall::Registry().Find(&server_context);
+  return call == nullptr ? Background() : call->context();
+}
+
+std::shared_ptr<const Propagator> DefaultPropagator() {
+  static const auto& propagator = *new std::shared_ptr<const Propagator>(
+      std::make_shared<CompositePropagator>(
+          std::vector<std::shared_ptr<const Propagator>>{
+              std::make_shared<TraceContextPropagator>(),
+              std::make_shared<RequestIdPropagator>()}));
+  return propagator;
+}
+
+}  // namespace tether

@@ -1,0 +1,77 @@
+// tether on a server: one line gives every handler a context that ends when its
+// caller leaves, when the caller's deadline passes, and when the handler
+// returns.
+//
+//   grpc::ServerBuilder builder;
+//   builder.AddListeningPort(…).RegisterService(…);
+//   tether::InstallServer(builder);
+//
+//   grpc::Status GetOrder(grpc::ServerContext* sc, const Req* req, Rep* rep)
+//   override {
+//     tether::Context ctx = tether::ContextOf(*sc);
+//     while (!ctx.Done()) …
+//   }
+//
+// Handlers of any API may use ContextOf. During a sync handler, and during the
+// handler method of the callback API, the context is also Current(); reactions
+// of a callback handler run on other threads: carry it with Bind.
+
+#ifndef TETHER_GRPC_SERVER_H_
+#define TETHER_GRPC_SERVER_H_
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/server_interceptor.h>
+
+#include <memory>
+
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/propagation/propagator.h"
+
+namespace tether {
+
+struct ServerOptions {
+  // The values that requests may bring. Null: DefaultPropagator(). All other
+  // headers are ignored.
+  std::shared_ptr<const Propagator> propagator;
+
+  // No context of a request lives longer, whatever its caller asked for.
+  absl::Duration max_timeout = absl::InfiniteDuration();
+};
+
+// Registers tether as the server's only interceptor: it replaces creators set
+// before, and is replaced by ones set after. With interceptors of your own,
+// list a ServerInterceptorFactory last beside them.
+void InstallServer(grpc::ServerBuilder& builder, ServerOptions options = {});
+
+// For ServerBuilder::experimental().SetInterceptorCreators. Put it last in the
+// list, so that it sees requests first: then ContextOf works in the hooks of
+// the others too.
+class ServerInterceptorFactory final
+    : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit ServerInterceptorFactory(ServerOptions options = {});
+  ~ServerInterceptorFactory() override;
+
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo* info) override;
+
+ private:
+  struct Shared;
+  const std::shared_ptr<Shared> shared_;
+};
+
+// The context of the request that `server_context` serves, with its deadline
+// (the earliest of grpc-timeout, tether-timeout-us and
+// ServerOptions::max_timeout), its values, and its end. Background() when
+// tether isn't installed, or before the request has arrived. Any thread, while
+// the server context exists. Work that goes on after the handler uses
+// WithoutCancel(ContextOf(…)).
+Context ContextOf(const grpc::ServerContextBase& server_context);
+
+// W3C trace context and x-request-id.
+std::shared_ptr<const Propagator> DefaultPropagator();
+
+}  // namespace tether
+
+#endif  // TETHER_GRPC_SERVER_H_

@@ -1,0 +1,59 @@
+#include "tether/grpc/status.h"
+
+#include <string>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+
+namespace tether {
+namespace {
+
+constexpr bool SameCodes() {
+  return static_cast<int>(absl::StatusCode::kCancelled) ==
+             static_cast<int>(grpc::StatusCode::CANCELLED) &&
+         static_cast<int>(absl::StatusCode::kDeadlineExceeded) ==
+             static_cast<int>(grpc::StatusCode::DEADLINE_EXCEEDED) &&
+         static_cast<int>(absl::StatusCode::kUnauthenticated) ==
+             static_cast<int>(grpc::StatusCode::UNAUTHENTICATED);
+}
+static_assert(SameCodes(), "both follow google.rpc.Code");
+
+}  // namespace
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  std::string details;
+  if (auto payload = status.GetPayload(kStatusDetailsPayload)) {
+    details = std::string(*payload);
+  }
+  // code(), not raw_code(): what isn't in google.rpc.Code becomes UNKNOWN.
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      std::string(status.message()), std::move(details));
+}
+
+absl::Status FromGrpcStatus(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  const int code = status.error_code();
+  const bool known =
+      code > static_cast<int>(absl::StatusCode::kOk) &&
+      code <= static_cast<int>(absl::StatusCode::kUnauthenticated);
+  absl::Status result(
+      known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
+      status.error_message());
+  if (!status.error_details().empty()) {
+    result.SetPayload(kStatusDetailsPayload,
+                      absl::Cord(status.error_details()));
+  }
+  return result;
+}
+
+grpc::Status StatusOf(const Context& ctx) {
+  const absl::Status err = ctx.Err();
+  if (err.ok()) return grpc::Status::OK;
+  const absl::Status cause = ctx.Cause();
+  if (cause == err || cause.message().empty()) return ToGrpcStatus(err);
+  return grpc::Status(static_cast<grpc::StatusCode>(err.code()),
+                      absl::StrCat(err.message(), ": ", cause.message()));
+}
+
+}  // namespace tether
