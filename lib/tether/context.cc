@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "tether/after_func.h"
 #include "tether/clock.h"
-#include "tether/internal/lazy_cancel.h"
+#include "tether/internal/rpc_context.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/scope.h"
 
@@ -43,6 +43,26 @@ Cancelable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
   scope->SetDeadline(when, now, std::move(cause));
   scope->wall_offset.store(wall_offset, std::memory_order_relaxed);
   return Launch(scope);
+}
+
+// Gives `scope` the deadline of `other` if that is earlier than its own.
+void InheritDeadline(internal::MergeScope* scope, const Context& other) {
+  const Node* node = ContextAccess::NodeOf(other);
+  if (DeadlineOf(node) == kNever) return;
+  const internal::DeadlineScope* owner = node->scope->deadline_owner;
+  const Clock& clock = internal::ClockOf(scope);
+  const Nanos now = clock.SteadyNanos();
+  Nanos when = owner->deadline;
+  int64_t wall_offset = internal::DeadlineScope::kUnknownOffset;
+  if (&clock == &internal::ClockOf(node)) {
+    wall_offset = owner->WallOffset();
+  } else {
+    // Times on another clock mean nothing here; what is left does.
+    when = internal::AddNanos(now, absl::ToInt64Nanoseconds(other.Remaining()));
+  }
+  if (when >= scope->deadline) return;
+  scope->SetDeadline(when, now, owner->deadline_cause);
+  scope->wall_offset.store(wall_offset, std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -214,27 +234,21 @@ Cancelable Merge(const Context& primary, const Context& other) {
   auto* scope =
       new internal::MergeScope(ContextAccess::NodeOf(primary), other_node);
   if (Scope* other_scope = other_node->scope) {
-    // By what is left: the two may be on different clocks.
-    const absl::Duration left = other.Remaining();
-    const Nanos now = internal::ClockOf(scope).SteadyNanos();
-    const Nanos when =
-        left == absl::InfiniteDuration()
-            ? kNever
-            : internal::AddNanos(now, absl::ToInt64Nanoseconds(left));
-    if (when < scope->deadline) {
-      scope->SetDeadline(when, now,
-                         other_scope->deadline_owner->deadline_cause);
-    }
-  }
-  if (Scope* other_scope = other_node->scope) {
-    // Before the scope can be ended from above, which takes the hook off again.
-    scope->hook.fn = [self = ContextAccess::Adopt(internal::Ref(scope)),
-                      scope] {
-      const internal::Reason reason = internal::ReasonOf(scope->other->scope);
-      internal::EndScope(scope, reason.how, reason.cause);
-    };
-    if (!internal::AddObserver(other_scope, &scope->hook)) {
-      internal::RunCallback(std::move(scope->hook.fn));
+    InheritDeadline(scope, other);
+    // When `primary` is done already, that is the reason, and Launch sees to
+    // it.
+    if (!primary.Done()) {
+      // Before the scope can be ended from above, which takes the hook off
+      // again.
+      scope->hook.fn = [self = ContextAccess::Adopt(internal::Ref(scope)),
+                        scope] {
+        const internal::Reason reason = internal::ReasonOf(scope->other->scope);
+        internal::EndScope(scope, reason.how, reason.cause);
+      };
+      if (!internal::AddObserver(other_scope, &scope->hook)) {
+        scope->hook.fn = nullptr;
+        internal::EndAtBirth(scope, internal::ReasonOf(other_scope));
+      }
     }
   }
   return Launch(scope);
@@ -255,6 +269,11 @@ Cancelable WithLazyCancel(const Context& parent, absl::Duration timeout,
       scope->state.load(std::memory_order_relaxed) | kUnobserved,
       std::memory_order_relaxed);
   return Launch(scope);
+}
+
+void Expire(const Context& ctx, const absl::Status& cause) {
+  Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  if (scope != nullptr) EndScope(scope, kDeadlineExceeded, cause);
 }
 
 }  // namespace internal

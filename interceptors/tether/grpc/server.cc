@@ -21,20 +21,13 @@ namespace {
 
 using grpc::experimental::InterceptionHookPoints;
 
-absl::Status HandlerReturned() {
-  return absl::CancelledError("the handler has returned");
-}
-absl::Status CallClosed() {
-  return absl::CancelledError("the caller cancelled the call or is gone");
-}
-
 class ServerInterceptor final : public grpc::experimental::Interceptor {
  public:
   ServerInterceptor(grpc::experimental::ServerRpcInfo* info,
                     std::shared_ptr<internal::ServerCall> call)
       : info_(info), call_(std::move(call)) {}
   ~ServerInterceptor() override {
-    call_->End(HandlerReturned());
+    call_->EndOfHandler();
     call_->Forget();
   }
 
@@ -42,14 +35,14 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
-      call_->End(HandlerReturned());
+      call_->EndOfHandler();
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_CLOSE)) {
       // Not necessarily after the handler returned, and never a reason to ask
       // gRPC whether the call was cancelled: that comes back here. If the
       // handler did return, the context has ended with that reason.
-      call_->End(CallClosed());
+      call_->EndOfCall();
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {

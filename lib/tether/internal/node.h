@@ -116,8 +116,7 @@ struct Scope : Node {
   bool linked = false;      // guarded by the parent scope's lock
   Nanos deadline = kNever;  // the effective one: own or inherited
   const DeadlineScope* deadline_owner =
-      nullptr;  // whose it is; this or above (or of the other parent of a
-                // merge)
+      nullptr;                    // whose it is: this, or one above; null: none
   Scope* sibling_next = nullptr;  // guarded by the parent scope's lock; then of
                                   // the thread that ends it
   Scope** sibling_pprev = nullptr;  // guarded by the parent scope's lock
@@ -174,13 +173,18 @@ struct ValueNode : Node {
 };
 
 template <typename T>
-struct TypedValueNode : ValueNode {
-  TypedValueNode(Node* parent_node, const KeyBase* node_key, T&& v)
-      : ValueNode(
-            parent_node, node_key,
-            [](ValueNode* node) { delete static_cast<TypedValueNode*>(node); }),
-        value(static_cast<T&&>(v)) {}
+struct ValueHolder {
   const T value;
+};
+
+// The value comes first: when its constructor throws, there is no node yet.
+template <typename T>
+struct TypedValueNode : ValueHolder<T>, ValueNode {
+  TypedValueNode(Node* parent_node, const KeyBase* node_key, T&& v)
+      : ValueHolder<T>{static_cast<T&&>(v)},
+        ValueNode(parent_node, node_key, [](ValueNode* node) {
+          delete static_cast<TypedValueNode*>(node);
+        }) {}
 };
 
 inline uint64_t KeyBit(const KeyBase* key) {

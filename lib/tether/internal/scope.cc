@@ -271,7 +271,7 @@ void DeadlineScope::OnTimer(Nanos now) {
   ArmTimer();
 }
 
-absl::Time DeadlineScope::WallDeadline() const {
+int64_t DeadlineScope::WallOffset() const {
   int64_t offset = wall_offset.load(std::memory_order_relaxed);
   if (offset == kUnknownOffset) {
     Clock& c = ClockOf(this);
@@ -281,8 +281,12 @@ absl::Time DeadlineScope::WallDeadline() const {
       offset = computed;
     }
   }
+  return offset;
+}
+
+absl::Time DeadlineScope::WallDeadline() const {
   // absl::Time saturates where int64_t would overflow.
-  return absl::FromUnixNanos(offset) + absl::Nanoseconds(deadline);
+  return absl::FromUnixNanos(WallOffset()) + absl::Nanoseconds(deadline);
 }
 
 void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -293,10 +297,9 @@ void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   const bool shared = child->kind == NodeKind::kMerge;
   parent->lock.lock();
   const uint8_t state = parent->state.load(std::memory_order_relaxed);
-  if ((state & kEnded) != 0) {
-    const absl::Status cause = parent->cause;
+  if ((state & kEnded) != 0 || DeadlinePassed(parent, state)) {
     parent->lock.unlock();
-    return EndScope(child, state, cause);
+    return EndAtBirth(child, ReasonOf(parent));
   }
   if (shared) child->lock.lock();
   if (!child->ended()) {
@@ -333,6 +336,15 @@ void EndScope(Scope* scope, uint8_t how,
     Unref(s);
     s = next;
   }
+}
+
+void EndAtBirth(Scope* scope, const Reason& reason) {
+  {
+    SpinLockHolder lock(scope->lock);
+    scope->state.store(scope->state.load(std::memory_order_relaxed) & ~kNear,
+                       std::memory_order_release);
+  }
+  EndScope(scope, reason.how, reason.cause);
 }
 
 bool AddObserver(Scope* scope, Observer* observer) {

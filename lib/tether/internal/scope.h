@@ -54,12 +54,12 @@ struct DeadlineScope : Scope, Timer {
   // reference.
   void OnTimer(Nanos now);
 
+  // Wall time minus steady time; fixed at birth or by the first who asks, so
+  // that Deadline() never changes.
+  int64_t WallOffset() const;
   absl::Time WallDeadline() const;
 
   static constexpr int64_t kUnknownOffset = kNever;
-
-  // Wall time minus steady time; fixed at birth or by the first who asks, so
-  // that Deadline() never changes.
   mutable std::atomic<int64_t> wall_offset{kUnknownOffset};
   absl::Status deadline_cause;  // constant after SetDeadline
 };
@@ -99,8 +99,15 @@ inline TimerService& TimersOf(const Node* node) {
 // Saturating; kNever absorbs.
 Nanos AddNanos(Nanos a, Nanos b);
 
-// Links a new scope below its parent scope; if that has ended, ends it
-// likewise. The caller holds a reference.
+// The reason at this moment: how == kLive means not done.
+struct Reason {
+  uint8_t how;
+  absl::Status cause;  // OK: as `how` says
+};
+Reason ReasonOf(Scope* scope);
+
+// Links a new scope below its parent scope; if that is done, ends it for the
+// same reason. The caller holds a reference.
 void Adopt(Scope* child);
 
 // Ends `scope` and all below it, unless it has ended, and runs their callbacks.
@@ -109,6 +116,10 @@ void Adopt(Scope* child);
 // passed meanwhile, the deadline is the reason, since Done() has been saying
 // so.
 void EndScope(Scope* scope, uint8_t how, const absl::Status& cause);
+
+// EndScope for a scope that nobody has seen alive, and a reason that was there
+// before it: that its own deadline has passed as well doesn't count.
+void EndAtBirth(Scope* scope, const Reason& reason);
 
 // Links `observer`, whose fn is set, and returns true; false when the scope is
 // done: the caller runs it.
@@ -122,13 +133,6 @@ bool RemoveObserver(Scope* scope, Observer* observer);
 // (CallbackExceptions).
 void RunCallback(absl::AnyInvocable<void() &&> fn) noexcept;
 int64_t CallbackExceptions();
-
-// The reason at this moment: how == kLive means not done.
-struct Reason {
-  uint8_t how;
-  absl::Status cause;  // OK: as `how` says
-};
-Reason ReasonOf(Scope* scope);
 
 // Err() for a ScopeState: OK, CANCELLED or DEADLINE_EXCEEDED.
 const absl::Status& StatusOf(uint8_t how);

@@ -1,14 +1,13 @@
-// A Carrier is where values travel: the headers of a request, seen as a map of
-// strings. What they mean is a Propagator's.
+// A Carrier is where values travel: the headers of a request, seen as a map
+// from strings to strings. What they mean is a Propagator's business.
 //
-// Keys are lower-case ASCII, as HTTP/2 requires.
-//
-// Thread safety: none. Lifetime: views that Get and ForEachKey hand out are
-// valid while the carrier is unchanged.
+// Keys are lower-case ASCII, as HTTP/2 requires: propagators only ask for, and
+// only set, such keys.
 
 #ifndef TETHER_PROPAGATION_CARRIER_H_
 #define TETHER_PROPAGATION_CARRIER_H_
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -18,29 +17,46 @@
 
 namespace tether {
 
+// To be implemented over the headers of a transport. Propagators call Get a few
+// times per request, so it should be a look-up and not a copy.
+//
+// Thread safety: const calls may run at the same time, as for a container.
+// Lifetime: the views that Get and ForEachKey hand out are valid until the
+// carrier is changed or destroyed. Propagators keep none.
 class Carrier {
  public:
   virtual ~Carrier() = default;
 
-  // The value under `key`; nullopt when absent. Where the peer sent several,
-  // `index` picks one, in order of arrival.
+  // The value under `key`; nullopt when there is none. Where the peer sent
+  // several, `index` picks one, in order of arrival: Get(key, 1) tells whether
+  // the header was repeated. nullopt for an index that is negative or too high.
   virtual std::optional<std::string_view> Get(std::string_view key,
                                               int index = 0) const = 0;
 
-  // Replaces what is under `key`.
+  // Puts `value` in the place of whatever is under `key`. Both are copied.
   virtual void Set(std::string_view key, std::string_view value) = 0;
 
-  // Calls `visit` once for each key.
+  // Calls `visit` once for each key, in no particular order. `visit` must not
+  // change the carrier.
   virtual void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const = 0;
 };
 
-// A carrier in memory, for tests and for transports other than gRPC.
+// A carrier in memory: for tests, and for transports that have no carrier of
+// their own. Keys that come from outside are lower-cased on the way in, since
+// HTTP/1 peers write them as they please; Get takes lower-case keys only.
+//
+// Example:
+//
+//   tether::MapCarrier carrier;
+//   carrier.Add("X-Request-Id", "4711");
+//   tether::Context ctx = propagator.Extract(carrier, tether::Background());
 class MapCarrier final : public Carrier {
  public:
+  using Map = std::multimap<std::string, std::string, std::less<>>;
+
   MapCarrier() = default;
-  explicit MapCarrier(std::multimap<std::string, std::string, std::less<>> map)
-      : map_(std::move(map)) {}
+  explicit MapCarrier(const Map& map);
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index = 0) const override;
@@ -48,15 +64,13 @@ class MapCarrier final : public Carrier {
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override;
 
-  // Adds beside what is there, as a peer may.
+  // Adds beside what is there, as a peer that repeats a header does.
   void Add(std::string_view key, std::string_view value);
 
-  const std::multimap<std::string, std::string, std::less<>>& map() const {
-    return map_;
-  }
+  const Map& map() const { return map_; }
 
  private:
-  std::multimap<std::string, std::string, std::less<>> map_;
+  Map map_;
 };
 
 }  // namespace tether

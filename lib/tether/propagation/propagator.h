@@ -1,14 +1,13 @@
 // A Propagator turns headers into values of a context (Extract, on a server)
-// and back (Inject, on a client).
+// and values of a context into headers (Inject, on a client).
 //
-// Thread safety: any thread; implementations are immutable. What a peer sent is
-// hostile: Extract drops what is malformed or too large, counts it (Dropped),
-// and returns the context without it. It never fails.
+// Nothing crosses a hop unless a propagator names it: what else a peer sends is
+// ignored. What it does send is hostile until checked; a propagator drops what
+// is malformed or too large, counts it, and goes on without it.
 
 #ifndef TETHER_PROPAGATION_PROPAGATOR_H_
 #define TETHER_PROPAGATION_PROPAGATOR_H_
 
-#include <atomic>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -18,20 +17,45 @@
 
 namespace tether {
 
+// One kind of value, and its headers. Kept in a std::shared_ptr<const
+// Propagator> by all the servers and channels that use it.
+//
+// Thread safety: any thread, at the same time: all calls are const and
+// implementations are immutable, but for their counter.
+// Errors: none are reported. Implementations should not throw; where one does
+// all the same, CompositePropagator contains it.
+//
+// Example, of an implementation:
+//
+//   class TenantPropagator final : public tether::Propagator {
+//     tether::Context Extract(const tether::Carrier& carrier,
+//                             const tether::Context& ctx) const override {
+//       auto tenant = carrier.Get("x-tenant");
+//       if (!tenant) return ctx;
+//       return tether::WithValue(ctx, kTenant, std::string(*tenant));
+//     }
+//     ...
+//
+// which is what HeaderPropagator (header.h) does, with the checks.
 class Propagator {
  public:
   virtual ~Propagator() = default;
 
-  // `ctx` with the values that `carrier` has.
-  virtual Context Extract(const Carrier& carrier, const Context& ctx) const = 0;
+  // Returns `ctx` with the values that `carrier` has; `ctx` itself where it has
+  // none that are good. Never ends the context.
+  [[nodiscard]] virtual Context Extract(const Carrier& carrier,
+                                        const Context& ctx) const = 0;
 
-  // Writes the values that `ctx` has.
+  // Writes the values that `ctx` has into `carrier`, in the place of what is
+  // there under the same headers. What `ctx` has not leaves `carrier` as it is.
   virtual void Inject(const Context& ctx, Carrier& carrier) const = 0;
 
-  // The headers that this reads and writes.
+  // The headers that this reads and writes, in lower case. The views are valid
+  // as long as the propagator is. Meant to be called once, not per request.
   virtual std::vector<std::string_view> Fields() const = 0;
 
-  // How many values Extract and Inject have dropped as malformed or too large.
+  // How many values Extract and Inject have dropped since construction:
+  // malformed, too large, or repeated where only one makes sense.
   virtual int64_t Dropped() const = 0;
 };
 

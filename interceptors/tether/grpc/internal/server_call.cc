@@ -5,15 +5,11 @@
 
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/time.h"
-#include "tether/internal/lazy_cancel.h"
+#include "tether/internal/rpc_context.h"
 #include "tether/propagation/timeout_header.h"
 
 namespace tether::internal {
 namespace {
-
-absl::Status CallerLeft() {
-  return absl::CancelledError("the caller cancelled the call or is gone");
-}
 
 // What the caller says is left of its budget.
 absl::Duration TimeoutIn(const ReceivedMetadata& metadata) {
@@ -52,7 +48,7 @@ ServerCall::ServerCall(std::shared_ptr<const ServerOptions> options,
 }
 
 ServerCall::~ServerCall() {
-  End(absl::OkStatus());
+  EndOfHandler();
   counters.server_calls.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -60,9 +56,14 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
                        const ReceivedMetadata::Map& metadata,
                        bool told_of_end) {
   const ReceivedMetadata carrier(metadata);
+  const absl::Duration standard = UntilDeadline(server_context->raw_deadline());
+  const absl::Duration exact = TimeoutIn(carrier);
   const absl::Duration timeout =
-      std::min({UntilDeadline(server_context->raw_deadline()),
-                TimeoutIn(carrier), options_->max_timeout});
+      std::min({standard, exact, options_->max_timeout});
+  if (timeout != absl::InfiniteDuration()) {
+    slack_ = absl::Milliseconds(5) +
+             (exact <= standard ? timeout / 100 : timeout / 32);
+  }
   Cancelable cancelable;
   if (told_of_end) {
     cancelable = WithTimeout(Background(), timeout);
@@ -94,19 +95,33 @@ void ServerCall::StartWatch() {
     grpc_call_ref(call);
   }
   watcher_->Watch(call, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->End(CallerLeft());
+    if (auto self = weak.lock()) self->EndOfCall();
   });
   grpc_call_unref(call);
 }
 
-void ServerCall::End(const absl::Status& cause) {
+void ServerCall::EndOfHandler() {
+  DropCall();
+  cancel_(absl::CancelledError("the handler has returned"));
+}
+
+void ServerCall::EndOfCall() {
+  DropCall();
+  if (context_.Remaining() <= slack_) {
+    Expire(context_,
+           absl::DeadlineExceededError("the caller gave up at its deadline"));
+  } else {
+    cancel_(absl::CancelledError("the caller cancelled the call or is gone"));
+  }
+}
+
+void ServerCall::DropCall() {
   grpc_call* call;
   {
     absl::MutexLock lock(&mutex_);
     call = std::exchange(call_, nullptr);
   }
   if (call != nullptr) grpc_call_unref(call);
-  cancel_(cause);
 }
 
 void ServerCall::Forget() {

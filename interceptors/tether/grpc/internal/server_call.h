@@ -35,9 +35,21 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   void Begin(grpc::ServerContextBase* server_context,
              const ReceivedMetadata::Map& metadata, bool told_of_end);
 
-  // Ends the context, unless it has ended; ContextOf still finds it. Runs
+  // End the context, unless it has ended; ContextOf still finds it. They run
   // callbacks of the context.
-  void End(const absl::Status& cause);
+
+  // The handler has returned, or finished its reactor.
+  void EndOfHandler();
+
+  // The call was cancelled, or its connection lost; or it is over, where the
+  // handler has returned.
+  //
+  // A caller that gives up at its deadline cancels the stream, and does so at
+  // about the moment when the same deadline passes here: a little earlier, as
+  // grpc-timeout rounds up (by at most 3 %, and a few milliseconds) and
+  // timeouts are counted from their arrival. So near the deadline it is the
+  // reason.
+  void EndOfCall();
 
   // The interceptor goes: ContextOf no longer finds it.
   void Forget();
@@ -48,9 +60,11 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
 
  private:
   void StartWatch();
+  void DropCall();
 
   const std::shared_ptr<const ServerOptions> options_;
   const std::shared_ptr<EndWatcher> watcher_;
+  absl::Duration slack_;  // see EndOfCall
   const void* address_ =
       nullptr;  // of gRPC's context, which may be gone: a key only
   CancelFunc cancel_;

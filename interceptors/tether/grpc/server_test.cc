@@ -1,0 +1,567 @@
+// A server's contexts, over real connections on loopback: what ends them, what
+// they carry, what they cost nothing.
+//
+// Times are real, since gRPC's are. kPrompt is the slack for "at once": half a
+// second, a thousand times what it takes on an idle machine, so that a loaded
+// one passes; a test whose event got lost waits for kNever.
+
+#include "tether/grpc/server.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tether/after_func.h"
+#include "tether/current.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/stats.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/request_id.h"
+#include "tether/propagation/trace_context.h"
+
+namespace tether {
+namespace {
+
+using testing::Ping;
+using testing::Pong;
+using testing::ProbeServer;
+
+constexpr absl::Duration kPrompt = absl::Milliseconds(500);
+constexpr absl::Duration kNever = absl::Seconds(20);
+
+inline constexpr Key<int> kNumber{"number"};
+
+class ServerTest : public testing::GrpcLeakCheckedTest {};
+
+std::chrono::system_clock::time_point In(absl::Duration d) {
+  return absl::ToChronoTime(absl::Now() + d);
+}
+
+// What a handler saw.
+struct Seen {
+  absl::Status err;
+  absl::Status cause;
+  absl::Duration waited = absl::ZeroDuration();
+  absl::Duration remaining = absl::ZeroDuration();
+  absl::Notification entered;
+  absl::Notification left;
+
+  grpc::Status WaitIn(const Context& ctx) {
+    const absl::Time start = absl::Now();
+    remaining = ctx.Remaining();
+    entered.Notify();
+    ctx.WaitFor(kNever);
+    waited = absl::Now() - start;
+    err = ctx.Err();
+    cause = ctx.Cause();
+    left.Notify();
+    return StatusOf(ctx);
+  }
+};
+
+TEST_F(ServerTest, WithoutTetherContextOfIsBackground) {
+  ProbeServer server({/*callback_api=*/false, /*tether=*/std::nullopt});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    EXPECT_EQ(ContextOf(sc), Background());
+    EXPECT_EQ(Current(), Background());
+    return grpc::Status::OK;
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  Pong pong;
+  EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
+}
+
+TEST_F(ServerTest, ASyncHandlerHasItsContextAsCurrentToo) {
+  ProbeServer server({});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    EXPECT_NE(ContextOf(sc), Background());
+    EXPECT_EQ(Current(), ContextOf(sc));
+    EXPECT_EQ(ContextOf(sc).Deadline(), absl::InfiniteFuture());
+    return grpc::Status::OK;
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  Pong pong;
+  EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
+}
+
+TEST_F(ServerTest, AWaitingSyncHandlerIsToldThatItsCallerLeft) {
+  ProbeServer server({});
+  Seen seen;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    return seen.WaitIn(ContextOf(sc));
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  std::thread leaver([&] {
+    seen.entered.WaitForNotification();
+    call.TryCancel();
+  });
+  Pong pong;
+  EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
+            grpc::StatusCode::CANCELLED);
+  leaver.join();
+  ASSERT_TRUE(seen.left.WaitForNotificationWithTimeout(kNever));
+  EXPECT_EQ(seen.err, absl::CancelledError("context canceled"));
+  EXPECT_EQ(seen.cause.message(), "the caller cancelled the call or is gone");
+  EXPECT_LT(seen.waited, kPrompt);
+}
+
+// The control: plain gRPC gives a sync handler nothing to wait on.
+TEST_F(ServerTest, WithoutTetherASyncHandlerRunsOnAfterItsCallerLeft) {
+  ProbeServer server({false, std::nullopt});
+  Seen seen;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    seen.entered.Notify();
+    EXPECT_FALSE(ContextOf(sc).WaitFor(kPrompt));
+    seen.left.Notify();
+    return grpc::Status::OK;
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  std::thread leaver([&] {
+    seen.entered.WaitForNotification();
+    call.TryCancel();
+  });
+  Pong pong;
+  const absl::Time start = absl::Now();
+  EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
+            grpc::StatusCode::CANCELLED);
+  leaver.join();
+  seen.left.WaitForNotification();
+  EXPECT_GE(absl::Now() - start, kPrompt);
+}
+
+TEST_F(ServerTest, APollingSyncHandlerSeesThatItsCallerLeft) {
+  ProbeServer server({});
+  Seen seen;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    const Context ctx = ContextOf(sc);
+    seen.entered.Notify();
+    const absl::Time give_up = absl::Now() + kNever;
+    while (!ctx.Done() && absl::Now() < give_up) std::this_thread::yield();
+    seen.err = ctx.Err();
+    seen.left.Notify();
+    return grpc::Status::OK;
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  std::thread leaver([&] {
+    seen.entered.WaitForNotification();
+    call.TryCancel();
+  });
+  Pong pong;
+  EXPECT_FALSE(stub->Unary(&call, Ping(), &pong).ok());
+  leaver.join();
+  seen.left.WaitForNotification();
+  EXPECT_EQ(seen.err, absl::CancelledError("context canceled"));
+}
+
+TEST_F(ServerTest, AHandlerThatNeverLooksMakesNoWatch) {
+  ProbeServer server({});
+  server.unary = [&](grpc::ServerContext& sc, const Ping& ping, Pong*) {
+    const Context ctx = ContextOf(sc);
+    const Context with_value = WithValue(ctx, kNumber, 1);
+    EXPECT_EQ(*with_value.Value(kNumber), 1);
+    EXPECT_EQ(GetGrpcStats().watches, 0);
+    if (ping.number() == 1) {
+      EXPECT_FALSE(ctx.Done());
+      EXPECT_EQ(GetGrpcStats().watches, 1);
+      EXPECT_FALSE(ctx.Done());
+      EXPECT_EQ(GetGrpcStats().watches, 1);
+    }
+    return grpc::Status::OK;
+  };
+  auto stub = server.Stub(std::nullopt);
+  for (int number : {0, 1, 0}) {
+    // The watch of the former call may go a moment after that call.
+    while (GetGrpcStats().watches != 0) std::this_thread::yield();
+    grpc::ClientContext call;
+    Ping ping;
+    ping.set_number(number);
+    Pong pong;
+    EXPECT_TRUE(stub->Unary(&call, ping, &pong).ok());
+  }
+}
+
+TEST_F(ServerTest, TheCallersDeadlineEndsTheContext) {
+  ProbeServer server({});
+  Seen seen;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    return seen.WaitIn(ContextOf(sc));
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  call.set_deadline(In(absl::Milliseconds(200)));
+  Pong pong;
+  EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  seen.left.WaitForNotification();
+  EXPECT_LE(seen.remaining, absl::Milliseconds(210));  // as gRPC rounds it
+  EXPECT_EQ(seen.err, absl::DeadlineExceededError("context deadline exceeded"));
+  EXPECT_LT(seen.waited, kPrompt);
+}
+
+TEST_F(ServerTest, MaxTimeoutCapsWhatACallerMayAskFor) {
+  ServerOptions options;
+  options.max_timeout = absl::Milliseconds(50);
+  ProbeServer server({false, options});
+  Seen seen;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    return seen.WaitIn(ContextOf(sc));
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  call.set_deadline(In(kNever));
+  Pong pong;
+  EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_message(),
+            "context deadline exceeded");
+  EXPECT_LE(seen.remaining, absl::Milliseconds(50));
+  EXPECT_LT(seen.waited, kPrompt);
+}
+
+TEST_F(ServerTest, TheContextEndsWhenTheHandlerReturns) {
+  ProbeServer server({});
+  Context kept;
+  Context detached;
+  std::atomic<int> fired{0};
+  std::optional<Registration> registration;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    kept = ContextOf(sc);
+    detached = WithoutCancel(kept);
+    registration.emplace(kept, [&] { ++fired; });
+    return grpc::Status::OK;
+  };
+  {
+    auto stub = server.Stub(std::nullopt);
+    grpc::ClientContext call;
+    Pong pong;
+    EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
+  }
+  EXPECT_TRUE(kept.WaitFor(kNever));
+  EXPECT_EQ(kept.Cause(), absl::CancelledError("the handler has returned"));
+  EXPECT_FALSE(detached.Done());
+  registration.reset();
+  EXPECT_EQ(fired, 1);
+}
+
+TEST_F(ServerTest, AStreamingHandlerIsToldThatItsReaderLeft) {
+  ProbeServer server({});
+  Seen seen;
+  server.download = [&](grpc::ServerContext& sc, const Ping&,
+                        grpc::ServerWriter<Pong>* writer) {
+    const Context ctx = ContextOf(sc);
+    while (!ctx.WaitFor(absl::Milliseconds(1)) && writer->Write(Pong())) {
+    }
+    return seen.WaitIn(ctx);
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  auto reader = stub->Download(&call, Ping());
+  Pong pong;
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(reader->Read(&pong));
+  call.TryCancel();
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  ASSERT_TRUE(seen.left.WaitForNotificationWithTimeout(kNever));
+  EXPECT_EQ(seen.err, absl::CancelledError("context canceled"));
+  EXPECT_LT(seen.waited, kPrompt);
+}
+
+TEST_F(ServerTest, AStreamThatEndsWellEndsItsContext) {
+  ProbeServer server({});
+  Context kept;
+  server.download = [&](grpc::ServerContext& sc, const Ping&,
+                        grpc::ServerWriter<Pong>* writer) {
+    kept = ContextOf(sc);
+    EXPECT_FALSE(kept.Done());
+    for (int i = 0; i < 3; ++i) writer->Write(Pong());
+    return grpc::Status::OK;
+  };
+  {
+    auto stub = server.Stub(std::nullopt);
+    grpc::ClientContext call;
+    auto reader = stub->Download(&call, Ping());
+    Pong pong;
+    int read = 0;
+    while (reader->Read(&pong)) ++read;
+    EXPECT_EQ(read, 3);
+    EXPECT_TRUE(reader->Finish().ok());
+  }
+  EXPECT_TRUE(kept.WaitFor(kNever));
+  kept = Context();
+}
+
+TEST_F(ServerTest, ShutdownEndsTheContextsOfWhatStillRuns) {
+  ProbeServer server({});
+  Seen seen;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    return seen.WaitIn(ContextOf(sc));
+  };
+  auto stub = server.Stub(std::nullopt);
+  std::thread caller([&] {
+    grpc::ClientContext call;
+    Pong pong;
+    EXPECT_FALSE(stub->Unary(&call, Ping(), &pong).ok());
+  });
+  seen.entered.WaitForNotification();
+  server.server().Shutdown(In(absl::Milliseconds(20)));
+  caller.join();
+  EXPECT_TRUE(seen.left.WaitForNotificationWithTimeout(kNever));
+  EXPECT_EQ(seen.err.code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(ServerTest, AnExceptionInAHandlerEndsItsContext) {
+  ProbeServer server({});
+  Context kept;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&,
+                     Pong*) -> grpc::Status {
+    kept = ContextOf(sc);
+    throw std::runtime_error("handler");
+  };
+  {
+    auto stub = server.Stub(std::nullopt);
+    grpc::ClientContext call;
+    Pong pong;
+    EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
+              grpc::StatusCode::UNKNOWN);
+  }
+  EXPECT_TRUE(kept.WaitFor(kNever));
+  kept = Context();
+}
+
+// ---- The callback API ----
+
+TEST_F(ServerTest, ACallbackHandlerIsToldThatItsCallerLeft) {
+  ProbeServer server({/*callback_api=*/true, ServerOptions()});
+  Seen seen;
+  std::optional<Registration> registration;
+  server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
+                              Pong*) {
+    const Context ctx = ContextOf(*sc);
+    EXPECT_EQ(Current(), ctx);
+    auto* reactor = sc->DefaultReactor();
+    registration.emplace(ctx, [&seen, ctx, reactor] {
+      seen.err = ctx.Err();
+      reactor->Finish(StatusOf(ctx));
+      seen.left.Notify();
+    });
+    seen.entered.Notify();
+    return reactor;
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  std::thread leaver([&] {
+    seen.entered.WaitForNotification();
+    call.TryCancel();
+  });
+  Pong pong;
+  EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
+            grpc::StatusCode::CANCELLED);
+  leaver.join();
+  ASSERT_TRUE(seen.left.WaitForNotificationWithTimeout(kPrompt));
+  EXPECT_EQ(seen.err, absl::CancelledError("context canceled"));
+  EXPECT_EQ(GetGrpcStats().watches, 0);  // told by gRPC
+  registration.reset();
+}
+
+TEST_F(ServerTest, ACallbackHandlersContextEndsAtItsDeadline) {
+  ProbeServer server({true, ServerOptions()});
+  absl::Notification fired;
+  std::optional<Registration> registration;
+  server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
+                              Pong*) {
+    const Context ctx = ContextOf(*sc);
+    auto* reactor = sc->DefaultReactor();
+    registration.emplace(ctx, [&fired, ctx, reactor] {
+      EXPECT_EQ(ctx.Err().code(), absl::StatusCode::kDeadlineExceeded);
+      reactor->Finish(StatusOf(ctx));
+      fired.Notify();
+    });
+    return reactor;
+  };
+  auto stub = server.Stub();
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(100));
+  {
+    ClientCall call(ctx);
+    Pong pong;
+    EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
+              grpc::StatusCode::DEADLINE_EXCEEDED);
+  }
+  ASSERT_TRUE(fired.WaitForNotificationWithTimeout(kNever));
+  registration.reset();
+}
+
+TEST_F(ServerTest, ACallbackHandlersContextEndsWhenItFinishes) {
+  ProbeServer server({true, ServerOptions()});
+  Context kept;
+  server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
+                              Pong*) {
+    kept = ContextOf(*sc);
+    EXPECT_FALSE(kept.Done());
+    auto* reactor = sc->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  };
+  auto stub = server.Stub(std::nullopt);
+  {
+    grpc::ClientContext call;
+    Pong pong;
+    EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
+  }
+  EXPECT_TRUE(kept.WaitFor(kNever));
+  EXPECT_EQ(kept.Cause(), absl::CancelledError("the handler has returned"));
+  kept = Context();
+}
+
+// Writes until it can't, and notes what thread-local context each reaction runs
+// in.
+class EndlessWriter final : public grpc::ServerWriteReactor<Pong> {
+ public:
+  EndlessWriter(Context ctx, std::atomic<int>& strays, absl::Notification& done)
+      : ctx_(std::move(ctx)), strays_(strays), done_(done) {
+    StartWrite(&pong_);
+  }
+  void OnWriteDone(bool ok) override {
+    if (Current() != Background()) ++strays_;
+    if (ok && !ctx_.Done()) {
+      StartWrite(&pong_);
+    } else {
+      Finish(StatusOf(ctx_));
+    }
+  }
+  void OnDone() override {
+    EXPECT_TRUE(ctx_.Done());
+    absl::Notification& done = done_;
+    delete this;
+    done.Notify();
+  }
+
+ private:
+  const Context ctx_;
+  std::atomic<int>& strays_;
+  absl::Notification& done_;
+  Pong pong_;
+};
+
+TEST_F(ServerTest,
+       ACallbackStreamEndsWhenItsReaderLeavesAndLeavesNoAmbientContext) {
+  ProbeServer server({true, ServerOptions()});
+  std::atomic<int> strays{0};
+  absl::Notification done;
+  server.callback_download = [&](grpc::CallbackServerContext* sc, const Ping*) {
+    return new EndlessWriter(ContextOf(*sc), strays, done);
+  };
+  auto stub = server.Stub(std::nullopt);
+  {
+    grpc::ClientContext call;
+    auto reader = stub->Download(&call, Ping());
+    Pong pong;
+    for (int i = 0; i < 20; ++i) EXPECT_TRUE(reader->Read(&pong));
+    call.TryCancel();
+    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  ASSERT_TRUE(done.WaitForNotificationWithTimeout(kNever));
+  EXPECT_EQ(strays, 0);
+}
+
+// ---- Bad input ----
+
+struct BadHeader {
+  const char* name;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+class BadHeaderTest : public testing::GrpcLeakCheckedTest,
+                      public ::testing::WithParamInterface<BadHeader> {};
+
+TEST_P(BadHeaderTest, IsDroppedAndCountedAndTheCallGoesOn) {
+  const auto propagator = DefaultPropagator();
+  const int64_t dropped_before =
+      GetGrpcStats().bad_timeouts + propagator->Dropped();
+  ProbeServer server({});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong* pong) {
+    const Context ctx = ContextOf(sc);
+    EXPECT_FALSE(ctx.Done());
+    EXPECT_EQ(ctx.Deadline(), absl::InfiniteFuture());
+    EXPECT_EQ(TraceOf(ctx), nullptr);
+    EXPECT_EQ(RequestIdOf(ctx), nullptr);
+    pong->set_number(7);
+    return grpc::Status::OK;
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  for (const auto& [key, value] : GetParam().headers) {
+    call.AddMetadata(key, value);
+  }
+  Pong pong;
+  const grpc::Status status = stub->Unary(&call, Ping(), &pong);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(pong.number(), 7);
+  EXPECT_EQ(GetGrpcStats().bad_timeouts + propagator->Dropped(),
+            dropped_before + 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Headers, BadHeaderTest,
+    ::testing::Values(
+        BadHeader{"TimeoutUnparsable", {{"tether-timeout-us", "soon"}}},
+        BadHeader{"TimeoutEmpty", {{"tether-timeout-us", ""}}},
+        BadHeader{"TimeoutNegative", {{"tether-timeout-us", "-5"}}},
+        BadHeader{"TimeoutHuge",
+                  {{"tether-timeout-us", std::string(400, '9')}}},
+        BadHeader{"TimeoutDoubled",
+                  {{"tether-timeout-us", "1"}, {"tether-timeout-us", "1"}}},
+        BadHeader{"TraceParentMalformed", {{"traceparent", "00-zz-zz-01"}}},
+        BadHeader{"TraceParentAllZero",
+                  {{"traceparent",
+                    "00-00000000000000000000000000000000-0000000000000000-"
+                    "01"}}},
+        BadHeader{"RequestIdOverTheLimit",
+                  {{"x-request-id", std::string(2000, 'x')}}},
+        BadHeader{"RequestIdEmpty", {{"x-request-id", ""}}}),
+    [](const auto& param_info) { return std::string(param_info.param.name); });
+
+TEST_F(ServerTest, AThrowingPropagatorFailsNoCall) {
+  class Thrower final : public Propagator {
+   public:
+    Context Extract(const Carrier&, const Context&) const override {
+      throw std::runtime_error("extract");
+    }
+    void Inject(const Context&, Carrier&) const override {
+      throw std::runtime_error("inject");
+    }
+    std::vector<std::string_view> Fields() const override { return {}; }
+    int64_t Dropped() const override { return 0; }
+  };
+  const int64_t before = GetGrpcStats().exceptions;
+  ServerOptions server_options;
+  server_options.propagator = std::make_shared<Thrower>();
+  ProbeServer server({false, server_options});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    EXPECT_NE(ContextOf(sc), Background());
+    return grpc::Status::OK;
+  };
+  ClientOptions client_options;
+  client_options.propagator = std::make_shared<Thrower>();
+  auto stub = server.Stub(client_options);
+  {
+    grpc::ClientContext call;
+    Pong pong;
+    EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
+  }
+  EXPECT_EQ(GetGrpcStats().exceptions, before + 2);
+}
+
+}  // namespace
+}  // namespace tether
