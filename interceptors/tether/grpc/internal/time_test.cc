@@ -1,0 +1,52 @@
+#include "tether/grpc/internal/time.h"
+
+#include <gtest/gtest.h>
+
+namespace tether::internal {
+namespace {
+
+TEST(TimeTest, UntilDeadlineOfNeverIsInfinite) {
+  for (gpr_clock_type clock : {GPR_CLOCK_MONOTONIC, GPR_CLOCK_REALTIME}) {
+    EXPECT_EQ(UntilDeadline(gpr_inf_future(clock)), absl::InfiniteDuration());
+  }
+}
+
+TEST(TimeTest, UntilDeadlineOfThePastIsNegativeAndDoesNotOverflow) {
+  EXPECT_LT(UntilDeadline(gpr_inf_past(GPR_CLOCK_MONOTONIC)),
+            absl::ZeroDuration());
+  EXPECT_LT(UntilDeadline(gpr_inf_past(GPR_CLOCK_REALTIME)),
+            -absl::Hours(24 * 365));
+}
+
+TEST(TimeTest, DeadlineAfterAndUntilDeadlineAreInverse) {
+  for (absl::Duration d : {absl::Milliseconds(1), absl::Seconds(7),
+                           absl::Hours(1), absl::Hours(24 * 365 * 100)}) {
+    const absl::Duration left = UntilDeadline(DeadlineAfter(d));
+    EXPECT_LE(left, d);
+    EXPECT_GT(left, d - absl::Seconds(1));
+  }
+  EXPECT_EQ(UntilDeadline(DeadlineAfter(absl::InfiniteDuration())),
+            absl::InfiniteDuration());
+  EXPECT_LE(UntilDeadline(DeadlineAfter(-absl::InfiniteDuration())),
+            absl::ZeroDuration());
+  EXPECT_LE(UntilDeadline(DeadlineAfter(absl::Seconds(-5))),
+            absl::ZeroDuration());
+}
+
+TEST(TimeTest, GrpcTimeoutIsRoundedUpToWhatFits) {
+  EXPECT_EQ(FormatGrpcTimeout(absl::ZeroDuration()), "0n");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Seconds(-1)), "0n");
+  EXPECT_EQ(FormatGrpcTimeout(-absl::InfiniteDuration()), "0n");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Nanoseconds(0.25)), "1n");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Nanoseconds(99'999'999)), "99999999n");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Nanoseconds(100'000'000)), "100000u");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Nanoseconds(100'000'001)), "100001u");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Seconds(60)), "60000000u");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Seconds(200)), "200000m");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Hours(100)), "360000S");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Hours(99'999'999)), "99999999H");
+  EXPECT_EQ(FormatGrpcTimeout(absl::Hours(999'999'999)), "99999999H");
+}
+
+}  // namespace
+}  // namespace tether::internal
