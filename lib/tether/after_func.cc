@@ -6,23 +6,23 @@ namespace tether {
 
 Registration::Registration(const Context& ctx, absl::AnyInvocable<void() &&> fn)
     : ctx_(ctx) {
+  if (!fn) return;
   observer_.fn = std::move(fn);
-  if (!observer_.fn) return;
+  // First, since `fn` may run on another thread before AddObserver returns.
+  pending_.store(true, std::memory_order_relaxed);
   internal::Scope* scope = internal::ContextAccess::NodeOf(ctx_)->scope;
   if (scope != nullptr && !internal::AddObserver(scope, &observer_)) {
+    pending_.store(false, std::memory_order_relaxed);
     internal::RunCallback(std::move(observer_.fn));
-    observer_.fn = nullptr;
   }
 }
 
 bool Registration::Stop() {
   internal::Scope* scope = internal::ContextAccess::NodeOf(ctx_)->scope;
-  bool prevented;
-  if (scope == nullptr) {
-    prevented = observer_.fn != nullptr;
-  } else {
-    prevented = internal::RemoveObserver(scope, &observer_);
-  }
+  const bool prevented = scope == nullptr
+                             ? pending_.exchange(false)
+                             : pending_.load(std::memory_order_relaxed) &&
+                                   internal::RemoveObserver(scope, &observer_);
   if (prevented) observer_.fn = nullptr;
   return prevented;
 }

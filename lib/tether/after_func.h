@@ -12,6 +12,7 @@
 #ifndef TETHER_AFTER_FUNC_H_
 #define TETHER_AFTER_FUNC_H_
 
+#include <atomic>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -37,13 +38,16 @@ class Registration {
 
   // Returns whether it prevented `fn` from running; false also when called
   // again. After it returns, `fn` is not running and never will, and all that
-  // `fn` captured is destroyed; except when it is called from `fn` itself. So
-  // it must not be called with a lock held that `fn` takes.
+  // `fn` captured is destroyed; except when it is called from `fn` itself, or
+  // while another thread's Stop(), which returns true, destroys it. So it must
+  // not be called with a lock held that `fn` takes.
   bool Stop();
 
  private:
   const Context ctx_;
   internal::Observer observer_;
+  // Whether Stop() may have something to prevent or to wait for.
+  std::atomic<bool> pending_{false};
 };
 
 template <typename F>

@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "tether/after_func.h"
 #include "tether/clock.h"
-#include "tether/internal/rpc_context.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/rpc_context.h"
 #include "tether/internal/scope.h"
 
 namespace tether {
@@ -173,23 +173,25 @@ CancelFunc& CancelFunc::operator=(CancelFunc&& other) noexcept {
   if (this != &other) {
     Reset();
     scope_ = std::exchange(other.scope_, nullptr);
+    called_.store(other.called_.load(std::memory_order_relaxed),
+                  std::memory_order_relaxed);
   }
   return *this;
 }
 
 void CancelFunc::Cancel(const absl::Status& cause) const {
   if (scope_ == nullptr) return;
-  // Our own reference may go while callbacks run, when one of them destroys
-  // this.
-  Scope* scope = static_cast<Scope*>(internal::Ref(scope_));
-  internal::EndScope(scope, internal::kCanceled, cause);
-  internal::Unref(scope);
+  if (!internal::EndScope(scope_, internal::kCanceled, cause)) {
+    called_.store(true, std::memory_order_relaxed);
+  }  // else a callback may have destroyed this
 }
 
 void CancelFunc::Reset() {
   Scope* scope = std::exchange(scope_, nullptr);
   if (scope == nullptr) return;
-  internal::EndScope(scope, internal::kCanceled, absl::OkStatus());
+  if (!called_.load(std::memory_order_relaxed)) {
+    internal::EndScope(scope, internal::kCanceled, absl::OkStatus());
+  }
   internal::Unref(scope);
 }
 
@@ -265,9 +267,8 @@ Cancelable WithLazyCancel(const Context& parent, absl::Duration timeout,
   auto* scope = new LazyScope(node);
   if (when < scope->deadline) scope->SetDeadline(when, now, std::move(cause));
   scope->start = std::move(start);
-  scope->state.store(
-      scope->state.load(std::memory_order_relaxed) | kUnobserved,
-      std::memory_order_relaxed);
+  scope->state.store(scope->state.load(std::memory_order_relaxed) | kUnobserved,
+                     std::memory_order_relaxed);
   return Launch(scope);
 }
 

@@ -53,6 +53,7 @@
 #ifndef TETHER_CONTEXT_H_
 #define TETHER_CONTEXT_H_
 
+#include <atomic>
 #include <string>
 #include <utility>
 
@@ -94,8 +95,9 @@ class Context {
   ~Context() { internal::Unref(node_); }
 
   // The wall-clock time at which this ends at the latest; InfiniteFuture() when
-  // there is none. It is fixed when the deadline is: if the wall clock jumps
-  // afterwards, go by Remaining().
+  // there is none. It is what WithDeadline was given; for WithTimeout, it is
+  // worked out when first somebody asks. Then it stays: if the wall clock
+  // jumps, go by Remaining().
   absl::Time Deadline() const;
 
   // Time left, on the steady clock: InfiniteDuration() when there is no
@@ -170,7 +172,8 @@ class CancelFunc {
  public:
   CancelFunc() = default;
   CancelFunc(CancelFunc&& other) noexcept
-      : scope_(std::exchange(other.scope_, nullptr)) {}
+      : scope_(std::exchange(other.scope_, nullptr)),
+        called_(other.called_.load(std::memory_order_relaxed)) {}
   CancelFunc& operator=(CancelFunc&& other) noexcept;
   ~CancelFunc() { Reset(); }
 
@@ -187,6 +190,8 @@ class CancelFunc {
   void Reset();
 
   internal::Scope* scope_ = nullptr;  // owns a reference
+  // A call has returned: the destructor need not end the scope once more.
+  mutable std::atomic<bool> called_{false};
 };
 
 // A context and the power to end it:  auto [ctx, cancel] = WithCancel(parent);

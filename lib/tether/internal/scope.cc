@@ -109,8 +109,8 @@ void RunObservers(Scope* scope) {
 }
 
 // What an ended scope owes to others, outside of all locks.
-void Settle(Scope* scope, bool has_observers) {
-  if (has_observers) RunObservers(scope);
+void Settle(Scope* scope) {
+  RunObservers(scope);
   if (scope->kind == NodeKind::kMerge) {
     auto* merge = static_cast<MergeScope*>(scope);
     Scope* other = merge->other->scope;
@@ -167,7 +167,7 @@ class SubtreeEnder {
     uint8_t how = how_;
     const absl::Status* cause = &cause_;
     if ((scope->state.load(std::memory_order_relaxed) & kNear) != 0 &&
-        scope->deadline <= Now(scope)) {
+        Passed(scope)) {
       how = kDeadlineExceeded;
       cause = &scope->deadline_owner->deadline_cause;
     }
@@ -178,14 +178,16 @@ class SubtreeEnder {
     }
   }
 
-  Nanos Now(const Scope* scope) {
-    if (now_ == kNever) now_ = ClockOf(scope).SteadyNanos();
-    return now_;
+  // Time that has been read before can say "yes", but not "no": somebody may
+  // have looked at the scope since then and have seen it done.
+  bool Passed(const Scope* scope) {
+    if (scope->deadline > now_) now_ = ClockOf(scope).SteadyNanos();
+    return scope->deadline <= now_;
   }
 
   const uint8_t how_;
   const absl::Status& cause_;
-  Nanos now_ = kNever;
+  Nanos now_ = std::numeric_limits<Nanos>::min();
   Scope* to_settle_ = nullptr;
 };
 
@@ -313,29 +315,34 @@ void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if ((state & kUnobserved) != 0) StartSource(parent);
 }
 
-void EndScope(Scope* scope, uint8_t how,
+bool EndScope(Scope* scope, uint8_t how,
               const absl::Status& cause) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   scope->lock.lock();
   // Not without the lock: whoever ends us from above may still be at work below
   // us, and reads us until it unlocks.
   if (scope->ended()) {
     scope->lock.unlock();
-    return;
+    return false;
   }
-  const bool has_observers = scope->observers != nullptr;
+  const bool settle =
+      scope->observers != nullptr || scope->kind == NodeKind::kMerge;
   SubtreeEnder ender(how, cause);
   ender.End(scope);
   if (Scope* parent = scope->parent_scope()) {
     SpinLockHolder lock(parent->lock);
     if (scope->linked) UnlinkChild(scope);
   }
-  Settle(scope, has_observers);
+  if (!settle && ender.to_settle() == nullptr) return false;
+  Ref(scope);  // the callbacks may drop the caller's reference
+  if (settle) Settle(scope);
   for (Scope* s = ender.to_settle(); s != nullptr;) {
     Scope* next = s->sibling_next;
-    Settle(s, /*has_observers=*/true);
+    Settle(s);
     Unref(s);
     s = next;
   }
+  Unref(scope);
+  return true;
 }
 
 void EndAtBirth(Scope* scope, const Reason& reason) {

@@ -114,8 +114,8 @@ void Adopt(Scope* child);
 // When it returns, all of them are done, whoever ended them. The caller holds a
 // reference. `how` is kCanceled or kDeadlineExceeded; near a deadline that has
 // passed meanwhile, the deadline is the reason, since Done() has been saying
-// so.
-void EndScope(Scope* scope, uint8_t how, const absl::Status& cause);
+// so. Returns whether it ran callbacks, which may have destroyed the caller.
+bool EndScope(Scope* scope, uint8_t how, const absl::Status& cause);
 
 // EndScope for a scope that nobody has seen alive, and a reason that was there
 // before it: that its own deadline has passed as well doesn't count.

@@ -8,10 +8,12 @@
 #define TETHER_PROPAGATION_CARRIER_H_
 
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 
@@ -33,7 +35,9 @@ class Carrier {
   virtual std::optional<std::string_view> Get(std::string_view key,
                                               int index = 0) const = 0;
 
-  // Puts `value` in the place of whatever is under `key`. Both are copied.
+  // Puts `value` in the place of whatever is under `key`. Both are copied. A
+  // carrier may hold on to what the application itself has put there; Get
+  // tells.
   virtual void Set(std::string_view key, std::string_view value) = 0;
 
   // Calls `visit` once for each key, in no particular order. `visit` must not
@@ -48,8 +52,7 @@ class Carrier {
 //
 // Example:
 //
-//   tether::MapCarrier carrier;
-//   carrier.Add("X-Request-Id", "4711");
+//   tether::MapCarrier carrier{{"X-Request-Id", "4711"}};
 //   tether::Context ctx = propagator.Extract(carrier, tether::Background());
 class MapCarrier final : public Carrier {
  public:
@@ -57,6 +60,9 @@ class MapCarrier final : public Carrier {
 
   MapCarrier() = default;
   explicit MapCarrier(const Map& map);
+  MapCarrier(
+      std::initializer_list<std::pair<std::string_view, std::string_view>>
+          headers);
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index = 0) const override;

@@ -26,15 +26,24 @@ SimulatedClock::~SimulatedClock() = default;
 
 void SimulatedClock::Advance(absl::Duration step) {
   if (step <= absl::ZeroDuration()) return;
-  const internal::Nanos target =
-      internal::AddNanos(steady_.load(), absl::ToInt64Nanoseconds(step));
+  // kNever is not a time that could come.
+  const internal::Nanos target = std::min(
+      internal::AddNanos(steady_.load(), absl::ToInt64Nanoseconds(step)),
+      internal::kNever - 1);
   for (;;) {
     const internal::Nanos next = timers().NextEvent();
     if (next == internal::kNever || next > target) break;
-    steady_.store(std::max(steady_.load(), next));
+    MoveTo(next);
     timers().RunDue(steady_.load());
   }
-  steady_.store(std::max(steady_.load(), target));
+  MoveTo(target);
+}
+
+void SimulatedClock::MoveTo(internal::Nanos time) {
+  // Others may move it meanwhile: threads, or callbacks.
+  internal::Nanos now = steady_.load();
+  while (now < time && !steady_.compare_exchange_weak(now, time)) {
+  }
 }
 
 void SimulatedClock::JumpWallClock(absl::Duration step) {

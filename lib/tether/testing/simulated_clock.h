@@ -29,7 +29,8 @@ class SimulatedClock final : public Clock {
 
   // Moves both clocks forward. Every deadline on the way fires at exactly its
   // time, in order, on this thread; callbacks have run when this returns. A
-  // negative step does nothing.
+  // negative step does nothing. Of several threads that advance it at once,
+  // each moves it at least as far as it would alone.
   void Advance(absl::Duration step);
 
   // Makes the wall clock jump, forward or back, as an administrator or NTP
@@ -43,6 +44,9 @@ class SimulatedClock final : public Clock {
   size_t armed_timers();
 
  private:
+  // No effect when that is in the past.
+  void MoveTo(internal::Nanos time);
+
   std::atomic<internal::Nanos> steady_{0};
   std::atomic<int64_t> wall_offset_;  // unix nanoseconds at steady 0
 };

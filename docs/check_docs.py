@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Checks that what the docs show is true: the *.md files of the root and of docs/.
+
+  docs/check_docs.py [ROOT]     prints what is wrong, one line each; the exit code is 0 only if nothing is
+
+ - A ```cpp block is, line by line, part of a file that Bazel compiles; a comment right above the block names the file:
+   <!-- examples/gen.cc -->
+ - Each command of a ```sh block is one that a test or CI runs (COMMANDS).
+ - A relative link leads to a file, and its #anchor to a heading.
+ - A path in `backquotes` that begins with a folder of the repository exists.
+
+Code in other languages (text, starlark) isn't checked.
+"""
+
+import os
+import re
+import sys
+
+# Command -> the file that runs it, and the text there that does.
+COMMANDS = {
+    "./test.sh": (".ci/run", "./test.sh --nocache_test_results"),
+    ".ci/run": (".ci/run", "The whole check of a change"),
+    "tools/format.sh --check": (".ci/run", "tools/format.sh --check"),
+}
+
+FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^\s`]*)[^`]*$")
+SOURCE_COMMENT = re.compile(r"^<!-- (\S+) -->$")
+LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|\b(?:src|srcset|href)=\"([^\"]+)\"")
+REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)")
+CODE = re.compile(r"`([^`]+)`")
+OTHER_NAMES = {"c++": "cpp", "cc": "cpp", "c": "cpp", "h": "cpp", "bash": "sh", "shell": "sh", "console": "sh"}
+
+
+class Block:
+  """A block of code: its language, its lines, the number of its first line, and the line above it."""
+
+  def __init__(self, language, number, above):
+    self.language = language
+    self.number = number
+    self.above = above
+    self.lines = []
+
+
+def split(text):
+  """The blocks of a document, and its other lines as (number, line)."""
+  blocks, prose, block, fence = [], [], None, None
+  lines = text.split("\n")
+  for number, line in enumerate(lines, 1):
+    match = FENCE.match(line)
+    if block is not None:
+      if match and match.group(1).startswith(fence) and not match.group(2):
+        block = None
+      else:
+        block.lines.append(line)
+    elif match:
+      fence = match.group(1)
+      block = Block(match.group(2).lower(), number + 1, lines[number - 2].strip() if number > 1 else "")
+      blocks.append(block)
+    else:
+      prose.append((number, line))
+  return blocks, prose
+
+
+def read(path):
+  with open(path, encoding="utf-8") as file:
+    return file.read()
+
+
+def is_compiled(root, path):
+  """Whether the nearest BUILD file names `path`."""
+  folder = os.path.dirname(path)
+  while True:
+    build = os.path.join(root, folder, "BUILD.bazel")
+    if os.path.isfile(build):
+      return '"%s"' % os.path.relpath(path, folder or ".") in read(build)
+    if not folder:
+      return False
+    folder = os.path.dirname(folder)
+
+
+def check_cpp(root, block):
+  match = SOURCE_COMMENT.match(block.above)
+  if not match:
+    return "no comment above the block names its file: <!-- path -->"
+  path = match.group(1)
+  if not os.path.isfile(os.path.join(root, path)):
+    return "there is no file " + path
+  if not path.endswith((".cc", ".h")) or not is_compiled(root, path):
+    return "Bazel doesn't compile " + path
+  if not block.lines:
+    return "the block is empty"
+  source = read(os.path.join(root, path)).split("\n")
+  count = len(block.lines)
+  if any(source[i:i + count] == block.lines for i in range(len(source) - count + 1)):
+    return None
+  for line in block.lines:
+    if line not in source:
+      return "not in %s: %s" % (path, line.strip())
+  return "not in one piece in " + path
+
+
+def check_sh(root, line, commands):
+  command = re.sub(r"(^|\s)#.*$", "", line).strip()
+  if not command:
+    return None
+  if command not in commands:
+    return "nothing runs this command (COMMANDS in docs/check_docs.py): " + command
+  path, text = commands[command]
+  if not os.path.isfile(os.path.join(root, path)) or text not in read(os.path.join(root, path)):
+    return "%s doesn't run this command any more: %s" % (path, command)
+  return None
+
+
+def anchors(path):
+  """What GitHub makes of a document's headings."""
+  result = set()
+  for _, line in split(read(path))[1]:
+    match = re.match(r"^#+\s+(.*?)\s*#*$", line)
+    if match:
+      heading = re.sub(r"[^\w\- ]", "", match.group(1).lower()).replace(" ", "-")
+      copies = 1
+      anchor = heading
+      while anchor in result:
+        anchor = "%s-%d" % (heading, copies)
+        copies += 1
+      result.add(anchor)
+  return result
+
+
+def check_link(root, document, link):
+  if re.match(r"^[a-zA-Z][a-zA-Z0-9+.-]*:", link):
+    return None
+  path, _, anchor = link.partition("#")
+  target = os.path.normpath(os.path.join(os.path.dirname(document), path)) if path else document
+  if target.startswith("..") or os.path.isabs(path):
+    return "the link leads out of the repository: " + link
+  full = os.path.join(root, target)
+  if not os.path.exists(full):
+    return "the link leads nowhere: " + link
+  if anchor and target.endswith(".md") and anchor not in anchors(full):
+    return "there is no such heading: " + link
+  return None
+
+
+def check_path(root, folders, code):
+  if not re.match(r"^(%s)/[\w./-]*$" % "|".join(map(re.escape, folders)), code):
+    return None
+  path = re.sub(r"/?\.\.\.$", "", code)
+  return None if os.path.exists(os.path.join(root, path)) else "there is no " + code
+
+
+def check(root, commands=None):
+  """All that is wrong, as "file:line: what"."""
+  commands = COMMANDS if commands is None else commands
+  folders = [f for f in sorted(os.listdir(root)) if os.path.isdir(os.path.join(root, f)) and not f.startswith("bazel-")]
+  documents = [f for f in sorted(os.listdir(root)) if f.endswith(".md")]
+  if os.path.isdir(os.path.join(root, "docs")):
+    documents += ["docs/" + f for f in sorted(os.listdir(os.path.join(root, "docs"))) if f.endswith(".md")]
+  problems = []
+  for document in documents:
+    def found(number, what):
+      if what:
+        problems.append("%s:%d: %s" % (document, number, what))
+
+    blocks, prose = split(read(os.path.join(root, document)))
+    for block in blocks:
+      if block.language in OTHER_NAMES:
+        found(block.number - 1, "call it " + OTHER_NAMES[block.language] + ", so that it is checked")
+      elif not block.language:
+        found(block.number - 1, "the block has no language; say text if it is none")
+      elif block.language == "cpp":
+        found(block.number, check_cpp(root, block))
+      elif block.language == "sh":
+        for i, line in enumerate(block.lines):
+          found(block.number + i, check_sh(root, line, commands))
+    for number, line in prose:
+      for code in CODE.findall(line):
+        found(number, check_path(root, folders, code))
+      text = CODE.sub("", line)
+      links = [a or b for a, b in LINK.findall(text)] + REFERENCE.findall(text)
+      for link in links:
+        found(number, check_link(root, document, link))
+  return problems
+
+
+def main(argv):
+  root = argv[0] if argv else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+  problems = check(root)
+  for problem in problems:
+    print(problem)
+  return 1 if problems else 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Checks the docs of this repository, and, on small trees of its own, that check_docs finds what it should."""
+
+import os
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.getcwd(), "docs"))
+import check_docs  # noqa: E402
+
+SOURCE = "#include <a>\n\nint main() {\n  Work();\n}\n"
+COMMANDS = {"./run.sh": ("ci", "./run.sh"), "./gone.sh": ("ci", "./gone.sh")}
+
+
+class CheckDocsTest(unittest.TestCase):
+
+  def check(self, readme, **more_files):
+    """What is wrong with a tree of this README and some other files, without their places."""
+    with tempfile.TemporaryDirectory() as root:
+      files = {
+          "README.md": readme,
+          "ci": "./run.sh\n",
+          "code/BUILD.bazel": 'srcs = ["a.cc", "sub/b.cc"]\n',
+          "code/a.cc": SOURCE,
+          "code/sub/b.cc": SOURCE,
+          "code/loose.cc": SOURCE,
+          "docs/guide.md": "# A guide\n\n## Its `second` part: more\n",
+      }
+      files.update(more_files)
+      for path, text in files.items():
+        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+        with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+          file.write(text)
+      return [problem.split(": ", 1)[1] for problem in check_docs.check(root, COMMANDS)]
+
+  def cpp(self, code, above="<!-- code/a.cc -->"):
+    return self.check("# Title\n%s\n```cpp\n%s\n```\n" % (above, code))
+
+  def test_code_that_is_in_its_file_is_right(self):
+    self.assertEqual(self.cpp("int main() {\n  Work();\n}"), [])
+    self.assertEqual(self.cpp("  Work();", above="<!-- code/sub/b.cc -->"), [])
+
+  def test_code_that_differs_is_found(self):
+    self.assertEqual(self.cpp("int main() {\n  Play();\n}"), ["not in code/a.cc: Play();"])
+    self.assertEqual(self.cpp("Work();"), ["not in code/a.cc: Work();"])  # indented otherwise
+    self.assertEqual(self.cpp("int main() {\n}"), ["not in one piece in code/a.cc"])
+    self.assertEqual(self.cpp("  Wor"), ["not in code/a.cc: Wor"])
+
+  def test_code_without_a_compiled_file_is_found(self):
+    missing = ["no comment above the block names its file: <!-- path -->"]
+    self.assertEqual(self.cpp("  Work();", above=""), missing)
+    self.assertEqual(self.cpp("  Work();", above="<!-- code/a.cc -->\n"), missing)  # not right above
+    self.assertEqual(self.cpp("  Work();", above="<!-- code/x.cc -->"), ["there is no file code/x.cc"])
+    self.assertEqual(self.cpp("  Work();", above="<!-- code/loose.cc -->"), ["Bazel doesn't compile code/loose.cc"])
+
+  def test_commands_that_something_runs_are_right(self):
+    self.assertEqual(self.check("```sh\n# says hello\n./run.sh   # and goes\n\n```\n"), [])
+
+  def test_other_commands_are_found(self):
+    self.assertIn("nothing runs this command", self.check("```sh\n./run.sh --fast\n```\n")[0])
+    self.assertEqual(self.check("```sh\n./gone.sh\n```\n"), ["ci doesn't run this command any more: ./gone.sh"])
+
+  def test_a_block_cannot_hide_behind_another_name(self):
+    self.assertEqual(self.check("```c++\nint x;\n```\n"), ["call it cpp, so that it is checked"])
+    self.assertEqual(self.check("```bash\nrm\n```\n"), ["call it sh, so that it is checked"])
+    self.assertEqual(len(self.check("```\nint x;\n```\n")), 1)
+    self.assertEqual(self.check("```text\n./any thing\n```\n"), [])
+
+  def test_links_that_lead_somewhere_are_right(self):
+    self.assertEqual(
+        self.check("# Title\n[a](code/a.cc) [b](docs/guide.md#its-second-part-more) [c](#title) [d](https://x.org/y)\n"
+                   "![e](docs/guide.md)\n`[no](link)`\n```text\n[no](link)\n```\n"), [])
+
+  def test_links_that_lead_nowhere_are_found(self):
+    self.assertEqual(self.check("[a](code/x.cc)"), ["the link leads nowhere: code/x.cc"])
+    self.assertEqual(self.check("<img src=\"docs/x.svg\">"), ["the link leads nowhere: docs/x.svg"])
+    self.assertEqual(self.check("[a]: code/x.cc"), ["the link leads nowhere: code/x.cc"])
+    self.assertEqual(self.check("[a](../x)"), ["the link leads out of the repository: ../x"])
+    self.assertEqual(self.check("[a](docs/guide.md#third)"), ["there is no such heading: docs/guide.md#third"])
+    self.assertEqual(self.check("", **{"docs/more.md": "[a](code/a.cc)"}), ["the link leads nowhere: code/a.cc"])
+
+  def test_paths_in_backquotes_exist(self):
+    self.assertEqual(self.check("`code/a.cc`, `code/...`, `code/sub/`, `other/x`, `code/a b`"), [])
+    self.assertEqual(self.check("`code/x.cc`"), ["there is no code/x.cc"])
+
+
+class TheDocsTest(unittest.TestCase):
+
+  def test_are_true(self):
+    # The source tree itself, since links may lead anywhere in it: the runfiles are links into it. (That's why Bazel
+    # runs this test every time; see the tags in BUILD.bazel.)
+    root = os.path.dirname(os.path.realpath("README.md"))
+    self.assertTrue(os.path.isfile(os.path.join(root, "WORKSPACE")), root)
+    self.assertEqual(check_docs.check(root), [])
+
+
+if __name__ == "__main__":
+  unittest.main()

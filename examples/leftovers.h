@@ -1,0 +1,66 @@
+// What a piece of a program has left behind: the proof, in the examples, that
+// it was nothing. Linux only.
+
+#ifndef EXAMPLES_LEFTOVERS_H_
+#define EXAMPLES_LEFTOVERS_H_
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <iterator>
+#include <string>
+#include <thread>
+
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/internal/live_counts.h"
+
+namespace examples {
+
+// Counts the process's threads and contexts when made, and, in Print, how many
+// more there are. Not counted is what comes with the first of something and
+// stays: tether's timer thread, and a sanitizer's own.
+class Leftovers {
+ public:
+  Leftovers() : contexts_(Contexts()) {
+    tether::Background().WaitFor(absl::Milliseconds(1));
+    pid_t first = 0;
+    std::thread([&first] { first = gettid(); }).join();
+    const std::string entry = "/proc/self/task/" + std::to_string(first);
+    while (std::filesystem::exists(entry)) std::this_thread::yield();
+    threads_ = Threads();
+  }
+
+  // Prints "left behind: 0 threads, 0 contexts". Waits up to five seconds for
+  // that: a joined thread is in the system's books a moment longer.
+  void Print() const {
+    const auto give_up =
+        std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while ((Threads() != threads_ || Contexts() != contexts_) &&
+           std::chrono::steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::printf("left behind: %d threads, %d contexts\n", Threads() - threads_,
+                Contexts() - contexts_);
+  }
+
+ private:
+  static int Threads() {
+    using std::filesystem::directory_iterator;
+    return static_cast<int>(
+        std::distance(directory_iterator("/proc/self/task"), {}));
+  }
+  static int Contexts() {
+    return static_cast<int>(
+        tether::internal::LiveCount(tether::internal::Live::kNode));
+  }
+
+  const int contexts_;
+  int threads_;
+};
+
+}  // namespace examples
+
+#endif  // EXAMPLES_LEFTOVERS_H_

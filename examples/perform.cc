@@ -1,0 +1,44 @@
+// Work that is done once per period until nobody wants it any more: here a
+// courier's position, shown on a page until the user closes it.
+
+#include <cstdio>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "examples/leftovers.h"
+#include "tether/channel.h"
+#include "tether/context.h"
+
+// Works at once, then once per period, until `ctx` ends. The wait is where it
+// notices: WaitFor returns early, and true, when the context ends.
+void Perform(const tether::Context& ctx, absl::Duration period,
+             tether::Channel<int>& positions) {
+  int kilometres_to_go = 9;
+  do {
+    if (!positions.Send(ctx, kilometres_to_go--).ok()) return;
+  } while (!ctx.WaitFor(period));
+}
+
+void ShowPage() {
+  tether::Channel<int> positions(/*capacity=*/1);
+  auto [ctx, cancel] = tether::WithCancel(tether::Background());
+  std::thread courier(
+      [&, ctx = ctx] { Perform(ctx, absl::Milliseconds(5), positions); });
+
+  for (int shown = 0; shown < 3; ++shown) {
+    const absl::StatusOr<int> position = positions.Receive(ctx);
+    if (!position.ok()) break;
+    std::printf("the courier is %d km away\n", *position);
+  }
+  std::printf("the page is closed: %s\n", ctx.Done() ? "done" : "not yet done");
+  cancel();
+  courier.join();  // returns at once, wherever Perform was in its period
+  std::printf("the work has ended: %s\n", ctx.Err().ToString().c_str());
+}
+
+int main() {
+  const examples::Leftovers leftovers;
+  ShowPage();
+  leftovers.Print();
+}

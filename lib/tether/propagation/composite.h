@@ -1,0 +1,62 @@
+// Several propagators as one.
+
+#ifndef TETHER_PROPAGATION_COMPOSITE_H_
+#define TETHER_PROPAGATION_COMPOSITE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "tether/context.h"
+#include "tether/propagation/carrier.h"
+#include "tether/propagation/propagator.h"
+
+namespace tether {
+
+// Runs its parts in the order given. Where two read the same value, or write
+// the same header, the last one wins.
+//
+// It also is the wall around them: what a part throws is caught and counted,
+// and the others run. A part that throws in Extract has then added nothing; one
+// that throws in Inject may have written some of its headers.
+//
+// Null parts are left out. No parts at all make a propagator that does nothing.
+//
+// Thread safety: any thread. Lifetime: shares its parts, which may be used
+// elsewhere too.
+//
+// Example:
+//
+//   auto propagator = std::make_shared<tether::CompositePropagator>(
+//       std::vector<std::shared_ptr<const tether::Propagator>>{
+//           std::make_shared<tether::TraceContextPropagator>(),
+//           std::make_shared<tether::RequestIdPropagator>()});
+class CompositePropagator final : public Propagator {
+ public:
+  explicit CompositePropagator(
+      std::vector<std::shared_ptr<const Propagator>> parts);
+
+  Context Extract(const Carrier& carrier, const Context& ctx) const override;
+  void Inject(const Context& ctx, Carrier& carrier) const override;
+
+  // Those of all parts, each once, in order.
+  std::vector<std::string_view> Fields() const override;
+
+  // The sum over its parts, and one for each exception. A part that is in
+  // several composites counts in all of them.
+  int64_t Dropped() const override;
+
+ private:
+  void CountException() const {
+    exceptions_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  const std::vector<std::shared_ptr<const Propagator>> parts_;
+  mutable std::atomic<int64_t> exceptions_{0};
+};
+
+}  // namespace tether
+
+#endif  // TETHER_PROPAGATION_COMPOSITE_H_

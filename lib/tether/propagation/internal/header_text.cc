@@ -1,0 +1,53 @@
+#include "tether/propagation/internal/header_text.h"
+
+#include <algorithm>
+
+namespace tether::internal {
+namespace {
+
+bool StartsWith(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
+
+}  // namespace
+
+std::string LowerAscii(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+bool IsHeaderName(std::string_view name) {
+  return !name.empty() && !StartsWith(name, "grpc-") &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '_' || c == '.';
+         });
+}
+
+std::string HeaderNameOrEmpty(std::string_view name) {
+  std::string lower = LowerAscii(name);
+  return IsHeaderName(lower) ? lower : std::string();
+}
+
+bool IsBinaryHeaderName(std::string_view name) {
+  constexpr std::string_view kSuffix = "-bin";
+  return name.size() >= kSuffix.size() &&
+         name.substr(name.size() - kSuffix.size()) == kSuffix;
+}
+
+bool IsVisibleAscii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+bool IsHeaderText(std::string_view text) {
+  if (text.empty()) return true;
+  return text.front() != ' ' && text.back() != ' ' &&
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+}  // namespace tether::internal

@@ -1,0 +1,59 @@
+#include "tether/propagation/request_id.h"
+
+#include <utility>
+
+#include "tether/propagation/internal/header_text.h"
+#include "tether/propagation/internal/sole_value.h"
+
+namespace tether {
+namespace {
+
+constexpr Key<std::string> kRequestId{"request_id"};
+
+}  // namespace
+
+const std::string* RequestIdOf(const Context& ctx) {
+  return ctx.Value(kRequestId);
+}
+
+Context WithRequestId(const Context& parent, std::string id) {
+  return WithValue(parent, kRequestId, std::move(id));
+}
+
+RequestIdPropagator::RequestIdPropagator(RequestIdOptions options)
+    : header_(internal::HeaderNameOrEmpty(options.header)),
+      max_bytes_(options.max_bytes) {}
+
+Context RequestIdPropagator::Extract(const Carrier& carrier,
+                                     const Context& ctx) const {
+  if (header_.empty()) return ctx;
+  const internal::SoleValue id = internal::GetSole(carrier, header_);
+  if (id.value.has_value() && IsGood(*id.value)) {
+    return WithRequestId(ctx, std::string(*id.value));
+  }
+  if (id.value.has_value() || id.repeated) CountDrop();
+  return ctx;
+}
+
+void RequestIdPropagator::Inject(const Context& ctx, Carrier& carrier) const {
+  if (header_.empty()) return;
+  const std::string* id = RequestIdOf(ctx);
+  if (id == nullptr) return;
+  if (!IsGood(*id)) return CountDrop();
+  carrier.Set(header_, *id);
+}
+
+std::vector<std::string_view> RequestIdPropagator::Fields() const {
+  if (header_.empty()) return {};
+  return {header_};
+}
+
+int64_t RequestIdPropagator::Dropped() const {
+  return dropped_.load(std::memory_order_relaxed);
+}
+
+bool RequestIdPropagator::IsGood(std::string_view id) const {
+  return !id.empty() && id.size() <= max_bytes_ && internal::IsVisibleAscii(id);
+}
+
+}  // namespace tether

@@ -1,0 +1,73 @@
+// The id of a request, as in the header `x-request-id`: given by whoever stands
+// at the edge, and carried through all hops unchanged.
+
+#ifndef TETHER_PROPAGATION_REQUEST_ID_H_
+#define TETHER_PROPAGATION_REQUEST_ID_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tether/context.h"
+#include "tether/propagation/carrier.h"
+#include "tether/propagation/propagator.h"
+
+namespace tether {
+
+inline constexpr std::string_view kRequestIdHeader = "x-request-id";
+
+// The id of the request that `ctx` works for; null when it has none. Valid as
+// long as `ctx`, or a context made from it, exists.
+const std::string* RequestIdOf(const Context& ctx);
+
+// A child of `parent` with this id. It may be any string, but one that breaks
+// the propagator's rules is not sent on.
+Context WithRequestId(const Context& parent, std::string id);
+
+struct RequestIdOptions {
+  // Lower-cased. Where it is no legal header name, the propagator does nothing.
+  std::string header = std::string(kRequestIdHeader);
+
+  // The longest id, in bytes.
+  size_t max_bytes = 128;
+};
+
+// Carries the request id over a hop, byte for byte.
+//
+// An id is 1 to `max_bytes` visible ASCII characters (0x21 to 0x7e): it ends up
+// in logs and in shells, and must not break out of a line or a word there.
+// Anything else, and a header that is repeated, is dropped whole and counted,
+// by Extract and by Inject alike. None is cut short: half an id is another id.
+//
+// Thread safety: any thread.
+//
+// Example:
+//
+//   tether::RequestIdPropagator propagator;
+//   tether::Context ctx = propagator.Extract(request_headers, server_ctx);
+//   if (const std::string* id = tether::RequestIdOf(ctx)) Log("request ", *id);
+//   propagator.Inject(ctx, call_headers);
+class RequestIdPropagator final : public Propagator {
+ public:
+  explicit RequestIdPropagator(RequestIdOptions options = {});
+
+  Context Extract(const Carrier& carrier, const Context& ctx) const override;
+  void Inject(const Context& ctx, Carrier& carrier) const override;
+  std::vector<std::string_view> Fields() const override;
+  int64_t Dropped() const override;
+
+ private:
+  bool IsGood(std::string_view id) const;
+  void CountDrop() const { dropped_.fetch_add(1, std::memory_order_relaxed); }
+
+  const std::string header_;  // empty: not a legal one
+  const size_t max_bytes_;
+  mutable std::atomic<int64_t> dropped_{0};
+};
+
+}  // namespace tether
+
+#endif  // TETHER_PROPAGATION_REQUEST_ID_H_

@@ -1,0 +1,456 @@
+#include "tether/propagation/trace_context.h"
+
+#include <cstddef>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tether/context.h"
+#include "tether/propagation/carrier.h"
+
+namespace tether {
+namespace {
+
+constexpr std::string_view kTraceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+constexpr std::string_view kSpanId = "00f067aa0ba902b7";
+constexpr std::string_view kHeader =
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+bool Parses(std::string_view header) {
+  return ParseTraceParent(header).has_value();
+}
+
+// kHeader with `text` written over it from `at` on.
+std::string With(size_t at, std::string_view text) {
+  std::string header(kHeader);
+  return header.replace(at, text.size(), text);
+}
+
+TEST(ParseTraceParentTest, ReadsTheExampleOfTheStandard) {
+  const std::optional<TraceContext> trace = ParseTraceParent(kHeader);
+  ASSERT_TRUE(trace.has_value());
+  EXPECT_EQ(trace->TraceIdHex(), kTraceId);
+  EXPECT_EQ(trace->SpanIdHex(), kSpanId);
+  EXPECT_EQ(trace->trace_id[0], 0x4b);
+  EXPECT_EQ(trace->span_id[1], 0xf0);
+  EXPECT_EQ(trace->flags, 0x01);
+  EXPECT_TRUE(trace->sampled());
+  EXPECT_EQ(trace->trace_state, "");
+}
+
+TEST(ParseTraceParentTest, KeepsAllFlagsOfVersion00) {
+  EXPECT_EQ(ParseTraceParent(With(53, "00"))->flags, 0x00);
+  EXPECT_FALSE(ParseTraceParent(With(53, "00"))->sampled());
+  EXPECT_EQ(ParseTraceParent(With(53, "ff"))->flags, 0xff);
+}
+
+TEST(ParseTraceParentTest, RejectsVersion00OfAnotherLength) {
+  EXPECT_FALSE(Parses(std::string(kHeader) + "-"));
+  EXPECT_FALSE(Parses(std::string(kHeader) + "-00"));
+  EXPECT_FALSE(Parses(std::string(kHeader) + " "));
+  EXPECT_FALSE(Parses(" " + std::string(kHeader)));
+}
+
+TEST(ParseTraceParentTest, RejectsEveryTruncation) {
+  for (const std::string_view version : {"00", "01", "cc", "fe"}) {
+    const std::string header = With(0, version);
+    ASSERT_TRUE(Parses(header));
+    for (size_t n = 0; n < header.size(); ++n) {
+      EXPECT_FALSE(Parses(std::string_view(header).substr(0, n))) << n;
+    }
+  }
+}
+
+TEST(ParseTraceParentTest, RejectsUpperCase) {
+  EXPECT_FALSE(Parses(With(3, "4BF92F35")));
+  EXPECT_FALSE(Parses(With(36, "00F067AA")));
+  EXPECT_FALSE(Parses(With(53, "0A")));
+  EXPECT_FALSE(Parses(With(0, "0A")));
+}
+
+TEST(ParseTraceParentTest, RejectsIdsOfAllZeros) {
+  EXPECT_FALSE(Parses(With(3, std::string(32, '0'))));
+  EXPECT_FALSE(Parses(With(36, std::string(16, '0'))));
+  EXPECT_TRUE(Parses(With(3, std::string(31, '0') + "1")));
+  EXPECT_TRUE(Parses(With(36, "1" + std::string(15, '0'))));
+}
+
+TEST(ParseTraceParentTest, RejectsVersionFf) {
+  EXPECT_FALSE(Parses(With(0, "ff")));
+  EXPECT_FALSE(Parses(With(0, "ff") + "-more"));
+}
+
+TEST(ParseTraceParentTest, ReadsTheFirst55CharactersOfAHigherVersion) {
+  for (const std::string_view version : {"01", "cc", "fe"}) {
+    const std::string header = With(0, version);
+    for (const std::string_view rest : {"", "-", "-what-the-future-brings"}) {
+      const auto trace = ParseTraceParent(header + std::string(rest));
+      ASSERT_TRUE(trace.has_value()) << version << rest;
+      EXPECT_EQ(trace->TraceIdHex(), kTraceId);
+      EXPECT_EQ(trace->SpanIdHex(), kSpanId);
+    }
+    for (const std::string_view rest : {".", "0", " ", "what", "\0"}) {
+      EXPECT_FALSE(Parses(header + std::string(rest) + "x")) << version << rest;
+    }
+  }
+}
+
+TEST(ParseTraceParentTest, TakesOnlySampledFromTheFlagsOfAHigherVersion) {
+  EXPECT_EQ(ParseTraceParent("01" + With(53, "ff").substr(2))->flags, 0x01);
+  EXPECT_EQ(ParseTraceParent("01" + With(53, "fe").substr(2))->flags, 0x00);
+}
+
+// Whatever one byte is replaced by, the header is read if and only if it is
+// still well-formed, and then as what it says.
+TEST(ParseTraceParentTest, HoldsAgainstEverySingleByteMutation) {
+  int accepted = 0;
+  for (size_t at = 0; at < kHeader.size(); ++at) {
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string header(kHeader);
+      header[at] = static_cast<char>(byte);
+      const bool is_dash = at == 2 || at == 35 || at == 52;
+      const bool is_hex =
+          (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
+      const std::optional<TraceContext> trace = ParseTraceParent(header);
+      ASSERT_EQ(trace.has_value(), is_dash ? byte == '-' : is_hex)
+          << "byte " << byte << " at " << at;
+      if (!trace.has_value()) continue;
+      ++accepted;
+      EXPECT_EQ(FormatTraceParent(*trace).substr(2, 51), header.substr(2, 51));
+    }
+  }
+  EXPECT_EQ(accepted, 52 * 16 + 3);
+}
+
+TEST(ParseTraceParentTest, RejectsHostileInput) {
+  EXPECT_FALSE(Parses(""));
+  EXPECT_FALSE(Parses(std::string(1 << 20, '0')));
+  EXPECT_FALSE(Parses(std::string(1 << 20, '-')));
+  EXPECT_FALSE(Parses(std::string(55, '\0')));
+  EXPECT_FALSE(Parses(std::string(55, '\xff')));
+  EXPECT_FALSE(Parses(std::string(kHeader) + '\0'));
+  EXPECT_TRUE(Parses(With(0, "01") + "-" + std::string(1 << 20, 'x')));
+}
+
+TEST(ParseTraceParentTest, NeverCrashesOnRandomBytes) {
+  std::mt19937 random(1);
+  const std::string_view alphabet("0123456789abcdefABF-\0\xff ", 23);
+  for (int i = 0; i < 20000; ++i) {
+    std::string header(random() % 70, '\0');
+    for (char& c : header) c = alphabet[random() % alphabet.size()];
+    (void)Parses(header);
+  }
+}
+
+TEST(FormatTraceParentTest, RoundTripsRandomTraces) {
+  std::mt19937_64 random(2);
+  for (int i = 0; i < 10000; ++i) {
+    TraceContext trace;
+    for (uint8_t& byte : trace.trace_id) byte = static_cast<uint8_t>(random());
+    for (uint8_t& byte : trace.span_id) byte = static_cast<uint8_t>(random());
+    trace.flags = static_cast<uint8_t>(random());
+    const std::string header = FormatTraceParent(trace);
+    EXPECT_EQ(header.size(), 55u);
+    const std::optional<TraceContext> parsed = ParseTraceParent(header);
+    ASSERT_TRUE(parsed.has_value()) << header;
+    EXPECT_EQ(*parsed, trace);
+  }
+}
+
+TEST(FormatTraceParentTest, WritesTheExampleOfTheStandard) {
+  EXPECT_EQ(FormatTraceParent(*ParseTraceParent(kHeader)), kHeader);
+}
+
+TEST(NewTraceTest, IsValidAndSampledOnlyIfToldSo) {
+  EXPECT_TRUE(NewTrace().valid());
+  EXPECT_FALSE(NewTrace().sampled());
+  EXPECT_TRUE(NewTrace(/*sampled=*/true).sampled());
+}
+
+TEST(NewTraceTest, IdsAreDistinctAcrossThreads) {
+  constexpr int kThreads = 4;
+  constexpr int kEach = 1000;
+  std::vector<std::vector<std::string>> ids(kThreads);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&of_thread = ids[t]] {
+      for (int i = 0; i < kEach; ++i) {
+        const TraceContext trace = NewTrace();
+        of_thread.push_back(trace.TraceIdHex());
+        of_thread.push_back(trace.SpanIdHex());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::set<std::string> all;
+  for (const auto& of_thread : ids)
+    all.insert(of_thread.begin(), of_thread.end());
+  EXPECT_EQ(all.size(), size_t{2 * kThreads * kEach});
+}
+
+TEST(TraceOfTest, IsNullWithoutATraceAndTheNearestWithSome) {
+  EXPECT_EQ(TraceOf(Background()), nullptr);
+  const TraceContext outer = NewTrace();
+  const TraceContext inner = NewTrace();
+  const Context a = WithTrace(Background(), outer);
+  const Context b = WithTrace(a, inner);
+  EXPECT_EQ(*TraceOf(a), outer);
+  EXPECT_EQ(*TraceOf(b), inner);
+}
+
+class TraceContextPropagatorTest : public ::testing::Test {
+ protected:
+  Context Extract(const MapCarrier& carrier) {
+    return propagator_.Extract(carrier, Background());
+  }
+  // The trace state that comes out of these headers, which are in order.
+  std::string Extract(const std::vector<std::string>& trace_states) {
+    MapCarrier carrier;
+    carrier.Add("traceparent", kHeader);
+    for (const std::string& s : trace_states) carrier.Add("tracestate", s);
+    const Context ctx = Extract(carrier);
+    return TraceOf(ctx) == nullptr ? "no trace" : TraceOf(ctx)->trace_state;
+  }
+
+  TraceContextPropagator propagator_;
+};
+
+TEST_F(TraceContextPropagatorTest, ExtractsTraceParentAndTraceState) {
+  MapCarrier carrier;
+  carrier.Add("traceparent", kHeader);
+  carrier.Add("tracestate", "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7");
+  const Context ctx = Extract(carrier);
+  ASSERT_NE(TraceOf(ctx), nullptr);
+  EXPECT_EQ(FormatTraceParent(*TraceOf(ctx)), kHeader);
+  EXPECT_EQ(TraceOf(ctx)->trace_state,
+            "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7");
+  EXPECT_EQ(propagator_.Dropped(), 0);
+}
+
+TEST_F(TraceContextPropagatorTest, WithoutHeaderReturnsTheSameContext) {
+  const Context ctx = WithTrace(Background(), NewTrace());
+  EXPECT_EQ(propagator_.Extract(MapCarrier(), ctx), ctx);
+  EXPECT_EQ(propagator_.Dropped(), 0);
+}
+
+TEST_F(TraceContextPropagatorTest, DropsAndCountsMalformedTraceParent) {
+  MapCarrier carrier;
+  carrier.Add("traceparent", With(0, "ff"));
+  carrier.Add("tracestate", "a=1");
+  EXPECT_EQ(Extract(carrier), Background());
+  EXPECT_EQ(propagator_.Dropped(), 1);
+}
+
+TEST_F(TraceContextPropagatorTest, DropsAndCountsRepeatedTraceParent) {
+  MapCarrier carrier;
+  carrier.Add("traceparent", kHeader);
+  carrier.Add("traceparent", kHeader);
+  carrier.Add("tracestate", "a=1");
+  EXPECT_EQ(Extract(carrier), Background());
+  EXPECT_EQ(propagator_.Dropped(), 1);
+}
+
+TEST_F(TraceContextPropagatorTest, IgnoresTraceStateWithoutTraceParent) {
+  MapCarrier carrier;
+  carrier.Add("tracestate", "a=1");
+  EXPECT_EQ(Extract(carrier), Background());
+  EXPECT_EQ(propagator_.Dropped(), 0);
+}
+
+TEST_F(TraceContextPropagatorTest, JoinsSeveralTraceStatesInOrder) {
+  EXPECT_EQ(Extract({"b=2", "a=1", "c=3"}), "b=2,a=1,c=3");
+  EXPECT_EQ(Extract({"", "a=1", "", "b=2", ""}), "a=1,b=2");
+  EXPECT_EQ(Extract({""}), "");
+  EXPECT_EQ(propagator_.Dropped(), 0);
+}
+
+TEST_F(TraceContextPropagatorTest, LimitsTraceStateTo512BytesAltogether) {
+  const std::string longest(512, 'x');
+  EXPECT_EQ(Extract({longest}), longest);
+  EXPECT_EQ(propagator_.Dropped(), 0);
+  EXPECT_EQ(Extract({longest + "x"}), "");
+  EXPECT_EQ(propagator_.Dropped(), 1);
+  EXPECT_EQ(Extract({std::string(256, 'x'), std::string(255, 'y')}).size(),
+            512u);
+  EXPECT_EQ(propagator_.Dropped(), 1);
+  EXPECT_EQ(Extract({std::string(256, 'x'), std::string(256, 'y')}), "");
+  EXPECT_EQ(propagator_.Dropped(), 2);
+}
+
+TEST_F(TraceContextPropagatorTest, LimitIsAnOption) {
+  TraceContextOptions options;
+  options.max_trace_state_bytes = 3;
+  const TraceContextPropagator propagator(options);
+  MapCarrier carrier;
+  carrier.Add("traceparent", kHeader);
+  carrier.Set("tracestate", "a=1");
+  EXPECT_EQ(TraceOf(propagator.Extract(carrier, Background()))->trace_state,
+            "a=1");
+  carrier.Set("tracestate", "a=12");
+  EXPECT_EQ(TraceOf(propagator.Extract(carrier, Background()))->trace_state,
+            "");
+  EXPECT_EQ(propagator.Dropped(), 1);
+}
+
+TEST_F(TraceContextPropagatorTest, LimitsTraceStateTo32Headers) {
+  EXPECT_EQ(Extract(std::vector<std::string>(32, "a")).size(), 63u);
+  EXPECT_EQ(propagator_.Dropped(), 0);
+  EXPECT_EQ(Extract(std::vector<std::string>(33, "a")), "");
+  EXPECT_EQ(Extract(std::vector<std::string>(5000, "")), "");
+  EXPECT_EQ(propagator_.Dropped(), 2);
+}
+
+TEST_F(TraceContextPropagatorTest, DropsTraceStateThatIsNoHeaderText) {
+  int64_t dropped = 0;
+  for (const std::string& bad :
+       {std::string("a=\0", 3), std::string("a=\n"), std::string("a=\xc3\xa9"),
+        std::string("a=\x7f"), std::string(" a=1"), std::string("a=1 "),
+        std::string(1 << 20, 'x')}) {
+    EXPECT_EQ(Extract({bad}), "");
+    EXPECT_EQ(propagator_.Dropped(), ++dropped);
+  }
+}
+
+TEST_F(TraceContextPropagatorTest, InjectsTheTraceWithANewSpanForEachCall) {
+  TraceContext trace = *ParseTraceParent(kHeader);
+  trace.trace_state = "a=1";
+  const Context ctx = WithTrace(Background(), trace);
+  std::set<std::string> spans;
+  for (int i = 0; i < 100; ++i) {
+    MapCarrier carrier;
+    propagator_.Inject(ctx, carrier);
+    EXPECT_EQ(carrier.Get("tracestate"), "a=1");
+    const auto sent = ParseTraceParent(carrier.Get("traceparent").value());
+    ASSERT_TRUE(sent.has_value());
+    EXPECT_EQ(sent->trace_id, trace.trace_id);
+    EXPECT_EQ(sent->flags, trace.flags);
+    spans.insert(sent->SpanIdHex());
+  }
+  EXPECT_EQ(spans.size(), 100u);
+  EXPECT_EQ(spans.count(std::string(kSpanId)), 0u);
+}
+
+TEST_F(TraceContextPropagatorTest, InjectSendsReservedFlagsAsZero) {
+  TraceContext trace = NewTrace();
+  for (const auto& [kept, sent] : {std::pair(0x00, 0x00),
+                                   {0x01, 0x01},
+                                   {0x02, 0x02},
+                                   {0x03, 0x03},
+                                   {0xff, 0x03},
+                                   {0xfc, 0x00}}) {
+    trace.flags = static_cast<uint8_t>(kept);
+    MapCarrier carrier;
+    propagator_.Inject(WithTrace(Background(), trace), carrier);
+    EXPECT_EQ(ParseTraceParent(*carrier.Get("traceparent"))->flags, sent);
+  }
+}
+
+TEST_F(TraceContextPropagatorTest, InjectWithoutATraceWritesNothing) {
+  MapCarrier carrier;
+  propagator_.Inject(Background(), carrier);
+  EXPECT_TRUE(carrier.map().empty());
+  EXPECT_EQ(propagator_.Dropped(), 0);
+}
+
+TEST_F(TraceContextPropagatorTest, InjectDropsAndCountsAnInvalidTrace) {
+  TraceContext trace = NewTrace();
+  trace.trace_id = {};
+  MapCarrier carrier;
+  propagator_.Inject(WithTrace(Background(), trace), carrier);
+  EXPECT_TRUE(carrier.map().empty());
+  EXPECT_EQ(propagator_.Dropped(), 1);
+}
+
+TEST_F(TraceContextPropagatorTest, InjectDropsABadTraceStateButSendsTheTrace) {
+  TraceContext trace = NewTrace();
+  trace.trace_state = "a=1\r\nx-evil: 1";
+  MapCarrier carrier;
+  propagator_.Inject(WithTrace(Background(), trace), carrier);
+  EXPECT_TRUE(carrier.Get("traceparent").has_value());
+  EXPECT_FALSE(carrier.Get("tracestate").has_value());
+  EXPECT_EQ(propagator_.Dropped(), 1);
+}
+
+// As gRPC's carrier does with what the application set.
+class KeepingCarrier final : public Carrier {
+ public:
+  std::optional<std::string_view> Get(std::string_view key,
+                                      int index) const override {
+    return map_.Get(key, index);
+  }
+  void Set(std::string_view key, std::string_view value) override {
+    if (!map_.Get(key).has_value()) map_.Set(key, value);
+  }
+  void ForEachKey(
+      absl::FunctionRef<void(std::string_view)> visit) const override {
+    map_.ForEachKey(visit);
+  }
+
+ private:
+  MapCarrier map_;
+};
+
+TEST_F(TraceContextPropagatorTest, InjectMixesNoStateIntoATraceOfAnother) {
+  TraceContext trace = NewTrace();
+  trace.trace_state = "a=1";
+  const Context ctx = WithTrace(Background(), trace);
+  KeepingCarrier theirs;
+  theirs.Set("traceparent", kHeader);
+  propagator_.Inject(ctx, theirs);
+  EXPECT_EQ(theirs.Get("traceparent", 0), kHeader);
+  EXPECT_EQ(theirs.Get("tracestate", 0), std::nullopt);
+  KeepingCarrier ours;
+  propagator_.Inject(ctx, ours);
+  EXPECT_EQ(ours.Get("tracestate", 0), "a=1");
+}
+
+TEST_F(TraceContextPropagatorTest, TraceSurvivesManyHops) {
+  MapCarrier carrier;
+  carrier.Add("traceparent", kHeader);
+  carrier.Add("tracestate", "a=1");
+  for (int hop = 0; hop < 10; ++hop) {
+    const Context ctx = Extract(carrier);
+    MapCarrier next;
+    propagator_.Inject(ctx, next);
+    carrier = next;
+  }
+  const Context ctx = Extract(carrier);
+  EXPECT_EQ(TraceOf(ctx)->TraceIdHex(), kTraceId);
+  EXPECT_TRUE(TraceOf(ctx)->sampled());
+  EXPECT_EQ(TraceOf(ctx)->trace_state, "a=1");
+}
+
+TEST_F(TraceContextPropagatorTest, StartNewMakesATraceWhereNoGoodOneCameIn) {
+  TraceContextOptions options;
+  options.start_new = true;
+  const TraceContextPropagator propagator(options);
+  const Context none = propagator.Extract(MapCarrier(), Background());
+  ASSERT_NE(TraceOf(none), nullptr);
+  EXPECT_TRUE(TraceOf(none)->valid());
+  EXPECT_FALSE(TraceOf(none)->sampled());
+  EXPECT_EQ(propagator.Dropped(), 0);
+
+  MapCarrier malformed;
+  malformed.Add("traceparent", "garbage");
+  EXPECT_NE(TraceOf(propagator.Extract(malformed, Background())), nullptr);
+  EXPECT_EQ(propagator.Dropped(), 1);
+
+  MapCarrier good;
+  good.Add("traceparent", kHeader);
+  EXPECT_EQ(TraceOf(propagator.Extract(good, Background()))->TraceIdHex(),
+            kTraceId);
+  EXPECT_EQ(propagator.Extract(MapCarrier(), none), none);
+}
+
+TEST_F(TraceContextPropagatorTest, NamesItsFields) {
+  EXPECT_EQ(propagator_.Fields(),
+            (std::vector<std::string_view>{"traceparent", "tracestate"}));
+}
+
+}  // namespace
+}  // namespace tether

@@ -1,0 +1,69 @@
+// A test fixture that fails a test which leaves a context, a callback or a
+// timer behind.
+//
+//   class PoolTest : public tether::testing::LeakCheckedTest {};
+//   TEST_F(PoolTest, ...) { ... }
+//
+// Everything of tether that a test makes must be gone when its body ends, so
+// keep it in local variables; a member of a derived fixture must be emptied by
+// that fixture's TearDown before it calls this one's.
+
+#ifndef TETHER_TESTING_LEAK_CHECKED_TEST_H_
+#define TETHER_TESTING_LEAK_CHECKED_TEST_H_
+
+#include <chrono>
+#include <cstdint>
+#include <thread>
+
+#include "gtest/gtest.h"
+#include "tether/internal/live_counts.h"
+
+namespace tether::testing {
+
+class LeakCheckedTest : public ::testing::Test {
+ protected:
+  void SetUp() override { before_ = Now(); }
+
+  void TearDown() override {
+    // The clock's own thread drops its last reference a moment after the
+    // callback that a test may have waited for, and can't be joined.
+    const auto give_up =
+        std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (!(Now() == before_) && std::chrono::steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(LiveNodes(), 0) << "contexts are left";
+    EXPECT_EQ(LiveCallbacks(), 0) << "callbacks are left linked";
+    EXPECT_EQ(LiveTimers(), 0) << "timers are left armed";
+  }
+
+  // What the test has made and not yet dropped. Exact when all other threads
+  // that made or dropped something have been joined.
+  int64_t LiveNodes() const { return Now().nodes - before_.nodes; }
+  int64_t LiveCallbacks() const { return Now().callbacks - before_.callbacks; }
+  int64_t LiveTimers() const { return Now().timers - before_.timers; }
+
+ private:
+  struct Counts {
+    int64_t nodes = 0;
+    int64_t callbacks = 0;
+    int64_t timers = 0;
+
+    bool operator==(const Counts& other) const {
+      return nodes == other.nodes && callbacks == other.callbacks &&
+             timers == other.timers;
+    }
+  };
+
+  static Counts Now() {
+    return {internal::LiveCount(internal::Live::kNode),
+            internal::LiveCount(internal::Live::kCallback),
+            internal::LiveCount(internal::Live::kTimer)};
+  }
+
+  Counts before_;
+};
+
+}  // namespace tether::testing
+
+#endif  // TETHER_TESTING_LEAK_CHECKED_TEST_H_

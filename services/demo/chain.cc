@@ -1,0 +1,102 @@
+#include "services/demo/chain.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+
+namespace shop {
+namespace {
+
+constexpr absl::Duration kStartTimeout = absl::Seconds(20);
+
+// The folder two above this program: that of all services.
+std::string ServicesFolder() {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+  std::string folder(path, length > 0 ? static_cast<size_t>(length) : 0);
+  for (int i = 0; i < 2; ++i) {
+    const size_t slash = folder.rfind('/');
+    if (slash != std::string::npos) folder.erase(slash);
+  }
+  return folder;
+}
+
+}  // namespace
+
+absl::Status Chain::Start(const tether::Context& ctx,
+                          const ChainOptions& options) {
+  std::string inventory_address;
+  absl::Status status = StartService(
+      ctx, inventory_,
+      {absl::StrCat("--inventory_delay=",
+                    absl::FormatDuration(options.inventory_delay))},
+      &inventory_address);
+  if (!status.ok()) return status;
+  std::string orders_address;
+  status = StartService(
+      ctx, orders_,
+      {absl::StrCat("--inventory=", inventory_address),
+       absl::StrCat("--inventory_timeout=",
+                    absl::FormatDuration(options.inventory_timeout)),
+       absl::StrCat("--fallback=", options.fallback ? "true" : "false")},
+      &orders_address);
+  if (!status.ok()) return status;
+  return StartService(ctx, storefront_,
+                      {absl::StrCat("--orders=", orders_address)}, &address_);
+}
+
+absl::Status Chain::StartService(const tether::Context& ctx,
+                                 ServiceProcess& service,
+                                 const std::vector<std::string>& flags,
+                                 std::string* address) {
+  const absl::Status status = service.Start(
+      absl::StrCat(ServicesFolder(), "/", service.name(), "/", service.name()),
+      flags);
+  if (!status.ok()) return status;
+  auto [start_ctx, cancel] = tether::WithTimeout(ctx, kStartTimeout);
+  while (const std::optional<std::string> line = service.ReadLine(start_ctx)) {
+    absl::string_view port = *line;
+    if (!absl::ConsumePrefix(&port, "listening on port ")) continue;
+    *address = absl::StrCat("127.0.0.1:", port);
+    return absl::OkStatus();
+  }
+  if (ctx.Done()) return ctx.Cause();
+  return absl::UnavailableError(
+      absl::StrCat(service.name(), " did not start to listen"));
+}
+
+std::vector<v1::HopEvent> Chain::ReadHops(const tether::Context& ctx,
+                                          int count) {
+  std::vector<v1::HopEvent> hops;
+  for (ServiceProcess* service : {&storefront_, &orders_, &inventory_}) {
+    if (count-- <= 0) break;
+    while (const std::optional<std::string> line = service->ReadLine(ctx)) {
+      v1::HopEvent event;
+      if (!google::protobuf::util::JsonStringToMessage(*line, &event).ok()) {
+        continue;
+      }
+      hops.push_back(event);
+      break;
+    }
+  }
+  return hops;
+}
+
+absl::Status Chain::Stop() {
+  for (ServiceProcess* service : {&storefront_, &orders_, &inventory_}) {
+    service->AskToStop();
+  }
+  absl::Status result;
+  for (ServiceProcess* service : {&storefront_, &orders_, &inventory_}) {
+    result.Update(service->Stop());
+  }
+  return result;
+}
+
+}  // namespace shop

@@ -1,0 +1,62 @@
+// The three services as processes of this machine.
+
+#ifndef SHOP_SERVICES_DEMO_CHAIN_H_
+#define SHOP_SERVICES_DEMO_CHAIN_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/demo/service_process.h"
+#include "shop/v1/demo.pb.h"
+#include "tether/context.h"
+
+namespace shop {
+
+struct ChainOptions {
+  absl::Duration inventory_delay = absl::Milliseconds(5);
+  absl::Duration inventory_timeout = absl::Milliseconds(50);
+  bool fallback = true;
+};
+
+// storefront → orders → inventory, on free ports of the loopback interface.
+// Stops what it started in the destructor at the latest.
+//
+// Thread safety: none.
+class Chain {
+ public:
+  Chain() = default;
+  Chain(const Chain&) = delete;
+  Chain& operator=(const Chain&) = delete;
+
+  // Starts the services and waits until each takes requests, or `ctx` ends.
+  // Their programs are ../storefront/storefront and so on, seen from the folder
+  // of this process's program. Once only.
+  absl::Status Start(const tether::Context& ctx, const ChainOptions& options);
+
+  // host:port of the storefront. Requires that Start() succeeded.
+  const std::string& address() const { return address_; }
+
+  // The events of the first `count` hops for one request, from the client
+  // outwards. Those that haven't come when `ctx` ends are left out.
+  std::vector<v1::HopEvent> ReadHops(const tether::Context& ctx, int count);
+
+  // Stops all services. An error when one of them did not end as it should.
+  absl::Status Stop();
+
+ private:
+  // Starts one service; `address` becomes its host:port.
+  absl::Status StartService(const tether::Context& ctx, ServiceProcess& service,
+                            const std::vector<std::string>& flags,
+                            std::string* address);
+
+  ServiceProcess storefront_{"storefront"};
+  ServiceProcess orders_{"orders"};
+  ServiceProcess inventory_{"inventory"};
+  std::string address_;
+};
+
+}  // namespace shop
+
+#endif  // SHOP_SERVICES_DEMO_CHAIN_H_

@@ -1,0 +1,48 @@
+// The demo's client: one request, as any client of tether makes it.
+
+#ifndef SHOP_SERVICES_DEMO_REQUEST_H_
+#define SHOP_SERVICES_DEMO_REQUEST_H_
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "shop/v1/orders.pb.h"
+#include "tether/context.h"
+
+namespace shop {
+
+struct RequestOptions {
+  std::string address;  // host:port of the storefront
+  std::string order_id;
+  absl::Duration deadline = absl::Seconds(1);
+
+  // When the client gives up.
+  std::optional<absl::Duration> cancel_after;
+
+  // If set, track the courier, and call this with each position; otherwise get
+  // the order's page.
+  std::function<void(const v1::CourierPosition&)> on_position;
+};
+
+struct RequestResult {
+  absl::Status status;  // how the call ended
+  std::chrono::steady_clock::time_point start;
+  absl::Duration elapsed;
+
+  // Of the reply.
+  bool stock_is_default = false;
+  std::string availability;
+};
+
+// Sends one request, with the trace and the request id of `ctx`, and waits for
+// the call's end.
+RequestResult SendRequest(const tether::Context& ctx,
+                          const RequestOptions& options);
+
+}  // namespace shop
+
+#endif  // SHOP_SERVICES_DEMO_REQUEST_H_

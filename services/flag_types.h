@@ -1,0 +1,49 @@
+// Types of command-line flags that say no to nonsense, each with a message of
+// one line.
+
+#ifndef SHOP_SERVICES_FLAG_TYPES_H_
+#define SHOP_SERVICES_FLAG_TYPES_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace shop {
+
+// The longest time that a flag accepts.
+inline constexpr absl::Duration kLongestFlagDuration = absl::Hours(24);
+
+// More than zero, at most 24h: "50ms", "1.5s".
+struct Timeout {
+  absl::Duration value;
+};
+bool AbslParseFlag(absl::string_view text, Timeout* timeout,
+                   std::string* error);
+std::string AbslUnparseFlag(const Timeout& timeout);
+
+// Zero, or a Timeout.
+struct Delay {
+  absl::Duration value;
+};
+bool AbslParseFlag(absl::string_view text, Delay* delay, std::string* error);
+std::string AbslUnparseFlag(const Delay& delay);
+
+// The id of a trace as W3C Trace Context writes it: 32 lower-case hex digits,
+// not all of them zero.
+struct TraceId {
+  std::string hex;
+};
+bool AbslParseFlag(absl::string_view text, TraceId* id, std::string* error);
+std::string AbslUnparseFlag(const TraceId& id);
+
+// Reads the flags. A bad one, or an argument that is no flag, ends the process
+// with exit code 1 or 2 and one line on standard error.
+void ParseFlagsOrExit(int argc, char** argv);
+
+// Ends the process with exit code 2 and one line on standard error.
+[[noreturn]] void ExitOverFlags(absl::string_view message);
+
+}  // namespace shop
+
+#endif  // SHOP_SERVICES_FLAG_TYPES_H_

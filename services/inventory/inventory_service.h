@@ -1,0 +1,38 @@
+// shop.v1.Inventory: knows the stock, and takes its time to say.
+
+#ifndef SHOP_SERVICES_INVENTORY_INVENTORY_SERVICE_H_
+#define SHOP_SERVICES_INVENTORY_INVENTORY_SERVICE_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/time/time.h"
+#include "services/hop_event.h"
+#include "shop/v1/inventory.grpc.pb.h"
+
+namespace shop {
+
+struct InventoryOptions {
+  // How long an answer takes.
+  absl::Duration delay = absl::Milliseconds(5);
+};
+
+// A handler stops when its context ends, and returns the context's reason. On a
+// server without tether it knows of no end, and works on.
+//
+// Thread safety: any thread, as gRPC needs it.
+class InventoryService final : public v1::Inventory::Service {
+ public:
+  explicit InventoryService(InventoryOptions options, HopSink sink = nullptr);
+
+  grpc::Status GetStock(grpc::ServerContext* server_context,
+                        const v1::GetStockRequest* request,
+                        v1::GetStockResponse* response) override;
+
+ private:
+  const InventoryOptions options_;
+  const HopSink sink_;
+};
+
+}  // namespace shop
+
+#endif  // SHOP_SERVICES_INVENTORY_INVENTORY_SERVICE_H_

@@ -1,0 +1,19 @@
+// The inventory service as a process.
+
+#include "absl/flags/flag.h"
+#include "absl/time/time.h"
+#include "services/flag_types.h"
+#include "services/hop_event.h"
+#include "services/inventory/inventory_service.h"
+#include "services/serve.h"
+
+ABSL_FLAG(shop::Delay, inventory_delay, shop::Delay{absl::Milliseconds(5)},
+          "How long an answer takes.");
+
+int main(int argc, char** argv) {
+  shop::StartProcess(argc, argv);
+  shop::InventoryOptions options;
+  options.delay = absl::GetFlag(FLAGS_inventory_delay).value;
+  shop::InventoryService service(options, shop::HopsToStdout());
+  return shop::Serve(service);
+}

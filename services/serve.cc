@@ -1,0 +1,83 @@
+#include "services/serve.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <cstdint>
+#include <iostream>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "services/flag_types.h"
+#include "services/stdout_line.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+
+ABSL_FLAG(uint16_t, port, 0, "The port to listen on; 0: any free one.");
+ABSL_FLAG(shop::Delay, shutdown_grace, shop::Delay{absl::Seconds(2)},
+          "How long running requests may go on after SIGTERM.");
+
+namespace shop {
+namespace {
+
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+}  // namespace
+
+void StartProcess(int argc, char** argv) {
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ParseFlagsOrExit(argc, argv);
+}
+
+std::shared_ptr<grpc::Channel> ConnectTo(const std::string& flag,
+                                         const std::string& address) {
+  if (address.empty()) {
+    ExitOverFlags(absl::StrCat("--", flag, "=host:port is missing"));
+  }
+  auto channel =
+      tether::CreateChannel(address, grpc::InsecureChannelCredentials());
+  channel->GetState(/*try_to_connect=*/true);
+  return channel;
+}
+
+int Serve(grpc::Service& service) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  int port = absl::GetFlag(FLAGS_port);
+  // The demo has no secrets and no credentials: it stays on this machine.
+  const std::string address = absl::StrCat("127.0.0.1:", port);
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service);
+  tether::InstallServer(builder);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) {
+    std::cerr << "ERROR: can't listen on " << address << std::endl;
+    return 1;
+  }
+  WriteStdoutLine(absl::StrCat("listening on port ", port));
+
+  const sigset_t signals = StopSignals();
+  int signal = 0;
+  sigwait(&signals, &signal);
+  if (auto* health = server->GetHealthCheckService()) {
+    health->SetServingStatus(false);
+  }
+  server->Shutdown(absl::ToChronoTime(
+      absl::Now() + absl::GetFlag(FLAGS_shutdown_grace).value));
+  server->Wait();
+  return 0;
+}
+
+}  // namespace shop

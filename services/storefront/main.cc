@@ -1,0 +1,18 @@
+// The storefront service as a process.
+
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "services/hop_event.h"
+#include "services/serve.h"
+#include "services/storefront/storefront_service.h"
+
+ABSL_FLAG(std::string, orders, "", "host:port of the orders service.");
+
+int main(int argc, char** argv) {
+  shop::StartProcess(argc, argv);
+  shop::StorefrontService service(
+      shop::ConnectTo("orders", absl::GetFlag(FLAGS_orders)), {},
+      shop::HopsToStdout());
+  return shop::Serve(service);
+}
