@@ -61,8 +61,10 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   const absl::Duration timeout =
       std::min({standard, exact, options_->max_timeout});
   if (timeout != absl::InfiniteDuration()) {
-    slack_ = absl::Milliseconds(5) +
-             (exact <= standard ? timeout / 100 : timeout / 32);
+    // What a loaded machine takes to deliver the headers, and, where there is
+    // only grpc-timeout, its rounding.
+    slack_ = std::min(absl::Milliseconds(5) + timeout / 20, absl::Seconds(1)) +
+             (exact <= standard ? absl::ZeroDuration() : timeout / 32);
   }
   Cancelable cancelable;
   if (told_of_end) {

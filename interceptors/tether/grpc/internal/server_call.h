@@ -44,11 +44,12 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // The call was cancelled, or its connection lost; or it is over, where the
   // handler has returned.
   //
-  // A caller that gives up at its deadline cancels the stream, and does so at
-  // about the moment when the same deadline passes here: a little earlier, as
-  // grpc-timeout rounds up (by at most 3 %, and a few milliseconds) and
-  // timeouts are counted from their arrival. So near the deadline it is the
-  // reason.
+  // A caller that gives up at its deadline cancels the stream, at about the
+  // moment when the same deadline passes here: often a little earlier, since
+  // timeouts are counted from their arrival, and grpc-timeout is rounded up.
+  // The wire doesn't say why a stream was cancelled. So in the last twentieth
+  // of the time (5 ms at least, 1 s at most, and 3 % more by grpc-timeout
+  // alone) the deadline is taken to be the reason.
   void EndOfCall();
 
   // The interceptor goes: ContextOf no longer finds it.
