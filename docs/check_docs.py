@@ -18,14 +18,22 @@ import sys
 
 # Command -> the file that runs it, and the text there that does.
 COMMANDS = {
-    "./test.sh": (".ci/run", "./test.sh --nocache_test_results"),
-    ".ci/run": (".ci/run", "The whole check of a change"),
-    "tools/format.sh --check": (".ci/run", "tools/format.sh --check"),
+    # What demo.sh runs is what the test runs.
+    "./demo.sh": ("services/demo/demo_test.py", "self.result_of()"),
+    "./demo.sh --inventory_delay=2s": ("services/demo/demo_test.py", 'self.result_of("--inventory_delay=2s")'),
+    "./test.sh": (".ci/run", 'stage "tests" tests\n'),
+    "./test.sh --config=asan //lib/... //interceptors/... //integration_tests/...":
+        (".ci/run", "tests --config=asan $(all_in lib interceptors integration_tests)"),
+    "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan $(all_in lib)"),
+    "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan $(all_in lib)"),
+    "bazel build --config=clang //lib/... //interceptors/...":
+        (".ci/run", "bazel build --config=clang --noshow_progress $(all_in lib interceptors)"),
+    "tools/format.sh --check": (".ci/run", 'stage "format" tools/format.sh --check'),
 }
 
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^\s`]*)[^`]*$")
 SOURCE_COMMENT = re.compile(r"^<!-- (\S+) -->$")
-LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|\b(?:src|srcset|href)=\"([^\"]+)\"")
+LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)")
 CODE = re.compile(r"`([^`]+)`")
 OTHER_NAMES = {"c++": "cpp", "cc": "cpp", "c": "cpp", "h": "cpp", "bash": "sh", "shell": "sh", "console": "sh"}

@@ -70,11 +70,12 @@ class CheckDocsTest(unittest.TestCase):
   def test_links_that_lead_somewhere_are_right(self):
     self.assertEqual(
         self.check("# Title\n[a](code/a.cc) [b](docs/guide.md#its-second-part-more) [c](#title) [d](https://x.org/y)\n"
-                   "![e](docs/guide.md)\n`[no](link)`\n```text\n[no](link)\n```\n"), [])
+                   "![e\ne](docs/guide.md)\n`[no](link)`\n```text\n[no](link)\n```\n"), [])
 
   def test_links_that_lead_nowhere_are_found(self):
     self.assertEqual(self.check("[a](code/x.cc)"), ["the link leads nowhere: code/x.cc"])
     self.assertEqual(self.check("<img src=\"docs/x.svg\">"), ["the link leads nowhere: docs/x.svg"])
+    self.assertEqual(self.check("![two\nlines](docs/x.svg)"), ["the link leads nowhere: docs/x.svg"])
     self.assertEqual(self.check("[a]: code/x.cc"), ["the link leads nowhere: code/x.cc"])
     self.assertEqual(self.check("[a](../x)"), ["the link leads out of the repository: ../x"])
     self.assertEqual(self.check("[a](docs/guide.md#third)"), ["there is no such heading: docs/guide.md#third"])
@@ -92,7 +93,8 @@ class TheDocsTest(unittest.TestCase):
     # runs this test every time; see the tags in BUILD.bazel.)
     root = os.path.dirname(os.path.realpath("README.md"))
     self.assertTrue(os.path.isfile(os.path.join(root, "WORKSPACE")), root)
-    self.assertEqual(check_docs.check(root), [])
+    problems = check_docs.check(root)
+    self.assertFalse(problems, "\n" + "\n".join(problems))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace shop {
@@ -91,7 +94,13 @@ bool AbslParseFlag(absl::string_view text, TraceId* id, std::string* error) {
 
 std::string AbslUnparseFlag(const TraceId& id) { return id.hex; }
 
-void ParseFlagsOrExit(int argc, char** argv) {
+void ParseFlagsOrExit(int argc, char** argv, absl::string_view usage) {
+  absl::SetProgramUsageMessage(usage);
+  absl::FlagsUsageConfig config;
+  config.contains_help_flags = [](absl::string_view file) {
+    return absl::StrContains(file, "services/");
+  };
+  absl::SetFlagsUsageConfig(config);
   // Abseil has a line for each mistake, sometimes two, and then ends the
   // process; so what takes its place must outlive this function.
   static std::streambuf* const stderr_buffer = std::cerr.rdbuf();

@@ -38,8 +38,9 @@ bool AbslParseFlag(absl::string_view text, TraceId* id, std::string* error);
 std::string AbslUnparseFlag(const TraceId& id);
 
 // Reads the flags. A bad one, or an argument that is no flag, ends the process
-// with exit code 1 or 2 and one line on standard error.
-void ParseFlagsOrExit(int argc, char** argv);
+// with exit code 1 or 2 and one line on standard error. --help tells `usage`,
+// what the program does, and the flags of services/.
+void ParseFlagsOrExit(int argc, char** argv, absl::string_view usage);
 
 // Ends the process with exit code 2 and one line on standard error.
 [[noreturn]] void ExitOverFlags(absl::string_view message);

@@ -34,10 +34,10 @@ sigset_t StopSignals() {
 
 }  // namespace
 
-void StartProcess(int argc, char** argv) {
+void StartProcess(int argc, char** argv, absl::string_view usage) {
   const sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  ParseFlagsOrExit(argc, argv);
+  ParseFlagsOrExit(argc, argv, usage);
 }
 
 std::shared_ptr<grpc::Channel> ConnectTo(const std::string& flag,

@@ -4,7 +4,7 @@
 // Example:
 //
 //   int main(int argc, char** argv) {
-//     shop::StartProcess(argc, argv);
+//     shop::StartProcess(argc, argv, "Tells the stock.");
 //     shop::InventoryService service({}, shop::HopsToStdout());
 //     return shop::Serve(service);
 //   }
@@ -19,12 +19,14 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/string_view.h"
+
 namespace shop {
 
 // Reads the flags (a bad one ends the process, see flag_types.h), and keeps
 // SIGTERM and SIGINT for Serve(). Must come first, since threads that exist
 // already would still take them.
-void StartProcess(int argc, char** argv);
+void StartProcess(int argc, char** argv, absl::string_view usage);
 
 // A channel with tether to the service at `address`, the value of the flag
 // called `flag`; an empty one ends the process. Connects ahead of the first

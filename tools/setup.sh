@@ -4,6 +4,9 @@
 #   tools/setup.sh            everything to build and test
 #   tools/setup.sh GROUP...   the named groups (see packages_of below)
 #
+# The group "bench" holds what bench.sh measures tether beside. Debian 12 has it among its backports, which this script
+# asks for once, from wherever the machine gets Debian itself; the machine's own list of sources stays as it is.
+#
 # When nothing is missing it asks no registry and needs no root, so scripts can call it every time.
 set -euo pipefail
 
@@ -15,6 +18,7 @@ packages_of() {
       libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev \
       libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev \
       pkg-config python3 git ca-certificates ;;
+    bench) echo golang-1.23-go opentelemetry-cpp-dev ;;
     *) return 1 ;;
   esac
 }
@@ -23,11 +27,45 @@ fail() { echo "setup: $*" >&2; exit 1; }
 
 [ $# -gt 0 ] || set -- build
 
-wanted=()
+# backports_source FOLDER: writes into FOLDER the machine's own sources of Debian's suite, and of its backports.
+suite=bookworm
+backports_source() {
+  local list parts file
+  eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
+  for file in "$list" "${parts%/}"/*.list; do
+    [ -f "$file" ] || continue
+    # deb [options] URI suite component...
+    awk -v suite="$suite" '$1 == "deb" {
+      at = 2
+      if ($at ~ /^\[/) while ($at !~ /\]$/ && at < NF) ++at
+      at += $at ~ /\]$/ ? 2 : 1
+      if ($at == suite) { print; $at = suite "-backports"; print }
+    }' "$file"
+  done >"$1/debian.list"
+  for file in "${parts%/}"/*.sources; do
+    [ -f "$file" ] || continue
+    # Paragraphs of fields.
+    awk -v suite="$suite" 'BEGIN { RS = ""; FS = "\n" } {
+      found = 0
+      for (i = 1; i <= NF; ++i) {
+        if ($i ~ "^Suites:(.*[ \t])?" suite "([ \t]|$)") {
+          found = 1
+          $i = "Suites: " suite " " suite "-backports"
+        }
+        if ($i ~ /^Enabled:[ \t]*no/) next
+      }
+      if (found) { for (i = 1; i <= NF; ++i) print $i; print "" }
+    }' "$file"
+  done >"$1/debian.sources"
+  [ -s "$1/debian.list" ] || [ -s "$1/debian.sources" ]
+}
+
+wanted=() backports=""
 for group in "$@"; do
-  list=$(packages_of "$group") || fail "unknown group '$group' (known: build)"
+  list=$(packages_of "$group") || fail "unknown group '$group' (known: build, bench)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
+  [ "$group" != bench ] || backports=yes
 done
 
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
@@ -50,20 +88,31 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
   else
     fail "these packages are missing, and installing them needs root, which this shell has neither by itself" \
-      "nor through sudo. As root, run:  apt-get update &&" \
+      "nor through sudo. As root, run${backports:+ (with $suite-backports as a source)}:  apt-get update &&" \
       "apt-get install -y --no-install-recommends ${missing[*]}"
   fi
 fi
 
-log=$(mktemp "${TMPDIR:-/tmp}/tether-setup.XXXXXX")
-trap 'rm -f "$log"' EXIT
+folder=$(mktemp -d "${TMPDIR:-/tmp}/tether-setup.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
 quietly() {
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1 </dev/null && return
-  cat "$log" >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >>"$folder/log" 2>&1 </dev/null && return
+  cat "$folder/log" >&2
   fail "'$*' failed (its output is above)"
 }
 
 echo "setup: installing ${#missing[@]} Debian packages: ${missing[*]}"
 [ "${as_root[*]-}" != sudo ] || sudo -v
-quietly apt-get update
-quietly apt-get install -y --no-install-recommends "${missing[@]}"
+options=()
+if [ -n "$backports" ]; then
+  mkdir "$folder/sources" "$folder/lists"
+  chmod 755 "$folder"  # apt downloads as a user of its own
+  backports_source "$folder/sources" ||
+    fail "found no source of Debian 12 ($suite) among apt's sources, so none for its backports"
+  # Lists of its own, so that the machine's are left alone.
+  options=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$folder/sources"
+    -o Dir::State::Lists="$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
+    -o Acquire::Retries=1)
+fi
+quietly apt-get "${options[@]}" update
+quietly apt-get "${options[@]}" install -y --no-install-recommends "${missing[@]}"

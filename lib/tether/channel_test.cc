@@ -1,6 +1,7 @@
 #include "tether/channel.h"
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -35,7 +36,15 @@ class ChannelTest : public testing::LeakCheckedTest {
   // Returns once `n` operations have registered with their contexts, which
   // they do just before they block.
   void AwaitBlocked(int n) const {
-    while (LiveCallbacks() < n) std::this_thread::yield();
+    const auto give_up =
+        std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (LiveCallbacks() < n) {
+      if (std::chrono::steady_clock::now() > give_up) {
+        ADD_FAILURE() << LiveCallbacks() << " operations block, not " << n;
+        return;
+      }
+      std::this_thread::yield();
+    }
   }
 };
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <chrono>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -112,8 +113,11 @@ class RealTimerService final : public internal::TimerService {
     mutex_.unlock();
   }
   void AfterForkInChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    thread_ =
-        nullptr;  // leaked: the thread it stands for is not in this process
+    // The thread is not in this process. It is still counted as a waiter by
+    // the condition variable, which would pass it wake-ups, and wait for it to
+    // take them. So both are abandoned, not destroyed.
+    thread_ = nullptr;
+    new (&wake_) internal::CondVar;
     ForgetSleep();
     lock_.unlock();
     mutex_.unlock();

@@ -1,4 +1,4 @@
-// The rules that contexts keep, one by one, as they stand in ARCHITECTURE.md.
+// The rules that contexts keep, one by one.
 
 #include <atomic>
 #include <cstdlib>

@@ -92,6 +92,12 @@ class DemoTest(unittest.TestCase):
     self.assertLessEqual(max(map(len, lines)), 100)
     self.assertNotIn("\x1b", run.stdout)
 
+  def test_help_lists_the_flags(self):
+    text = self.run_demo("--help").stdout
+    for flag in ("deadline", "inventory_delay", "inventory_timeout", "cancel_after", "fallback", "track", "trace_id",
+                 "json"):
+      self.assertIn("--%s (" % flag, text)
+
   def test_traces_differ(self):
     self.assertNotEqual(self.result_of()["trace_id"], self.result_of()["trace_id"])
 

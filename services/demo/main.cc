@@ -10,7 +10,6 @@
 #include <string>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
@@ -168,9 +167,9 @@ absl::Status RunDemo(const tether::Context& ctx) {
 }
 
 int Main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
-      "runs storefront, orders and inventory, and sends one request");
-  ParseFlagsOrExit(argc, argv);
+  ParseFlagsOrExit(argc, argv,
+                   "Runs storefront, orders and inventory, and sends one "
+                   "request through them.");
   StopSignals signals;
   const absl::Status status = RunDemo(signals.ctx());
   if (signals.received() != 0) return 128 + signals.received();

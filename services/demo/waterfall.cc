@@ -29,7 +29,10 @@ std::string Colored(absl::string_view outcome, bool color) {
   return absl::StrFormat("\x1b[%sm%s\x1b[0m", code, outcome);
 }
 
-std::string FormatMs(double ms) { return absl::StrFormat("%.1f ms", ms); }
+std::string FormatMs(double ms) {
+  return ms < 10'000 ? absl::StrFormat("%.1f ms", ms)
+                     : absl::StrFormat("%.1f s", ms / 1000);
+}
 
 std::string Repeat(absl::string_view text, int times) {
   std::string result;

@@ -11,7 +11,8 @@ ABSL_FLAG(shop::Delay, inventory_delay, shop::Delay{absl::Milliseconds(5)},
           "How long an answer takes.");
 
 int main(int argc, char** argv) {
-  shop::StartProcess(argc, argv);
+  shop::StartProcess(argc, argv,
+                     "Tells the stock of a product, after a while.");
   shop::InventoryOptions options;
   options.delay = absl::GetFlag(FLAGS_inventory_delay).value;
   shop::InventoryService service(options, shop::HopsToStdout());

@@ -19,7 +19,8 @@ ABSL_FLAG(shop::Timeout, courier_period, shop::Timeout{absl::Seconds(1)},
           "The time between two positions of a courier.");
 
 int main(int argc, char** argv) {
-  shop::StartProcess(argc, argv);
+  shop::StartProcess(argc, argv,
+                     "Tells of orders, with the stock that inventory has.");
   shop::OrdersOptions options;
   options.inventory_timeout = absl::GetFlag(FLAGS_inventory_timeout).value;
   options.fallback = absl::GetFlag(FLAGS_fallback);

@@ -10,7 +10,8 @@
 ABSL_FLAG(std::string, orders, "", "host:port of the orders service.");
 
 int main(int argc, char** argv) {
-  shop::StartProcess(argc, argv);
+  shop::StartProcess(argc, argv,
+                     "Serves the pages of the shop, from what orders has.");
   shop::StorefrontService service(
       shop::ConnectTo("orders", absl::GetFlag(FLAGS_orders)), {},
       shop::HopsToStdout());

@@ -1,0 +1,245 @@
+#include "tether/task_group.h"
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tether/current.h"
+
+namespace tether {
+namespace {
+
+// A task that this thread is in. There are several where a task waits for, or
+// an executor runs at once, another.
+struct Frame;
+thread_local const Frame* innermost_frame = nullptr;
+
+struct Frame {
+  explicit Frame(const TaskGroup* frame_group)
+      : group(frame_group), outer(innermost_frame) {
+    innermost_frame = this;
+  }
+  ~Frame() { innermost_frame = outer; }
+
+  const TaskGroup* const group;
+  const Frame* const outer;
+};
+
+// How many tasks of `group` this thread is in.
+int FramesOf(const TaskGroup* group) {
+  int frames = 0;
+  for (const Frame* f = innermost_frame; f != nullptr; f = f->outer) {
+    if (f->group == group) ++frames;
+  }
+  return frames;
+}
+
+void JoinAll(std::list<std::thread>& threads) {
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+
+// Invariants:
+//  1. Whoever sets `group_` to null owns the end of the task: it runs it or
+//     gives it up, and releases the slot. So that happens once, whatever the
+//     executor does with the callable: runs it, runs it twice, or drops it.
+//  2. The slot is released last, when the task is destroyed and the context
+//     given back.
+class TaskGroup::Slot {
+ public:
+  Slot() = default;
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  // There is no task when Go threw while it copied one: its caller knows.
+  ~Slot() {
+    GiveUp(task_ ? absl::CancelledError("task dropped by its executor")
+                 : absl::OkStatus());
+  }
+
+  // Once the group counts the slot as taken.
+  void Occupy(TaskGroup* group) { group_.store(group); }
+
+  void set_task(Task task) { task_ = std::move(task); }
+  void set_thread(std::optional<Threads::iterator> thread) { thread_ = thread; }
+
+  void Run() {
+    TaskGroup* group = group_.exchange(nullptr);
+    if (group == nullptr) return;
+    absl::Status status = Call(group);
+    if (!status.ok()) group->Fail(std::move(status));
+    group->Release(thread_);
+  }
+
+  // No effect when the task runs or has run.
+  void GiveUp(absl::Status error) {
+    TaskGroup* group = group_.exchange(nullptr);
+    if (group == nullptr) return;
+    task_ = nullptr;
+    if (!error.ok()) group->Fail(std::move(error));
+    group->Release(thread_);
+  }
+
+ private:
+  absl::Status Call(TaskGroup* group) {
+    Frame frame(group);
+    ScopedContext scope(group->context());
+    absl::Status status;
+    try {
+      status = std::move(task_)(group->context());
+    } catch (const std::exception& e) {
+      status = absl::InternalError(absl::StrCat("task threw: ", e.what()));
+    } catch (...) {
+      status = absl::InternalError("task threw: not a std::exception");
+    }
+    task_ = nullptr;
+    return status;
+  }
+
+  std::atomic<TaskGroup*> group_{nullptr};
+  Task task_;
+  std::optional<Threads::iterator> thread_;  // where it has one of its own
+};
+
+TaskGroup::TaskGroup(const Context& parent) : TaskGroup(parent, nullptr) {}
+
+TaskGroup::TaskGroup(const Context& parent, Executor executor)
+    : cancelable_(WithCancel(parent)), executor_(std::move(executor)) {}
+
+TaskGroup::~TaskGroup() {
+  if (FramesOf(this) > 0) {
+    std::fputs("tether::TaskGroup destroyed by one of its own tasks\n", stderr);
+    std::abort();
+  }
+  cancelable_.cancel();
+  (void)Wait();
+}
+
+void TaskGroup::SetLimit(int limit) {
+  internal::MutexLock lock(mutex_);
+  limit_ = limit;
+  changed_.NotifyAll();
+}
+
+TaskGroup::SlotPtr TaskGroup::TakeSlot() {
+  auto slot = std::make_shared<Slot>();
+  internal::MutexLock lock(mutex_);
+  if (!HasRoom()) return nullptr;
+  ++running_;
+  slot->Occupy(this);
+  return slot;
+}
+
+TaskGroup::SlotPtr TaskGroup::AwaitSlot() {
+  auto slot = std::make_shared<Slot>();
+  const int frames = FramesOf(this);
+  const char* hopeless = nullptr;
+  {
+    internal::MutexLock lock(mutex_);
+    blocked_ += frames;
+    while (!HasRoom()) {
+      if (limit_ == 0) {
+        hopeless = "TaskGroup::Go: the limit is 0";
+        break;
+      }
+      if (frames > 0 && blocked_ == running_) {
+        hopeless = "TaskGroup::Go: all tasks are blocked in Go, at the limit";
+        break;
+      }
+      changed_.Wait(mutex_);
+    }
+    blocked_ -= frames;
+    if (hopeless == nullptr) {
+      ++running_;
+      slot->Occupy(this);
+      return slot;
+    }
+  }
+  Fail(absl::FailedPreconditionError(hopeless));
+  return nullptr;
+}
+
+void TaskGroup::Start(SlotPtr slot, Task task) {
+  if (!task) {
+    return slot->GiveUp(absl::InvalidArgumentError("TaskGroup: null task"));
+  }
+  slot->set_task(std::move(task));
+  absl::Status refused;
+  try {
+    if (executor_) {
+      executor_([slot] { slot->Run(); });
+    } else {
+      StartThread(slot);
+    }
+    return;
+  } catch (const std::exception& e) {
+    refused = absl::ResourceExhaustedError(
+        absl::StrCat("task not started: ", e.what()));
+  } catch (...) {
+    refused = absl::ResourceExhaustedError("task not started");
+  }
+  slot->GiveUp(std::move(refused));
+}
+
+void TaskGroup::StartThread(const SlotPtr& slot) {
+  Threads ended;
+  {
+    internal::MutexLock lock(mutex_);
+    ended.swap(ended_threads_);
+    const auto thread = threads_.emplace(threads_.end());
+    slot->set_thread(thread);
+    try {
+      // Under the lock, which the thread takes before it moves its entry.
+      *thread = std::thread([slot] { slot->Run(); });
+    } catch (...) {
+      slot->set_thread(std::nullopt);
+      threads_.erase(thread);
+      ended_threads_.splice(ended_threads_.end(), ended);
+      throw;
+    }
+  }
+  JoinAll(ended);
+}
+
+void TaskGroup::Fail(absl::Status error) {
+  {
+    internal::MutexLock lock(mutex_);
+    if (!first_error_.ok()) return;
+    first_error_ = error;
+  }
+  cancelable_.cancel(error);
+}
+
+void TaskGroup::Release(std::optional<Threads::iterator> thread) {
+  internal::MutexLock lock(mutex_);
+  if (thread.has_value()) {
+    ended_threads_.splice(ended_threads_.end(), threads_, *thread);
+  }
+  --running_;
+  // Under the lock: when a waiter can see this, it may destroy the group.
+  changed_.NotifyAll();
+}
+
+absl::Status TaskGroup::Wait() {
+  if (FramesOf(this) > 0) {
+    return absl::FailedPreconditionError(
+        "TaskGroup::Wait called by one of its own tasks");
+  }
+  Threads ended;
+  absl::Status result;
+  {
+    internal::MutexLock lock(mutex_);
+    while (running_ > 0) changed_.Wait(mutex_);
+    ended.swap(ended_threads_);
+    result = first_error_;
+  }
+  JoinAll(ended);
+  cancelable_.cancel();
+  return result;
+}
+
+}  // namespace tether
