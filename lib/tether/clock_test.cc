@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -224,6 +225,32 @@ TEST_F(ClockTest, AGrandchildProcessSeesItsOwnDeadlinesEnd) {
                         0);
             }),
             0);
+}
+
+// One that a callback keeps is late without bound.
+TEST_F(ClockTest, DoneIsExactEvenWhereTheTimerThreadIsLate) {
+  std::atomic<bool> keeping{false};
+  std::atomic<bool> release{false};
+  auto [keeper, cancel_keeper] =
+      WithTimeout(Background(), absl::Milliseconds(1));
+  const Registration keep = AfterFunc(keeper, [&] {
+    keeping = true;
+    while (!release) std::this_thread::yield();
+  });
+  while (!keeping) std::this_thread::yield();
+
+  // Far enough to be "near" only if somebody says so.
+  auto [parent, cancel_parent] =
+      WithTimeout(Background(), 2 * absl::Nanoseconds(internal::kNearWindow));
+  auto [child, cancel_child] = WithCancel(parent);
+  while (child.Remaining() > absl::ZeroDuration()) std::this_thread::yield();
+  EXPECT_TRUE(child.Done());
+  EXPECT_TRUE(parent.Done());
+  cancel_child();
+  EXPECT_EQ(child.Err(),
+            absl::DeadlineExceededError("context deadline exceeded"));
+  EXPECT_EQ(parent.Err(), child.Err());
+  release = true;
 }
 
 class ClockDeathTest : public ClockTest {

@@ -76,8 +76,11 @@ absl::Duration Context::Remaining() const {
   const Nanos deadline = DeadlineOf(node_);
   if (deadline == kNever) return absl::InfiniteDuration();
   // As durations: the difference of two int64_t may not fit in one.
-  return absl::Nanoseconds(deadline) -
-         absl::Nanoseconds(internal::ClockOf(node_).SteadyNanos());
+  const absl::Duration left =
+      absl::Nanoseconds(deadline) -
+      absl::Nanoseconds(internal::ClockOf(node_).SteadyNanos());
+  if (left <= absl::ZeroDuration()) internal::DeadlineSeenPassed(node_->scope);
+  return left;
 }
 
 absl::Status Context::Err() const {

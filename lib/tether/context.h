@@ -17,29 +17,28 @@
 //
 // Rules of use
 //  - Pass a context as the first parameter, `const Context& ctx`. Do not store
-//  it in an object that outlives the request.
+//    it in an object that outlives the request.
 //  - Where no context is at hand, use Todo(); at the top of a program,
-//  Background().
+//    Background().
 //  - A context can't be cancelled by those who hold it, only by who holds its
-//  CancelFunc. Keep that in a local variable:
-//    its destructor cancels.
+//    CancelFunc. Keep that in a local variable: its destructor cancels.
 //  - Values are for what crosses APIs with the request (ids, trace,
-//  credentials), not for optional parameters.
+//    credentials), not for optional parameters.
 //
 // Rules that contexts keep
 //  1. A child is done when its parent is, at the latest; a parent never because
-//  of a child. The first reason stays.
+//     of a child. The first reason stays.
 //  2. A child's deadline is the earlier of its own and its parent's. There is
-//  no hidden default.
+//     no hidden default.
 //  3. When cancel() returns, all descendants are done. Callbacks run outside
-//  every lock, on the thread that cancels
-//     (a passed deadline: on the timer thread; keep them short there).
+//     every lock, on the thread that cancels (a passed deadline: on the timer
+//     thread; keep them short there).
 //  4. A deadline in the past is expired, never "none". One too far to be
-//  counted in nanoseconds (292 years) is "none".
+//     counted in nanoseconds (292 years) is "none".
 //  5. Deadlines are kept on a steady clock; a wall clock that jumps changes
-//  nothing.
+//     nothing.
 //  6. Done() is exact: once Remaining() <= 0, it is true. After that Err()
-//  never changes.
+//     never changes.
 //  7. A context that ended leaves nothing behind in its parent.
 //
 // Thread safety: everything here may be used from any thread at any time; a
@@ -95,9 +94,9 @@ class Context {
   ~Context() { internal::Unref(node_); }
 
   // The wall-clock time at which this ends at the latest; InfiniteFuture() when
-  // there is none. It is what WithDeadline was given; for WithTimeout, it is
-  // worked out when first somebody asks. Then it stays: if the wall clock
-  // jumps, go by Remaining().
+  // there is none. The answer never changes: it is what WithDeadline was given;
+  // for a timeout, what the wall clock said when it was first asked for. If the
+  // wall clock jumps, go by Remaining().
   absl::Time Deadline() const;
 
   // Time left, on the steady clock: InfiniteDuration() when there is no

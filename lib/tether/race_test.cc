@@ -315,6 +315,8 @@ TEST_F(RaceTest, ATimerThatFiresAgainstACancelGivesOneReason) {
     ASSERT_EQ(ctx.ctx.Err(), seen[0]);
     // The one who ended it may still be at work on its callbacks.
     while (calls.load() == 0) std::this_thread::yield();
+    EXPECT_FALSE(registration.Stop());
+    ASSERT_EQ(calls.load(), 1);
   }
 }
 

@@ -81,8 +81,13 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
         code != grpc::StatusCode::DEADLINE_EXCEEDED) {
       return;
     }
-    if (grpc::Status reason = StatusOf(state_->context()); !reason.ok()) {
+    const Context& ctx = state_->context();
+    if (grpc::Status reason = StatusOf(ctx); !reason.ok()) {
       status = std::move(reason);
+    } else if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
+               ctx.Remaining() < absl::Milliseconds(2)) {
+      // Core keeps time in milliseconds, and may be ahead of us by one.
+      status = grpc::Status(code, "context deadline exceeded");
     }
   }
 

@@ -1,13 +1,12 @@
 // tether on a client: one line gives every call on a channel the deadline, the
 // cancellation and the values of a context.
 //
-//   std::shared_ptr<grpc::Channel> channel = tether::CreateChannel(target,
-//   credentials);
+//   auto channel = tether::CreateChannel(target, credentials);
 //
 //   auto [stock_ctx, cancel] = tether::WithTimeout(ctx,
-//   absl::Milliseconds(50)); tether::ClientCall call(stock_ctx);          //
-//   instead of grpc::ClientContext grpc::Status status = stub->GetStock(&call,
-//   request, &reply);
+//   absl::Milliseconds(50)); tether::ClientCall call(stock_ctx);  // instead of
+//   grpc::ClientContext grpc::Status status = stub->GetStock(&call, request,
+//   &reply);
 //
 // A plain grpc::ClientContext on such a channel works for Current().
 //

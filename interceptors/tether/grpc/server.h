@@ -6,8 +6,8 @@
 //   builder.AddListeningPort(…).RegisterService(…);
 //   tether::InstallServer(builder);
 //
-//   grpc::Status GetOrder(grpc::ServerContext* sc, const Req* req, Rep* rep)
-//   override {
+//   grpc::Status GetOrder(grpc::ServerContext* sc, const GetOrderRequest*,
+//                         Order* order) override {
 //     tether::Context ctx = tether::ContextOf(*sc);
 //     while (!ctx.Done()) …
 //   }

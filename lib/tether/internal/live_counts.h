@@ -40,6 +40,12 @@ inline void CountLive(Live kind, int64_t delta) {
               std::memory_order_relaxed);
 }
 
+// Makes sure that CountLive on this thread neither allocates nor takes a lock:
+// to be called before it is called under a spin lock.
+inline void PrepareLiveCount() {
+  if (live_cell == nullptr) CountLiveSlow(Live::kNode, 0);
+}
+
 // The process-wide count of `kind`. Takes a lock; O(number of threads).
 int64_t LiveCount(Live kind);
 

@@ -7,18 +7,16 @@
 //
 // Invariants:
 //  1. A scope is linked, or armed on a timer, only while its CancelFunc (which
-//  owns a reference) has not yet been
-//     through EndScope. Whoever finds a linked scope under its parent's lock,
-//     or an armed one under its timer service's lock, may therefore take a
-//     reference.
+//     owns a reference) has not yet been through EndScope. Whoever finds a
+//     linked scope under its parent's lock, or an armed one under its timer
+//     service's lock, may therefore take a reference.
 //  2. Locks are taken parent before child, scope before timer service. No user
-//  code runs under any of them.
+//     code runs under any of them.
 //  3. `state` and `cause` are written under `lock`; `cause` before the state
-//  that says "ended", and never after it.
-//     So a reader that saw the end with an acquire load reads `cause` without
-//     the lock.
+//     that says "ended", and never after it. So a reader that saw the end with
+//     an acquire load reads `cause` without the lock.
 //  4. Once a scope has ended, its child list stays empty, and its callbacks are
-//  run by the thread that ended it.
+//     run by the thread that ended it.
 
 #ifndef TETHER_INTERNAL_NODE_H_
 #define TETHER_INTERNAL_NODE_H_

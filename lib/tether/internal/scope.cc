@@ -250,6 +250,7 @@ void DeadlineScope::SetDeadline(Nanos end, Nanos now,
 void DeadlineScope::ArmTimer() {
   if (deadline_owner != this) return;
   bool wake = false;
+  PrepareLiveCount();
   {
     SpinLockHolder hold(lock);
     const uint8_t s = state.load(std::memory_order_relaxed);
@@ -317,6 +318,7 @@ void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 
 bool EndScope(Scope* scope, uint8_t how,
               const absl::Status& cause) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  PrepareLiveCount();
   scope->lock.lock();
   // Not without the lock: whoever ends us from above may still be at work below
   // us, and reads us until it unlocks.
@@ -369,6 +371,7 @@ bool AddObserver(Scope* scope, Observer* observer) {
 }
 
 bool RemoveObserver(Scope* scope, Observer* observer) {
+  PrepareLiveCount();
   {
     SpinLockHolder lock(scope->lock);
     if (observer->pprev != nullptr) {
@@ -414,6 +417,19 @@ bool DoneSlow(Scope* scope) {
     state = scope->state.load(std::memory_order_acquire);
   }
   return (state & kEnded) != 0 || DeadlinePassed(scope, state);
+}
+
+void DeadlineSeenPassed(Scope* scope) {
+  const auto mark = [](Scope* s) {
+    SpinLockHolder lock(s->lock);
+    if (!s->ended()) MarkNear(s);
+  };
+  constexpr uint8_t kTold = kNear | kEnded;
+  if ((scope->state.load(std::memory_order_acquire) & kTold) != 0) return;
+  // From the scope whose deadline it is, so that no ancestor of `scope` with
+  // the same deadline seems to outlive it.
+  mark(const_cast<DeadlineScope*>(scope->deadline_owner));
+  if ((scope->state.load(std::memory_order_acquire) & kTold) == 0) mark(scope);
 }
 
 Reason ReasonOf(Scope* scope) {

@@ -99,6 +99,10 @@ inline TimerService& TimersOf(const Node* node) {
 // Saturating; kNever absorbs.
 Nanos AddNanos(Nanos a, Nanos b);
 
+// The deadline of `scope` has passed, as somebody just saw: Done() says so from
+// now on, even where the timer thread is late to notice.
+void DeadlineSeenPassed(Scope* scope);
+
 // The reason at this moment: how == kLive means not done.
 struct Reason {
   uint8_t how;

@@ -10,8 +10,8 @@
 // Invariants:
 //  1. For each timer in the wheel, tick(timer) > current_tick_.
 //  2. A timer's level is that of the highest 6-bit digit in which its tick
-//  differs from current_tick_; so every timer
-//     of a level expires before any timer of a level above it.
+//     differs from current_tick_; so every timer of a level expires before any
+//     timer of a level above it.
 //  3. A level's bitmap has a bit set exactly where the slot has a timer.
 //
 // Example:

@@ -23,7 +23,8 @@ namespace tether::internal {
 // Invariant: a reference to the core call is held only between Attach and
 // Detach, since one that is held keeps an abandoned stream alive.
 //
-// Thread safety: any thread. Lock order: nothing is called with mutex_ held.
+// Thread safety: any thread. Lock order: nothing that could block or call back
+// is called with mutex_ held.
 class ClientCallState {
  public:
   // `client_context`: of the ClientCall; null for a plain one. It must stay

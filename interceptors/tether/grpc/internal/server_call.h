@@ -30,8 +30,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   ServerCall& operator=(const ServerCall&) = delete;
 
   // Headers have come: makes the context, and lets ContextOf find it.
-  // `told_of_end`: somebody will call End promptly when the call ends (the
-  // callback API); otherwise it is watched for once the context is observed.
+  // `told_of_end`: somebody will call EndOfCall promptly when the call ends
+  // (the callback API); otherwise it is watched for once the context is
+  // observed.
   void Begin(grpc::ServerContextBase* server_context,
              const ReceivedMetadata::Map& metadata, bool told_of_end);
 

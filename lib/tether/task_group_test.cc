@@ -1,0 +1,700 @@
+#include "tether/task_group.h"
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tether/after_func.h"
+#include "tether/context.h"
+#include "tether/current.h"
+#include "tether/testing/leak_checked_test.h"
+#include "tether/testing/simulated_clock.h"
+
+namespace tether {
+namespace {
+
+const absl::Status kOk = absl::OkStatus();
+const absl::Status kFailed = absl::AbortedError("failed");
+const absl::Status kCanceled = absl::CancelledError("context canceled");
+
+inline constexpr Key<int> kNumber{"number"};
+
+class TaskGroupTest : public testing::LeakCheckedTest {};
+
+// Lets threads through once somebody says so.
+class Gate {
+ public:
+  void Open() { open_ = true; }
+  void Pass() const {
+    while (!open_) std::this_thread::yield();
+  }
+
+ private:
+  std::atomic<bool> open_{false};
+};
+
+// A pool in the test's hand: it keeps what it is given until told to run it.
+class ManualPool {
+ public:
+  Executor AsExecutor() {
+    return [this](auto task) { tasks_.push_back(std::move(task)); };
+  }
+  void RunAll() {
+    while (!tasks_.empty()) {
+      std::function<void()> task = std::move(tasks_.front());
+      tasks_.pop_front();
+      task();
+    }
+  }
+  void DropAll() { tasks_.clear(); }
+  std::function<void()> front() const { return tasks_.front(); }
+
+ private:
+  std::deque<std::function<void()>> tasks_;
+};
+
+void RunAtOnce(const std::function<void()>& task) { task(); }
+
+void AwaitEnd(const Context& ctx) { ctx.Wait(); }
+
+// ---- Tasks and their results -----------------------------------------------
+
+TEST_F(TaskGroupTest, WaitReturnsOkWhenAllTasksDo) {
+  TaskGroup group(Background());
+  std::atomic<int> calls{0};
+  for (int i = 0; i < 10; ++i) {
+    group.Go([&calls](const Context&) {
+      ++calls;
+      return absl::OkStatus();
+    });
+  }
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(calls, 10);
+}
+
+TEST_F(TaskGroupTest, WithoutTasksWaitReturnsOkAtOnce) {
+  TaskGroup group(Background());
+  EXPECT_EQ(group.Wait(), kOk);
+}
+
+TEST_F(TaskGroupTest, TheFirstErrorEndsTheOthersAndIsReturned) {
+  TaskGroup group(Background());
+  absl::Status seen;
+  group.Go([&seen](const Context& ctx) {
+    ctx.Wait();
+    seen = ctx.Cause();
+    return absl::DataLossError("later");
+  });
+  group.Go([] { return kFailed; });
+  EXPECT_EQ(group.Wait(), kFailed);
+  EXPECT_EQ(seen, kFailed);
+  EXPECT_EQ(group.context().Err(), kCanceled);
+  EXPECT_EQ(group.context().Cause(), kFailed);
+}
+
+TEST_F(TaskGroupTest, TasksThatSucceedEndNobody) {
+  TaskGroup group(Background());
+  Gate first_is_over;
+  bool done = true;
+  group.Go([&](const Context& ctx) {
+    first_is_over.Pass();
+    done = ctx.Done();
+  });
+  TaskGroup first(Background());
+  first.Go([] {});
+  EXPECT_EQ(first.Wait(), kOk);
+  group.Go([&] { first_is_over.Open(); });
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_FALSE(done);
+}
+
+TEST_F(TaskGroupTest, WaitEndsTheContext) {
+  TaskGroup group(Background());
+  EXPECT_FALSE(group.context().Done());
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(group.context().Err(), kCanceled);
+  EXPECT_EQ(group.context().Cause(), kCanceled);
+}
+
+TEST_F(TaskGroupTest, TakesAllKindsOfCallables) {
+  TaskGroup group(Background());
+  std::atomic<int> calls{0};
+  const std::function<void()> copied = [&] { ++calls; };
+  group.Go(copied);
+  group.Go(std::function<absl::Status(const Context&)>([&](const Context&) {
+    ++calls;
+    return absl::OkStatus();
+  }));
+  group.Go([&, only = std::make_unique<int>(1)] { calls += *only; });
+  group.Go([&](Context) { ++calls; });
+  group.Go(absl::AnyInvocable<void(const Context&) &&>(
+      [&](const Context&) { ++calls; }));
+  group.Go([&](auto&&...) { ++calls; });
+  group.Go(AwaitEnd);
+  group.Go(&AwaitEnd);
+  group.Go([&group] {
+    while (group.TryGo([] { return kFailed; })) {
+      if (group.context().Done()) break;
+    }
+  });
+  EXPECT_EQ(group.Wait(), kFailed);
+  EXPECT_EQ(calls, 6);
+}
+
+TEST_F(TaskGroupTest, AnExceptionIsAnError) {
+  TaskGroup group(Background());
+  group.Go([] { throw std::runtime_error("out of cheese"); });
+  EXPECT_EQ(group.Wait(), absl::InternalError("task threw: out of cheese"));
+  EXPECT_EQ(group.context().Cause(),
+            absl::InternalError("task threw: out of cheese"));
+}
+
+TEST_F(TaskGroupTest, AnExceptionOfAnyTypeIsAnError) {
+  TaskGroup group(Background());
+  group.Go([] { throw 42; });
+  EXPECT_EQ(group.Wait(),
+            absl::InternalError("task threw: not a std::exception"));
+}
+
+TEST_F(TaskGroupTest, ANullTaskFailsTheGroup) {
+  const auto rejects = [](auto null_task) {
+    TaskGroup group(Background());
+    group.Go(std::move(null_task));
+    EXPECT_EQ(group.Wait(), absl::InvalidArgumentError("TaskGroup: null task"));
+  };
+  rejects(std::function<void()>());
+  rejects(std::function<absl::Status(const Context&)>());
+  rejects(absl::AnyInvocable<void() &&>());
+  rejects(absl::AnyInvocable<absl::Status(const Context&) &&>());
+  rejects(static_cast<void (*)(const Context&)>(nullptr));
+}
+
+TEST_F(TaskGroupTest, WhatATaskCapturedIsGoneWhenWaitReturns) {
+  auto captured = std::make_shared<int>(0);
+  TaskGroup group(Background());
+  for (int i = 0; i < 20; ++i) group.Go([captured] {});
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(captured.use_count(), 1);
+}
+
+TEST_F(TaskGroupTest, ManyRacingErrorsAgreeOnTheFirst) {
+  for (int round = 0; round < 50; ++round) {
+    TaskGroup group(Background());
+    Gate start;
+    for (int i = 0; i < 8; ++i) {
+      group.Go([&start, i] {
+        start.Pass();
+        return absl::AbortedError(std::to_string(i));
+      });
+    }
+    start.Open();
+    const absl::Status first = group.Wait();
+    EXPECT_EQ(first.code(), absl::StatusCode::kAborted);
+    EXPECT_EQ(group.context().Cause(), first);
+    EXPECT_EQ(group.Wait(), first);
+  }
+}
+
+// ---- The context -----------------------------------------------------------
+
+TEST_F(TaskGroupTest, TheContextIsAChildOfTheParent) {
+  auto [parent, cancel] = WithCancel(WithValue(Background(), kNumber, 7));
+  TaskGroup group(parent);
+  EXPECT_EQ(*group.context().Value(kNumber), 7);
+  absl::Status seen;
+  group.Go([&seen](const Context& ctx) {
+    ctx.Wait();
+    seen = ctx.Cause();
+  });
+  cancel(kFailed);
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(seen, kFailed);
+}
+
+TEST_F(TaskGroupTest, AnErrorDoesNotReachTheParent) {
+  auto [parent, cancel] = WithCancel(Background());
+  TaskGroup group(parent);
+  group.Go([] { return kFailed; });
+  EXPECT_EQ(group.Wait(), kFailed);
+  EXPECT_FALSE(parent.Done());
+}
+
+TEST_F(TaskGroupTest, TheContextIsCurrentInTasks) {
+  TaskGroup group(Background());
+  bool current = false;
+  group.Go([&] { current = Current() == group.context(); });
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_TRUE(current);
+
+  TaskGroup at_once(Background(), RunAtOnce);
+  at_once.Go([&](const Context& ctx) { current = Current() == ctx; });
+  EXPECT_TRUE(current);
+  EXPECT_EQ(Current(), Background());
+}
+
+TEST_F(TaskGroupTest, TasksOfADoneParentStillRun) {
+  auto [parent, cancel] = WithCancel(Background());
+  cancel(kFailed);
+  TaskGroup group(parent);
+  EXPECT_TRUE(group.context().Done());
+  absl::Status seen;
+  group.Go([&seen](const Context& ctx) { seen = ctx.Cause(); });
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(seen, kFailed);
+}
+
+TEST_F(TaskGroupTest, TheParentsDeadlineEndsTasks) {
+  testing::SimulatedClock clock;
+  {
+    auto [parent, cancel] = WithTimeout(Background(clock), absl::Seconds(1));
+    TaskGroup group(parent);
+    group.Go([](const Context& ctx) {
+      ctx.Wait();
+      return ctx.Err();
+    });
+    clock.Advance(absl::Seconds(1));
+    EXPECT_EQ(group.Wait(),
+              absl::DeadlineExceededError("context deadline exceeded"));
+  }
+}
+
+TEST_F(TaskGroupTest, TheDestructorCancelsAndJoins) {
+  auto captured = std::make_shared<int>(0);
+  std::atomic<int> over{0};
+  {
+    TaskGroup group(Background());
+    for (int i = 0; i < 5; ++i) {
+      group.Go([&over, captured](const Context& ctx) {
+        ctx.Wait();
+        ++over;
+      });
+    }
+  }
+  EXPECT_EQ(over, 5);
+  EXPECT_EQ(captured.use_count(), 1);
+}
+
+// ---- After Wait, and in tasks ----------------------------------------------
+
+TEST_F(TaskGroupTest, TasksAfterWaitRunWithAnEndedContext) {
+  TaskGroup group(Background());
+  group.Go([] { return kFailed; });
+  EXPECT_EQ(group.Wait(), kFailed);
+  bool done = false;
+  group.Go([&done](const Context& ctx) {
+    done = ctx.Done();
+    return absl::DataLossError("later");
+  });
+  EXPECT_EQ(group.Wait(), kFailed);
+  EXPECT_TRUE(done);
+}
+
+TEST_F(TaskGroupTest, WaitIsSafeFromSeveralThreads) {
+  TaskGroup group(Background());
+  Gate gate;
+  group.Go([&] {
+    gate.Pass();
+    return kFailed;
+  });
+  std::vector<std::thread> waiters;
+  for (int i = 0; i < 4; ++i) {
+    waiters.emplace_back([&group] { EXPECT_EQ(group.Wait(), kFailed); });
+  }
+  gate.Open();
+  for (std::thread& t : waiters) t.join();
+}
+
+void Spread(TaskGroup& group, std::atomic<int>& calls, int depth) {
+  ++calls;
+  if (depth == 0) return;
+  for (int i = 0; i < 2; ++i) {
+    group.Go([&group, &calls, depth] { Spread(group, calls, depth - 1); });
+  }
+}
+
+TEST_F(TaskGroupTest, TasksMayStartTasksAndWaitSeesThemAll) {
+  TaskGroup group(Background());
+  std::atomic<int> calls{0};
+  group.Go([&] { Spread(group, calls, 7); });
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(calls, 255);
+}
+
+TEST_F(TaskGroupTest, WaitInATaskIsRejected) {
+  const auto rejects = [](TaskGroup& group) {
+    absl::Status result;
+    group.Go([&] {
+      result = group.Wait();
+      EXPECT_FALSE(group.context().Done());
+    });
+    EXPECT_EQ(group.Wait(), kOk);
+    EXPECT_EQ(result.code(), absl::StatusCode::kFailedPrecondition);
+  };
+  TaskGroup on_threads(Background());
+  rejects(on_threads);
+  TaskGroup at_once(Background(), RunAtOnce);
+  rejects(at_once);
+}
+
+TEST_F(TaskGroupTest, ATaskMayWaitForAnotherGroup) {
+  TaskGroup outer(Background());
+  std::atomic<int> calls{0};
+  for (int i = 0; i < 4; ++i) {
+    outer.Go([&calls](const Context& ctx) {
+      TaskGroup inner(ctx);
+      for (int j = 0; j < 4; ++j) inner.Go([&calls] { ++calls; });
+      inner.Go([] { return kFailed; });
+      return inner.Wait();
+    });
+  }
+  EXPECT_EQ(outer.Wait(), kFailed);
+  EXPECT_EQ(calls, 16);
+}
+
+using TaskGroupDeathTest = TaskGroupTest;
+
+TEST_F(TaskGroupDeathTest, DestroyingItInATaskAborts) {
+  const auto destroy_in_task = [] {
+    auto* group = new TaskGroup(Background(), RunAtOnce);
+    group->Go([group] { delete group; });
+  };
+  EXPECT_DEATH(destroy_in_task(), "destroyed by one of its own tasks");
+}
+
+// ---- The limit -------------------------------------------------------------
+
+TEST_F(TaskGroupTest, NeverMoreTasksThanTheLimitAtATime) {
+  for (const int limit : {1, 3, 10}) {
+    TaskGroup group(Background());
+    group.SetLimit(limit);
+    std::atomic<int> now{0}, most{0}, calls{0};
+    for (int i = 0; i < 200; ++i) {
+      group.Go([&] {
+        const int n = ++now;
+        int seen = most;
+        while (n > seen && !most.compare_exchange_weak(seen, n)) {
+        }
+        ++calls;
+        std::this_thread::yield();
+        --now;
+      });
+    }
+    EXPECT_EQ(group.Wait(), kOk);
+    EXPECT_EQ(calls, 200);
+    EXPECT_LE(most, limit);
+  }
+}
+
+TEST_F(TaskGroupTest, GoBlocksUntilASlotIsFree) {
+  TaskGroup group(Background());
+  group.SetLimit(1);
+  Gate gate;
+  std::atomic<bool> first_over{false};
+  group.Go([&] {
+    gate.Pass();
+    first_over = true;
+  });
+  std::thread opener([&] { gate.Open(); });
+  bool was_over = false;
+  group.Go([&] { was_over = first_over; });
+  opener.join();
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_TRUE(was_over);
+}
+
+TEST_F(TaskGroupTest, TryGoFailsAtTheLimitAndLeavesTheTaskAsItWas) {
+  ManualPool pool;
+  TaskGroup group(Background(), pool.AsExecutor());
+  group.SetLimit(2);
+  std::vector<int> calls;
+  EXPECT_TRUE(group.TryGo([&] { calls.push_back(1); }));
+  EXPECT_TRUE(group.TryGo([&] { calls.push_back(2); }));
+  auto third = [&, n = std::make_unique<int>(3)] { calls.push_back(*n); };
+  EXPECT_FALSE(group.TryGo(std::move(third)));
+  pool.RunAll();
+  EXPECT_TRUE(group.TryGo(std::move(third)));
+  pool.RunAll();
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(calls, (std::vector<int>{1, 2, 3}));
+}
+
+TEST_F(TaskGroupTest, ANegativeLimitIsNone) {
+  ManualPool pool;
+  TaskGroup group(Background(), pool.AsExecutor());
+  group.SetLimit(1);
+  group.Go([] {});
+  group.SetLimit(-1);
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(group.TryGo([] {}));
+  pool.RunAll();
+  EXPECT_EQ(group.Wait(), kOk);
+}
+
+TEST_F(TaskGroupTest, ALimitOfZeroRejectsTasks) {
+  TaskGroup group(Background());
+  group.SetLimit(0);
+  EXPECT_FALSE(group.TryGo([] { ADD_FAILURE(); }));
+  EXPECT_FALSE(group.context().Done());
+  group.Go([] { ADD_FAILURE(); });
+  EXPECT_EQ(group.context().Cause(),
+            absl::FailedPreconditionError("TaskGroup::Go: the limit is 0"));
+  EXPECT_EQ(group.Wait(), group.context().Cause());
+}
+
+TEST_F(TaskGroupTest, ALimitOfZeroRejectsATaskThatWaitsForASlot) {
+  TaskGroup group(Background());
+  group.SetLimit(1);
+  Gate gate;
+  group.Go([&] { gate.Pass(); });
+  std::thread blocked([&] { group.Go([] { ADD_FAILURE(); }); });
+  group.SetLimit(0);
+  blocked.join();
+  gate.Open();
+  EXPECT_EQ(group.Wait(),
+            absl::FailedPreconditionError("TaskGroup::Go: the limit is 0"));
+}
+
+TEST_F(TaskGroupTest, RaisingTheLimitLetsAWaitingTaskStart) {
+  TaskGroup group(Background());
+  group.SetLimit(1);
+  Gate gate;
+  group.Go([&] { gate.Pass(); });
+  std::thread blocked([&] { group.Go([&] { gate.Open(); }); });
+  group.SetLimit(2);
+  blocked.join();
+  EXPECT_EQ(group.Wait(), kOk);
+}
+
+TEST_F(TaskGroupTest, ALoweredLimitHoldsOnceTasksHaveEnded) {
+  ManualPool pool;
+  TaskGroup group(Background(), pool.AsExecutor());
+  for (int i = 0; i < 3; ++i) group.Go([] {});
+  group.SetLimit(1);
+  EXPECT_FALSE(group.TryGo([] {}));
+  pool.RunAll();
+  EXPECT_TRUE(group.TryGo([] {}));
+  EXPECT_FALSE(group.TryGo([] {}));
+  pool.RunAll();
+  EXPECT_EQ(group.Wait(), kOk);
+}
+
+TEST_F(TaskGroupTest, TasksThatAllBlockInGoAreToldInsteadOfDeadlocking) {
+  for (const int limit : {1, 2, 5}) {
+    TaskGroup group(Background());
+    group.SetLimit(limit);
+    std::atomic<int> started{0}, calls{0};
+    for (int i = 0; i < limit; ++i) {
+      group.Go([&, limit] {
+        ++started;
+        while (started < limit) std::this_thread::yield();
+        group.Go([&] { ++calls; });
+      });
+    }
+    const absl::Status error = group.Wait();
+    EXPECT_EQ(error.code(), absl::StatusCode::kFailedPrecondition) << limit;
+    EXPECT_EQ(error.message(),
+              "TaskGroup::Go: all tasks are blocked in Go, at the limit");
+    // The one that was told left its slot to the others.
+    EXPECT_EQ(calls, limit - 1);
+  }
+}
+
+TEST_F(TaskGroupTest, ATaskRunAtOnceByAnotherBlocksBoth) {
+  TaskGroup group(Background(), RunAtOnce);
+  group.SetLimit(2);
+  group.Go([&] { group.Go([&] { group.Go([] { ADD_FAILURE(); }); }); });
+  EXPECT_EQ(group.Wait().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(TaskGroupTest, ATaskThatBlocksInGoGoesOnWhenAnotherEnds) {
+  for (int round = 0; round < 100; ++round) {
+    TaskGroup group(Background());
+    group.SetLimit(2);
+    std::atomic<int> calls{0};
+    Gate gate;
+    group.Go([&] { gate.Pass(); });
+    group.Go([&] {
+      gate.Open();
+      group.Go([&] { ++calls; });
+    });
+    EXPECT_EQ(group.Wait(), kOk);
+    EXPECT_EQ(calls, 1);
+  }
+}
+
+// ---- Executors -------------------------------------------------------------
+
+TEST_F(TaskGroupTest, TasksRunOnTheExecutor) {
+  ManualPool pool;
+  TaskGroup group(Background(), pool.AsExecutor());
+  std::thread::id ran_on;
+  group.Go([&] { ran_on = std::this_thread::get_id(); });
+  EXPECT_EQ(ran_on, std::thread::id());
+  pool.RunAll();
+  EXPECT_EQ(ran_on, std::this_thread::get_id());
+  EXPECT_EQ(group.Wait(), kOk);
+}
+
+TEST_F(TaskGroupTest, ANullExecutorMeansThreads) {
+  TaskGroup group(Background(), Executor());
+  std::thread::id ran_on;
+  group.Go([&] { ran_on = std::this_thread::get_id(); });
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_NE(ran_on, std::this_thread::get_id());
+}
+
+TEST_F(TaskGroupTest, ATaskThatTheExecutorDropsFailsTheGroup) {
+  ManualPool pool;
+  auto captured = std::make_shared<int>(0);
+  TaskGroup group(Background(), pool.AsExecutor());
+  group.Go([captured] { ADD_FAILURE(); });
+  pool.DropAll();
+  EXPECT_EQ(captured.use_count(), 1);
+  EXPECT_EQ(group.Wait(), absl::CancelledError("task dropped by its executor"));
+}
+
+TEST_F(TaskGroupTest, ATaskOverWhichTheExecutorThrowsFailsTheGroup) {
+  TaskGroup group(Background(), [](const std::function<void()>&) {
+    throw std::runtime_error("queue full");
+  });
+  group.Go([] { ADD_FAILURE(); });
+  EXPECT_EQ(group.Wait(),
+            absl::ResourceExhaustedError("task not started: queue full"));
+}
+
+TEST_F(TaskGroupTest, ATaskIsRunOnceHoweverOftenTheExecutorCallsIt) {
+  ManualPool pool;
+  TaskGroup group(Background(), pool.AsExecutor());
+  int calls = 0;
+  group.Go([&] { ++calls; });
+  const std::function<void()> kept = pool.front();
+  pool.RunAll();
+  kept();
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(calls, 1);
+}
+
+TEST_F(TaskGroupTest, WhatTheExecutorKeepsMayOutliveTheGroup) {
+  ManualPool pool;
+  std::function<void()> kept;
+  {
+    TaskGroup group(Background(), pool.AsExecutor());
+    group.Go([] {});
+    kept = pool.front();
+    pool.RunAll();
+  }
+  EXPECT_EQ(LiveNodes(), 0);
+  kept();
+}
+
+struct ThrowsWhenCopied {
+  ThrowsWhenCopied() = default;
+  ThrowsWhenCopied(const ThrowsWhenCopied&) {
+    throw std::runtime_error("no copies");
+  }
+  void operator()() const { ADD_FAILURE(); }
+};
+
+TEST_F(TaskGroupTest, ATaskThatThrowsWhenCopiedThrowsOutOfGoAndLeavesNoSlot) {
+  TaskGroup group(Background());
+  group.SetLimit(1);
+  const ThrowsWhenCopied task;
+  EXPECT_THROW(group.Go(task), std::runtime_error);
+  EXPECT_THROW((void)group.TryGo(task), std::runtime_error);
+  EXPECT_TRUE(group.TryGo([] {}));
+  EXPECT_EQ(group.Wait(), kOk);
+}
+
+// ---- Many ------------------------------------------------------------------
+
+TEST_F(TaskGroupTest, ThousandsOfTasks) {
+  TaskGroup group(Background());
+  group.SetLimit(16);
+  std::atomic<int> calls{0};
+  for (int i = 0; i < 5000; ++i) group.Go([&calls] { ++calls; });
+  EXPECT_EQ(group.Wait(), kOk);
+  EXPECT_EQ(calls, 5000);
+}
+
+TEST_F(TaskGroupTest, ThousandsOfTasksOfAPool) {
+  std::mutex mutex;
+  std::deque<std::function<void()>> queue;
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> workers;
+  for (int i = 0; i < 4; ++i) {
+    workers.emplace_back([&] {
+      for (;;) {
+        std::function<void()> task;
+        {
+          std::lock_guard<std::mutex> lock(mutex);
+          if (!queue.empty()) {
+            task = std::move(queue.front());
+            queue.pop_front();
+          } else if (stop) {
+            return;
+          }
+        }
+        if (task) {
+          task();
+        } else {
+          std::this_thread::yield();
+        }
+      }
+    });
+  }
+  std::atomic<int> calls{0};
+  for (int round = 0; round < 100; ++round) {
+    TaskGroup group(Background(), [&](auto task) {
+      std::lock_guard<std::mutex> lock(mutex);
+      queue.push_back(std::move(task));
+    });
+    for (int i = 0; i < 50; ++i) group.Go([&calls] { ++calls; });
+    if (round % 2 == 0) {
+      EXPECT_EQ(group.Wait(), kOk);
+    }
+  }
+  EXPECT_EQ(calls, 5000);
+  stop = true;
+  for (std::thread& worker : workers) worker.join();
+}
+
+TEST_F(TaskGroupTest, ErrorsGoAndTheEndOfTheParentMayRace) {
+  for (int round = 0; round < 100; ++round) {
+    auto [parent, cancel] = WithCancel(Background());
+    std::atomic<int> calls{0};
+    {
+      TaskGroup group(parent);
+      group.SetLimit(3);
+      std::thread canceller([&] { cancel(absl::DataLossError("parent")); });
+      std::thread goer([&] {
+        for (int i = 0; i < 10; ++i) group.Go([&] { ++calls; });
+      });
+      for (int i = 0; i < 10; ++i) {
+        group.Go([&, i] {
+          ++calls;
+          return i % 3 == 0 ? kFailed : absl::OkStatus();
+        });
+      }
+      canceller.join();
+      goer.join();
+      EXPECT_EQ(group.Wait(), kFailed);
+      const absl::Status cause = group.context().Cause();
+      EXPECT_TRUE(cause == kFailed || cause == absl::DataLossError("parent"));
+    }
+    EXPECT_EQ(calls, 20);
+  }
+}
+
+}  // namespace
+}  // namespace tether
