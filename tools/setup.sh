@@ -19,6 +19,7 @@ packages_of() {
       libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev \
       pkg-config python3 git ca-certificates ;;
     bench) echo golang-1.23-go opentelemetry-cpp-dev ;;
+    fuzz) echo libclang-rt-14-dev ;;
     *) return 1 ;;
   esac
 }
@@ -62,7 +63,7 @@ backports_source() {
 
 wanted=() backports=""
 for group in "$@"; do
-  list=$(packages_of "$group") || fail "unknown group '$group' (known: build, bench)"
+  list=$(packages_of "$group") || fail "unknown group '$group' (known: build, bench, fuzz)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
   [ "$group" != bench ] || backports=yes

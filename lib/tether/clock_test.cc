@@ -284,9 +284,22 @@ struct UsesContextsLate {
   }
 };
 
+// Sees to it that no deadline fires any more when it is destroyed.
+struct ExpectsNoTimerThread {
+  ~ExpectsNoTimerThread() {
+    auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(1));
+    static std::atomic<bool> fired{false};
+    Registration registration = AfterFunc(ctx, [] { fired = true; });
+    // There is nothing to wait for that would not need the thread.
+    absl::SleepFor(absl::Milliseconds(20));
+    if (fired.load()) _exit(1);
+  }
+};
+
 [[noreturn]] void ExitWithContextsInStaticStorage() {
   // Older than the timer thread, so destroyed after that was stopped.
   static UsesContextsLate uses_contexts_late;
+  static ExpectsNoTimerThread expects_no_timer_thread;
   static std::vector<Cancelable> contexts;
   contexts.push_back(WithTimeout(Background(), absl::Milliseconds(1)));
   contexts.push_back(WithTimeout(Background(), absl::Hours(1)));

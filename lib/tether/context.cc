@@ -22,12 +22,9 @@ using internal::Scope;
 
 namespace {
 
-// Links a new scope, arms its timer, and hands it out.
+// Links a new scope, and hands it out.
 Cancelable Launch(Scope* scope) {
   internal::Adopt(scope);
-  if (scope->kind >= NodeKind::kDeadline) {
-    static_cast<internal::DeadlineScope*>(scope)->ArmTimer();
-  }
   return ContextAccess::MakeCancelable(scope);
 }
 

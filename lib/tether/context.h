@@ -230,7 +230,8 @@ Context WithValue(const Context& parent, const Key<T>& key,
 Context WithoutCancel(const Context& parent);
 
 // A child of `primary` (its values, its clock) that also ends, for the same
-// reason, when `other` does. Its deadline is the earlier one.
+// reason, when `other` does. Its deadline is the earlier one. When `other` is a
+// merge itself, and so on, the end of each costs some stack: mind long chains.
 Cancelable Merge(const Context& primary, const Context& other);
 
 // Implementation details only below.
@@ -239,10 +240,14 @@ namespace internal {
 struct ContextAccess {
   static Node* NodeOf(const Context& ctx) { return ctx.node_; }
   static Context Adopt(Node* node) { return Context(node); }
-  // Takes over the node's first reference and adds the CancelFunc's.
+  // Takes over the two references that a scope is born with.
   static Cancelable MakeCancelable(Scope* scope) {
-    Ref(scope);
     return {Context(scope), CancelFunc(scope)};
+  }
+  // One more CancelFunc.
+  static CancelFunc ShareCancel(Scope* scope) {
+    Ref(scope);
+    return CancelFunc(scope);
   }
 };
 }  // namespace internal

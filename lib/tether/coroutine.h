@@ -25,6 +25,7 @@
 #include "absl/base/attributes.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
+#include "tether/internal/is_null.h"
 
 namespace tether {
 
@@ -70,6 +71,9 @@ class [[nodiscard]] DoneAwaiter {
 //     loop.Post(handle);  // std::coroutine_handle is callable
 //   });
 //
+// Where that lambda captures what has a destructor, name it first: g++ 12
+// destroys twice what is captured within the co_await expression.
+//
 // Where `ctx` has ended already, or does while the coroutine is about to be
 // suspended, it isn't: it goes on where it is, and `resume` is not called.
 //
@@ -81,8 +85,8 @@ class [[nodiscard]] DoneAwaiter {
 // ends `ctx`, and not between the call of `resume` and the resumption.
 //
 // Errors: what `resume` throws, and what comes out of the coroutine that it
-// resumes, is swallowed and counted, as for AfterFunc. `resume` must be movable
-// and not null, and must not wait for the coroutine. Thread safety: any thread.
+// resumes, is swallowed and counted, as for AfterFunc. A null `resume` is as
+// none. It must not wait for the coroutine. Thread safety: any thread.
 // Lifetime: `ctx` is kept alive.
 inline DoneAwaiter<ResumeHere> Done(const Context& ctx) { return {ctx, {}}; }
 
@@ -132,8 +136,9 @@ void DoneAwaiter<Resume>::OnEnd() {
       State::kStarting) {
     return;
   }
-  Resume resume = std::move(resume_);
   const std::coroutine_handle<> handle = handle_;
+  if (internal::IsNull(resume_)) return handle.resume();
+  Resume resume = std::move(resume_);
   std::move(resume)(handle);
 }
 

@@ -332,6 +332,30 @@ TEST_F(RaceTest, TimersMayFireWhileTheirContextsGo) {
   });
 }
 
+TEST_F(RaceTest, TimersThatFireTogetherMayLoseTheirContextsMeanwhile) {
+  for (int round = 0; round < kRounds; ++round) {
+    SimulatedClock clock;
+    std::vector<Cancelable> contexts;
+    for (int i = 0; i < 200; ++i) {
+      contexts.push_back(WithTimeout(Background(clock), absl::Seconds(1)));
+    }
+    Together({
+        [&] { clock.Advance(absl::Seconds(2)); },
+        [&] {
+          // Time comes to them from one end, and this from the other.
+          while (!contexts.empty()) {
+            if (round % 2 == 0) {
+              contexts.pop_back();
+            } else {
+              contexts.erase(contexts.begin());
+            }
+          }
+        },
+    });
+    ASSERT_EQ(clock.armed_timers(), 0u);
+  }
+}
+
 TEST_F(RaceTest, TimeoutsChurnInFourThreads) {
   auto [parent, cancel] = WithTimeout(Background(), absl::Hours(1));
   Together(4, [&, parent = parent](int thread) {

@@ -98,12 +98,14 @@ namespace internal {
 // is registered with the context, until the context ends. So it dies
 //  - on the thread that ends the context, in that callback; or
 //  - in WithStopToken, where the context ended before that returned.
-// In both cases `registration` is no longer linked, or its callback is the one
-// that is running on this very thread, so its destructor doesn't wait. That of
-// `on_stop` does where the stop callback runs on another thread; but that finds
-// the context ended, takes no lock that we hold, and returns. Where it runs on
-// this thread, it doesn't wait either: stop itself has ended the context, and
-// what is left of the stop callback touches nothing of ours.
+//
+// Neither waits for anything that could wait for it:
+//  - `on_stop`, destroyed first, waits for a stop callback that is running on
+//    another thread. That one finds the context ended, and returns. One that is
+//    running on this thread has ended the context itself: it isn't waited for,
+//    and uses nothing of the link any more.
+//  - `registration` waits for its callback if that is running on another
+//    thread, where it only lets go of the link.
 struct StopLink {
   struct OnStop {
     void operator()() const {
@@ -123,9 +125,8 @@ inline Cancelable WithStopToken(const Context& parent, std::stop_token token) {
   Cancelable child = WithCancel(parent);
   if (!token.stop_possible() || child.ctx.Done()) return child;
   auto link = std::make_shared<internal::StopLink>();
-  internal::Scope* scope = internal::ContextAccess::NodeOf(child.ctx)->scope;
-  internal::Ref(scope);
-  link->cancel = internal::ContextAccess::MakeCancelable(scope).cancel;
+  link->cancel = internal::ContextAccess::ShareCancel(
+      internal::ContextAccess::NodeOf(child.ctx)->scope);
   link->registration.emplace(child.ctx, [link] {});
   // From here on the context may have ended on another thread, which has then
   // let go of the link: ours keeps it until it is whole.

@@ -676,7 +676,8 @@ TEST_F(TaskGroupTest, ErrorsGoAndTheEndOfTheParentMayRace) {
     {
       TaskGroup group(parent);
       group.SetLimit(3);
-      std::thread canceller([&] { cancel(absl::DataLossError("parent")); });
+      std::thread canceller(
+          [&end = cancel] { end(absl::DataLossError("parent")); });
       std::thread goer([&] {
         for (int i = 0; i < 10; ++i) group.Go([&] { ++calls; });
       });

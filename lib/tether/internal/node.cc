@@ -39,11 +39,11 @@ Node background_node(NodeKind::kBackground, static_cast<Clock*>(nullptr));
 Node todo_node(NodeKind::kTodo, static_cast<Clock*>(nullptr));
 
 Node::Node(NodeKind node_kind, Node* parent_node)
-    : kind(node_kind),
-      parent(Ref(parent_node)),
+    : parent(Ref(parent_node)),
       scope(parent_node->scope),
       values(parent_node->values),
-      clock(parent_node->clock) {
+      clock(parent_node->clock),
+      kind(node_kind) {
   CountLive(Live::kNode, 1);
 }
 
@@ -64,6 +64,7 @@ void DestroyChain(Node* node) {
 
 Scope::Scope(NodeKind node_kind, Node* parent_node)
     : Node(node_kind, parent_node) {
+  refs.store(2, std::memory_order_relaxed);
   if (scope != nullptr) {
     deadline = scope->deadline;
     deadline_owner = scope->deadline_owner;

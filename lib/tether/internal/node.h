@@ -55,20 +55,21 @@ enum class NodeKind : uint8_t {
 
 struct Node {
   constexpr Node(NodeKind node_kind, Clock* root_clock)
-      : kind(node_kind), clock(root_clock) {}
+      : clock(root_clock), kind(node_kind) {}
   Node(NodeKind node_kind, Node* parent_node);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
   bool is_root() const { return kind <= NodeKind::kTodo; }
 
-  std::atomic<uint32_t> refs{1};
-  const NodeKind kind;
   Node* const parent = nullptr;  // owned; null for a root
-  Scope* scope =
-      nullptr;  // this, or the nearest above; null: nothing can end it
+  // This, or the nearest above; null: nothing can end it.
+  Scope* scope = nullptr;
   const ValueNode* values = nullptr;  // this, or the nearest above
   Clock* const clock;                 // null: the real one
+  // Last, so that what a Scope changes most lies beside it.
+  std::atomic<uint32_t> refs{1};
+  const NodeKind kind;
 };
 
 // Frees `node`, whose last reference is gone, and all above it that it alone
@@ -102,6 +103,7 @@ enum ScopeState : uint8_t {
 };
 
 struct Scope : Node {
+  // Born with two references: for its Context and for its CancelFunc.
   Scope(NodeKind node_kind, Node* parent_node);
 
   Scope* parent_scope() const { return parent->scope; }
@@ -111,17 +113,18 @@ struct Scope : Node {
 
   std::atomic<uint8_t> state{kLive};
   SpinLock lock;
-  bool linked = false;      // guarded by the parent scope's lock
+  bool linked = false;            // guarded by the parent scope's lock
+  Scope* children = nullptr;      // guarded by lock
+  Observer* observers = nullptr;  // guarded by lock
+  // Guarded by lock; set while callbacks of this scope run.
+  Firing* firing = nullptr;
+  // Guarded by the parent scope's lock; sibling_next then belongs to the thread
+  // that ends the scope.
+  Scope* sibling_next = nullptr;
+  Scope** sibling_pprev = nullptr;
   Nanos deadline = kNever;  // the effective one: own or inherited
-  const DeadlineScope* deadline_owner =
-      nullptr;                    // whose it is: this, or one above; null: none
-  Scope* sibling_next = nullptr;  // guarded by the parent scope's lock; then of
-                                  // the thread that ends it
-  Scope** sibling_pprev = nullptr;  // guarded by the parent scope's lock
-  Scope* children = nullptr;        // guarded by lock
-  Observer* observers = nullptr;    // guarded by lock
-  Firing* firing =
-      nullptr;         // guarded by lock; set while callbacks of this scope run
+  // Whose it is: this, or one above; null: none.
+  const DeadlineScope* deadline_owner = nullptr;
   absl::Status cause;  // see invariant 3; OK when Err() says it all
 };
 

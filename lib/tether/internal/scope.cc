@@ -247,18 +247,10 @@ void DeadlineScope::SetDeadline(Nanos end, Nanos now,
   }
 }
 
-void DeadlineScope::ArmTimer() {
-  if (deadline_owner != this) return;
-  bool wake = false;
-  PrepareLiveCount();
-  {
-    SpinLockHolder hold(lock);
-    const uint8_t s = state.load(std::memory_order_relaxed);
-    if ((s & kEnded) != 0) return;
-    wake = TimersOf(this).Arm(
-        *this, (s & kNear) != 0 ? deadline : deadline - kNearWindow);
-  }
-  if (wake) TimersOf(this).Wake();
+bool DeadlineScope::ArmTimer() {
+  if (deadline_owner != this) return false;
+  const bool near = (state.load(std::memory_order_relaxed) & kNear) != 0;
+  return TimersOf(this).Arm(*this, near ? deadline : deadline - kNearWindow);
 }
 
 void DeadlineScope::OnTimer(Nanos now) {
@@ -266,12 +258,15 @@ void DeadlineScope::OnTimer(Nanos now) {
     EndScope(this, kDeadlineExceeded, deadline_cause);
     return;
   }
+  PrepareLiveCount();
+  bool wake;
   {
     SpinLockHolder hold(lock);
     if (ended()) return;
     MarkNear(this);
+    wake = ArmTimer();
   }
-  ArmTimer();
+  if (wake) TimersOf(this).Wake();
 }
 
 int64_t DeadlineScope::WallOffset() const {
@@ -293,27 +288,36 @@ absl::Time DeadlineScope::WallDeadline() const {
 }
 
 void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  PrepareLiveCount();
   Scope* parent = child->parent_scope();
-  if (parent == nullptr) return;
-  // A merge may be ended by its other parent meanwhile; any other scope is
-  // known to this thread alone.
-  const bool shared = child->kind == NodeKind::kMerge;
-  parent->lock.lock();
-  const uint8_t state = parent->state.load(std::memory_order_relaxed);
-  if ((state & kEnded) != 0 || DeadlinePassed(parent, state)) {
-    parent->lock.unlock();
-    return EndAtBirth(child, ReasonOf(parent));
+  uint8_t parent_state = kLive;
+  if (parent != nullptr) {
+    parent->lock.lock();
+    parent_state = parent->state.load(std::memory_order_relaxed);
+    if ((parent_state & kEnded) != 0 || DeadlinePassed(parent, parent_state)) {
+      parent->lock.unlock();
+      return EndAtBirth(child, ReasonOf(parent));
+    }
   }
+  // A merge may be ended by its other parent meanwhile. Any other scope is
+  // known to this thread alone, and to those who wait for the parent's lock.
+  const bool shared = child->kind == NodeKind::kMerge;
+  bool wake = false;
   if (shared) child->lock.lock();
   if (!child->ended()) {
-    child->state.store(
-        child->state.load(std::memory_order_relaxed) | (state & kNear),
-        std::memory_order_release);
-    LinkChild(parent, child);
+    if ((parent_state & kNear) != 0) {
+      child->state.store(child->state.load(std::memory_order_relaxed) | kNear,
+                         std::memory_order_release);
+    }
+    if (parent != nullptr) LinkChild(parent, child);
+    if (child->kind >= NodeKind::kDeadline) {
+      wake = static_cast<DeadlineScope*>(child)->ArmTimer();
+    }
   }
   if (shared) child->lock.unlock();
-  parent->lock.unlock();
-  if ((state & kUnobserved) != 0) StartSource(parent);
+  if (parent != nullptr) parent->lock.unlock();
+  if (wake) TimersOf(child).Wake();
+  if ((parent_state & kUnobserved) != 0) StartSource(parent);
 }
 
 bool EndScope(Scope* scope, uint8_t how,

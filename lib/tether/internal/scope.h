@@ -46,9 +46,10 @@ struct DeadlineScope : Scope, Timer {
   // Sets the deadline. Before Adopt.
   void SetDeadline(Nanos end, Nanos now, absl::Status cause_when_passed);
 
-  // Arms the timer unless the scope has ended or has no deadline of its own.
-  // After Adopt.
-  void ArmTimer();
+  // Arms the timer if the deadline is this scope's own. Requires that nobody
+  // can end it meanwhile (its lock; or, for a new one, its parent's). Returns
+  // whether the caller has to call TimerService::Wake once it holds no lock.
+  [[nodiscard]] bool ArmTimer();
 
   // The timer fired: the deadline came near or passed. The caller holds a
   // reference.
@@ -110,8 +111,8 @@ struct Reason {
 };
 Reason ReasonOf(Scope* scope);
 
-// Links a new scope below its parent scope; if that is done, ends it for the
-// same reason. The caller holds a reference.
+// Links a new scope below its parent scope and arms its timer; if the parent is
+// done, ends it for the same reason. The caller holds a reference.
 void Adopt(Scope* child);
 
 // Ends `scope` and all below it, unless it has ended, and runs their callbacks.

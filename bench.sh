@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Measures tether beside its peers (std::stop_token, OpenTelemetry, Go), prints a table and writes the figures as JSON.
+# Installs what that needs the first time (Debian packages; see tools/setup.sh). docs/performance.md explains the rows.
+#
+#   ./bench.sh context              five rounds, a few minutes
+#   ./bench.sh all                  every group
+#   ./bench.sh context --quick      a minute; coarse
+#   ./bench.sh context --json PATH  where the figures go, instead of benchmarks/results/
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+"$root/tools/setup.sh" build >&2
+exec python3 "$root/benchmarks/run.py" "$@"

@@ -1,0 +1,3 @@
+module tether/benchmarks
+
+go 1.23

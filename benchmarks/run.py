@@ -1,0 +1,391 @@
+#!/usr/bin/env python3
+"""Measures tether beside its peers, prints a table, and writes the figures as JSON.
+
+  ./bench.sh GROUP... [--quick] [--json PATH]
+
+A group is a set of programs, tether's and its peers', whose benchmarks have the name of what they measure in common. It
+runs in rounds: in each, every row is measured in all programs that have it, one right after the other, each in a
+process of its own. A figure is the median of the rounds. So what else the machine is doing meets all of them alike, and
+ratios mean more than times.
+
+--quick takes fewer and shorter rounds, and a minute. PATH is a file; for several groups, or where it is a folder, one
+file a group goes into it. Without it the figures go to benchmarks/results/GROUP.json (--quick: GROUP.quick.json).
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+# A group: its programs, "tether" first. A program is a Bazel target or the folder of a Go module. The figures of all in
+# one list go under one name. Rows come in the order of tether's programs.
+GROUPS = {
+    "context": {
+        "tether": [
+            "//benchmarks:context_benchmark",
+            "//benchmarks:deadline_benchmark",
+            "//benchmarks:value_benchmark",
+            "//benchmarks:current_benchmark",
+            "//benchmarks:propagation_benchmark",
+            "//benchmarks:memory_benchmark",
+        ],
+        "stop_token": ["//benchmarks:stop_token_benchmark"],
+        "opentelemetry": ["//benchmarks:opentelemetry_benchmark"],
+        "go": ["benchmarks/go"],
+    },
+}
+
+# Peers that "tools/setup.sh bench" installs, by a file that tells whether it has.
+GO = "/usr/lib/go-1.23/bin/go"
+INSTALLED = {"go": GO, "opentelemetry": "/usr/include/opentelemetry/version.h"}
+
+# Rounds, and how long a program measures a row in each (Google Benchmark and Go take about twice that).
+FULL = (5, 0.2)
+QUICK = (3, 0.03)
+
+
+class Failure(Exception):
+  """Told to the user without a stack trace."""
+
+
+def say(text, end="\n"):
+  print("bench: " + text, end=end, file=sys.stderr, flush=True)
+
+
+def output_of(command, **options):
+  try:
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, **options)
+  except OSError as error:
+    raise Failure("cannot run %s: %s" % (command[0], error))
+  if result.returncode != 0:
+    raise Failure("%s failed (exit code %d):\n%s" % (
+        " ".join(command), result.returncode, (result.stdout + result.stderr).strip()))
+  return result.stdout
+
+
+class Figure:
+  """One measurement. Its unit is "ns" or "bytes"."""
+
+  def __init__(self, value, unit, allocations):
+    self.value = value
+    self.unit = unit
+    self.allocations = allocations
+
+
+# A row is (operation, threads).
+
+
+def google_row(name):
+  """The row of a name that Google Benchmark gave: "operation/real_time/threads:2"."""
+  operation, *suffixes = name.split("/")
+  threads = [int(s[len("threads:"):]) for s in suffixes if s.startswith("threads:")]
+  return operation, threads[0] if threads else 1
+
+
+def parse_google(text):
+  """Row -> Figure, from --benchmark_format=json."""
+  figures = {}
+  for run in json.loads(text)["benchmarks"]:
+    if run.get("error_occurred"):
+      raise Failure("%s: %s" % (run["name"], run.get("error_message", "failed")))
+    allocations = run.get("allocations")
+    if "bytes" in run:
+      figures[google_row(run["name"])] = Figure(run["bytes"], "bytes", allocations)
+    else:
+      to_ns = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[run["time_unit"]]
+      figures[google_row(run["name"])] = Figure(run["real_time"] * to_ns, "ns", allocations)
+  return figures
+
+
+def parse_go(text):
+  """Row -> Figure, from "go test -bench". Go writes blanks as "_"; so do the rows, until match_go."""
+  figures = {}
+  for line in text.splitlines():
+    match = re.match(r"Benchmark\w+/(\S+?)(?:-\d+)?\s+\d+\s+(.*)$", line)
+    if not match:
+      continue
+    words = match.group(2).split()
+    measured = {unit: float(number) for number, unit in zip(words[::2], words[1::2])}
+    operation, _, threads = match.group(1).partition("@")
+    unit = "bytes" if "bytes" in measured else "ns/op"
+    figures[operation, int(threads or 1)] = Figure(
+        measured[unit], "bytes" if unit == "bytes" else "ns", measured.get("allocs/op"))
+  return figures
+
+
+class GoogleProgram:
+  def __init__(self, binary):
+    self.binary = binary
+    lines = output_of([binary, "--benchmark_list_tests"]).splitlines()
+    self.names = {google_row(line): line for line in lines}
+    for name in self.names.values():
+      if re.search(r"[^\w ,:/@-]", name):
+        raise Failure("%r means something else as a regular expression" % name)
+
+  def rows(self):
+    return list(self.names)
+
+  def measure(self, row, seconds):
+    figures = parse_google(output_of([
+        self.binary, "--benchmark_format=json", "--benchmark_min_time=%g" % seconds,
+        "--benchmark_filter=^%s$" % self.names[row]]))
+    if row not in figures:
+      raise Failure("%s gave no figure for %r" % (self.binary, row))
+    return figures[row]
+
+
+class GoProgram:
+  def __init__(self, binary, known):
+    """`known`: the rows of tether, by which Go's blanks are restored."""
+    self.binary = binary
+    blanks = {(operation.replace(" ", "_"), threads): (operation, threads) for operation, threads in known}
+    found = parse_go(self._run(".", "1x"))
+    self.names = {blanks.get(row, row): row for row in found}
+
+  def _run(self, pattern, time):
+    # Rows of two threads need two; the others' garbage collector may have the second.
+    return output_of([self.binary, "-test.bench=" + pattern, "-test.benchtime=" + time, "-test.cpu=2",
+                      "-test.benchmem", "-test.run=^$"], cwd=os.path.dirname(self.binary))
+
+  def rows(self):
+    return list(self.names)
+
+  def measure(self, row, seconds):
+    operation, threads = name = self.names[row]
+    figures = parse_go(self._run("/^%s$" % (operation + ("@%d" % threads if threads > 1 else "")), "%gs" % seconds))
+    if name not in figures:
+      raise Failure("%s gave no figure for %r" % (self.binary, row))
+    return figures[name]
+
+
+def build(groups, names):
+  """Builds the programs: {program: path of its binary}."""
+  programs = sorted({p for group in groups for name in names[group] for p in GROUPS[group][name]})
+  targets = [p for p in programs if p.startswith("//")]
+  # No links in the workspace: those of the default build stay.
+  options = ["-c", "opt", "--experimental_convenience_symlinks=ignore"]
+  say("building")
+  command = ["bazel", "build"] + options + ["--noshow_progress", "--ui_event_filters=-info"] + targets
+  if subprocess.run(command, cwd=ROOT, stdout=sys.stderr).returncode != 0:
+    raise Failure("the build failed")
+  folder = output_of(["bazel", "info"] + options + ["bazel-bin"], cwd=ROOT).strip()
+  binaries = {t: os.path.join(folder, t[2:].replace(":", "/")) for t in targets}
+  for module in programs:
+    if module not in binaries:
+      binary = os.path.join(ROOT, "build", "bench", module.replace("/", "_"))
+      # The module needs nothing but Go itself.
+      environment = dict(os.environ, GOTOOLCHAIN="local", GOPROXY="off", GOFLAGS="", GOWORK="off")
+      output_of([GO, "test", "-c", "-o", binary], cwd=os.path.join(ROOT, module), env=environment)
+      binaries[module] = binary
+  return binaries
+
+
+def load(group, names, binaries):
+  """{name: {row: program}}; a peer must not have rows that tether lacks."""
+  table = {}
+  for name in names[group]:
+    table[name] = {}
+    for program in GROUPS[group][name]:
+      binary = binaries[program]
+      loaded = GoogleProgram(binary) if program.startswith("//") else GoProgram(binary, list(table["tether"]))
+      for row in loaded.rows():
+        if row in table[name]:
+          raise Failure("%s: %s has the row %r twice" % (group, name, row))
+        if name != "tether" and row not in table["tether"]:
+          raise Failure("%s: %s has the row %r, which tether lacks" % (group, name, row))
+        table[name][row] = loaded
+  return table
+
+
+class Progress:
+  """One line that is overwritten on a terminal, and a line each round elsewhere."""
+
+  def __init__(self, group, rounds, total):
+    self.group, self.rounds, self.total = group, rounds, total
+    self.terminal = sys.stderr.isatty()
+
+  def row(self, round_number, number, row):
+    if self.terminal:
+      say("%s: round %d of %d, row %d of %d: %-60s" % (
+          self.group, round_number, self.rounds, number, self.total, row[0][:60]), end="\r")
+    elif number == 1:
+      say("%s: round %d of %d, %d rows" % (self.group, round_number, self.rounds, self.total))
+
+  def done(self):
+    if self.terminal:
+      print(" " * 110, end="\r", file=sys.stderr, flush=True)
+
+
+def measure(group, table, rounds, seconds):
+  """{row: {name: [Figure of each round]}}"""
+  rows = list(table["tether"])
+  figures = {row: {name: [] for name in table if row in table[name]} for row in rows}
+  progress = Progress(group, rounds, len(rows))
+  for round_number in range(1, rounds + 1):
+    for number, row in enumerate(rows, 1):
+      progress.row(round_number, number, row)
+      # In turn from either end: none is always the first.
+      for name in sorted(figures[row], reverse=round_number % 2 == 0):
+        figures[row][name].append(table[name][row].measure(row, seconds))
+  progress.done()
+  return figures
+
+
+def rounded(number):
+  """To four digits, more than which no figure has."""
+  return float("%.4g" % number)
+
+
+def median(figures):
+  return rounded(statistics.median(f.value for f in figures))
+
+
+def report(group, figures, machine, commit, date):
+  """What is written as JSON."""
+  rows = []
+  for (operation, threads), by_name in figures.items():
+    own = by_name["tether"]
+    allocations = [f.allocations for f in own if f.allocations is not None]
+    rows.append({
+        "operation": operation,
+        "unit": own[0].unit,
+        "tether": median(own),
+        "peers": {name: median(by_name[name]) for name in by_name if name != "tether"},
+        # Rounded: what an operation does now and then (the timer thread is woken) is not its own.
+        "allocations": round(statistics.median(allocations)) if allocations else None,
+        "threads": threads,
+    })
+  return {"group": group, "machine": machine, "date": date, "commit": commit, "rows": rows}
+
+
+def shown(value, unit):
+  if value is None:
+    return "-"
+  number = "%.2f" % value if value < 10 else "%.1f" % value if value < 100 else "{:,.0f}".format(value)
+  if unit == "bytes":
+    return "{:,.0f} B".format(value)
+  return number + " " + unit
+
+
+def ratio(peer, own):
+  """How many times tether's figure the peer's is."""
+  if peer is None or not own:
+    return "-"
+  return "%.1f×" % (peer / own) if peer / own < 10 else "{:,.0f}×".format(peer / own)
+
+
+def table_of(result, peers):
+  """The report as lines of text. `peers` are the columns, of which some may have no figures."""
+  lines = [["operation", "threads", "tether"]]
+  for peer in peers:
+    lines[0] += [peer, "ratio"]
+  lines[0].append("allocations")
+  for row in result["rows"]:
+    line = [row["operation"], str(row["threads"]), shown(row["tether"], row["unit"])]
+    for peer in peers:
+      value = row["peers"].get(peer)
+      line += [shown(value, row["unit"]), ratio(value, row["tether"])]
+    line.append("-" if row["allocations"] is None else str(row["allocations"]))
+    lines.append(line)
+  widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+  return ["  ".join(
+      [line[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]) for line in lines]
+
+
+def describe_machine():
+  """The processor and its cores; nothing that names the machine."""
+  model = platform.machine()
+  try:
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+      for line in lines:
+        if line.startswith("model name"):
+          model = line.split(":", 1)[1].strip()
+          break
+  except OSError:
+    pass
+  return "%s, %d cores" % (model, os.cpu_count() or 1)
+
+
+def describe_commit():
+  try:
+    return output_of(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=ROOT).strip()
+  except Failure:
+    return "unknown"
+
+
+def write_json(path, value):
+  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+  with open(path, "w", encoding="utf-8") as file:
+    json.dump(value, file, indent=2, ensure_ascii=False)
+    file.write("\n")
+
+
+def json_path(group, path, quick, several):
+  if path is None:
+    return os.path.join(ROOT, "benchmarks", "results", group + (".quick" if quick else "") + ".json")
+  return os.path.join(path, group + ".json") if several or os.path.isdir(path) else path
+
+
+def choose(names):
+  """The groups that the command line names, each once."""
+  chosen = []
+  for name in names:
+    if name != "all" and name not in GROUPS:
+      raise Failure("unknown group %r (known: %s, all)" % (name, ", ".join(GROUPS)))
+    for group in GROUPS if name == "all" else [name]:
+      if group not in chosen:
+        chosen.append(group)
+  return chosen
+
+
+def install(groups):
+  """Installs the peers; {group: names that can be measured}."""
+  wanted = {name for group in groups for name in GROUPS[group] if name in INSTALLED}
+  if wanted and subprocess.run([os.path.join(ROOT, "tools", "setup.sh"), "bench"], stdout=sys.stderr).returncode != 0:
+    say("not everything could be installed (above)")
+  absent = sorted(name for name in wanted if not os.path.exists(INSTALLED[name]))
+  if absent:
+    say("without %s: Debian's backports, where it comes from, could not be had" % " and ".join(absent))
+  return {group: [name for name in GROUPS[group] if name not in absent] for group in groups}
+
+
+def main(argv):
+  parser = argparse.ArgumentParser(
+      prog="bench.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("groups", nargs="+", metavar="GROUP", help="%s or all" % ", ".join(GROUPS))
+  parser.add_argument("--quick", action="store_true", help="finish in a minute")
+  parser.add_argument("--json", metavar="PATH", help="where the figures go")
+  args = parser.parse_args(argv)
+  groups = choose(args.groups)
+  rounds, seconds = QUICK if args.quick else FULL
+  names = install(groups)
+  binaries = build(groups, names)
+  load_average = os.getloadavg()[0]
+  if load_average > 0.5:
+    say("the machine is busy (load %.1f): expect noise" % load_average)
+  for group in groups:
+    figures = measure(group, load(group, names, binaries), rounds, seconds)
+    date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    result = report(group, figures, describe_machine(), describe_commit(), date)
+    path = json_path(group, args.json, args.quick, len(groups) > 1)
+    write_json(path, result)
+    print("\n".join(table_of(result, [name for name in GROUPS[group] if name != "tether"])), flush=True)
+    say("figures written to " + path)
+  return 0
+
+
+if __name__ == "__main__":
+  try:
+    sys.exit(main(sys.argv[1:]))
+  except Failure as failure:
+    say(str(failure))
+    sys.exit(1)
+  except KeyboardInterrupt:
+    sys.exit(130)

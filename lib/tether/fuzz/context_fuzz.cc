@@ -1,0 +1,503 @@
+// Random programs of operations on contexts, beside a slow obvious model.
+//
+// The input is a program: an operation a byte (its letter, see Program::Step),
+// each followed by its operands. After every operation all contexts are
+// compared with the model; at the end, that nothing is left behind.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "tether/after_func.h"
+#include "tether/context.h"
+#include "tether/fuzz/fuzz_check.h"
+#include "tether/internal/live_counts.h"
+#include "tether/testing/simulated_clock.h"
+
+namespace tether::fuzz {
+namespace {
+
+constexpr int kSlots = 16;
+constexpr int kMaxSteps = 300;
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+inline constexpr Key<int> kNumbers[] = {Key<int>("a"), Key<int>("b"),
+                                        Key<int>("c")};
+inline constexpr Key<std::string> kText{"text"};
+constexpr int kKeys = 4;
+
+// What a digit stands for.
+absl::Duration TimeOf(int digit) {
+  const std::array<absl::Duration, 12> times = {
+      absl::ZeroDuration(),
+      absl::Nanoseconds(1),
+      absl::Milliseconds(99),
+      absl::Milliseconds(100),
+      absl::Nanoseconds(100'000'001),
+      absl::Seconds(1),
+      absl::Hours(1),
+      absl::Hours(24 * 366 * 200),
+      absl::InfiniteDuration(),
+      -absl::Seconds(1),
+      -absl::Hours(24 * 366 * 200),
+      -absl::InfiniteDuration(),
+  };
+  return times[digit];
+}
+constexpr int kTimes = 12;
+
+absl::Status CauseOf(int digit) {
+  return digit == 0 ? absl::OkStatus()
+                    : absl::AbortedError("cause " + std::to_string(digit));
+}
+
+int64_t AddNanos(int64_t now, absl::Duration step) {
+  const absl::Duration sum = absl::Nanoseconds(now) +
+                             absl::Nanoseconds(absl::ToInt64Nanoseconds(step));
+  if (sum >= absl::Nanoseconds(kNever)) return kNever;
+  return absl::ToInt64Nanoseconds(sum);
+}
+
+// ---- The model -------------------------------------------------------------
+
+enum class End { kLive, kCanceled, kDeadline };
+
+struct Model {
+  int parent = -1;
+  int other = -1;  // of a merge
+  bool detached = false;
+  int64_t deadline = kNever;
+  absl::Status deadline_cause;
+  End end = End::kLive;
+  absl::Status cause;
+  std::array<std::optional<int>, kKeys> values;
+};
+
+absl::Status ErrOf(End end) {
+  switch (end) {
+    case End::kLive:
+      return absl::OkStatus();
+    case End::kCanceled:
+      return absl::CancelledError("context canceled");
+    case End::kDeadline:
+      return absl::DeadlineExceededError("context deadline exceeded");
+  }
+  return absl::OkStatus();
+}
+
+class Models {
+ public:
+  Models() : all_(1) {}  // the first is the root
+
+  const Model& at(int id) const { return all_[id]; }
+
+  int Add(int parent) {
+    Model model = all_[parent];  // values, deadline, and the end if there is
+    model.parent = parent;
+    model.other = -1;
+    model.detached = false;
+    all_.push_back(model);
+    return static_cast<int>(all_.size()) - 1;
+  }
+
+  int AddDeadline(int parent, int64_t now, int64_t when, absl::Status cause) {
+    const int id = Add(parent);
+    LowerDeadline(id, when, std::move(cause));
+    Pass(now);
+    return id;
+  }
+
+  int AddDetached(int parent) {
+    const int id = Add(parent);
+    Model fresh;
+    fresh.values = all_[id].values;
+    fresh.parent = parent;
+    fresh.detached = true;
+    all_[id] = fresh;
+    return id;
+  }
+
+  int AddMerge(int primary, int other, int64_t now) {
+    const int id = Add(primary);
+    all_[id].other = other;
+    LowerDeadline(id, all_[other].deadline, all_[other].deadline_cause);
+    if (all_[id].end == End::kLive && all_[other].end != End::kLive) {
+      all_[id].end = all_[other].end;
+      all_[id].cause = all_[other].cause;
+    }
+    Pass(now);
+    return id;
+  }
+
+  void SetValue(int id, int key, int value) { all_[id].values[key] = value; }
+
+  // Time has come to `now`: deadlines that have passed end their contexts.
+  void Pass(int64_t now) {
+    for (Model& m : all_) {
+      if (m.end == End::kLive && m.deadline <= now) {
+        m.end = End::kDeadline;
+        m.cause = m.deadline_cause;
+      }
+    }
+  }
+
+  // All that ends with `id`, itself included.
+  std::vector<bool> Below(int id) const {
+    std::vector<bool> below(all_.size());
+    below[id] = true;
+    for (size_t i = id + 1; i < all_.size(); ++i) {
+      const Model& m = all_[i];
+      below[i] = (m.parent >= 0 && !m.detached && below[m.parent]) ||
+                 (m.other >= 0 && below[m.other]);
+    }
+    return below;
+  }
+
+  void Cancel(int id, const absl::Status& cause) {
+    if (all_[id].end != End::kLive) return;
+    const std::vector<bool> below = Below(id);
+    for (size_t i = 0; i < all_.size(); ++i) {
+      if (!below[i] || all_[i].end != End::kLive) continue;
+      all_[i].end = End::kCanceled;
+      all_[i].cause = cause;
+    }
+  }
+
+ private:
+  void LowerDeadline(int id, int64_t when, absl::Status cause) {
+    if (when >= all_[id].deadline) return;
+    all_[id].deadline = when;
+    all_[id].deadline_cause = std::move(cause);
+  }
+
+  std::vector<Model> all_;
+};
+
+// ---- The program -----------------------------------------------------------
+
+class Program {
+ public:
+  explicit Program(Input input) : input_(input), root_(Background(clock_)) {
+    for (Slot& slot : slots_) slot.ctx = root_;
+  }
+
+  void Run() {
+    for (int i = 0; i < kMaxSteps && !input_.done(); ++i) {
+      Step();
+      Check();
+    }
+    for (Callback& callback : callbacks_) callback.registration.reset();
+    for (Slot& slot : slots_) {
+      slot.cancel = CancelFunc();
+      slot.ctx = Context();
+      slot.owner = Context();
+    }
+    root_ = Context();
+    FUZZ_CHECK(clock_.armed_timers() == 0);
+  }
+
+ private:
+  // A variable of the program: a context, and perhaps the power to end one.
+  struct Slot {
+    Context ctx;
+    int model = 0;
+    CancelFunc cancel;
+    Context owner;                       // what `cancel` ends
+    int cancels = -1;                    // and its model; none: -1
+    std::optional<absl::Time> deadline;  // as first told
+  };
+
+  struct Callback {
+    std::unique_ptr<Registration> registration;
+    int model = 0;
+    int action = 0;
+    int target = 0;
+    int calls = 0;
+    bool prevented = false;
+  };
+
+  Slot& NextSlot() { return slots_[input_.Below(kSlots)]; }
+  int64_t Now() const { return clock_.SteadyNanos(); }
+
+  void Step() {
+    switch (input_.Next()) {
+      case 'c':  // child:  parent, slot
+        return Create([](Slot& parent) { return WithCancel(parent.ctx); },
+                      [this](int parent) { return models_.Add(parent); });
+      case 't': {  // timeout:  time, cause, parent, slot
+        const absl::Duration timeout = TimeOf(input_.Below(kTimes));
+        const absl::Status cause = CauseOf(input_.Below(10));
+        const int64_t when = AddNanos(Now(), timeout);
+        return Create(
+            [&](Slot& parent) {
+              return WithTimeout(parent.ctx, timeout, cause);
+            },
+            [&](int parent) {
+              return models_.AddDeadline(parent, Now(), when, cause);
+            });
+      }
+      case 'd': {  // deadline:  time from now, cause, parent, slot
+        const absl::Duration left = TimeOf(input_.Below(kTimes));
+        const absl::Status cause = CauseOf(input_.Below(10));
+        const absl::Time deadline = clock_.Now() + left;
+        const int64_t when = AddNanos(Now(), deadline - clock_.Now());
+        return Create(
+            [&](Slot& parent) {
+              return WithDeadline(parent.ctx, deadline, cause);
+            },
+            [&](int parent) {
+              return models_.AddDeadline(parent, Now(), when, cause);
+            });
+      }
+      case 'm': {  // merge:  other, primary, slot
+        const Slot& other = NextSlot();
+        const Context other_ctx = other.ctx;
+        const int other_model = other.model;
+        return Create(
+            [&](Slot& primary) { return Merge(primary.ctx, other_ctx); },
+            [&](int primary) {
+              return models_.AddMerge(primary, other_model, Now());
+            });
+      }
+      case 'v':  // value:  key, parent, slot
+        return AddValue();
+      case 'w': {  // without cancel:  parent, slot
+        const Slot& parent = NextSlot();
+        const Context ctx = WithoutCancel(parent.ctx);
+        return Put(NextSlot(), ctx, models_.AddDetached(parent.model));
+      }
+      case '=': {  // copy:  from, to
+        const Slot& from = NextSlot();
+        const Context ctx = from.ctx;
+        return Put(NextSlot(), ctx, from.model);
+      }
+      case 'x': {  // cancel:  cause, slot
+        const absl::Status cause = CauseOf(input_.Below(10));
+        return Cancel(NextSlot(), cause);
+      }
+      case 'X':  // drop the power to cancel:  slot
+        return DropCancel(NextSlot());
+      case 'D':  // drop the context:  slot
+        return Put(NextSlot(), root_, 0);
+      case 'M':  // move the power to cancel:  from, to
+        return MoveCancel();
+      case 'a':  // after func:  action, target, slot
+        return Register();
+      case 's':  // stop:  callback
+        return Stop(input_.Below(kSlots));
+      case 'r':  // drop a registration:  callback
+        return Drop(input_.Below(kSlots));
+      case '+': {  // advance the clock:  time
+        const absl::Duration step = TimeOf(input_.Below(kTimes));
+        clock_.Advance(step);
+        return models_.Pass(Now());
+      }
+      case 'j':  // the wall clock jumps:  time
+        return clock_.JumpWallClock(std::clamp(
+            TimeOf(input_.Below(kTimes)), -absl::Hours(1), absl::Hours(1)));
+      default:
+        return;
+    }
+  }
+
+  // Makes a context of the next slot's, in the slot after it.
+  template <typename Make, typename MakeModel>
+  void Create(Make make, MakeModel make_model) {
+    Slot& parent = NextSlot();
+    Cancelable made = make(parent);
+    const int model = make_model(parent.model);
+    Slot& slot = NextSlot();
+    DropCancel(slot);
+    Put(slot, made.ctx, model);
+    FUZZ_CHECK(!made.ctx.DebugString().empty());
+    slot.cancel = std::move(made.cancel);
+    slot.cancels = model;
+    slot.owner = made.ctx;
+  }
+
+  void AddValue() {
+    const int key = input_.Below(kKeys);
+    const Slot& parent = NextSlot();
+    const int value = ++last_value_;
+    const Context ctx =
+        key < 3 ? WithValue(parent.ctx, kNumbers[key], value)
+                : WithValue(parent.ctx, kText, std::to_string(value));
+    const int model = models_.Add(parent.model);
+    models_.SetValue(model, key, value);
+    Put(NextSlot(), ctx, model);
+  }
+
+  static void Put(Slot& slot, const Context& ctx, int model) {
+    slot.ctx = ctx;
+    slot.model = model;
+    slot.deadline.reset();
+  }
+
+  void Cancel(Slot& slot, const absl::Status& cause) {
+    if (slot.cancels >= 0) models_.Cancel(slot.cancels, cause);
+    slot.cancel(cause);
+    FUZZ_CHECK(slot.cancels < 0 || slot.owner.Done());
+  }
+
+  void DropCancel(Slot& slot) {
+    if (slot.cancels >= 0) models_.Cancel(slot.cancels, absl::OkStatus());
+    slot.cancels = -1;
+    slot.owner = root_;
+    slot.cancel = CancelFunc();
+  }
+
+  void MoveCancel() {
+    Slot& from = NextSlot();
+    Slot& to = NextSlot();
+    if (&from == &to) return;
+    DropCancel(to);
+    to.cancel = std::move(from.cancel);
+    to.cancels = std::exchange(from.cancels, -1);
+    to.owner = std::exchange(from.owner, root_);
+    from.cancel();  // moved from: does nothing
+  }
+
+  void Register() {
+    if (callbacks_.size() == kSlots) return;
+    callbacks_.reserve(kSlots);  // callbacks hold on to their entry
+    Callback& callback = callbacks_.emplace_back();
+    callback.action = input_.Below(5);
+    callback.target = input_.Below(kSlots);
+    const Slot& slot = NextSlot();
+    callback.model = slot.model;
+    const Context ctx = slot.ctx;
+    callback.registration =
+        std::make_unique<Registration>(ctx, [this, &callback, ctx] {
+          FUZZ_CHECK(ctx.Done());
+          ++callback.calls;
+          Act(callback);
+        });
+  }
+
+  // What a callback does, beside being counted.
+  void Act(const Callback& callback) {
+    Slot& slot = slots_[callback.target];
+    switch (callback.action) {
+      case 1:
+        return Stop(callback.target);
+      case 2:
+        return Drop(callback.target);
+      case 3:
+        if (MayCancel(slot)) Cancel(slot, CauseOf(1));
+        return;
+      case 4: {
+        Cancelable child = WithCancel(slot.ctx);
+        bool called = false;
+        const Registration registration =
+            AfterFunc(child.ctx, [&called] { called = true; });
+        child.cancel();
+        FUZZ_CHECK(called && child.ctx.Done());
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  // Not while merges have yet to learn that what they merge has ended: then it
+  // depends on the order of callbacks, which is nobody's promise, what they
+  // end with.
+  bool MayCancel(const Slot& slot) {
+    if (slot.cancels < 0) return false;
+    models_.Pass(Now());
+    const std::vector<bool> below = models_.Below(slot.cancels);
+    for (const Slot& s : slots_) {
+      if (below[s.model] &&
+          s.ctx.Done() != (models_.at(s.model).end != End::kLive)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void Stop(int index) {
+    if (index >= static_cast<int>(callbacks_.size())) return;
+    Callback& callback = callbacks_[index];
+    if (callback.registration == nullptr) return;
+    const bool prevented = callback.registration->Stop();
+    FUZZ_CHECK(!(prevented && callback.prevented));
+    callback.prevented |= prevented;
+    FUZZ_CHECK(callback.prevented ? callback.calls == 0 : callback.calls == 1);
+    FUZZ_CHECK(!callback.registration->Stop());
+  }
+
+  void Drop(int index) {
+    if (index >= static_cast<int>(callbacks_.size())) return;
+    Callback& callback = callbacks_[index];
+    if (callback.registration == nullptr) return;
+    callback.registration.reset();
+    if (callback.calls == 0) callback.prevented = true;
+  }
+
+  void Check() {
+    models_.Pass(Now());
+    for (Slot& slot : slots_) CheckSlot(slot);
+    for (const Callback& callback : callbacks_) {
+      const bool ended = models_.at(callback.model).end != End::kLive;
+      FUZZ_CHECK(callback.calls == (ended && !callback.prevented ? 1 : 0));
+    }
+  }
+
+  void CheckSlot(Slot& slot) {
+    const Model& model = models_.at(slot.model);
+    const Context& ctx = slot.ctx;
+    FUZZ_CHECK(ctx.Done() == (model.end != End::kLive));
+    FUZZ_CHECK(ctx.Err() == ErrOf(model.end));
+    FUZZ_CHECK(ctx.Cause() ==
+               (model.cause.ok() ? ErrOf(model.end) : model.cause));
+    FUZZ_CHECK(ctx.Remaining() == (model.deadline == kNever
+                                       ? absl::InfiniteDuration()
+                                       : absl::Nanoseconds(model.deadline) -
+                                             absl::Nanoseconds(Now())));
+    FUZZ_CHECK(ctx.Remaining() > absl::ZeroDuration() || ctx.Done());
+    const absl::Time deadline = ctx.Deadline();
+    FUZZ_CHECK((deadline == absl::InfiniteFuture()) ==
+               (model.deadline == kNever));
+    if (!slot.deadline.has_value()) slot.deadline = deadline;
+    FUZZ_CHECK(deadline == *slot.deadline);
+    for (int key = 0; key < 3; ++key) {
+      const int* value = ctx.Value(kNumbers[key]);
+      FUZZ_CHECK(model.values[key] ==
+                 (value == nullptr ? std::nullopt : std::optional(*value)));
+    }
+    const std::string* text = ctx.Value(kText);
+    FUZZ_CHECK((text != nullptr) == model.values[3].has_value());
+    FUZZ_CHECK(text == nullptr || *text == std::to_string(*model.values[3]));
+  }
+
+  testing::SimulatedClock clock_;
+  Input input_;
+  Models models_;
+  Context root_;
+  std::array<Slot, kSlots> slots_;
+  std::vector<Callback> callbacks_;
+  int last_value_ = 0;
+};
+
+int64_t Live(internal::Live kind) { return internal::LiveCount(kind); }
+
+}  // namespace
+}  // namespace tether::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using tether::fuzz::Live;
+  using Kind = tether::internal::Live;
+  tether::fuzz::Program(tether::fuzz::Input(data, size)).Run();
+  FUZZ_CHECK(Live(Kind::kNode) == 0);
+  FUZZ_CHECK(Live(Kind::kCallback) == 0);
+  FUZZ_CHECK(Live(Kind::kTimer) == 0);
+  return 0;
+}

@@ -1,0 +1,33 @@
+// Runs a fuzz target on files, with any compiler: what was once found stays
+// found, and the targets can't rot between two runs of the fuzzer.
+//
+//   replay FILE...    exit code 0 when all of them went well
+
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "tether/fuzz/fuzz_check.h"
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: %s FILE...\n", argv[0]);
+    return 2;
+  }
+  LLVMFuzzerTestOneInput(nullptr, 0);
+  for (int i = 1; i < argc; ++i) {
+    std::ifstream file(argv[i], std::ios::binary);
+    if (!file) {
+      std::fprintf(stderr, "can't read %s\n", argv[i]);
+      return 1;
+    }
+    const std::string input{std::istreambuf_iterator<char>(file), {}};
+    std::printf("%s (%zu bytes)\n", argv[i], input.size());
+    std::fflush(stdout);
+    LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()),
+                           input.size());
+  }
+  return 0;
+}

@@ -1,0 +1,91 @@
+// traceparent and tracestate: what is read is valid, and is written so that it
+// reads the same. The first line of the input is a traceparent; the others are
+// tracestate headers.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tether/context.h"
+#include "tether/fuzz/fuzz_check.h"
+#include "tether/propagation/carrier.h"
+#include "tether/propagation/trace_context.h"
+
+namespace tether::fuzz {
+namespace {
+
+constexpr size_t kMaxTraceState = 512;
+
+bool IsPrintable(std::string_view text) {
+  for (const char c : text) {
+    if (c < 0x20 || c > 0x7e) return false;
+  }
+  return true;
+}
+
+void CheckTraceParent(std::string_view header,
+                      const std::optional<TraceContext>& trace) {
+  if (!trace.has_value()) return;
+  FUZZ_CHECK(trace->valid());
+  FUZZ_CHECK(trace->trace_state.empty());
+  FUZZ_CHECK(header.size() >= 55);
+  FUZZ_CHECK(header.substr(0, 2) != "ff");
+  // Ids are the text itself; of version 00, all is.
+  FUZZ_CHECK(header.substr(3, 32) == trace->TraceIdHex());
+  FUZZ_CHECK(header.substr(36, 16) == trace->SpanIdHex());
+  const std::string written = FormatTraceParent(*trace);
+  FUZZ_CHECK(written.size() == 55);
+  if (header.substr(0, 2) == "00") {
+    FUZZ_CHECK(written == header);
+  } else {
+    FUZZ_CHECK((trace->flags & ~TraceContext::kSampled) == 0);
+  }
+  FUZZ_CHECK(ParseTraceParent(written) == trace);
+}
+
+void Run(std::string_view text) {
+  const std::vector<std::string_view> lines = Lines(text);
+  const std::optional<TraceContext> parsed = ParseTraceParent(lines[0]);
+  CheckTraceParent(lines[0], parsed);
+
+  MapCarrier incoming;
+  incoming.Set(kTraceParentHeader, lines[0]);
+  for (size_t i = 1; i < lines.size(); ++i) {
+    incoming.Add(kTraceStateHeader, lines[i]);
+  }
+  const TraceContextPropagator propagator;
+  const Context ctx = propagator.Extract(incoming, Background());
+  const TraceContext* trace = TraceOf(ctx);
+  FUZZ_CHECK((trace != nullptr) == parsed.has_value());
+
+  MapCarrier outgoing;
+  propagator.Inject(ctx, outgoing);
+  if (trace == nullptr) {
+    FUZZ_CHECK(outgoing.map().empty());
+    return;
+  }
+  FUZZ_CHECK(trace->trace_id == parsed->trace_id);
+  FUZZ_CHECK(trace->span_id == parsed->span_id);
+  FUZZ_CHECK(trace->flags == parsed->flags);
+  FUZZ_CHECK(trace->trace_state.size() <= kMaxTraceState);
+  FUZZ_CHECK(IsPrintable(trace->trace_state));
+
+  // The next hop sees the same trace, and a span of its own.
+  const TraceContextPropagator next;
+  const Context there = next.Extract(outgoing, Background());
+  FUZZ_CHECK(next.Dropped() == 0);
+  const TraceContext* sent = TraceOf(there);
+  FUZZ_CHECK(sent != nullptr);
+  FUZZ_CHECK(sent->trace_id == trace->trace_id);
+  FUZZ_CHECK(sent->sampled() == trace->sampled());
+  FUZZ_CHECK(sent->trace_state == trace->trace_state);
+}
+
+}  // namespace
+}  // namespace tether::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  tether::fuzz::Run(tether::fuzz::AsText(data, size));
+  return 0;
+}

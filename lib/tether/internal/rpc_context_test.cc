@@ -1,0 +1,244 @@
+#include "tether/internal/rpc_context.h"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tether/after_func.h"
+#include "tether/context.h"
+#include "tether/testing/leak_checked_test.h"
+#include "tether/testing/simulated_clock.h"
+
+namespace tether::internal {
+namespace {
+
+using ::tether::testing::SimulatedClock;
+
+class LazyCancelTest : public ::tether::testing::LeakCheckedTest {
+ protected:
+  Cancelable Make(const Context& parent,
+                  absl::Duration timeout = absl::InfiniteDuration(),
+                  absl::Status cause = absl::OkStatus()) {
+    return WithLazyCancel(parent, timeout, std::move(cause),
+                          [this] { ++starts_; });
+  }
+  Cancelable Make() { return Make(Background(clock_)); }
+
+  SimulatedClock clock_;
+  std::atomic<int> starts_{0};
+};
+
+TEST_F(LazyCancelTest, DoesNotStartWhenNobodyObserves) {
+  static constexpr Key<int> kNumber{"number"};
+  {
+    auto [ctx, cancel] = Make(Background(clock_), absl::Hours(1));
+    const Context copy = WithoutCancel(WithValue(ctx, kNumber, 1));
+    EXPECT_EQ(*copy.Value(kNumber), 1);
+    EXPECT_EQ(ctx.Remaining(), absl::Hours(1));
+    EXPECT_EQ(ctx.Deadline(), clock_.Now() + absl::Hours(1));
+    EXPECT_FALSE(ctx.DebugString().empty());
+    clock_.Advance(absl::Minutes(59));
+  }
+  {
+    auto [ctx, cancel] = Make();
+    cancel();
+    EXPECT_TRUE(ctx.Done());
+  }
+  EXPECT_EQ(starts_.load(), 0);
+}
+
+TEST_F(LazyCancelTest, StartsOnceWhenSomebodyObserves) {
+  const std::pair<const char*, std::function<void(const Context&)>> looks[] = {
+      {"Done", [](const Context& ctx) { EXPECT_FALSE(ctx.Done()); }},
+      {"Err", [](const Context& ctx) { EXPECT_TRUE(ctx.Err().ok()); }},
+      {"Cause", [](const Context& ctx) { EXPECT_TRUE(ctx.Cause().ok()); }},
+      {"WaitFor",
+       [](const Context& ctx) {
+         EXPECT_FALSE(ctx.WaitFor(absl::ZeroDuration()));
+       }},
+      {"AfterFunc",
+       [](const Context& ctx) { EXPECT_TRUE(AfterFunc(ctx, [] {}).Stop()); }},
+      {"WithCancel",
+       [](const Context& ctx) { EXPECT_FALSE(WithCancel(ctx).ctx.Done()); }},
+      {"WithTimeout",
+       [](const Context& ctx) { WithTimeout(ctx, absl::Seconds(1)); }},
+      {"Merge", [](const Context& ctx) { Merge(ctx, Background()); }},
+      {"Merge with it", [](const Context& ctx) { Merge(Background(), ctx); }},
+  };
+  for (const auto& [name, look] : looks) {
+    SCOPED_TRACE(name);
+    starts_ = 0;
+    auto [ctx, cancel] = Make();
+    look(ctx);
+    EXPECT_EQ(starts_.load(), 1);
+    look(ctx);
+    EXPECT_EQ(starts_.load(), 1);
+  }
+}
+
+TEST_F(LazyCancelTest, ItsSourceMayEndItAtOnce) {
+  Cancelable lazy;
+  lazy = WithLazyCancel(Background(), absl::InfiniteDuration(), {},
+                        [&] { lazy.cancel(absl::AbortedError("gone")); });
+  // The first look knows already.
+  EXPECT_TRUE(lazy.ctx.Done());
+  EXPECT_EQ(lazy.ctx.Cause(), absl::AbortedError("gone"));
+}
+
+TEST_F(LazyCancelTest, EachFirstLookSeesWhatTheSourceSaysAtOnce) {
+  const std::function<bool(const Context&)> looks[] = {
+      [](const Context& ctx) { return !ctx.Err().ok(); },
+      [](const Context& ctx) { return !ctx.Cause().ok(); },
+      [](const Context& ctx) { return WithCancel(ctx).ctx.Done(); },
+      [](const Context& ctx) { return Merge(Background(), ctx).ctx.Done(); },
+      [](const Context& ctx) {
+        bool ran = false;
+        Registration registration = AfterFunc(ctx, [&] { ran = true; });
+        return ran;
+      },
+      [](const Context& ctx) {
+        ctx.Wait();
+        return true;
+      },
+  };
+  for (const auto& look : looks) {
+    Cancelable lazy;
+    lazy = WithLazyCancel(Background(), absl::InfiniteDuration(), {},
+                          [&] { lazy.cancel(); });
+    EXPECT_TRUE(look(lazy.ctx));
+  }
+}
+
+TEST_F(LazyCancelTest, IsAContextLikeAnyOtherOnceStarted) {
+  auto [parent, cancel_parent] = WithCancel(Background(clock_));
+  auto [ctx, cancel] =
+      Make(parent, absl::Seconds(1), absl::UnavailableError("budget"));
+  EXPECT_EQ(clock_.armed_timers(), 1u);
+  auto [child, cancel_child] = WithCancel(ctx);
+  clock_.Advance(absl::Seconds(1) - absl::Nanoseconds(1));
+  EXPECT_FALSE(child.Done());
+  clock_.Advance(absl::Nanoseconds(1));
+  EXPECT_TRUE(child.Done());
+  EXPECT_EQ(child.Cause(), absl::UnavailableError("budget"));
+  EXPECT_FALSE(parent.Done());
+}
+
+TEST_F(LazyCancelTest, ItsDeadlineIsExactThoughNobodyLookedBefore) {
+  for (const absl::Duration timeout :
+       {absl::ZeroDuration(), absl::Milliseconds(50), absl::Seconds(1)}) {
+    auto [ctx, cancel] = Make(Background(clock_), timeout);
+    clock_.Advance(timeout);
+    EXPECT_TRUE(ctx.Done());
+    EXPECT_TRUE(absl::IsDeadlineExceeded(ctx.Err()));
+  }
+}
+
+TEST_F(LazyCancelTest, OfADoneParentIsDoneAndNeverStarts) {
+  auto [parent, cancel_parent] = WithCancel(Background());
+  cancel_parent(absl::AbortedError("parent"));
+  auto [ctx, cancel] = Make(parent);
+  EXPECT_TRUE(ctx.Done());
+  EXPECT_EQ(ctx.Cause(), absl::AbortedError("parent"));
+  EXPECT_EQ(starts_.load(), 0);
+}
+
+TEST_F(LazyCancelTest, EndsWithItsParentThoughNeverStarted) {
+  auto [parent, cancel_parent] = WithCancel(Background());
+  auto [ctx, cancel] = Make(parent);
+  cancel_parent();
+  EXPECT_TRUE(ctx.Done());
+  EXPECT_EQ(starts_.load(), 0);
+}
+
+TEST_F(LazyCancelTest, ASourceThatThrowsIsContained) {
+  auto [ctx, cancel] =
+      WithLazyCancel(Background(), absl::InfiniteDuration(), {},
+                     [] { throw std::runtime_error("source"); });
+  EXPECT_FALSE(ctx.Done());
+  cancel();
+  EXPECT_TRUE(ctx.Done());
+}
+
+TEST_F(LazyCancelTest, WhatAnUnusedSourceCapturedGoesWithTheContext) {
+  auto captured = std::make_shared<int>(1);
+  std::optional<Cancelable> lazy =
+      WithLazyCancel(Background(), absl::InfiniteDuration(), {}, [captured] {});
+  EXPECT_EQ(captured.use_count(), 2);
+  lazy.reset();
+  EXPECT_EQ(captured.use_count(), 1);
+}
+
+TEST_F(LazyCancelTest, StartsOnceWhenManyThreadsLook) {
+  for (int round = 0; round < 200; ++round) {
+    starts_ = 0;
+    auto [ctx, cancel] = Make();
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&, i, ctx = ctx] {
+        switch (i) {
+          case 0:
+            EXPECT_FALSE(ctx.Done());
+            break;
+          case 1:
+            EXPECT_TRUE(ctx.Err().ok());
+            break;
+          case 2:
+            WithCancel(ctx);
+            break;
+          case 3:
+            EXPECT_TRUE(AfterFunc(ctx, [] {}).Stop());
+            break;
+        }
+      });
+    }
+    for (std::thread& t : threads) t.join();
+    EXPECT_EQ(starts_.load(), 1);
+  }
+}
+
+TEST_F(LazyCancelTest, MayBeCancelledWhileItStarts) {
+  for (int round = 0; round < 200; ++round) {
+    auto [parent, cancel_parent] = WithCancel(Background());
+    auto [ctx, cancel] = Make(parent);
+    std::thread looks([ctx = ctx] { ctx.Wait(); });
+    std::thread cancels([&cancel_parent = cancel_parent] { cancel_parent(); });
+    looks.join();
+    cancels.join();
+    EXPECT_TRUE(ctx.Done());
+    EXPECT_TRUE(absl::IsCancelled(ctx.Err()));
+  }
+}
+
+class ExpireTest : public ::tether::testing::LeakCheckedTest {};
+
+TEST_F(ExpireTest, EndsTheContextAndItsDescendantsAsADeadlineDoes) {
+  auto [parent, cancel_parent] = WithCancel(Background());
+  auto [ctx, cancel] = WithCancel(parent);
+  auto [child, cancel_child] = WithCancel(ctx);
+  Expire(ctx, absl::UnavailableError("the caller's deadline"));
+  for (const Context& c : {ctx, child}) {
+    EXPECT_TRUE(absl::IsDeadlineExceeded(c.Err()));
+    EXPECT_EQ(c.Cause(), absl::UnavailableError("the caller's deadline"));
+  }
+  EXPECT_FALSE(parent.Done());
+}
+
+TEST_F(ExpireTest, HasNoEffectOnAnEndedContextOrARoot) {
+  auto [ctx, cancel] = WithCancel(Background());
+  cancel();
+  Expire(ctx, absl::OkStatus());
+  EXPECT_TRUE(absl::IsCancelled(ctx.Err()));
+  Expire(Background(), absl::OkStatus());
+  EXPECT_FALSE(Background().Done());
+}
+
+}  // namespace
+}  // namespace tether::internal
