@@ -35,4 +35,41 @@ APT_FAILS=1
 check "a failure shows apt's output" 1 "update" "*apt says no*failed*"
 APT_FAILS="" USER_ID=1000
 check "neither root nor sudo: the command is named" 1 "" "*needs root*apt-get install -y --no-install-recommends g++ pkg-config"
+
+# The group "bench": from the backports, whose source is worked out from apt's own.
+mkdir "$work/apt" "$work/apt/parts"
+stand_in apt-config 'echo "list=$APT/sources.list parts=$APT/parts/"'
+stand_in apt-get 'for option in "$@"; do
+  case "$option" in Dir::Etc::SourceParts=*) cat "${option#*=}"/* ;; esac
+done >"$APT/seen"
+echo "${@: -1}" >>"$CALLS"'
+export APT=$work/apt MISSING="golang-1.23-go" USER_ID=0
+# seen WHAT: the test's input is the text that apt has to be given.
+seen() {
+  check "$1" 0 $'update\ngolang-1.23-go' "*golang-1.23-go" bench
+  diff - "$APT/seen" || { echo "FAILED: $1"; failures=$((failures + 1)); }
+}
+
+printf '%s\n' '# deb uri:a bookworm main' 'deb [arch=amd64 signed-by=/k.gpg] uri:b bookworm main contrib' \
+  'deb-src uri:c bookworm main' 'deb uri:d bookworm-security main' 'deb uri:e stable main' >"$APT/sources.list"
+seen "a list of one-line sources" <<'EOF'
+deb [arch=amd64 signed-by=/k.gpg] uri:b bookworm main contrib
+deb [arch=amd64 signed-by=/k.gpg] uri:b bookworm-backports main contrib
+EOF
+rm "$APT/sources.list"
+printf '%s\n' 'Types: deb' '# a comment' 'URIs: uri:a' 'Suites: bookworm bookworm-updates' 'Components: main' '' \
+  'Types: deb' 'URIs: uri:b' 'Suites: bookworm-security' '' \
+  'Enabled: no' 'Types: deb' 'URIs: uri:c' 'Suites: bookworm' >"$APT/parts/debian.sources"
+seen "sources as paragraphs" <<'EOF'
+Types: deb
+# a comment
+URIs: uri:a
+Suites: bookworm bookworm-backports
+Components: main
+
+EOF
+rm "$APT/parts/debian.sources"
+check "no source of Debian 12" 1 "" "*found no source of Debian 12*" bench
+MISSING=""
+check "what is installed isn't asked for again" 0 "" "" bench
 exit $((failures > 0))

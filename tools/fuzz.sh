@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Fuzzes tether: builds each target of lib/tether/fuzz with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and
+# runs it for some seconds, starting from its seeds.
+#
+#   tools/fuzz.sh                       each target for 60 seconds
+#   tools/fuzz.sh SECONDS [NAME...]     the named ones: context, trace_context, request_id, timeout_header
+#
+# The exit code is 0 if nothing was found. An input that breaks a target is left in the current folder, as crash-NAME-*; put it
+# into lib/tether/fuzz/corpus/NAME under a name that says what it shows, and it becomes a test.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+folder=$PWD
+cd "$root"
+
+seconds=${1:-60}
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "fuzz: '$seconds' is no number of seconds" >&2; exit 2; }
+[ $# -eq 0 ] || shift
+
+known=()
+for source in lib/tether/fuzz/*_fuzz.cc; do
+  name=$(basename "$source")
+  known+=("${name%_fuzz.cc}")
+done
+names=("$@")
+[ ${#names[@]} -gt 0 ] || names=("${known[@]}")
+for name in "${names[@]}"; do
+  [[ " ${known[*]} " == *" $name "* ]] || { echo "fuzz: no target '$name' (known: ${known[*]})" >&2; exit 2; }
+done
+
+tools/setup.sh build fuzz
+
+# fuzzer-no-link: instrumented for libFuzzer, whose main only the targets themselves are linked with.
+options=(--config=clang --config=sanitizer --platform_suffix=-fuzz
+  --copt=-fsanitize=fuzzer-no-link,address,undefined --copt=-fno-sanitize-recover=all
+  --copt=-fno-sanitize=vptr,function  # whose runtime Bazel, which links C++ with "clang", leaves out
+  --linkopt=-fsanitize=address,undefined
+  --linkopt=-fuse-ld=bfd --nostart_end_lib)  # gold prints a warning for each symbol of the sanitizers
+read -ra startup <<<"${BAZEL_STARTUP_OPTIONS-}"  # such as --output_base=…, to leave another build alone
+labels=()
+for name in "${names[@]}"; do labels+=("//lib/tether/fuzz:${name}_fuzz"); done
+bazel "${startup[@]}" build --noshow_progress "${options[@]}" -- "${labels[@]}"
+programs=$(bazel "${startup[@]}" info "${options[@]}" bazel-bin 2>/dev/null)/lib/tether/fuzz
+
+# What is found goes there; the seeds stay as they are.
+work=$(mktemp -d "${TMPDIR:-/tmp}/tether-fuzz.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+broken=()
+for name in "${names[@]}"; do
+  echo "==== $name: $seconds s"
+  mkdir "$work/$name"
+  "$programs/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=2048 \
+    -print_final_stats=1 -verbosity=0 -artifact_prefix="$folder/crash-$name-" "$work/$name" "lib/tether/fuzz/corpus/$name" || broken+=("$name")
+done
+[ ${#broken[@]} -eq 0 ] || { echo "fuzz: broken: ${broken[*]} (inputs: crash-NAME-*)" >&2; exit 1; }
+echo "fuzz: nothing found in ${names[*]}"
