@@ -1,6 +1,7 @@
 #include "tether/grpc/client.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,9 +36,9 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
 
   void Intercept(
       grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (!attached_.load(std::memory_order_relaxed)) AttachBefore(*methods);
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
-      state_->Attach(info_->client_context()->c_call());
       if (!state_->context().Done()) {
         WriteHeaders(*methods->GetSendInitialMetadata());
       }
@@ -51,6 +52,20 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   }
 
  private:
+  // Whatever comes first: a stream with corked initial metadata may wait for a
+  // message before it sends anything, and then the first hook has no point.
+  void AttachBefore(grpc::experimental::InterceptorBatchMethods& methods) {
+    // Runs under the ClientContext's lock.
+    if (methods.QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_CANCEL)) {
+      return;
+    }
+    grpc_call* call = info_->client_context()->c_call();
+    if (call == nullptr) return;
+    attached_.store(true, std::memory_order_relaxed);
+    state_->Attach(call);  // once, though hooks of a stream run side by side
+  }
+
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
     internal::SentMetadata carrier(metadata);
     try {
@@ -94,6 +109,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   grpc::experimental::ClientRpcInfo* const info_;
   const std::shared_ptr<ClientCallState> state_;
   const std::shared_ptr<const ClientOptions> options_;
+  std::atomic<bool> attached_{false};
 };
 
 }  // namespace

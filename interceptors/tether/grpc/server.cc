@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "tether/after_func.h"
 #include "tether/current.h"
 #include "tether/grpc/internal/end_watcher.h"
 #include "tether/grpc/internal/server_call.h"
@@ -91,6 +93,19 @@ void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
   creators.push_back(
       std::make_unique<ServerInterceptorFactory>(std::move(options)));
   builder.experimental().SetInterceptorCreators(std::move(creators));
+}
+
+void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
+                    absl::Duration grace, absl::Duration drain) {
+  const auto end = [&end_lifetime] {
+    end_lifetime(absl::CancelledError("the server is shutting down"));
+  };
+  {
+    const auto [over, cancel] = WithTimeout(Background(), grace);
+    const Registration at_the_end = AfterFunc(over, end);
+    server.Shutdown(absl::ToChronoTime(absl::Now() + grace + drain));
+  }
+  end();
 }
 
 Context ContextOf(const grpc::ServerContextBase& server_context) {

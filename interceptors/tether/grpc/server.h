@@ -37,6 +37,10 @@ struct ServerOptions {
 
   // No context of a request lives longer, whatever its caller asked for.
   absl::Duration max_timeout = absl::InfiniteDuration();
+
+  // The parent of all requests' contexts: they have its values, and end when it
+  // does, for its reason. For a server that shuts down (ShutdownServer).
+  Context lifetime;
 };
 
 // Registers tether as the server's only interceptor: it replaces creators set
@@ -61,12 +65,30 @@ class ServerInterceptorFactory final
   const std::shared_ptr<Shared> shared_;
 };
 
+// Shuts a server down in three steps. It takes no new requests from now on.
+// After `grace`, `end_lifetime` (the CancelFunc of ServerOptions::lifetime)
+// ends the contexts of those that still run; Cause() is CANCELLED "the server
+// is shutting down". After `drain` more, gRPC cuts off what has not returned by
+// then. When this returns, the lifetime has ended, and grpc::Server::Shutdown
+// has returned.
+//
+// grpc::Server::Shutdown alone ends the contexts, too, when its deadline has
+// passed; but the interceptors can't tell that from callers that vanish.
+void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
+                    absl::Duration grace,
+                    absl::Duration drain = absl::Milliseconds(100));
+
 // The context of the request that `server_context` serves, with its deadline
 // (the earliest of grpc-timeout, tether-timeout-us and
 // ServerOptions::max_timeout), its values, and its end. Background() when
 // tether isn't installed, or before the request has arrived. Any thread, while
 // the server context exists. Work that goes on after the handler uses
 // WithoutCancel(ContextOf(…)).
+//
+// The context also ends when the handler has sent its status, so its AfterFunc
+// callbacks run, too, within a callback or async handler's own Finish(). A
+// callback that finishes the RPC must see to it that only one of the two does;
+// and it may run before the Registration that it is kept in has been assigned.
 Context ContextOf(const grpc::ServerContextBase& server_context);
 
 // W3C trace context and x-request-id.

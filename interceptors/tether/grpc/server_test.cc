@@ -231,6 +231,39 @@ TEST_F(ServerTest, MaxTimeoutCapsWhatACallerMayAskFor) {
   EXPECT_LT(seen.waited, kPrompt);
 }
 
+// Its deadline is the server's, which it doesn't know. (Of one that leaves near
+// its own, see ServerCall::EndOfCall.)
+TEST_F(ServerTest, ACallerThatLeavesJustBeforeMaxTimeoutHasCancelled) {
+  ServerOptions options;
+  options.max_timeout = absl::Milliseconds(50);
+  ProbeServer server({false, options});
+  int cancelled = 0;
+  // Now and then a loaded machine is later than the few milliseconds.
+  for (int i = 0; i < 40 && cancelled == 0; ++i) {
+    Context ctx;
+    absl::Notification entered;
+    server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+      ctx = ContextOf(sc);
+      entered.Notify();
+      ctx.WaitFor(kNever);
+      if (ctx.Err().code() == absl::StatusCode::kCancelled) ++cancelled;
+      return StatusOf(ctx);
+    };
+    auto stub = server.Stub(std::nullopt);
+    grpc::ClientContext call;
+    std::thread leaver([&] {
+      entered.WaitForNotification();
+      while (ctx.Remaining() > absl::Milliseconds(6)) std::this_thread::yield();
+      call.TryCancel();
+    });
+    Pong pong;
+    EXPECT_FALSE(stub->Unary(&call, Ping(), &pong).ok());
+    leaver.join();
+    while (GetGrpcStats().server_calls != 0) std::this_thread::yield();
+  }
+  EXPECT_EQ(cancelled, 1);
+}
+
 TEST_F(ServerTest, TheContextEndsWhenTheHandlerReturns) {
   ProbeServer server({});
   Context kept;

@@ -58,9 +58,9 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   const ReceivedMetadata carrier(metadata);
   const absl::Duration standard = UntilDeadline(server_context->raw_deadline());
   const absl::Duration exact = TimeoutIn(carrier);
-  const absl::Duration timeout =
-      std::min({standard, exact, options_->max_timeout});
-  if (timeout != absl::InfiniteDuration()) {
+  const absl::Duration asked_for = std::min(standard, exact);
+  const absl::Duration timeout = std::min(asked_for, options_->max_timeout);
+  if (timeout != absl::InfiniteDuration() && timeout == asked_for) {
     // What a loaded machine takes to deliver the headers, and, where there is
     // only grpc-timeout, its rounding.
     slack_ = std::min(absl::Milliseconds(5) + timeout / 20, absl::Seconds(1)) +
@@ -68,14 +68,14 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   }
   Cancelable cancelable;
   if (told_of_end) {
-    cancelable = WithTimeout(Background(), timeout);
+    cancelable = WithTimeout(options_->lifetime, timeout);
   } else {
     {
       absl::MutexLock lock(&mutex_);
       call_ = server_context->c_call();
       if (call_ != nullptr) grpc_call_ref(call_);
     }
-    cancelable = WithLazyCancel(Background(), timeout, absl::OkStatus(),
+    cancelable = WithLazyCancel(options_->lifetime, timeout, absl::OkStatus(),
                                 [weak = weak_from_this()] {
                                   if (auto self = weak.lock())
                                     self->StartWatch();

@@ -1,0 +1,266 @@
+// What holds for the calls of every client style, beyond the matrix: deadlines
+// of their own, and ends at any moment.
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "integration_tests/matrix/cell.h"
+#include "integration_tests/matrix/client.h"
+#include "integration_tests/matrix/request.h"
+#include "integration_tests/matrix/server.h"
+#include "tether/context.h"
+#include "tether/current.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+
+namespace tether::matrix {
+namespace {
+
+constexpr absl::Duration kPrompt = absl::Seconds(1);
+constexpr absl::Duration kNever = absl::Seconds(20);
+
+std::chrono::system_clock::time_point In(absl::Duration d) {
+  return absl::ToChronoTime(absl::Now() + d);
+}
+
+class ClientStyleTest : public testing::GrpcLeakCheckedTest,
+                        public ::testing::WithParamInterface<ClientStyle> {
+ protected:
+  void Serve(ServerStyle style) {
+    seen_ = std::make_shared<Observation>();
+    server_ = StartServer(style, seen_);
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    channel_ = CreateChannel(server_->address(),
+                             grpc::InsecureChannelCredentials(), {}, arguments);
+  }
+
+  void TearDown() override {
+    channel_.reset();
+    server_.reset();
+    seen_.reset();
+    GrpcLeakCheckedTest::TearDown();
+  }
+
+  grpc::Status Answer(grpc::ClientContext& call, Kind kind) {
+    return Call(GetParam(), kind, channel_, &call, Request::kAnswer).status;
+  }
+
+  std::shared_ptr<Observation> seen_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Styles, ClientStyleTest,
+                         ::testing::ValuesIn(kClientStyles),
+                         [](const auto& param_info) {
+                           return std::string(Name(param_info.param));
+                         });
+
+// ---- The deadline on the wire ----
+
+struct Deadlines {
+  absl::Duration of_context;
+  absl::Duration of_call;  // InfiniteDuration(): none is set
+};
+
+constexpr absl::Duration kShort = absl::Seconds(60);
+constexpr absl::Duration kLong = absl::Seconds(90);
+
+TEST_P(ClientStyleTest, TheServerHasNoMoreTimeThanTheEarlierDeadlineGives) {
+  for (const Deadlines& deadlines :
+       {Deadlines{kShort, absl::InfiniteDuration()}, Deadlines{kShort, kLong},
+        Deadlines{kLong, kShort},
+        Deadlines{absl::InfiniteDuration(), kShort}}) {
+    for (const bool current : {false, true}) {
+      Serve(ServerStyle::kSync);
+      const auto [ctx, cancel] =
+          WithTimeout(Background(), deadlines.of_context);
+      std::optional<ScopedContext> scope;
+      std::optional<ClientCall> call_of_ctx;
+      std::optional<grpc::ClientContext> plain;
+      if (current) {
+        scope.emplace(ctx);
+        plain.emplace();
+      } else {
+        call_of_ctx.emplace(ctx);
+      }
+      grpc::ClientContext& call = current ? *plain : *call_of_ctx;
+      if (deadlines.of_call != absl::InfiniteDuration()) {
+        call.set_deadline(In(deadlines.of_call));
+      }
+      EXPECT_TRUE(Answer(call, Kind::kUnary).ok());
+      // gRPC's own header would have been rounded up. Where nobody but the
+      // caller set a deadline, its clock is the wall's.
+      absl::MutexLock lock(&seen_->mutex);
+      EXPECT_LE(seen_->remaining, kShort) << deadlines.of_call;
+      EXPECT_GT(seen_->remaining, kShort - kNever);
+    }
+  }
+}
+
+TEST_P(ClientStyleTest, WithoutAnyDeadlineTheServerHasNone) {
+  Serve(ServerStyle::kSync);
+  grpc::ClientContext call;
+  EXPECT_TRUE(Answer(call, Kind::kUnary).ok());
+  absl::MutexLock lock(&seen_->mutex);
+  EXPECT_EQ(seen_->remaining, absl::InfiniteDuration());
+}
+
+TEST_P(ClientStyleTest, AnEarlierDeadlineOfTheCallersOwnEndsTheCall) {
+  Serve(ServerStyle::kSync);
+  const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  ClientCall call(ctx);
+  call.set_deadline(In(absl::Milliseconds(50)));
+  const absl::Time start = absl::Now();
+  const grpc::Status status =
+      Call(GetParam(), Kind::kUnary, channel_, &call, Request::kWait).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_LT(absl::Now() - start, kPrompt);
+  EXPECT_FALSE(ctx.Done());
+}
+
+// ---- An end at any moment ----
+
+// Cancels at moments spread over a call's whole life. Whatever the moment, the
+// call has one status: the server's, or the context's.
+TEST_P(ClientStyleTest, ACallThatIsCancelledAtAnyMomentHasOneWholeStatus) {
+  constexpr int kMoments = 60;
+  for (ServerStyle server : {ServerStyle::kSync, ServerStyle::kCallback,
+                             ServerStyle::kGenericAsync}) {
+    Serve(server);
+    ASSERT_TRUE(channel_->WaitForConnected(In(kNever)));
+    for (Kind kind : kKinds) {
+      for (int i = 0; i < kMoments; ++i) {
+        const auto [ctx, cancel] = WithCancel(Background());
+        const absl::Duration delay = i * absl::Microseconds(10);
+        std::thread canceler([&delay, &leave = cancel] {
+          const absl::Time at = absl::Now() + delay;
+          while (absl::Now() < at) std::this_thread::yield();
+          leave(absl::UnavailableError("the user left"));
+        });
+        {
+          std::optional<ScopedContext> scope;
+          std::optional<ClientCall> call_of_ctx;
+          std::optional<grpc::ClientContext> plain;
+          if (i % 2 == 0) {
+            scope.emplace(ctx);
+            plain.emplace();
+          } else {
+            call_of_ctx.emplace(ctx);
+          }
+          const grpc::Status status =
+              Answer(plain ? *plain : *call_of_ctx, kind);
+          if (!status.ok()) {
+            EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+            EXPECT_EQ(status.error_message(), "context canceled: the user left")
+                << Name(server) << ' ' << Name(kind) << ' ' << delay;
+          }
+        }
+        canceler.join();
+      }
+    }
+  }
+}
+
+// ---- Streams that don't come to a good end ----
+
+class StreamTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  StreamTest() {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    stub_ = Probe::NewStub(CreateChannel(
+        server_->address(), grpc::InsecureChannelCredentials(), {}, arguments));
+  }
+
+  static Ping WaitRequest() {
+    Ping ping;
+    SetNumber(ping, static_cast<int>(Request::kWait));
+    return ping;
+  }
+
+  // The only handler has seen its context end.
+  void ExpectHandlerCancelled() {
+    EXPECT_TRUE(seen_->ended.WaitForNotificationWithTimeout(kPrompt));
+    EXPECT_EQ(seen_->err, absl::CancelledError("context canceled"));
+  }
+
+  std::shared_ptr<Observation> seen_ = std::make_shared<Observation>();
+  std::unique_ptr<Server> server_ = StartServer(ServerStyle::kSync, seen_);
+  std::unique_ptr<Probe::Stub> stub_;
+};
+
+TEST_F(StreamTest, OneThatHasSentNothingYetEndsWithTheCurrentContext) {
+  const auto [ctx, cancel] = WithCancel(Background());
+  ScopedContext scope(ctx);
+  grpc::ClientContext call;
+  call.set_initial_metadata_corked(true);
+  auto stream = stub_->Chat(&call);
+  std::thread leaver([&, &leave = cancel] {
+    absl::SleepFor(absl::Milliseconds(20));
+    leave();
+  });
+  Pong pong;
+  EXPECT_FALSE(stream->Read(&pong));
+  leaver.join();
+  EXPECT_EQ(stream->Finish().error_message(), "context canceled");
+  EXPECT_EQ(seen_->handlers, 0);
+}
+
+TEST_F(StreamTest, AnAbandonedOneOfAPlainContextEndsOnTheServer) {
+  const auto [ctx, cancel] = WithCancel(Background());
+  {
+    ScopedContext scope(ctx);
+    grpc::ClientContext call;
+    auto stream = stub_->Chat(&call);
+    EXPECT_TRUE(stream->Write(WaitRequest()));
+    EXPECT_TRUE(seen_->waiting.WaitForNotificationWithTimeout(kNever));
+  }  // never finished
+  ExpectHandlerCancelled();
+}
+
+TEST_F(StreamTest, AnAbandonedAsyncOneEndsOnTheServer) {
+  const auto [ctx, cancel] = WithCancel(Background());
+  grpc::CompletionQueue queue;
+  {
+    ClientCall call(ctx);
+    auto reader = stub_->AsyncDownload(&call, WaitRequest(), &queue, nullptr);
+    void* tag;
+    bool ok = false;
+    ASSERT_TRUE(queue.Next(&tag, &ok) && ok);
+    EXPECT_TRUE(seen_->waiting.WaitForNotificationWithTimeout(kNever));
+  }  // neither read nor finished
+  ExpectHandlerCancelled();
+  queue.Shutdown();
+}
+
+// Its interceptor is made, and gets no hook.
+TEST_F(StreamTest, ACallThatIsPreparedAndNeverStartedLeavesNothing) {
+  grpc::CompletionQueue queue;
+  for (const bool ends : {false, true}) {
+    const auto [ctx, cancel] = WithCancel(Background());
+    ScopedContext scope(ctx);
+    ClientCall call(ctx);
+    grpc::ClientContext plain;
+    auto prepared = stub_->PrepareAsyncChat(&call, &queue);
+    auto prepared_plain = stub_->PrepareAsyncChat(&plain, &queue);
+    if (ends) cancel();
+  }
+  EXPECT_EQ(seen_->handlers, 0);
+  queue.Shutdown();
+}
+
+}  // namespace
+}  // namespace tether::matrix

@@ -1,0 +1,76 @@
+#include "integration_tests/matrix/server.h"
+
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "integration_tests/matrix/server_styles.h"
+#include "tether/grpc/server.h"
+
+namespace tether::matrix {
+
+void Observation::Begin(const Context& ctx) {
+  EXPECT_NE(ctx, Background());
+  ++handlers;
+}
+
+void Observation::Keep(const Context& ctx) {
+  const bool done = ctx.Done();
+  absl::MutexLock lock(&mutex);
+  was_done = done;
+  remaining = ctx.Remaining();
+  context = ctx;
+}
+
+void Observation::Wait(const Context& ctx) {
+  deadline = ctx.Deadline();
+  waiting.Notify();
+}
+
+void Observation::End(const Context& ctx) {
+  ended_at = absl::Now();
+  EXPECT_TRUE(ctx.Done());
+  err = ctx.Err();
+  cause = ctx.Cause();
+  ended.Notify();
+}
+
+std::unique_ptr<Server> StartServer(ServerStyle style,
+                                    std::shared_ptr<Observation> seen) {
+  switch (style) {
+    case ServerStyle::kSync:
+      return StartSyncServer(std::move(seen));
+    case ServerStyle::kCallback:
+      return StartCallbackServer(std::move(seen));
+    case ServerStyle::kGenericCallback:
+      return StartGenericCallbackServer(std::move(seen));
+    case ServerStyle::kAsync:
+      return StartAsyncServer(std::move(seen));
+    case ServerStyle::kGenericAsync:
+      return StartGenericAsyncServer(std::move(seen));
+  }
+  return nullptr;
+}
+
+GrpcServer::~GrpcServer() = default;
+
+void GrpcServer::BuildAndStart(grpc::ServerBuilder& builder) {
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                           &port);
+  InstallServer(builder);
+  server_ = builder.BuildAndStart();
+  address_ = "127.0.0.1:" + std::to_string(port);
+}
+
+void GrpcServer::Shutdown(absl::Duration grace) {
+  absl::MutexLock lock(&mutex_);  // a second caller waits for the first
+  if (server_ == nullptr) return;
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  server_->Wait();
+  DidShutdown();
+  server_.reset();
+}
+
+}  // namespace tether::matrix

@@ -1,0 +1,45 @@
+// The servers behind StartServer.
+//
+// For tests only.
+
+#ifndef TETHER_INTEGRATION_TESTS_MATRIX_SERVER_STYLES_H_
+#define TETHER_INTEGRATION_TESTS_MATRIX_SERVER_STYLES_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "integration_tests/matrix/server.h"
+
+namespace tether::matrix {
+
+// What they have in common. A style's destructor calls Shutdown, before its
+// services go.
+class GrpcServer : public Server {
+ public:
+  ~GrpcServer() override;
+  void Shutdown(absl::Duration grace) final;
+
+ protected:
+  void BuildAndStart(grpc::ServerBuilder& builder);
+  // All RPCs have ended; the grpc::Server still exists.
+  virtual void DidShutdown() {}
+
+ private:
+  absl::Mutex mutex_;
+  std::unique_ptr<grpc::Server> server_ ABSL_GUARDED_BY(mutex_);
+};
+
+std::unique_ptr<Server> StartSyncServer(std::shared_ptr<Observation> seen);
+std::unique_ptr<Server> StartCallbackServer(std::shared_ptr<Observation> seen);
+std::unique_ptr<Server> StartGenericCallbackServer(
+    std::shared_ptr<Observation> seen);
+std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<Observation> seen);
+std::unique_ptr<Server> StartGenericAsyncServer(
+    std::shared_ptr<Observation> seen);
+
+}  // namespace tether::matrix
+
+#endif  // TETHER_INTEGRATION_TESTS_MATRIX_SERVER_STYLES_H_

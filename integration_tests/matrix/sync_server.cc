@@ -1,0 +1,115 @@
+#include <functional>
+#include <utility>
+
+#include "integration_tests/matrix/request.h"
+#include "integration_tests/matrix/server_styles.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/status.h"
+
+namespace tether::matrix {
+namespace {
+
+// Far more than any event needs to come: a test whose event got lost ends.
+constexpr absl::Duration kNever = absl::Seconds(20);
+
+grpc::Status Serve(Observation& seen, Kind kind, const Context& ctx,
+                   const std::function<bool(Ping*)>& read,
+                   const std::function<bool()>& write) {
+  seen.Begin(ctx);
+  Ping ping;
+  if (!read(&ping)) return grpc::Status::CANCELLED;
+  switch (static_cast<Request>(ping.number())) {
+    case Request::kFail:
+      seen.Keep(ctx);
+      return grpc::Status(grpc::StatusCode::NOT_FOUND, kFailure);
+    case Request::kWait:
+      if (kind == Kind::kDownload || kind == Kind::kChat) write();
+      seen.Wait(ctx);
+      ctx.WaitFor(kNever);
+      seen.End(ctx);
+      return StatusOf(ctx);
+    case Request::kAnswer:
+      break;
+  }
+  seen.Keep(ctx);
+  switch (kind) {
+    case Kind::kUnary:
+      break;
+    case Kind::kUpload:
+      while (read(&ping)) {
+      }
+      break;
+    case Kind::kDownload:
+      for (int i = 0; i < kMessages; ++i) write();
+      break;
+    case Kind::kChat:
+      do {
+        write();
+      } while (read(&ping));
+      break;
+  }
+  return grpc::Status::OK;
+}
+
+class SyncService final : public Probe::Service {
+ public:
+  explicit SyncService(std::shared_ptr<Observation> seen)
+      : seen_(std::move(seen)) {}
+
+  grpc::Status Unary(grpc::ServerContext* sc, const Ping* ping,
+                     Pong*) override {
+    return Serve(*seen_, Kind::kUnary, ContextOf(*sc), ReadOne(*ping),
+                 [] { return true; });
+  }
+  grpc::Status Upload(grpc::ServerContext* sc, grpc::ServerReader<Ping>* reader,
+                      Pong*) override {
+    return Serve(
+        *seen_, Kind::kUpload, ContextOf(*sc),
+        [reader](Ping* ping) { return reader->Read(ping); },
+        [] { return true; });
+  }
+  grpc::Status Download(grpc::ServerContext* sc, const Ping* ping,
+                        grpc::ServerWriter<Pong>* writer) override {
+    return Serve(*seen_, Kind::kDownload, ContextOf(*sc), ReadOne(*ping),
+                 [writer] { return writer->Write(Pong()); });
+  }
+  grpc::Status Chat(grpc::ServerContext* sc,
+                    grpc::ServerReaderWriter<Pong, Ping>* stream) override {
+    return Serve(
+        *seen_, Kind::kChat, ContextOf(*sc),
+        [stream](Ping* ping) { return stream->Read(ping); },
+        [stream] { return stream->Write(Pong()); });
+  }
+
+ private:
+  static std::function<bool(Ping*)> ReadOne(const Ping& ping) {
+    return [&ping](Ping* out) {
+      *out = ping;
+      return true;
+    };
+  }
+
+  const std::shared_ptr<Observation> seen_;
+};
+
+class SyncServer final : public GrpcServer {
+ public:
+  explicit SyncServer(std::shared_ptr<Observation> seen)
+      : service_(std::move(seen)) {
+    grpc::ServerBuilder builder;
+    builder.RegisterService(&service_);
+    BuildAndStart(builder);
+  }
+  ~SyncServer() override { Shutdown(absl::ZeroDuration()); }
+
+ private:
+  SyncService service_;
+};
+
+}  // namespace
+
+std::unique_ptr<Server> StartSyncServer(std::shared_ptr<Observation> seen) {
+  return std::make_unique<SyncServer>(std::move(seen));
+}
+
+}  // namespace tether::matrix
