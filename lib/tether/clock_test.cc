@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -231,13 +232,21 @@ TEST_F(ClockTest, AGrandchildProcessSeesItsOwnDeadlinesEnd) {
 TEST_F(ClockTest, DoneIsExactEvenWhereTheTimerThreadIsLate) {
   std::atomic<bool> keeping{false};
   std::atomic<bool> release{false};
-  auto [keeper, cancel_keeper] =
-      WithTimeout(Background(), absl::Milliseconds(1));
-  const Registration keep = AfterFunc(keeper, [&] {
-    keeping = true;
-    while (!release) std::this_thread::yield();
-  });
-  while (!keeping) std::this_thread::yield();
+  std::optional<Cancelable> keeper;
+  std::optional<Registration> keep;
+  while (!keeping) {
+    keeper.emplace(WithTimeout(Background(), absl::Milliseconds(5)));
+    bool too_late = false;  // the callback ran here, at once
+    keep.emplace(keeper->ctx, [&, here = std::this_thread::get_id()] {
+      if (std::this_thread::get_id() == here) {
+        too_late = true;
+        return;
+      }
+      keeping = true;
+      while (!release) std::this_thread::yield();
+    });
+    while (!too_late && !keeping) std::this_thread::yield();
+  }
 
   // Far enough to be "near" only if somebody says so.
   auto [parent, cancel_parent] =
