@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Measures tether beside its peers (std::stop_token, OpenTelemetry, Go), prints a table and writes the figures as JSON.
+# Measures tether beside its peers (std::stop_token, OpenTelemetry, Go, plain gRPC), prints a table and writes the figures
+# as JSON.
 # Installs what that needs the first time (Debian packages; see tools/setup.sh). docs/performance.md explains the rows.
 #
 #   ./bench.sh context              five rounds, a few minutes
+#   ./bench.sh rpc                  what tether adds to an RPC; two minutes
+#   ./bench.sh cancel               from a client's cancellation to the leaf of a chain; two minutes
 #   ./bench.sh all                  every group
 #   ./bench.sh context --quick      a minute; coarse
 #   ./bench.sh context --json PATH  where the figures go, instead of benchmarks/results/

@@ -8,6 +8,9 @@ runs in rounds: in each, every row is measured in all programs that have it, one
 process of its own. A figure is the median of the rounds. So what else the machine is doing meets all of them alike, and
 ratios mean more than times.
 
+The groups of RPCs have one program each, which measures tether and its peers in turn, a few calls at a time. A round is
+a run of it.
+
 --quick takes fewer and shorter rounds, and a minute. PATH is a file; for several groups, or where it is a folder, one
 file a group goes into it. Without it the figures go to benchmarks/results/GROUP.json (--quick: GROUP.quick.json).
 """
@@ -25,7 +28,9 @@ import sys
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 # A group: its programs, "tether" first. A program is a Bazel target or the folder of a Go module. The figures of all in
-# one list go under one name. Rows come in the order of tether's programs.
+# one list go under one name. Rows come in the order of tether's programs. TOGETHER stands for a peer that tether's one
+# program measures too.
+TOGETHER = []
 GROUPS = {
     "context": {
         "tether": [
@@ -40,6 +45,15 @@ GROUPS = {
         "opentelemetry": ["//benchmarks:opentelemetry_benchmark"],
         "go": ["benchmarks/go"],
     },
+    "rpc": {
+        "tether": ["//benchmarks:rpc_benchmark"],
+        "plain grpc": TOGETHER,
+        "empty interceptor": TOGETHER,
+    },
+    "cancel": {
+        "tether": ["//benchmarks:cancel_benchmark"],
+        "FromServerContext": TOGETHER,
+    },
 }
 
 # Peers that "tools/setup.sh bench" installs, by a file that tells whether it has.
@@ -49,6 +63,10 @@ INSTALLED = {"go": GO, "opentelemetry": "/usr/include/opentelemetry/version.h"}
 # Rounds, and how long a program measures a row in each (Google Benchmark and Go take about twice that).
 FULL = (5, 0.2)
 QUICK = (3, 0.03)
+
+# The same of programs that measure all: of these, how long the whole takes.
+FULL_TOGETHER = (5, 20)
+QUICK_TOGETHER = (3, 4)
 
 
 class Failure(Exception):
@@ -71,7 +89,7 @@ def output_of(command, **options):
 
 
 class Figure:
-  """One measurement. Its unit is "ns" or "bytes"."""
+  """One measurement. Its unit is "ns", "us" or "bytes"."""
 
   def __init__(self, value, unit, allocations):
     self.value = value
@@ -117,6 +135,18 @@ def parse_go(text):
     unit = "bytes" if "bytes" in measured else "ns/op"
     figures[operation, int(threads or 1)] = Figure(
         measured[unit], "bytes" if unit == "bytes" else "ns", measured.get("allocs/op"))
+  return figures
+
+
+def parse_together(text, names):
+  """Row -> name -> Figure, from a program that measures tether and its peers. `names`: all that it must have."""
+  figures = {}
+  for row in json.loads(text)["rows"]:
+    values = dict(row["peers"], tether=row["tether"])
+    if sorted(values) != sorted(names):
+      raise Failure("%r has figures of %s" % (row["operation"], ", ".join(values)))
+    figures[row["operation"], 1] = {
+        name: Figure(values[name], row["unit"], row.get("allocations") if name == "tether" else None) for name in names}
   return figures
 
 
@@ -238,6 +268,17 @@ def measure(group, table, rounds, seconds):
   return figures
 
 
+def measure_together(group, binary, names, rounds, seconds):
+  """As measure(), of a group whose one program measures all."""
+  figures = {}
+  for round_number in range(1, rounds + 1):
+    say("%s: round %d of %d" % (group, round_number, rounds))
+    for row, by_name in parse_together(output_of([binary, "--seconds=%g" % seconds]), names).items():
+      for name, figure in by_name.items():
+        figures.setdefault(row, {}).setdefault(name, []).append(figure)
+  return figures
+
+
 def rounded(number):
   """To four digits, more than which no figure has."""
   return float("%.4g" % number)
@@ -274,11 +315,11 @@ def shown(value, unit):
   return number + " " + unit
 
 
-def ratio(peer, own):
+def ratio(peer, own, digits=1):
   """How many times tether's figure the peer's is."""
   if peer is None or not own:
     return "-"
-  return "%.1f×" % (peer / own) if peer / own < 10 else "{:,.0f}×".format(peer / own)
+  return "%.*f×" % (digits, peer / own) if peer / own < 10 else "{:,.0f}×".format(peer / own)
 
 
 def table_of(result, peers):
@@ -291,7 +332,8 @@ def table_of(result, peers):
     line = [row["operation"], str(row["threads"]), shown(row["tether"], row["unit"])]
     for peer in peers:
       value = row["peers"].get(peer)
-      line += [shown(value, row["unit"]), ratio(value, row["tether"])]
+      # What a call of microseconds costs more or less is a matter of percents.
+      line += [shown(value, row["unit"]), ratio(value, row["tether"], 2 if row["unit"] == "us" else 1)]
     line.append("-" if row["allocations"] is None else str(row["allocations"]))
     lines.append(line)
   widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -364,14 +406,17 @@ def main(argv):
   parser.add_argument("--json", metavar="PATH", help="where the figures go")
   args = parser.parse_args(argv)
   groups = choose(args.groups)
-  rounds, seconds = QUICK if args.quick else FULL
   names = install(groups)
   binaries = build(groups, names)
   load_average = os.getloadavg()[0]
   if load_average > 0.5:
     say("the machine is busy (load %.1f): expect noise" % load_average)
   for group in groups:
-    figures = measure(group, load(group, names, binaries), rounds, seconds)
+    if TOGETHER in GROUPS[group].values():
+      binary = binaries[GROUPS[group]["tether"][0]]
+      figures = measure_together(group, binary, names[group], *(QUICK_TOGETHER if args.quick else FULL_TOGETHER))
+    else:
+      figures = measure(group, load(group, names, binaries), *(QUICK if args.quick else FULL))
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     result = report(group, figures, describe_machine(), describe_commit(), date)
     path = json_path(group, args.json, args.quick, len(groups) > 1)

@@ -124,6 +124,38 @@ class MeasureTest(unittest.TestCase):
     self.assertEqual(list(found[b]), ["tether"])
 
 
+class TogetherTest(unittest.TestCase):
+  TEXT = json.dumps({"rows": [
+      {"operation": "cpu unary", "unit": "us", "tether": 90.5, "peers": {"plain grpc": 88.0}, "allocations": 12.2}]})
+
+  def test_rows(self):
+    found = run.parse_together(self.TEXT, ["tether", "plain grpc"])
+    self.assertEqual(list(found), [("cpu unary", 1)])
+    own, peer = (found["cpu unary", 1][name] for name in ("tether", "plain grpc"))
+    self.assertEqual((own.value, own.unit, own.allocations), (90.5, "us", 12.2))
+    self.assertEqual((peer.value, peer.unit, peer.allocations), (88.0, "us", None))
+
+  def test_no_peer_may_be_missing(self):
+    with self.assertRaisesRegex(run.Failure, "'cpu unary' has figures of plain grpc, tether"):
+      run.parse_together(self.TEXT, ["tether", "plain grpc", "empty interceptor"])
+
+  def test_each_round_is_a_run(self):
+    with tempfile.TemporaryDirectory() as folder:
+      path = os.path.join(folder, "program")
+      with open(path, "w", encoding="utf-8") as file:
+        file.write("#!/bin/bash\n[ \"$*\" = --seconds=2 ] && echo '%s'\n" % self.TEXT)
+      os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
+      with contextlib.redirect_stderr(io.StringIO()):
+        found = run.measure_together("rpc", path, ["tether", "plain grpc"], 3, 2)
+    self.assertEqual([f.value for f in found["cpu unary", 1]["plain grpc"]], [88.0, 88.0, 88.0])
+    result = run.report("rpc", found, "m", "c", "d")
+    self.assertEqual(result["rows"], [
+        {"operation": "cpu unary", "unit": "us", "tether": 90.5, "peers": {"plain grpc": 88.0}, "allocations": 12,
+         "threads": 1}])
+    self.assertEqual(run.table_of(result, ["plain grpc"])[1].split(),
+                     ["cpu", "unary", "1", "90.5", "us", "88.0", "us", "0.97×", "12"])
+
+
 class ReportTest(unittest.TestCase):
   def setUp(self):
     self.result = run.report("context", {

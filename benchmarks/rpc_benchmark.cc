@@ -1,0 +1,345 @@
+// What tether adds to an RPC: CPU time, latency and allocations of unary and
+// server-streaming calls on loopback, beside plain gRPC and beside an
+// interceptor that does nothing. docs/performance.md tells how it measures.
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/client_interceptor.h>
+#include <grpcpp/support/server_interceptor.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/testing/probe.grpc.pb.h"
+#include "tether/propagation/request_id.h"
+#include "tether/propagation/trace_context.h"
+#include "worker.h"
+
+namespace tether::benchmarks {
+namespace {
+
+using ::tether::testing::Ping;
+using ::tether::testing::Pong;
+using ::tether::testing::Probe;
+using std::chrono::steady_clock;
+
+constexpr int kMessages = 20;  // of a stream
+// So far away that none passes, even on a machine that is all but dead.
+constexpr auto kTimeout = std::chrono::seconds(60);
+
+// What is measured. Observed: tether, with a handler that looks once whether
+// its caller is still there.
+enum Mode { kPlain, kEmpty, kTether, kObserved, kModes };
+bool HasTether(Mode mode) { return mode == kTether || mode == kObserved; }
+
+enum Kind { kUnary, kStream, kKinds };
+
+// RPCs of one batch, about as long for either.
+constexpr int kBatch[kKinds] = {40, 10};
+
+// ---- The interceptor that does nothing
+
+class Empty final : public grpc::experimental::Interceptor {
+  void Intercept(
+      grpc::experimental::InterceptorBatchMethods* methods) override {
+    methods->Proceed();
+  }
+};
+
+class EmptyServerFactory final
+    : public grpc::experimental::ServerInterceptorFactoryInterface {
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo*) override {
+    return new Empty;
+  }
+};
+
+class EmptyClientFactory final
+    : public grpc::experimental::ClientInterceptorFactoryInterface {
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
+    return new Empty;
+  }
+};
+
+// ---- The server
+
+enum ServerOrder { kPort, kUsage, kCountServer };
+
+class Service final : public Probe::Service {
+ public:
+  explicit Service(Mode mode) : mode_(mode) {}
+
+  grpc::Status Unary(grpc::ServerContext* sc, const Ping* ping,
+                     Pong* pong) override {
+    Handle(*sc);
+    pong->set_number(ping->number());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Download(grpc::ServerContext* sc, const Ping*,
+                        grpc::ServerWriter<Pong>* writer) override {
+    Handle(*sc);
+    Pong pong;
+    for (int i = 0; i < kMessages; ++i) {
+      pong.set_number(i);
+      writer->Write(pong);
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  void Handle(const grpc::ServerContext& sc) const {
+    if (!HasTether(mode_)) return;
+    const Context ctx = ContextOf(sc);
+    if (RequestIdOf(ctx) == nullptr || TraceOf(ctx) == nullptr) {
+      Die("the values have not arrived");
+    }
+    if (mode_ == kObserved && ctx.Done()) Die("ended too early");
+  }
+
+  const Mode mode_;
+};
+
+Worker::Respond Serve(Mode mode) {
+  auto service = std::make_shared<Service>(mode);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                           &port);
+  builder.RegisterService(service.get());
+  if (mode == kEmpty) {
+    std::vector<
+        std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+        creators;
+    creators.push_back(std::make_unique<EmptyServerFactory>());
+    builder.experimental().SetInterceptorCreators(std::move(creators));
+  }
+  if (HasTether(mode)) InstallServer(builder);
+  std::shared_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) Die("no server");
+  // The server goes before its service does.
+  return [service, server, port](const Order& order) {
+    if (order.what == kPort) return Answer{static_cast<double>(port)};
+    if (order.what == kCountServer) CountAllocations(order.number != 0);
+    return Answer{CpuMicroseconds(), static_cast<double>(Allocations())};
+  };
+}
+
+// ---- The client
+
+enum ClientOrder { kConnect, kCountClient, kRun };
+
+class Client {
+ public:
+  explicit Client(Mode mode) : mode_(mode) {
+    TraceContext trace = NewTrace(/*sampled=*/true);
+    trace.trace_state = "vendor=00f067aa0ba902b7";
+    auto [root, cancel] = WithCancel(Background());
+    request_ = WithRequestId(WithTrace(root, trace),
+                             "7f1c2a9e-58f4-4a64-9f0e-6d2f0c1b3a55");
+    cancel_ = std::move(cancel);
+  }
+
+  Answer Respond(const Order& order) {
+    if (order.what == kConnect) {
+      Connect("127.0.0.1:" + std::to_string(order.number));
+    } else if (order.what == kCountClient) {
+      CountAllocations(order.number != 0);
+    } else {
+      return Run(static_cast<Kind>(order.number));
+    }
+    return Answer();
+  }
+
+ private:
+  void Connect(const std::string& address) {
+    const auto credentials = grpc::InsecureChannelCredentials();
+    if (mode_ == kPlain) {
+      channel_ = grpc::CreateChannel(address, credentials);
+    } else if (mode_ == kEmpty) {
+      std::vector<std::unique_ptr<
+          grpc::experimental::ClientInterceptorFactoryInterface>>
+          creators;
+      creators.push_back(std::make_unique<EmptyClientFactory>());
+      channel_ = grpc::experimental::CreateCustomChannelWithInterceptors(
+          address, credentials, grpc::ChannelArguments(), std::move(creators));
+    } else {
+      channel_ = tether::CreateChannel(address, credentials);
+    }
+    stub_ = Probe::NewStub(channel_);
+    if (!channel_->WaitForConnected(Late())) {
+      Die("not connected");
+    }
+  }
+
+  static std::chrono::system_clock::time_point Late() {
+    return std::chrono::system_clock::now() + kTimeout;
+  }
+
+  // A batch: CPU time, the median of the latencies, allocations.
+  Answer Run(Kind kind) {
+    const int n = kBatch[kind];
+    std::vector<double> latencies;
+    latencies.reserve(static_cast<size_t>(n));
+    const int64_t allocations_before = Allocations();
+    const double cpu_before = CpuMicroseconds();
+    for (int i = 0; i < n; ++i) {
+      const auto start = steady_clock::now();
+      if (HasTether(mode_)) {
+        // All that a user pays: the request's context, with its deadline.
+        const auto [ctx, cancel] =
+            WithTimeout(request_, absl::FromChrono(kTimeout));
+        ClientCall call(ctx);
+        Call(call, kind);
+      } else {
+        grpc::ClientContext call;
+        call.set_deadline(std::chrono::system_clock::now() + kTimeout);
+        Call(call, kind);
+      }
+      latencies.push_back(MicrosecondsSince(start));
+    }
+    return {CpuMicroseconds() - cpu_before,
+            Quantile(std::move(latencies), 0.5),
+            static_cast<double>(Allocations() - allocations_before)};
+  }
+
+  void Call(grpc::ClientContext& call, Kind kind) {
+    Ping ping;
+    Pong pong;
+    ping.set_number(kMessages);
+    int messages = 0;
+    grpc::Status status;
+    if (kind == kUnary) {
+      status = stub_->Unary(&call, ping, &pong);
+      messages = 1;
+    } else {
+      const auto reader = stub_->Download(&call, ping);
+      while (reader->Read(&pong)) ++messages;
+      status = reader->Finish();
+    }
+    if (!status.ok() || messages != (kind == kUnary ? 1 : kMessages)) {
+      Die("an RPC failed: " + status.error_message());
+    }
+  }
+
+  const Mode mode_;
+  Context request_;
+  CancelFunc cancel_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<Probe::Stub> stub_;
+};
+
+// ---- The measurement
+
+// The two processes of a mode.
+struct Pair {
+  explicit Pair(Mode mode)
+      : server([mode] { return Serve(mode); }), client([mode] {
+          auto served = std::make_shared<Client>(mode);
+          return [served](const Order& order) {
+            return served->Respond(order);
+          };
+        }) {}
+
+  Worker server;
+  Worker client;
+};
+
+struct Samples {
+  std::vector<double> cpu;
+  std::vector<double> latency;
+  double allocations = 0;  // of one RPC
+};
+
+struct Batch {
+  double cpu, latency, allocations;  // of one RPC
+};
+
+Batch Measure(Pair& pair, Kind kind) {
+  const Answer before = pair.server.Do({kUsage, 0});
+  const Answer client = pair.client.Do({kRun, kind});
+  const Answer after = pair.server.Do({kUsage, 0});
+  const int n = kBatch[kind];
+  return {(client.a + after.a - before.a) / n, client.b,
+          (client.c + after.b - before.b) / n};
+}
+
+int Main(int argc, char** argv) {
+  const double seconds = SecondsOf(argc, argv);
+  Pair plain(kPlain);
+  Pair empty(kEmpty);
+  Pair tether(kTether);
+  Pair observed(kObserved);
+  Pair* const pairs[kModes] = {&plain, &empty, &tether, &observed};
+  for (Pair* pair : pairs) {
+    const Answer port = pair->server.Do({kPort, 0});
+    pair->client.Do({kConnect, static_cast<int32_t>(port.a)});
+  }
+
+  Samples samples[kModes][kKinds];
+  for (int mode = 0; mode < kModes; ++mode) {
+    for (int kind = 0; kind < kKinds; ++kind) {
+      const auto k = static_cast<Kind>(kind);
+      Measure(*pairs[mode], k);  // to warm up
+      pairs[mode]->server.Do({kCountServer, 1});
+      pairs[mode]->client.Do({kCountClient, 1});
+      samples[mode][kind].allocations =
+          Measure(*pairs[mode], k).allocations;
+      pairs[mode]->server.Do({kCountServer, 0});
+      pairs[mode]->client.Do({kCountClient, 0});
+    }
+  }
+  const auto start = steady_clock::now();
+  for (int round = 0; round == 0 || MicrosecondsSince(start) < 1e6 * seconds;
+       ++round) {
+    for (int kind = 0; kind < kKinds; ++kind) {
+      for (int i = 0; i < kModes; ++i) {
+        // From another one each time, and in both directions.
+        const int turn = (round / 2 + i) % kModes;
+        const int mode = round % 2 == 0 ? turn : kModes - 1 - turn;
+        const Batch batch = Measure(*pairs[mode], static_cast<Kind>(kind));
+        samples[mode][kind].cpu.push_back(batch.cpu);
+        samples[mode][kind].latency.push_back(batch.latency);
+      }
+    }
+  }
+
+  std::vector<Row> rows;
+  for (const Mode own : {kTether, kObserved}) {
+    for (const bool is_cpu : {true, false}) {
+      for (int kind = 0; kind < kKinds; ++kind) {
+        const auto median = [&](Mode mode) {
+          const Samples& s = samples[mode][kind];
+          return Quantile(is_cpu ? s.cpu : s.latency, 0.5);
+        };
+        Row row;
+        row.operation = is_cpu ? "cpu " : "latency p50 ";
+        row.operation += kind == kUnary ? "unary" : "server stream";
+        if (own == kObserved) row.operation += ", observed";
+        row.tether = median(own);
+        row.peers = {{"plain grpc", median(kPlain)},
+                     {"empty interceptor", median(kEmpty)}};
+        row.allocations = samples[own][kind].allocations -
+                          samples[kPlain][kind].allocations;
+        rows.push_back(std::move(row));
+      }
+    }
+  }
+  Print(rows);
+  return 0;
+}
+
+}  // namespace
+}  // namespace tether::benchmarks
+
+int main(int argc, char** argv) {
+  return tether::benchmarks::Main(argc, argv);
+}
