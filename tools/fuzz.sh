@@ -5,8 +5,8 @@
 #   tools/fuzz.sh                       each target for 60 seconds
 #   tools/fuzz.sh SECONDS [NAME...]     the named ones: context, trace_context, request_id, timeout_header
 #
-# The exit code is 0 if nothing was found. An input that breaks a target is left in the current folder, as crash-NAME-*; put it
-# into lib/tether/fuzz/corpus/NAME under a name that says what it shows, and it becomes a test.
+# The exit code is 0 if nothing was found. An input that breaks a target is left in the current folder, as crash-NAME-*.
+# Put it into lib/tether/fuzz/corpus/NAME under a name that says what it shows, and it is a test (NAME_replay_test).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$PWD
@@ -38,19 +38,25 @@ options=(--config=clang --config=sanitizer --platform_suffix=-fuzz
 read -ra startup <<<"${BAZEL_STARTUP_OPTIONS-}"  # such as --output_base=…, to leave another build alone
 labels=()
 for name in "${names[@]}"; do labels+=("//lib/tether/fuzz:${name}_fuzz"); done
-bazel "${startup[@]}" build --noshow_progress "${options[@]}" -- "${labels[@]}"
-programs=$(bazel "${startup[@]}" info "${options[@]}" bazel-bin 2>/dev/null)/lib/tether/fuzz
-
-# What is found goes there; the seeds stay as they are.
 work=$(mktemp -d "${TMPDIR:-/tmp}/tether-fuzz.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
+echo "fuzz: building ${names[*]}"
+bazel "${startup[@]}" build --noshow_progress "${options[@]}" -- "${labels[@]}" >"$work/log" 2>&1 ||
+  { cat "$work/log" >&2; exit 1; }
+programs=$(bazel "${startup[@]}" info "${options[@]}" bazel-bin 2>/dev/null)/lib/tether/fuzz
+
 broken=()
 for name in "${names[@]}"; do
-  echo "==== $name: $seconds s"
+  # New inputs go into a folder of their own: the seeds stay as they are.
   mkdir "$work/$name"
-  "$programs/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=2048 \
-    -print_final_stats=1 -verbosity=0 -artifact_prefix="$folder/crash-$name-" "$work/$name" "lib/tether/fuzz/corpus/$name" || broken+=("$name")
+  if "$programs/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=2048 \
+    -print_final_stats=1 -artifact_prefix="$folder/crash-$name-" "$work/$name" "lib/tether/fuzz/corpus/$name" \
+    >"$work/log" 2>&1 </dev/null; then
+    echo "fuzz: $name: nothing found in $(awk '/number_of_executed_units/ { print $2 }' "$work/log") runs"
+  else
+    tail -n 60 "$work/log" >&2
+    broken+=("$name")
+  fi
 done
 [ ${#broken[@]} -eq 0 ] || { echo "fuzz: broken: ${broken[*]} (inputs: crash-NAME-*)" >&2; exit 1; }
-echo "fuzz: nothing found in ${names[*]}"

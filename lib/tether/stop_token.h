@@ -123,7 +123,7 @@ struct StopLink {
 
 inline Cancelable WithStopToken(const Context& parent, std::stop_token token) {
   Cancelable child = WithCancel(parent);
-  if (!token.stop_possible() || child.ctx.Done()) return child;
+  if (!token.stop_possible()) return child;
   auto link = std::make_shared<internal::StopLink>();
   link->cancel = internal::ContextAccess::ShareCancel(
       internal::ContextAccess::NodeOf(child.ctx)->scope);

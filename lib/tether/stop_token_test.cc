@@ -130,6 +130,20 @@ TEST_F(StopTokenTest, MayBeDestroyedInACallbackOfItsToken) {
   EXPECT_EQ(stop, nullptr);
 }
 
+TEST_F(StopTokenTest, MayBeDestroyedInACallbackOfItsTokenWithAllElse) {
+  auto [ctx, cancel] = WithCancel(Background());
+  auto stop = std::make_unique<StopToken>(ctx);
+  std::unique_ptr<std::stop_callback<std::function<void()>>> callback;
+  const std::function<void()> drop_both = [&] {
+    stop.reset();
+    callback.reset();  // the last to refer to the tokens' state
+  };
+  callback = std::make_unique<std::stop_callback<std::function<void()>>>(
+      stop->get(), drop_both);
+  cancel();
+  EXPECT_EQ(callback, nullptr);
+}
+
 TEST_F(StopTokenTest, EndsAThreadThatWaitsOnAConditionVariable) {
   for (int round = 0; round < kRounds; ++round) {
     auto [ctx, cancel] = WithCancel(Background());

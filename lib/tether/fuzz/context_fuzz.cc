@@ -27,6 +27,7 @@ namespace {
 
 constexpr int kSlots = 16;
 constexpr int kMaxSteps = 300;
+constexpr int kManyChains = 100;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 inline constexpr Key<int> kNumbers[] = {Key<int>("a"), Key<int>("b"),
@@ -74,6 +75,7 @@ struct Model {
   int parent = -1;
   int other = -1;  // of a merge
   bool detached = false;
+  int chains = 1;  // from here to the root, one more for each merge
   int64_t deadline = kNever;
   absl::Status deadline_cause;
   End end = End::kLive;
@@ -119,6 +121,7 @@ class Models {
     const int id = Add(parent);
     Model fresh;
     fresh.values = all_[id].values;
+    fresh.chains = all_[id].chains;
     fresh.parent = parent;
     fresh.detached = true;
     all_[id] = fresh;
@@ -128,6 +131,8 @@ class Models {
   int AddMerge(int primary, int other, int64_t now) {
     const int id = Add(primary);
     all_[id].other = other;
+    all_[id].chains =
+        std::min(kManyChains, all_[id].chains + all_[other].chains);
     LowerDeadline(id, all_[other].deadline, all_[other].deadline_cause);
     if (all_[id].end == End::kLive && all_[other].end != End::kLive) {
       all_[id].end = all_[other].end;
@@ -230,15 +235,15 @@ class Program {
   void Step() {
     switch (input_.Next()) {
       case 'c':  // child:  parent, slot
-        return Create([](Slot& parent) { return WithCancel(parent.ctx); },
+        return Create([](const Context& parent) { return WithCancel(parent); },
                       [this](int parent) { return models_.Add(parent); });
       case 't': {  // timeout:  time, cause, parent, slot
         const absl::Duration timeout = TimeOf(input_.Below(kTimes));
         const absl::Status cause = CauseOf(input_.Below(10));
         const int64_t when = AddNanos(Now(), timeout);
         return Create(
-            [&](Slot& parent) {
-              return WithTimeout(parent.ctx, timeout, cause);
+            [&](const Context& parent) {
+              return WithTimeout(parent, timeout, cause);
             },
             [&](int parent) {
               return models_.AddDeadline(parent, Now(), when, cause);
@@ -250,8 +255,8 @@ class Program {
         const absl::Time deadline = clock_.Now() + left;
         const int64_t when = AddNanos(Now(), deadline - clock_.Now());
         return Create(
-            [&](Slot& parent) {
-              return WithDeadline(parent.ctx, deadline, cause);
+            [&](const Context& parent) {
+              return WithDeadline(parent, deadline, cause);
             },
             [&](int parent) {
               return models_.AddDeadline(parent, Now(), when, cause);
@@ -262,7 +267,7 @@ class Program {
         const Context other_ctx = other.ctx;
         const int other_model = other.model;
         return Create(
-            [&](Slot& primary) { return Merge(primary.ctx, other_ctx); },
+            [&](const Context& primary) { return Merge(primary, other_ctx); },
             [&](int primary) {
               return models_.AddMerge(primary, other_model, Now());
             });
@@ -308,16 +313,21 @@ class Program {
     }
   }
 
-  // Makes a context of the next slot's, in the slot after it.
+  // Makes a context of the next slot's, in the slot after it. What that held
+  // goes first, since callbacks look at what is in slots.
   template <typename Make, typename MakeModel>
   void Create(Make make, MakeModel make_model) {
-    Slot& parent = NextSlot();
-    Cancelable made = make(parent);
-    const int model = make_model(parent.model);
+    const Slot& parent_slot = NextSlot();
+    const Context parent = parent_slot.ctx;
+    const int parent_model = parent_slot.model;
     Slot& slot = NextSlot();
     DropCancel(slot);
+    Cancelable made = make(parent);
+    const int model = make_model(parent_model);
     Put(slot, made.ctx, model);
-    FUZZ_CHECK(!made.ctx.DebugString().empty());
+    // It writes a chain anew for each merge that it is part of.
+    FUZZ_CHECK(models_.at(model).chains == kManyChains ||
+               !made.ctx.DebugString().empty());
     slot.cancel = std::move(made.cancel);
     slot.cancels = model;
     slot.owner = made.ctx;

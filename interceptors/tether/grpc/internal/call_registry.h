@@ -14,7 +14,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
+#include "tether/internal/mutex.h"
 
 namespace tether::internal {
 
@@ -24,14 +24,14 @@ class CallRegistry {
   void Put(const void* address, std::shared_ptr<State> state) {
     Shard& shard = ShardOf(address);
     std::shared_ptr<State> former;  // dropped outside the lock
-    absl::MutexLock lock(&shard.mutex);
+    MutexLock lock(shard.mutex);
     former = std::exchange(shard.states[address], std::move(state));
   }
 
   // Null when there is none.
   std::shared_ptr<State> Find(const void* address) {
     Shard& shard = ShardOf(address);
-    absl::MutexLock lock(&shard.mutex);
+    MutexLock lock(shard.mutex);
     auto it = shard.states.find(address);
     return it == shard.states.end() ? nullptr : it->second;
   }
@@ -39,7 +39,7 @@ class CallRegistry {
   void Remove(const void* address, const State* state) {
     Shard& shard = ShardOf(address);
     std::shared_ptr<State> former;
-    absl::MutexLock lock(&shard.mutex);
+    MutexLock lock(shard.mutex);
     auto it = shard.states.find(address);
     if (it == shard.states.end() || it->second.get() != state) return;
     former = std::move(it->second);
@@ -51,7 +51,7 @@ class CallRegistry {
   static constexpr size_t kShards = 32;
 
   struct alignas(64) Shard {
-    absl::Mutex mutex;
+    Mutex mutex;
     absl::flat_hash_map<const void*, std::shared_ptr<State>> states
         ABSL_GUARDED_BY(mutex);
   };

@@ -30,7 +30,7 @@ void ClientCallState::Start() {
 
 void ClientCallState::Attach(grpc_call* call) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     if (call_ != nullptr || over_) return;
     call_ = call;
     grpc_call_ref(call_);
@@ -40,11 +40,12 @@ void ClientCallState::Attach(grpc_call* call) {
 }
 
 void ClientCallState::Detach() {
+  if (over_.load(std::memory_order_acquire)) return;
   grpc_call* call;
   {
-    absl::MutexLock lock(&mutex_);
-    over_ = true;
+    MutexLock lock(mutex_);
     call = std::exchange(call_, nullptr);
+    over_.store(true, std::memory_order_release);
   }
   if (call != nullptr) grpc_call_unref(call);
 }
@@ -54,7 +55,7 @@ void ClientCallState::Close() { registration_.reset(); }
 void ClientCallState::OnContextDone() {
   grpc_call* call;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     if (over_) return;
     call = call_;
     if (call != nullptr) grpc_call_ref(call);

@@ -5,14 +5,15 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/grpc/internal/call_registry.h"
+#include "tether/internal/mutex.h"
 
 namespace tether::internal {
 
@@ -59,9 +60,9 @@ class ClientCallState {
   const Context context_;
   grpc::ClientContext* const client_context_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  bool over_ ABSL_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> over_{false};  // set under mutex_: no call from then on
 
   std::optional<Registration>
       registration_;  // last: its callback uses the rest

@@ -34,6 +34,8 @@ struct EndWatcher::Child {
 struct EndWatcher::Queue {
   Queue() {
     grpc_init();
+    // Its calls do no I/O, but the queue polls all the same: an async server
+    // whose one thread is busy in a handler has nobody else to read the news.
     cq = grpc_completion_queue_create_for_next(nullptr);
     grpc_channel_credentials* credentials = grpc_insecure_credentials_create();
     // Never used: the calls on it send nothing, so it stays idle.
@@ -53,7 +55,7 @@ struct EndWatcher::Queue {
       if (event.type == GRPC_QUEUE_SHUTDOWN) return;
       std::unique_ptr<Child> child(static_cast<Child*>(event.tag));
       {
-        absl::MutexLock lock(&mutex);
+        MutexLock lock(mutex);
         children.erase(child.get());
       }
       std::move(child->on_end)();
@@ -62,14 +64,14 @@ struct EndWatcher::Queue {
 
   grpc_completion_queue* cq;
   grpc_channel* channel;
-  absl::Mutex mutex;
+  Mutex mutex;
   absl::flat_hash_set<Child*> children ABSL_GUARDED_BY(mutex);
 };
 
 std::shared_ptr<EndWatcher> EndWatcher::Get() {
-  static absl::Mutex& mutex = *new absl::Mutex;
+  static Mutex& mutex = *new Mutex;
   static std::weak_ptr<EndWatcher>& current = *new std::weak_ptr<EndWatcher>;
-  absl::MutexLock lock(&mutex);
+  MutexLock lock(mutex);
   std::shared_ptr<EndWatcher> watcher = current.lock();
   if (watcher == nullptr) {
     watcher.reset(new EndWatcher);
@@ -83,12 +85,12 @@ EndWatcher::EndWatcher() : queue_(std::make_shared<Queue>()) {}
 EndWatcher::~EndWatcher() {
   std::thread thread;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     thread = std::move(thread_);
   }
   {
     // Their parents may be held by somebody for ever.
-    absl::MutexLock lock(&queue_->mutex);
+    MutexLock lock(queue_->mutex);
     for (Child* child : queue_->children) {
       grpc_call_cancel(child->call, nullptr);
     }
@@ -107,7 +109,7 @@ EndWatcher::~EndWatcher() {
 
 void EndWatcher::Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     if (!thread_.joinable()) {
       thread_ = std::thread([queue = queue_] { queue->Run(); });
     }
@@ -123,7 +125,7 @@ void EndWatcher::Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end) {
   op.data.recv_status_on_client.status = &child->status;
   op.data.recv_status_on_client.status_details = &child->status_details;
   // Under the lock: the event, which removes the child, may come at once.
-  absl::MutexLock lock(&queue_->mutex);
+  MutexLock lock(queue_->mutex);
   const grpc_call_error error =
       grpc_call_start_batch(child->call, &op, 1, child, nullptr);
   if (error == GRPC_CALL_OK) {

@@ -22,7 +22,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
-#include "absl/synchronization/mutex.h"
+#include "tether/internal/mutex.h"
 
 namespace tether::internal {
 
@@ -48,7 +48,7 @@ class EndWatcher {
   EndWatcher();
 
   std::shared_ptr<Queue> queue_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::thread thread_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -48,7 +48,10 @@ std::optional<std::string_view> SentMetadata::Get(std::string_view key,
 
 void SentMetadata::Set(std::string_view key, std::string_view value) {
   std::string k(key);
-  if (map_.find(k) == map_.end()) map_.emplace(std::move(k), value);
+  const auto next = map_.lower_bound(k);
+  if (next == map_.end() || next->first != k) {
+    map_.emplace_hint(next, std::move(k), value);
+  }
 }
 
 void SentMetadata::ForEachKey(

@@ -71,7 +71,7 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
     cancelable = WithTimeout(options_->lifetime, timeout);
   } else {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(mutex_);
       call_ = server_context->c_call();
       if (call_ != nullptr) grpc_call_ref(call_);
     }
@@ -91,7 +91,7 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
 void ServerCall::StartWatch() {
   grpc_call* call;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     call = call_;
     if (call == nullptr) return;  // ended
     grpc_call_ref(call);
@@ -103,8 +103,12 @@ void ServerCall::StartWatch() {
 }
 
 void ServerCall::EndOfHandler() {
+  // Told by PRE_SEND_STATUS, and again by destructors, where that may not come.
+  if (handler_ended_.exchange(true, std::memory_order_relaxed)) return;
+  static const absl::Status& cause =
+      *new absl::Status(absl::CancelledError("the handler has returned"));
   DropCall();
-  cancel_(absl::CancelledError("the handler has returned"));
+  cancel_(cause);
 }
 
 void ServerCall::EndOfCall() {
@@ -120,7 +124,7 @@ void ServerCall::EndOfCall() {
 void ServerCall::DropCall() {
   grpc_call* call;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     call = std::exchange(call_, nullptr);
   }
   if (call != nullptr) grpc_call_unref(call);

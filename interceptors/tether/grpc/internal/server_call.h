@@ -5,16 +5,17 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "tether/context.h"
 #include "tether/grpc/internal/call_registry.h"
 #include "tether/grpc/internal/end_watcher.h"
 #include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/grpc/server.h"
+#include "tether/internal/mutex.h"
 
 namespace tether::internal {
 
@@ -69,10 +70,11 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   absl::Duration slack_;  // see EndOfCall
   const void* address_ =
       nullptr;  // of gRPC's context, which may be gone: a key only
+  std::atomic<bool> handler_ended_{false};
   CancelFunc cancel_;
   Context context_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) =
       nullptr;  // a reference, until the end
 };
