@@ -7,7 +7,9 @@
 // `fn` runs at most once: on the thread that ends the context (a passed
 // deadline: the timer thread), outside every lock of tether; or at once, on the
 // calling thread, when the context is already done. It must not block. What it
-// throws is swallowed and counted. A null `fn` is never called.
+// throws is swallowed and counted. A null `fn` is never called
+// (a null std::function counts as one that throws). Callbacks of one context
+// run in no particular order, and a Wait() may return before they do.
 
 #ifndef TETHER_AFTER_FUNC_H_
 #define TETHER_AFTER_FUNC_H_

@@ -62,6 +62,61 @@ void InheritDeadline(internal::MergeScope* scope, const Context& other) {
   scope->wall_offset.store(wall_offset, std::memory_order_relaxed);
 }
 
+// The chain up to `last`. In the other chain of a merge, further merges are not
+// followed: shared chains would double with each.
+std::string Describe(const Node* last, bool within_merge) {
+  std::vector<const Node*> chain;
+  for (const Node* n = last; n != nullptr; n = n->parent) chain.push_back(n);
+  std::string out;
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
+    const Node* node = *it;
+    switch (node->kind) {
+      case NodeKind::kBackground:
+        out += "Background";
+        break;
+      case NodeKind::kTodo:
+        out += "Todo";
+        break;
+      case NodeKind::kValue:
+        absl::StrAppend(
+            &out, ".WithValue(",
+            static_cast<const internal::ValueNode*>(node)->key->name, ")");
+        break;
+      case NodeKind::kDetached:
+        out += ".WithoutCancel";
+        break;
+      case NodeKind::kCancel:
+        out += ".WithCancel";
+        break;
+      case NodeKind::kDeadline: {
+        const auto* scope = static_cast<const internal::DeadlineScope*>(node);
+        const absl::Duration left =
+            absl::Nanoseconds(scope->deadline) -
+            absl::Nanoseconds(internal::ClockOf(node).SteadyNanos());
+        absl::StrAppend(
+            &out, ".WithDeadline(",
+            absl::FormatTime(scope->WallDeadline(), absl::UTCTimeZone()), " [",
+            absl::FormatDuration(left), "])");
+        break;
+      }
+      case NodeKind::kMerge:
+        absl::StrAppend(
+            &out, ".Merge(",
+            within_merge
+                ? "…"
+                : Describe(
+                      static_cast<const internal::MergeScope*>(node)->other,
+                      /*within_merge=*/true),
+            ")");
+        break;
+      case NodeKind::kLazy:
+        out += ".WithLazyCancel";
+        break;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 absl::Time Context::Deadline() const {
@@ -118,55 +173,7 @@ bool Context::WaitUntil(absl::Time time) const {
 }
 
 std::string Context::DebugString() const {
-  std::vector<const Node*> chain;
-  for (const Node* n = node_; n != nullptr; n = n->parent) chain.push_back(n);
-  std::string out;
-  for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
-    const Node* node = *it;
-    switch (node->kind) {
-      case NodeKind::kBackground:
-        out += "Background";
-        break;
-      case NodeKind::kTodo:
-        out += "Todo";
-        break;
-      case NodeKind::kValue:
-        absl::StrAppend(
-            &out, ".WithValue(",
-            static_cast<const internal::ValueNode*>(node)->key->name, ")");
-        break;
-      case NodeKind::kDetached:
-        out += ".WithoutCancel";
-        break;
-      case NodeKind::kCancel:
-        out += ".WithCancel";
-        break;
-      case NodeKind::kDeadline: {
-        const auto* scope = static_cast<const internal::DeadlineScope*>(node);
-        const absl::Duration left =
-            absl::Nanoseconds(scope->deadline) -
-            absl::Nanoseconds(internal::ClockOf(node).SteadyNanos());
-        absl::StrAppend(
-            &out, ".WithDeadline(",
-            absl::FormatTime(scope->WallDeadline(), absl::UTCTimeZone()), " [",
-            absl::FormatDuration(left), "])");
-        break;
-      }
-      case NodeKind::kMerge:
-        absl::StrAppend(
-            &out, ".Merge(",
-            ContextAccess::Adopt(
-                internal::Ref(
-                    static_cast<const internal::MergeScope*>(node)->other))
-                .DebugString(),
-            ")");
-        break;
-      case NodeKind::kLazy:
-        out += ".WithLazyCancel";
-        break;
-    }
-  }
-  return out;
+  return Describe(node_, /*within_merge=*/false);
 }
 
 CancelFunc& CancelFunc::operator=(CancelFunc&& other) noexcept {

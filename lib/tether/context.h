@@ -141,7 +141,8 @@ class Context {
   }
 
   // The chain, root first, as Go's String():
-  // "Background.WithValue(user).WithCancel". Names of keys, never values.
+  // "Background.WithValue(user).WithCancel". Names of keys, never values. Of a
+  // merge's other chain, merges are shown as "Merge(…)".
   std::string DebugString() const;
 
   // Same context: made by the same call, or copies of one another.

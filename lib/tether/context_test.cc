@@ -454,6 +454,19 @@ TEST_F(ContextTest, DebugStringShowsDeadlinesAndMerges) {
   EXPECT_EQ(merged.DebugString(), "Todo.Merge(Background.WithoutCancel)");
 }
 
+TEST_F(ContextTest, DebugStringDoesNotFollowMergesWithinMerges) {
+  Context ctx = Background();
+  std::vector<CancelFunc> cancels;
+  for (int i = 0; i < 100; ++i) {
+    Cancelable merged = Merge(ctx, ctx);
+    ctx = merged.ctx;
+    cancels.push_back(std::move(merged.cancel));
+  }
+  EXPECT_EQ(Merge(Background(), ctx).ctx.DebugString().substr(0, 40),
+            "Background.Merge(Background.Merge(…).M");
+  EXPECT_LT(ctx.DebugString().size(), 200'000u);
+}
+
 // ---- Waiting ---------------------------------------------------------------
 
 TEST_F(ContextTest, WaitReturnsAtOnceWhenDone) {

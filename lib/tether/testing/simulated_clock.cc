@@ -26,10 +26,11 @@ SimulatedClock::~SimulatedClock() = default;
 
 void SimulatedClock::Advance(absl::Duration step) {
   if (step <= absl::ZeroDuration()) return;
-  // kNever is not a time that could come.
+  // kNever is not a time that could come, and the one before it is what the
+  // wheel answers for what it can't fire any more.
   const internal::Nanos target = std::min(
       internal::AddNanos(steady_.load(), absl::ToInt64Nanoseconds(step)),
-      internal::kNever - 1);
+      internal::kNever - 2);
   for (;;) {
     const internal::Nanos next = timers().NextEvent();
     if (next == internal::kNever || next > target) break;
