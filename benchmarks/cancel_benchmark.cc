@@ -26,10 +26,10 @@
 namespace tether::benchmarks {
 namespace {
 
+using std::chrono::steady_clock;
 using ::tether::testing::Ping;
 using ::tether::testing::Pong;
 using ::tether::testing::Probe;
-using std::chrono::steady_clock;
 
 // How often a sync leaf without tether asks whether its caller is gone.
 constexpr auto kPoll = std::chrono::milliseconds(1);
@@ -75,8 +75,7 @@ class SyncTether final : public Probe::Service {
       return next_->Unary(&call, *ping, pong);
     }
     const LeafPointer leaf = *leaf_;
-    const Registration registration =
-        AfterFunc(ctx, [&leaf] { leaf->See(); });
+    const Registration registration = AfterFunc(ctx, [&leaf] { leaf->See(); });
     leaf->Arrive();
     // Not ctx.Wait(): that may return before the callback has run.
     Await(leaf->seen, "the leaf's context has not ended");
@@ -157,8 +156,7 @@ class TetherLeafReactor final : public grpc::ServerUnaryReactor {
 
 class PlainLeafReactor final : public grpc::ServerUnaryReactor {
  public:
-  explicit PlainLeafReactor(LeafPointer leaf)
-      : leaf_(std::move(leaf)) {
+  explicit PlainLeafReactor(LeafPointer leaf) : leaf_(std::move(leaf)) {
     leaf_->Arrive();
   }
   void OnCancel() override {
@@ -173,7 +171,8 @@ class PlainLeafReactor final : public grpc::ServerUnaryReactor {
 
 class CallbackTether final : public Probe::CallbackService {
  public:
-  CallbackTether(Probe::Stub* next, LeafPointer* leaf) : next_(next), leaf_(leaf) {}
+  CallbackTether(Probe::Stub* next, LeafPointer* leaf)
+      : next_(next), leaf_(leaf) {}
 
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* sc,
                                   const Ping* ping, Pong* pong) override {
@@ -189,7 +188,8 @@ class CallbackTether final : public Probe::CallbackService {
 
 class CallbackPlain final : public Probe::CallbackService {
  public:
-  CallbackPlain(Probe::Stub* next, LeafPointer* leaf) : next_(next), leaf_(leaf) {}
+  CallbackPlain(Probe::Stub* next, LeafPointer* leaf)
+      : next_(next), leaf_(leaf) {}
 
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* sc,
                                   const Ping* ping, Pong* pong) override {
@@ -223,17 +223,17 @@ class Chain {
       }
       int port = 0;
       grpc::ServerBuilder builder;
-      builder.AddListeningPort("127.0.0.1:0",
-                               grpc::InsecureServerCredentials(), &port);
+      builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                               &port);
       builder.RegisterService(hop.service.get());
       if (tether) InstallServer(builder);
       hop.server = builder.BuildAndStart();
       if (hop.server == nullptr) Die("no server");
       const std::string address = "127.0.0.1:" + std::to_string(port);
       const auto credentials = grpc::InsecureChannelCredentials();
-      hop.stub = Probe::NewStub(
-          tether ? tether::CreateChannel(address, credentials)
-                 : grpc::CreateChannel(address, credentials));
+      hop.stub =
+          Probe::NewStub(tether ? tether::CreateChannel(address, credentials)
+                                : grpc::CreateChannel(address, credentials));
       next = hop.stub.get();
     }
   }
@@ -276,10 +276,8 @@ class Chain {
     // Until all that led there has come to rest, and at no fixed time of the
     // one that polls.
     std::this_thread::sleep_for(std::chrono::microseconds(
-        2000 + static_cast<int64_t>(steady_clock::now()
-                                        .time_since_epoch()
-                                        .count() %
-                                    1000)));
+        2000 + static_cast<int64_t>(
+                   steady_clock::now().time_since_epoch().count() % 1000)));
     const auto start = steady_clock::now();
     cancel();
     Await(leaf.seen, "the leaf has not seen it");
@@ -340,6 +338,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace tether::benchmarks
 
-int main(int argc, char** argv) {
-  return tether::benchmarks::Main(argc, argv);
-}
+int main(int argc, char** argv) { return tether::benchmarks::Main(argc, argv); }

@@ -25,10 +25,10 @@
 namespace tether::benchmarks {
 namespace {
 
+using std::chrono::steady_clock;
 using ::tether::testing::Ping;
 using ::tether::testing::Pong;
 using ::tether::testing::Probe;
-using std::chrono::steady_clock;
 
 constexpr int kMessages = 20;  // of a stream
 // So far away that none passes, even on a machine that is all but dead.
@@ -206,8 +206,7 @@ class Client {
       }
       latencies.push_back(MicrosecondsSince(start));
     }
-    return {CpuMicroseconds() - cpu_before,
-            Quantile(std::move(latencies), 0.5),
+    return {CpuMicroseconds() - cpu_before, Quantile(std::move(latencies), 0.5),
             static_cast<double>(Allocations() - allocations_before)};
   }
 
@@ -244,9 +243,8 @@ struct Pair {
   explicit Pair(Mode mode)
       : server([mode] { return Serve(mode); }), client([mode] {
           auto served = std::make_shared<Client>(mode);
-          return [served](const Order& order) {
-            return served->Respond(order);
-          };
+          return
+              [served](const Order& order) { return served->Respond(order); };
         }) {}
 
   Worker server;
@@ -291,8 +289,7 @@ int Main(int argc, char** argv) {
       Measure(*pairs[mode], k);  // to warm up
       pairs[mode]->server.Do({kCountServer, 1});
       pairs[mode]->client.Do({kCountClient, 1});
-      samples[mode][kind].allocations =
-          Measure(*pairs[mode], k).allocations;
+      samples[mode][kind].allocations = Measure(*pairs[mode], k).allocations;
       pairs[mode]->server.Do({kCountServer, 0});
       pairs[mode]->client.Do({kCountClient, 0});
     }
@@ -327,8 +324,8 @@ int Main(int argc, char** argv) {
         row.tether = median(own);
         row.peers = {{"plain grpc", median(kPlain)},
                      {"empty interceptor", median(kEmpty)}};
-        row.allocations = samples[own][kind].allocations -
-                          samples[kPlain][kind].allocations;
+        row.allocations =
+            samples[own][kind].allocations - samples[kPlain][kind].allocations;
         rows.push_back(std::move(row));
       }
     }
@@ -340,6 +337,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace tether::benchmarks
 
-int main(int argc, char** argv) {
-  return tether::benchmarks::Main(argc, argv);
-}
+int main(int argc, char** argv) { return tether::benchmarks::Main(argc, argv); }
