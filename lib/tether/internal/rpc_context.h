@@ -16,7 +16,7 @@ namespace tether::internal {
 // Done() or Err(), waits, registers a callback, or makes a child of it. It runs
 // on that thread, outside every lock, and should see to it that the CancelFunc
 // is called when the time comes. Never called when nobody observes. What it
-// captures lives as long as the context.
+// captures is destroyed once it has run, or else with the context's last copy.
 Cancelable WithLazyCancel(const Context& parent, absl::Duration timeout,
                           absl::Status cause,
                           absl::AnyInvocable<void() &&> start);

@@ -64,8 +64,8 @@ class ClientCallState {
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::atomic<bool> over_{false};  // set under mutex_: no call from then on
 
-  std::optional<Registration>
-      registration_;  // last: its callback uses the rest
+  // Last, so that it goes first: its callback uses the rest.
+  std::optional<Registration> registration_;
 };
 
 }  // namespace tether::internal

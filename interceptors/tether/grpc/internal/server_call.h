@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <memory>
-#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "tether/context.h"
@@ -50,8 +49,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // moment when the same deadline passes here: often a little earlier, since
   // timeouts are counted from their arrival, and grpc-timeout is rounded up.
   // The wire doesn't say why a stream was cancelled. So in the last twentieth
-  // of the time (5 ms at least, 1 s at most, and 3 % more by grpc-timeout
-  // alone) the deadline is taken to be the reason.
+  // of the time and 5 ms more (1 s at most; by grpc-timeout alone, another 3 %)
+  // the deadline is taken to be the reason.
   void EndOfCall();
 
   // The interceptor goes: ContextOf no longer finds it.
@@ -68,15 +67,15 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   const std::shared_ptr<const ServerOptions> options_;
   const std::shared_ptr<EndWatcher> watcher_;
   absl::Duration slack_;  // see EndOfCall
-  const void* address_ =
-      nullptr;  // of gRPC's context, which may be gone: a key only
+  // Of gRPC's context, which may be gone: a key only.
+  const void* address_ = nullptr;
   std::atomic<bool> handler_ended_{false};
   CancelFunc cancel_;
   Context context_;
 
   Mutex mutex_;
-  grpc_call* call_ ABSL_GUARDED_BY(mutex_) =
-      nullptr;  // a reference, until the end
+  // A reference, until the end.
+  grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
 }  // namespace tether::internal
