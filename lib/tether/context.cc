@@ -284,6 +284,11 @@ void Expire(const Context& ctx, const absl::Status& cause) {
   if (scope != nullptr) EndScope(scope, kDeadlineExceeded, cause);
 }
 
+bool HasEnded(const Context& ctx) {
+  const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  return scope != nullptr && scope->ended();
+}
+
 }  // namespace internal
 
 }  // namespace tether

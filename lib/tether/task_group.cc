@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tether/current.h"
+#include "tether/end_reason.h"
 
 namespace tether {
 namespace {
@@ -211,7 +212,8 @@ void TaskGroup::Fail(absl::Status error) {
     if (!first_error_.ok()) return;
     first_error_ = error;
   }
-  cancelable_.cancel(error);
+  cancelable_.cancel(
+      WithEndReason(std::move(error), EndReason::kSiblingFailed));
 }
 
 void TaskGroup::Release(std::optional<Threads::iterator> thread) {

@@ -30,8 +30,9 @@ namespace tether {
 // executor given. To end early when the others fail, it looks at its context.
 //
 // Guarantees:
-//  1. The first task to fail ends the group's context: Cause() is its error,
-//     which is also what Wait returns. Later errors are dropped.
+//  1. The first task to fail ends the group's context: Cause() has its code
+//     and message, EndReasonOf (end_reason.h) says kSiblingFailed, and Wait
+//     returns the error itself. Later errors are dropped.
 //  2. What a task throws is its error: INTERNAL "task threw: " and what().
 //  3. When Wait or the destructor returns, all tasks are over, and all that
 //     they captured is destroyed.

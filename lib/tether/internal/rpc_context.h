@@ -26,6 +26,10 @@ Cancelable WithLazyCancel(const Context& parent, absl::Duration timeout,
 // at its own deadline a moment before ours.
 void Expire(const Context& ctx, const absl::Status& cause);
 
+// Whether somebody has ended `ctx`, without counting as an observer: a deadline
+// that has passed and that nobody noticed yet doesn't count.
+bool HasEnded(const Context& ctx);
+
 }  // namespace tether::internal
 
 #endif  // TETHER_INTERNAL_RPC_CONTEXT_H_

@@ -1,0 +1,263 @@
+#include "tether/budget/blame.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "tether/budget/internal/call_spans.h"
+#include "tether/budget/time_span.h"
+#include "tether/budget/timeline.h"
+
+namespace tether {
+namespace {
+
+using internal::CallSpan;
+using internal::ClampTime;
+
+constexpr int kMaxDepth = 64;
+
+enum class Part {
+  kHop,              // its own time
+  kNetwork,          // to a service
+  kEarlierAttempts,  // of a method, by gRPC
+  kCallsLeftOut,     // of a hop
+};
+
+// Of all calls to one method.
+struct Entry {
+  Part part = Part::kHop;
+  std::string_view service;
+  std::string_view method;
+  int64_t us = 0;          // on the critical path
+  int64_t longest_us = 0;  // of the calls that got no answer, wherever they are
+  int calls = 0;
+  int unanswered = 0;
+  int without_report = 0;
+  int reports_left_out = 0;
+
+  // Whether it stands for calls that got no answer beside the critical path.
+  bool parallel() const { return longest_us / 2 > us; }
+  int64_t shown_us() const { return parallel() ? longest_us : us; }
+};
+
+// Gives each moment of a call to one entry.
+class Attribution {
+ public:
+  std::vector<Entry> Of(const v1::CallReport& call) && {
+    const int64_t length = ClampTime(call.duration_us());
+    AddCall(call, length, {0, length}, 0);
+    return std::move(entries_);
+  }
+
+ private:
+  Entry& EntryOf(Part part, std::string_view service, std::string_view method) {
+    const auto [found, is_new] =
+        index_.try_emplace({part, service, method}, entries_.size());
+    if (is_new) {
+      Entry& entry = entries_.emplace_back();
+      entry.part = part;
+      entry.service = service;
+      entry.method = method;
+    }
+    return entries_[found->second];
+  }
+
+  Entry& HopEntryOf(const v1::CallReport& call, int64_t length_us) {
+    Entry& entry = EntryOf(Part::kHop, call.service(), call.method());
+    ++entry.calls;
+    if (!internal::Answered(call)) {
+      ++entry.unanswered;
+      entry.longest_us = std::max(entry.longest_us, length_us);
+    } else if (call.report_left_out()) {
+      ++entry.reports_left_out;
+    } else if (!call.has_report()) {
+      ++entry.without_report;
+    }
+    return entry;
+  }
+
+  // What `call`, which took `length_us`, did in `window`: a part of that,
+  // counted from its begin.
+  void AddCall(const v1::CallReport& call, int64_t length_us, TimeSpan window,
+               int depth) {
+    if (!call.has_report() || depth >= kMaxDepth) {
+      HopEntryOf(call, length_us).us += window.length_us();
+      return;
+    }
+    const v1::BudgetReport& report = call.report();
+    const int64_t total = internal::HopTimeWithin(report, length_us);
+    // Hosts' clocks differ; so the way there and the way back count as equals.
+    const int64_t begin = (length_us - total) / 2;
+    const TimeSpan inside{
+        std::clamp(window.begin_us - begin, int64_t{0}, total),
+        std::clamp(window.end_us - begin, int64_t{0}, total)};
+    const int64_t outside = window.length_us() - inside.length_us();
+    if (report.previous_attempts() > 0) {
+      EntryOf(Part::kEarlierAttempts, call.service(), call.method()).us +=
+          outside;
+    } else {
+      EntryOf(Part::kNetwork, call.service(), "").us += outside;
+    }
+    AddHop(call, total, inside, depth);
+  }
+
+  // What the hop that served `call` did in `window`, counted from its arrival.
+  void AddHop(const v1::CallReport& call, int64_t total, TimeSpan window,
+              int depth) {
+    const v1::BudgetReport& report = call.report();
+    std::vector<CallSpan> calls = internal::SpansOf(report, total);
+    const std::vector<TimeSpan> waits = internal::UnionOf(calls);
+
+    // Backwards from the end: the call that ended last, then the one that ended
+    // last of those that began before it, and so on.
+    std::stable_sort(calls.begin(), calls.end(),
+                     [](const CallSpan& a, const CallSpan& b) {
+                       return a.span.end_us > b.span.end_us;
+                     });
+    int64_t own = 0;
+    int64_t at = window.end_us;
+    for (const CallSpan& other : calls) {
+      const int64_t begin = std::max(other.span.begin_us, window.begin_us);
+      const int64_t end = std::min(other.span.end_us, at);
+      if (begin >= end) {
+        if (!internal::Answered(*other.call)) {
+          HopEntryOf(*other.call, other.span.length_us());
+        }
+        continue;
+      }
+      own += at - end;
+      AddCall(*other.call, other.span.length_us(),
+              {begin - other.span.begin_us, end - other.span.begin_us},
+              depth + 1);
+      at = begin;
+    }
+    own += at - window.begin_us;
+
+    // Of the time between the calls, the hop may have told that a part was that
+    // of other calls. When they were isn't known.
+    int64_t between = total;
+    for (const TimeSpan& wait : waits) between -= wait.length_us();
+    const int64_t self = internal::OwnTime(report, total, waits);
+    if (self < between) {
+      const auto share =
+          static_cast<double>(self) / static_cast<double>(between);
+      const auto kept = static_cast<int64_t>(static_cast<double>(own) * share);
+      EntryOf(Part::kCallsLeftOut, call.service(), call.method()).us +=
+          own - kept;
+      own = kept;
+    }
+    HopEntryOf(call, 0).us += own;
+  }
+
+  std::vector<Entry> entries_;
+  std::map<std::tuple<Part, std::string_view, std::string_view>, size_t> index_;
+};
+
+std::string FormatTime(int64_t us) {
+  const double ms = static_cast<double>(us) / 1e3;
+  if (ms < 0.05) return "0ms";
+  if (ms < 0.95) return absl::StrFormat("%.1fms", ms);
+  if (ms < 999.5) return absl::StrFormat("%.0fms", ms);
+  return ms < 999.5e3 ? absl::StrFormat("%.3gs", ms / 1e3)
+                      : absl::StrFormat("%.0fs", ms / 1e3);
+}
+
+std::string TotalOf(const v1::CallReport& call) {
+  const int64_t took = ClampTime(call.duration_us());
+  if (!call.has_time_left_us()) return FormatTime(took);
+  const int64_t limit = ClampTime(call.time_left_us());
+  // Replies are sent a little before a deadline, and calls end a little after.
+  if (took >= limit / 10 * 8 && took <= limit / 10 * 11 + 5000) {
+    return FormatTime(limit);
+  }
+  return absl::StrCat(FormatTime(took), " (deadline ", FormatTime(limit), ")");
+}
+
+std::string TextOfHop(const Entry& entry) {
+  std::vector<std::string> notes;
+  if (entry.calls > 1) notes.push_back(absl::StrCat(entry.calls, " calls"));
+  if (entry.unanswered > 0) {
+    notes.push_back(entry.calls == 1 ? "did not answer"
+                    : entry.unanswered == entry.calls
+                        ? "none answered"
+                        : absl::StrCat(entry.unanswered, " did not answer"));
+  }
+  if (entry.reports_left_out > 0) notes.push_back("with its calls");
+  if (entry.without_report > 0) notes.push_back("no report");
+  return absl::StrCat(
+      HopName(entry.service, entry.method), " ", FormatTime(entry.shown_us()),
+      entry.parallel() ? " in parallel" : "",
+      notes.empty() ? "" : absl::StrCat(" (", absl::StrJoin(notes, ", "), ")"));
+}
+
+std::string TextOf(const Entry& entry) {
+  switch (entry.part) {
+    case Part::kHop:
+      return TextOfHop(entry);
+    case Part::kNetwork:
+      return absl::StrCat("network to ", ServiceName(entry.service), " ",
+                          FormatTime(entry.us));
+    case Part::kEarlierAttempts:
+      return absl::StrCat("earlier attempts of ",
+                          HopName(entry.service, entry.method), " ",
+                          FormatTime(entry.us));
+    case Part::kCallsLeftOut:
+      return absl::StrCat("other calls of ",
+                          HopName(entry.service, entry.method), " ",
+                          FormatTime(entry.us));
+  }
+  return "";
+}
+
+// Those worth naming, in the order in which they are named.
+std::vector<Entry> Ranked(std::vector<Entry> entries, int64_t total_us) {
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const Entry& a, const Entry& b) {
+                     if (a.shown_us() != b.shown_us()) {
+                       return a.shown_us() > b.shown_us();
+                     }
+                     return a.parallel() < b.parallel();
+                   });
+  std::vector<Entry> ranked;
+  for (const Entry& entry : entries) {
+    if (entry.shown_us() <= 0) continue;
+    const bool is_way =
+        entry.part == Part::kNetwork || entry.part == Part::kEarlierAttempts;
+    if (is_way && !ranked.empty() && entry.us < total_us / 10) continue;
+    ranked.push_back(entry);
+  }
+  return ranked;
+}
+
+}  // namespace
+
+std::string BlameDeadline(const v1::CallReport& call,
+                          const BlameLimits& limits) {
+  std::string text = absl::StrCat("deadline exceeded: ", TotalOf(call));
+  const std::vector<Entry> entries =
+      Ranked(Attribution().Of(call), ClampTime(call.duration_us()));
+  const size_t max_named = static_cast<size_t>(std::max(limits.max_entries, 0));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const size_t left = entries.size() - i;
+    const std::string entry =
+        absl::StrCat(i == 0 ? ", of which " : ", ", TextOf(entries[i]));
+    const std::string more =
+        left > 1 ? absl::StrCat(", and ", left - 1, " more") : "";
+    if (i >= max_named ||
+        text.size() + entry.size() + more.size() > limits.max_bytes) {
+      if (i > 0) absl::StrAppend(&text, ", and ", left, " more");
+      break;
+    }
+    absl::StrAppend(&text, entry);
+  }
+  return text;
+}
+
+}  // namespace tether

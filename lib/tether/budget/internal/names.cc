@@ -1,0 +1,29 @@
+#include "tether/budget/internal/names.h"
+
+#include <algorithm>
+
+namespace tether::internal {
+namespace {
+
+// Not isalnum(): that asks the locale.
+bool IsNameCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' || c == '/';
+}
+
+}  // namespace
+
+bool IsReportName(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), IsNameCharacter);
+}
+
+std::string CleanReportName(std::string_view text, size_t max_bytes) {
+  if (text.size() > max_bytes) text.remove_prefix(text.size() - max_bytes);
+  std::string clean(text);
+  for (char& c : clean) {
+    if (!IsNameCharacter(c)) c = '_';
+  }
+  return clean;
+}
+
+}  // namespace tether::internal

@@ -1,0 +1,30 @@
+// A stretch of time, in microseconds from a moment that the user names.
+
+#ifndef TETHER_BUDGET_TIME_SPAN_H_
+#define TETHER_BUDGET_TIME_SPAN_H_
+
+#include <cstdint>
+
+namespace tether {
+
+// No time in a report is longer: 10^15 us, 31 years.
+inline constexpr int64_t kMaxReportTimeUs = 1'000'000'000'000'000;
+
+// From begin_us on, and before end_us; begin_us <= end_us.
+struct TimeSpan {
+  int64_t begin_us = 0;
+  int64_t end_us = 0;
+
+  int64_t length_us() const { return end_us - begin_us; }
+
+  friend bool operator==(const TimeSpan& a, const TimeSpan& b) {
+    return a.begin_us == b.begin_us && a.end_us == b.end_us;
+  }
+  friend bool operator!=(const TimeSpan& a, const TimeSpan& b) {
+    return !(a == b);
+  }
+};
+
+}  // namespace tether
+
+#endif  // TETHER_BUDGET_TIME_SPAN_H_

@@ -1,0 +1,57 @@
+#include "tether/end_reason.h"
+
+#include "absl/strings/cord.h"
+#include "absl/types/optional.h"
+
+namespace tether {
+namespace {
+
+// A type URL, as the payloads of absl::Status are named; it points nowhere.
+constexpr absl::string_view kPayload = "tether/end-reason";
+
+}  // namespace
+
+absl::string_view EndReasonName(EndReason reason) {
+  switch (reason) {
+    case EndReason::kNone:
+      return "";
+    case EndReason::kCompleted:
+      return "completed";
+    case EndReason::kOwnTimeout:
+      return "own timeout";
+    case EndReason::kInheritedDeadline:
+      return "inherited deadline";
+    case EndReason::kCallerLeft:
+      return "caller left";
+    case EndReason::kConnectionLost:
+      return "connection lost";
+    case EndReason::kServerShutdown:
+      return "server shutting down";
+    case EndReason::kSiblingFailed:
+      return "sibling failed";
+    case EndReason::kCanceled:
+      return "canceled";
+    case EndReason::kTooLittleTime:
+      return "too little time";
+  }
+  return "unknown";
+}
+
+absl::Status WithEndReason(absl::Status cause, EndReason reason) {
+  const char mark = static_cast<char>(reason);
+  cause.SetPayload(kPayload, absl::Cord(absl::string_view(&mark, 1)));
+  return cause;
+}
+
+EndReason EndReasonOf(const Context& ctx) {
+  const absl::Status err = ctx.Err();
+  if (err.ok()) return EndReason::kNone;
+  const absl::optional<absl::Cord> mark = ctx.Cause().GetPayload(kPayload);
+  if (mark.has_value() && mark->size() == 1) {
+    return static_cast<EndReason>((*mark)[0]);
+  }
+  return absl::IsDeadlineExceeded(err) ? EndReason::kOwnTimeout
+                                       : EndReason::kCanceled;
+}
+
+}  // namespace tether

@@ -1,0 +1,50 @@
+// Who ended a context. Err() says CANCELLED or DEADLINE_EXCEEDED, and on all
+// hops of a request that is out of time it says the same; this tells whose
+// deadline it was, and who cancelled.
+
+#ifndef TETHER_END_REASON_H_
+#define TETHER_END_REASON_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "tether/context.h"
+
+namespace tether {
+
+// The numbers are those of EndReason in proto/tether/v1/budget_report.proto.
+enum class EndReason : uint8_t {
+  kNone = 0,               // not done
+  kCompleted = 1,          // the work was done: its handler has returned
+  kOwnTimeout = 2,         // a deadline that was set in this process
+  kInheritedDeadline = 3,  // the deadline that came in with the request
+  kCallerLeft = 4,         // the caller cancelled, or is gone
+  kConnectionLost = 5,     // a call's connection broke
+  kServerShutdown = 6,     // the server shuts down
+  kSiblingFailed = 7,      // another task of the group (TaskGroup) failed
+  kCanceled = 8,           // a CancelFunc, for whatever reason
+  kTooLittleTime = 9,      // the server found too little left to begin
+};
+
+// "own timeout", "caller left", …; "" for kNone, "unknown" for what is not
+// listed.
+absl::string_view EndReasonName(EndReason reason);
+
+// `cause` marked with `reason`, for CancelFunc and WithTimeout; so that
+// EndReasonOf finds it in all contexts that end because of it. Code and message
+// stay; the mark is a payload. An OK `cause` stays OK.
+//
+// Example:
+//
+//   cancel(tether::WithEndReason(absl::CancelledError("peer lost"),
+//                                tether::EndReason::kConnectionLost));
+absl::Status WithEndReason(absl::Status cause, EndReason reason);
+
+// Why `ctx` has ended: what its cause is marked with; unmarked, a deadline that
+// passed is kOwnTimeout and everything else kCanceled. Any thread.
+EndReason EndReasonOf(const Context& ctx);
+
+}  // namespace tether
+
+#endif  // TETHER_END_REASON_H_
