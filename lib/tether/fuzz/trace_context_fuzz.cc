@@ -11,6 +11,7 @@
 #include "tether/fuzz/fuzz_check.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/trace_context.h"
+#include "tether/propagation/trace_state.h"
 
 namespace tether::fuzz {
 namespace {
@@ -44,10 +45,71 @@ void CheckTraceParent(std::string_view header,
   FUZZ_CHECK(ParseTraceParent(written) == trace);
 }
 
+// By the grammar, one character at a time, as a list of members.
+std::optional<std::vector<std::string>> MembersOf(std::string_view header) {
+  std::vector<std::string> members = {""};
+  for (const char c : header) {
+    if (c == ',') {
+      members.emplace_back();
+    } else {
+      members.back() += c;
+    }
+  }
+  std::vector<std::string> good;
+  for (std::string& member : members) {
+    while (!member.empty() && (member[0] == ' ' || member[0] == '\t')) {
+      member.erase(0, 1);
+    }
+    while (!member.empty() && (member.back() == ' ' || member.back() == '\t')) {
+      member.pop_back();
+    }
+    if (member.empty()) continue;
+    size_t key = 0;
+    for (; key < member.size() && member[key] != '='; ++key) {
+      const char c = member[key];
+      const bool first = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+      const bool later =
+          c == '_' || c == '-' || c == '*' || c == '/' || c == '@';
+      if (!first && (key == 0 || !later)) return std::nullopt;
+    }
+    if (key == 0 || key > 256 || key == member.size()) return std::nullopt;
+    const size_t value = member.size() - key - 1;
+    if (value == 0 || value > 256) return std::nullopt;
+    for (size_t i = key + 1; i < member.size(); ++i) {
+      if (member[i] < 0x20 || member[i] > 0x7e || member[i] == '=') {
+        return std::nullopt;
+      }
+    }
+    good.push_back(member);
+  }
+  return good;
+}
+
+void CheckTraceState(std::string_view header) {
+  const auto members = MembersOf(header);
+  const bool good = members.has_value() && members->size() <= 32;
+  if (!good || members->empty()) {
+    FUZZ_CHECK(PutTraceStateMember(header, "zz", "1") == "zz=1");
+    FUZZ_CHECK(!TraceStateMember(header, "zz").has_value());
+    return;
+  }
+  for (const std::string& member : *members) {
+    const std::string key = member.substr(0, member.find('='));
+    FUZZ_CHECK(TraceStateMember(header, key).has_value());
+    FUZZ_CHECK(!TraceStateMember(RemoveTraceStateMember(header, key), key)
+                    .has_value());
+    const auto put = PutTraceStateMember(header, key, "new");
+    FUZZ_CHECK(put.has_value() && put->size() <= kMaxTraceState);
+    FUZZ_CHECK(put->substr(0, key.size() + 4) == key + "=new");
+    FUZZ_CHECK(TraceStateMember(*put, key) == "new");
+  }
+}
+
 void Run(std::string_view text) {
   const std::vector<std::string_view> lines = Lines(text);
   const std::optional<TraceContext> parsed = ParseTraceParent(lines[0]);
   CheckTraceParent(lines[0], parsed);
+  for (size_t i = 1; i < lines.size(); ++i) CheckTraceState(lines[i]);
 
   MapCarrier incoming;
   incoming.Set(kTraceParentHeader, lines[0]);

@@ -34,16 +34,17 @@ void MapCarrier::Set(std::string_view key, std::string_view value) {
   map_.emplace(std::move(lower), std::move(copy));
 }
 
+bool MapCarrier::Add(std::string_view key, std::string_view value) {
+  map_.emplace(internal::LowerAscii(key), value);
+  return true;
+}
+
 void MapCarrier::ForEachKey(
     absl::FunctionRef<void(std::string_view)> visit) const {
   for (auto it = map_.begin(); it != map_.end();
        it = map_.upper_bound(it->first)) {
     visit(it->first);
   }
-}
-
-void MapCarrier::Add(std::string_view key, std::string_view value) {
-  map_.emplace(internal::LowerAscii(key), value);
 }
 
 }  // namespace tether

@@ -40,6 +40,15 @@ class Carrier {
   // tells.
   virtual void Set(std::string_view key, std::string_view value) = 0;
 
+  // Puts `value` beside what is under `key`, as one more header of that name.
+  // False where the carrier can't repeat headers, as this one, for carriers
+  // that don't override it: then nothing has been done.
+  virtual bool Add(std::string_view key, std::string_view value) {
+    (void)key;
+    (void)value;
+    return false;
+  }
+
   // Calls `visit` once for each key, in no particular order. `visit` must not
   // change the carrier.
   virtual void ForEachKey(
@@ -67,11 +76,9 @@ class MapCarrier final : public Carrier {
   std::optional<std::string_view> Get(std::string_view key,
                                       int index = 0) const override;
   void Set(std::string_view key, std::string_view value) override;
+  bool Add(std::string_view key, std::string_view value) override;
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override;
-
-  // Adds beside what is there, as a peer that repeats a header does.
-  void Add(std::string_view key, std::string_view value);
 
   const Map& map() const { return map_; }
 

@@ -1,9 +1,11 @@
 #include "tether/propagation/carrier.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "gtest/gtest.h"
 
 namespace tether {
@@ -52,6 +54,29 @@ TEST(MapCarrierTest, IsMadeFromAListOfHeaders) {
             (MapCarrier::Map{{"a", "1"}, {"a", "3"}, {"b", "2"}}));
   EXPECT_EQ((MapCarrier{{"a", "1"}}).map(), (MapCarrier::Map{{"a", "1"}}));
   EXPECT_TRUE(MapCarrier{}.map().empty());
+}
+
+TEST(MapCarrierTest, AddPutsAValueBesideTheOthers) {
+  MapCarrier carrier;
+  EXPECT_TRUE(carrier.Add("k", "1"));
+  EXPECT_TRUE(carrier.Add("k", "2"));
+  EXPECT_EQ(carrier.Get("k"), "1");
+  EXPECT_EQ(carrier.Get("k", 1), "2");
+}
+
+// One from before there was Add.
+class OldCarrier final : public Carrier {
+ public:
+  std::optional<std::string_view> Get(std::string_view, int) const override {
+    return std::nullopt;
+  }
+  void Set(std::string_view, std::string_view) override { ADD_FAILURE(); }
+  void ForEachKey(absl::FunctionRef<void(std::string_view)>) const override {}
+};
+
+TEST(CarrierTest, AddDoesNothingUnlessOverridden) {
+  OldCarrier carrier;
+  EXPECT_FALSE(carrier.Add("k", "1"));
 }
 
 TEST(MapCarrierTest, VisitsEachKeyOnce) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "tether/propagation/internal/injected_bytes.h"
+
 namespace tether {
 namespace {
 
@@ -15,8 +17,8 @@ std::vector<std::shared_ptr<const Propagator>> WithoutNulls(
 }  // namespace
 
 CompositePropagator::CompositePropagator(
-    std::vector<std::shared_ptr<const Propagator>> parts)
-    : parts_(WithoutNulls(std::move(parts))) {}
+    std::vector<std::shared_ptr<const Propagator>> parts, InjectLimits limits)
+    : parts_(WithoutNulls(std::move(parts))), limits_(limits) {}
 
 Context CompositePropagator::Extract(const Carrier& carrier,
                                      const Context& ctx) const {
@@ -25,18 +27,19 @@ Context CompositePropagator::Extract(const Carrier& carrier,
     try {
       result = part->Extract(carrier, result);
     } catch (...) {
-      CountException();
+      CountDrop();
     }
   }
   return result;
 }
 
 void CompositePropagator::Inject(const Context& ctx, Carrier& carrier) const {
+  LimitedCarrier limited(carrier, limits_);
   for (const auto& part : parts_) {
     try {
-      part->Inject(ctx, carrier);
+      if (!limited.Inject(*part, ctx)) CountDrop();
     } catch (...) {
-      CountException();
+      CountDrop();
     }
   }
 }
@@ -53,8 +56,16 @@ std::vector<std::string_view> CompositePropagator::Fields() const {
   return all;
 }
 
+size_t CompositePropagator::MaxInjectBytes(const Context& ctx) const {
+  size_t sum = 0;
+  for (const auto& part : parts_) {
+    sum = internal::AddBytes(sum, part->MaxInjectBytes(ctx));
+  }
+  return std::min(sum, limits_.max_bytes);
+}
+
 int64_t CompositePropagator::Dropped() const {
-  int64_t sum = exceptions_.load(std::memory_order_relaxed);
+  int64_t sum = dropped_.load(std::memory_order_relaxed);
   for (const auto& part : parts_) sum += part->Dropped();
   return sum;
 }

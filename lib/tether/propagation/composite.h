@@ -4,6 +4,7 @@
 #define TETHER_PROPAGATION_COMPOSITE_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "tether/context.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/limited_carrier.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
@@ -18,9 +20,14 @@ namespace tether {
 // Runs its parts in the order given. Where two read the same value, or write
 // the same header, the last one wins.
 //
+// What they write for a call stays within `limits`, all of them together: a
+// part that would exceed them writes none of its headers, and that is counted.
+// So put what matters most first.
+//
 // It also is the wall around them: what a part throws is caught and counted,
 // and the others run. A part that throws in Extract has then added nothing; one
-// that throws in Inject may have written some of its headers.
+// that throws in Inject may have written some of its headers, if it overrides
+// MaxInjectBytes.
 //
 // Null parts are left out. No parts at all make a propagator that does nothing.
 //
@@ -36,7 +43,8 @@ namespace tether {
 class CompositePropagator final : public Propagator {
  public:
   explicit CompositePropagator(
-      std::vector<std::shared_ptr<const Propagator>> parts);
+      std::vector<std::shared_ptr<const Propagator>> parts,
+      InjectLimits limits = {});
 
   Context Extract(const Carrier& carrier, const Context& ctx) const override;
   void Inject(const Context& ctx, Carrier& carrier) const override;
@@ -44,17 +52,19 @@ class CompositePropagator final : public Propagator {
   // Those of all parts, each once, in order.
   std::vector<std::string_view> Fields() const override;
 
-  // The sum over its parts, and one for each exception. A part that is in
-  // several composites counts in all of them.
+  size_t MaxInjectBytes(const Context& ctx) const override;
+
+  // The sum over its parts, and one for each exception and each time that a
+  // part exceeded the limits. A part that is in several composites counts in
+  // all of them.
   int64_t Dropped() const override;
 
  private:
-  void CountException() const {
-    exceptions_.fetch_add(1, std::memory_order_relaxed);
-  }
+  void CountDrop() const { dropped_.fetch_add(1, std::memory_order_relaxed); }
 
   const std::vector<std::shared_ptr<const Propagator>> parts_;
-  mutable std::atomic<int64_t> exceptions_{0};
+  const InjectLimits limits_;
+  mutable std::atomic<int64_t> dropped_{0};
 };
 
 }  // namespace tether

@@ -16,12 +16,14 @@
 #include "tether/context.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/internal/header_text.h"
+#include "tether/propagation/internal/injected_bytes.h"
 #include "tether/propagation/internal/sole_value.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
 
-// How a T is written in a header. Both functions are called from any thread,
+// How a T is written in a header. ProtoCodec (proto_codec.h) is one for
+// messages. Both functions are called from any thread,
 // also at the same time. Either may be null, for a header that is only sent or
 // only received. What they throw counts as a drop.
 template <typename T>
@@ -38,7 +40,8 @@ inline HeaderCodec<std::string> StringCodec() {
 }
 
 struct HeaderLimits {
-  // The longest header value, in bytes. Longer ones never reach the codec.
+  // The longest header value, in bytes (of "...-bin": before gRPC encodes it).
+  // Longer ones never reach the codec.
   size_t max_bytes = 1024;
 };
 
@@ -51,7 +54,8 @@ struct HeaderLimits {
 // sends any bytes, and so does this. An empty value is the codec's to judge.
 //
 // `header` is lower-cased. Where it is no legal header name (letters, digits
-// and "-_."; not "grpc-...", which is gRPC's own), the propagator does nothing.
+// and "-_."; not "grpc-..." or "tether-...", nor one of the connection's own,
+// such as "te" or "content-type"), the propagator does nothing.
 //
 // Thread safety: any thread. Lifetime: `key` must outlive the propagator; one
 // at namespace scope does.
@@ -113,6 +117,11 @@ class HeaderPropagator final : public Propagator {
   std::vector<std::string_view> Fields() const override {
     if (header_.empty()) return {};
     return {header_};
+  }
+
+  size_t MaxInjectBytes(const Context& ctx) const override {
+    if (header_.empty() || !codec_.format || !ctx.Value(key_)) return 0;
+    return internal::InjectedBytes(header_, limits_.max_bytes);
   }
 
   int64_t Dropped() const override {

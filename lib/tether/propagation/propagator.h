@@ -8,6 +8,7 @@
 #ifndef TETHER_PROPAGATION_PROPAGATOR_H_
 #define TETHER_PROPAGATION_PROPAGATOR_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,16 @@ class Propagator {
   // The headers that this reads and writes, in lower case. The views are valid
   // as long as the propagator is. Meant to be called once, not per request.
   virtual std::vector<std::string_view> Fields() const = 0;
+
+  // At most how many bytes Inject(ctx, ...) writes; SIZE_MAX: it can't be told.
+  // A header counts as HTTP/2 does: its name, its value and 32 more; of one
+  // named "...-bin" the value in base64. Where LimitedCarrier knows that there
+  // is room, the headers needn't wait until all are there. Meant to be cheap:
+  // a bound is enough.
+  virtual size_t MaxInjectBytes(const Context& ctx) const {
+    (void)ctx;
+    return SIZE_MAX;
+  }
 
   // How many values Extract and Inject have dropped since construction:
   // malformed, too large, or repeated where only one makes sense.

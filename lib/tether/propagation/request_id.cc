@@ -3,6 +3,9 @@
 #include <utility>
 
 #include "tether/propagation/internal/header_text.h"
+#include "tether/propagation/internal/hex.h"
+#include "tether/propagation/internal/injected_bytes.h"
+#include "tether/propagation/internal/random.h"
 #include "tether/propagation/internal/sole_value.h"
 
 namespace tether {
@@ -20,9 +23,17 @@ Context WithRequestId(const Context& parent, std::string id) {
   return WithValue(parent, kRequestId, std::move(id));
 }
 
+std::string NewRequestId() {
+  const auto bits = internal::RandomId<16>();
+  std::string id(2 * bits.size(), '0');
+  internal::WriteLowerHex(bits.data(), bits.size(), id.data());
+  return id;
+}
+
 RequestIdPropagator::RequestIdPropagator(RequestIdOptions options)
     : header_(internal::HeaderNameOrEmpty(options.header)),
-      max_bytes_(options.max_bytes) {}
+      max_bytes_(options.max_bytes),
+      make_if_absent_(options.make_if_absent) {}
 
 Context RequestIdPropagator::Extract(const Carrier& carrier,
                                      const Context& ctx) const {
@@ -32,6 +43,9 @@ Context RequestIdPropagator::Extract(const Carrier& carrier,
     return WithRequestId(ctx, std::string(*id.value));
   }
   if (id.value.has_value() || id.repeated) CountDrop();
+  if (make_if_absent_ && RequestIdOf(ctx) == nullptr) {
+    return WithRequestId(ctx, NewRequestId());
+  }
   return ctx;
 }
 
@@ -46,6 +60,10 @@ void RequestIdPropagator::Inject(const Context& ctx, Carrier& carrier) const {
 std::vector<std::string_view> RequestIdPropagator::Fields() const {
   if (header_.empty()) return {};
   return {header_};
+}
+
+size_t RequestIdPropagator::MaxInjectBytes(const Context&) const {
+  return header_.empty() ? 0 : internal::InjectedBytes(header_, max_bytes_);
 }
 
 int64_t RequestIdPropagator::Dropped() const {

@@ -33,7 +33,14 @@ struct RequestIdOptions {
 
   // The longest id, in bytes.
   size_t max_bytes = 128;
+
+  // For services at the edge: whether Extract makes an id where no good one
+  // came in and `ctx` has none.
+  bool make_if_absent = false;
 };
+
+// A new id: 32 lower-case hex digits, 128 random bits. Distinct, not secret.
+std::string NewRequestId();
 
 // Carries the request id over a hop, byte for byte.
 //
@@ -57,6 +64,7 @@ class RequestIdPropagator final : public Propagator {
   Context Extract(const Carrier& carrier, const Context& ctx) const override;
   void Inject(const Context& ctx, Carrier& carrier) const override;
   std::vector<std::string_view> Fields() const override;
+  size_t MaxInjectBytes(const Context& ctx) const override;
   int64_t Dropped() const override;
 
  private:
@@ -65,6 +73,7 @@ class RequestIdPropagator final : public Propagator {
 
   const std::string header_;  // empty: not a legal one
   const size_t max_bytes_;
+  const bool make_if_absent_;
   mutable std::atomic<int64_t> dropped_{0};
 };
 

@@ -1,5 +1,6 @@
 #include "tether/propagation/request_id.h"
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -102,8 +103,37 @@ TEST_F(RequestIdPropagatorTest, HeaderAndLimitAreOptions) {
   EXPECT_EQ(propagator.Dropped(), 1);
 }
 
+TEST_F(RequestIdPropagatorTest, MakesAnIdByOptionWhereNoGoodOneCameIn) {
+  RequestIdOptions options;
+  options.make_if_absent = true;
+  const RequestIdPropagator propagator(options);
+  std::set<std::string> ids;
+  for (const MapCarrier& carrier :
+       {MapCarrier(), MapCarrier{{"x-request-id", "not good"}},
+        MapCarrier{{"x-request-id", "a"}, {"x-request-id", "b"}}}) {
+    const Context ctx = propagator.Extract(carrier, Background());
+    ASSERT_NE(RequestIdOf(ctx), nullptr);
+    EXPECT_EQ(RequestIdOf(ctx)->size(), 32u);
+    EXPECT_EQ(RequestIdOf(ctx)->find_first_not_of("0123456789abcdef"),
+              std::string::npos);
+    ids.insert(*RequestIdOf(ctx));
+  }
+  EXPECT_EQ(ids.size(), 3u);
+  EXPECT_EQ(propagator.Dropped(), 2);
+
+  const Context good =
+      propagator.Extract(MapCarrier{{"x-request-id", "a"}}, Background());
+  EXPECT_EQ(*RequestIdOf(good), "a");
+  EXPECT_EQ(propagator.Extract(MapCarrier(), good), good);
+}
+
+TEST_F(RequestIdPropagatorTest, MakesNoneByDefault) {
+  EXPECT_EQ(propagator_.Extract(MapCarrier(), Background()), Background());
+}
+
 TEST_F(RequestIdPropagatorTest, IllegalHeaderNameMakesItDoNothing) {
-  for (const char* name : {"", "x request id", "grpc-id", "x\nid", ":path"}) {
+  for (const char* name : {"", "x request id", "grpc-id", "x\nid", ":path",
+                           "tether-timeout-us", "te", "Content-Type"}) {
     const RequestIdPropagator propagator({name, 128});
     EXPECT_TRUE(propagator.Fields().empty());
     MapCarrier carrier;

@@ -2,14 +2,26 @@
 
 #include <utility>
 
-#include "tether/propagation/internal/header_text.h"
+#include "tether/propagation/internal/hex.h"
+#include "tether/propagation/internal/injected_bytes.h"
 #include "tether/propagation/internal/random.h"
 #include "tether/propagation/internal/sole_value.h"
+#include "tether/propagation/internal/trace_state_list.h"
 
 namespace tether {
 namespace {
 
-constexpr Key<TraceContext> kTrace{"trace"};
+using internal::ParseLowerHex;
+using internal::TraceStateList;
+using internal::WriteLowerHex;
+
+struct HeldTrace {
+  TraceContext trace;
+  // Whether its state is as Extract makes it, and can be sent as it is.
+  bool state_is_canonical;
+};
+
+constexpr Key<HeldTrace> kTrace{"trace"};
 
 // version-traceid-spanid-flags
 constexpr size_t kTraceIdAt = 3;
@@ -17,58 +29,14 @@ constexpr size_t kSpanIdAt = 36;
 constexpr size_t kFlagsAt = 53;
 constexpr size_t kLength = 55;
 
-// The standard's limit on list members. A header without any is no use.
-constexpr int kMaxTraceStateHeaders = 32;
-
-// -1 unless `c` is a lower-case hex digit.
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
-}
-
-// Reads 2 * n digits from `text` on into `bytes`.
-bool ParseHex(const char* text, size_t n, uint8_t* bytes) {
-  for (size_t i = 0; i < n; ++i) {
-    const int high = HexValue(text[2 * i]);
-    const int low = HexValue(text[2 * i + 1]);
-    if (high < 0 || low < 0) return false;
-    bytes[i] = static_cast<uint8_t>(high << 4 | low);
-  }
-  return true;
-}
-
-void WriteHex(const uint8_t* bytes, size_t n, char* text) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  for (size_t i = 0; i < n; ++i) {
-    text[2 * i] = kDigits[bytes[i] >> 4];
-    text[2 * i + 1] = kDigits[bytes[i] & 0xf];
-  }
-}
-
-template <size_t N>
-bool IsZero(const std::array<uint8_t, N>& id) {
-  return id == std::array<uint8_t, N>{};
-}
+// A header without any member is no use.
+constexpr int kMaxTraceStateHeaders = TraceStateList::kMaxMembers;
 
 template <size_t N>
 std::string IdHex(const std::array<uint8_t, N>& id) {
   std::string hex(2 * N, '0');
-  WriteHex(id.data(), N, hex.data());
+  WriteLowerHex(id.data(), N, hex.data());
   return hex;
-}
-
-template <size_t N>
-void FillRandom(std::array<uint8_t, N>& id) {
-  static_assert(N % 8 == 0);
-  do {
-    for (size_t i = 0; i < N; i += 8) {
-      const uint64_t bits = internal::RandomBits();
-      for (size_t b = 0; b < 8; ++b) {
-        id[i + b] = static_cast<uint8_t>(bits >> (8 * b));
-      }
-    }
-  } while (IsZero(id));
 }
 
 // Inject writes each header on the stack, since it is too long for the small
@@ -78,15 +46,22 @@ void WriteTraceParent(const std::array<uint8_t, 16>& trace_id,
                       char* text) {
   text[0] = text[1] = '0';
   text[kTraceIdAt - 1] = text[kSpanIdAt - 1] = text[kFlagsAt - 1] = '-';
-  WriteHex(trace_id.data(), trace_id.size(), text + kTraceIdAt);
-  WriteHex(span_id.data(), span_id.size(), text + kSpanIdAt);
-  WriteHex(&flags, 1, text + kFlagsAt);
+  WriteLowerHex(trace_id.data(), trace_id.size(), text + kTraceIdAt);
+  WriteLowerHex(span_id.data(), span_id.size(), text + kSpanIdAt);
+  WriteLowerHex(&flags, 1, text + kFlagsAt);
+}
+
+bool IsCanonicalState(std::string_view state) {
+  if (state.empty()) return true;
+  TraceStateList list;
+  return list.Append(state) && list.duplicates() == 0 &&
+         list.bytes() == state.size();
 }
 
 }  // namespace
 
 bool TraceContext::valid() const {
-  return !IsZero(trace_id) && !IsZero(span_id);
+  return !internal::IsZeroId(trace_id) && !internal::IsZeroId(span_id);
 }
 
 std::string TraceContext::TraceIdHex() const { return IdHex(trace_id); }
@@ -94,16 +69,16 @@ std::string TraceContext::SpanIdHex() const { return IdHex(span_id); }
 
 TraceContext NewTrace(bool sampled) {
   TraceContext trace;
-  FillRandom(trace.trace_id);
-  FillRandom(trace.span_id);
-  trace.flags = sampled ? TraceContext::kSampled : 0;
+  trace.trace_id = internal::RandomId<16>();
+  trace.span_id = internal::RandomId<8>();
+  trace.flags = TraceContext::kRandom | (sampled ? TraceContext::kSampled : 0);
   return trace;
 }
 
 std::optional<TraceContext> ParseTraceParent(std::string_view header) {
   if (header.size() < kLength) return std::nullopt;
   uint8_t version;
-  if (!ParseHex(header.data(), 1, &version) || version == 0xff) {
+  if (!ParseLowerHex(header.data(), 1, &version) || version == 0xff) {
     return std::nullopt;
   }
   if (header.size() > kLength && (version == 0 || header[kLength] != '-')) {
@@ -114,11 +89,12 @@ std::optional<TraceContext> ParseTraceParent(std::string_view header) {
     return std::nullopt;
   }
   TraceContext trace;
-  if (!ParseHex(header.data() + kTraceIdAt, trace.trace_id.size(),
-                trace.trace_id.data()) ||
-      !ParseHex(header.data() + kSpanIdAt, trace.span_id.size(),
-                trace.span_id.data()) ||
-      !ParseHex(header.data() + kFlagsAt, 1, &trace.flags) || !trace.valid()) {
+  if (!ParseLowerHex(header.data() + kTraceIdAt, trace.trace_id.size(),
+                     trace.trace_id.data()) ||
+      !ParseLowerHex(header.data() + kSpanIdAt, trace.span_id.size(),
+                     trace.span_id.data()) ||
+      !ParseLowerHex(header.data() + kFlagsAt, 1, &trace.flags) ||
+      !trace.valid()) {
     return std::nullopt;
   }
   if (version != 0) trace.flags &= TraceContext::kSampled;
@@ -131,14 +107,18 @@ std::string FormatTraceParent(const TraceContext& trace) {
   return header;
 }
 
-const TraceContext* TraceOf(const Context& ctx) { return ctx.Value(kTrace); }
+const TraceContext* TraceOf(const Context& ctx) {
+  const HeldTrace* held = ctx.Value(kTrace);
+  return held == nullptr ? nullptr : &held->trace;
+}
 
 Context WithTrace(const Context& parent, TraceContext trace) {
-  return WithValue(parent, kTrace, std::move(trace));
+  const bool is_canonical = IsCanonicalState(trace.trace_state);
+  return WithValue(parent, kTrace, {std::move(trace), is_canonical});
 }
 
 TraceContextPropagator::TraceContextPropagator(TraceContextOptions options)
-    : options_(options) {}
+    : options_(std::move(options)) {}
 
 Context TraceContextPropagator::Extract(const Carrier& carrier,
                                         const Context& ctx) const {
@@ -147,69 +127,89 @@ Context TraceContextPropagator::Extract(const Carrier& carrier,
   if (header.value.has_value()) {
     if (std::optional<TraceContext> trace = ParseTraceParent(*header.value)) {
       trace->trace_state = ExtractTraceState(carrier);
-      return WithTrace(ctx, *std::move(trace));
+      return WithValue(ctx, kTrace, {*std::move(trace), true});
     }
   }
-  if (header.value.has_value() || header.repeated) CountDrop();
-  if (options_.start_new && TraceOf(ctx) == nullptr) {
-    return WithTrace(ctx, NewTrace());
+  if (header.value.has_value() || header.repeated) CountDrops();
+  if (!options_.start_new || TraceOf(ctx) != nullptr) return ctx;
+  TraceContext trace = NewTrace();
+  if (options_.sampled_by) {
+    try {
+      if (options_.sampled_by(ctx, trace)) {
+        trace.flags |= TraceContext::kSampled;
+      }
+    } catch (...) {
+      CountDrops();
+    }
   }
-  return ctx;
+  return WithValue(ctx, kTrace, {std::move(trace), true});
 }
 
 std::string TraceContextPropagator::ExtractTraceState(
     const Carrier& carrier) const {
-  std::string joined;
-  for (int index = 0;; ++index) {
-    const std::optional<std::string_view> part =
-        carrier.Get(kTraceStateHeader, index);
-    if (!part.has_value()) break;
-    // Before the copy, so that nobody makes us gather a megabyte.
-    if (index == kMaxTraceStateHeaders ||
-        part->size() > options_.max_trace_state_bytes) {
-      CountDrop();
+  std::optional<std::string_view> header = carrier.Get(kTraceStateHeader);
+  if (!header.has_value()) return std::string();
+  TraceStateList list;
+  const std::string_view first = *header;
+  int headers = 0;
+  do {
+    if (headers == kMaxTraceStateHeaders || !list.Append(*header)) {
+      CountDrops();
       return std::string();
     }
-    if (part->empty()) continue;
-    if (!joined.empty()) joined += ',';
-    joined += *part;
-  }
-  if (!IsGoodTraceState(joined)) {
-    CountDrop();
-    return std::string();
-  }
-  return joined;
-}
-
-bool TraceContextPropagator::IsGoodTraceState(std::string_view text) const {
-  return text.size() <= options_.max_trace_state_bytes &&
-         internal::IsHeaderText(text);
+    header = carrier.Get(kTraceStateHeader, ++headers);
+  } while (header.has_value());
+  const int left_out =
+      list.duplicates() + list.Truncate(options_.max_trace_state_bytes);
+  if (left_out != 0) CountDrops(left_out);
+  // The usual case: nothing was left out, not even a blank.
+  if (headers == 1 && list.bytes() == first.size()) return std::string(first);
+  return list.ToString();
 }
 
 void TraceContextPropagator::Inject(const Context& ctx,
                                     Carrier& carrier) const {
-  const TraceContext* trace = TraceOf(ctx);
-  if (trace == nullptr) return;
-  if (!trace->valid()) return CountDrop();
-  std::array<uint8_t, 8> span_id;
-  FillRandom(span_id);
+  const HeldTrace* held = ctx.Value(kTrace);
+  if (held == nullptr) return;
+  const TraceContext& trace = held->trace;
+  if (!trace.valid()) return CountDrops();
   char text[kLength];
   // The standard: bits that it does not define are sent as zero.
   WriteTraceParent(
-      trace->trace_id, span_id,
-      trace->flags & (TraceContext::kSampled | TraceContext::kRandom), text);
+      trace.trace_id, internal::RandomId<8>(),
+      trace.flags & (TraceContext::kSampled | TraceContext::kRandom), text);
   const std::string_view header(text, kLength);
   carrier.Set(kTraceParentHeader, header);
-  if (trace->trace_state.empty()) return;
+  if (trace.trace_state.empty()) return;
   // The carrier may have kept a trace of the application's own, which our state
   // does not belong to.
   if (carrier.Get(kTraceParentHeader) != header) return;
-  if (!IsGoodTraceState(trace->trace_state)) return CountDrop();
-  carrier.Set(kTraceStateHeader, trace->trace_state);
+  InjectTraceState(trace, held->state_is_canonical, carrier);
+}
+
+void TraceContextPropagator::InjectTraceState(const TraceContext& trace,
+                                              bool is_canonical,
+                                              Carrier& carrier) const {
+  const std::string_view state = trace.trace_state;
+  if (is_canonical && state.size() <= options_.max_trace_state_bytes) {
+    return carrier.Set(kTraceStateHeader, state);
+  }
+  TraceStateList list;
+  if (!list.Append(state)) return CountDrops();
+  const int left_out =
+      list.duplicates() + list.Truncate(options_.max_trace_state_bytes);
+  if (left_out != 0) CountDrops(left_out);
+  if (list.size() != 0) carrier.Set(kTraceStateHeader, list.ToString());
 }
 
 std::vector<std::string_view> TraceContextPropagator::Fields() const {
   return {kTraceParentHeader, kTraceStateHeader};
+}
+
+size_t TraceContextPropagator::MaxInjectBytes(const Context&) const {
+  return internal::InjectedBytes(kTraceParentHeader, kLength) +
+         internal::InjectedBytes(kTraceStateHeader,
+                                 options_.max_trace_state_bytes);
 }
 
 int64_t TraceContextPropagator::Dropped() const {

@@ -1,5 +1,6 @@
-// The trace that a request belongs to, as in W3C Trace Context
-// (https://www.w3.org/TR/trace-context/): the headers `traceparent` and
+// The trace that a request belongs to, as in W3C Trace Context, level 1 and 2
+// (https://www.w3.org/TR/trace-context/,
+// https://www.w3.org/TR/trace-context-2/): the headers `traceparent` and
 // `tracestate`.
 //
 // tether records no spans. It keeps the thread of a trace from breaking: what
@@ -13,6 +14,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +23,7 @@
 #include "tether/context.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
+#include "tether/propagation/trace_state.h"
 
 namespace tether {
 
@@ -39,7 +42,12 @@ struct TraceContext {
 
   uint8_t flags = 0;
 
-  // What tracers tell one another, handed on unread. Empty: none.
+  // What only B3 can say (b3.h), beside `flags`: to trace this whatever a
+  // sampler says; and that nobody has decided yet, so `sampled()` is false.
+  bool debug = false;
+  bool sampling_deferred = false;
+
+  // What tracers tell one another, as one header (trace_state.h). Empty: none.
   std::string trace_state;
 
   // Whether both ids are there, without which nothing is sent.
@@ -52,16 +60,18 @@ struct TraceContext {
 
   friend bool operator==(const TraceContext& a, const TraceContext& b) {
     return a.trace_id == b.trace_id && a.span_id == b.span_id &&
-           a.flags == b.flags && a.trace_state == b.trace_state;
+           a.flags == b.flags && a.debug == b.debug &&
+           a.sampling_deferred == b.sampling_deferred &&
+           a.trace_state == b.trace_state;
   }
   friend bool operator!=(const TraceContext& a, const TraceContext& b) {
     return !(a == b);
   }
 };
 
-// A new trace, with random ids. The ids need not be secure: they have to be
-// distinct, and nothing may rest on their being unguessable. Not sampled unless
-// told so.
+// A new trace, with random ids, which its flag kRandom says. The ids need not
+// be secure: they have to be distinct, and nothing may rest on their being
+// unguessable. Not sampled unless told so.
 TraceContext NewTrace(bool sampled = false);
 
 // Reads a `traceparent`: version-traceid-spanid-flags, in lower-case hex.
@@ -87,21 +97,33 @@ const TraceContext* TraceOf(const Context& ctx);
 // nothing is sent on behalf of the child.
 Context WithTrace(const Context& parent, TraceContext trace);
 
+// Decides whether a trace that starts here is sampled: given the context that
+// it starts in, and the new trace. Called from any thread, also at the same
+// time. One that throws says no, and counts as a drop.
+using TraceSampler =
+    std::function<bool(const Context& ctx, const TraceContext& trace)>;
+
 struct TraceContextOptions {
-  // Whether Extract starts a trace where no good one came in. It is not
-  // sampled: that decision is a tracer's.
+  // Whether Extract starts a trace where no good one came in and `ctx` has
+  // none.
   bool start_new = false;
 
-  // A longer `tracestate` is dropped whole. The standard asks for at least 512.
-  size_t max_trace_state_bytes = 512;
+  // A longer `tracestate` loses members until it fits, as the standard orders:
+  // first those longer than 128 characters, then from the end. The standard
+  // asks for at least 512.
+  size_t max_trace_state_bytes = kMaxTraceStateBytes;
+
+  // For traces that `start_new` starts. Null: none of them is sampled.
+  TraceSampler sampled_by = nullptr;
 };
 
 // Carries the TraceContext over a hop.
 //
 // Extract takes the trace from `traceparent`. Where that is absent, malformed
 // or repeated, `tracestate` is ignored too. Several `tracestate` headers are
-// one list, and are joined with commas; one that is longer than the limit, in
-// more than 32 headers, or not printable ASCII is dropped, and the trace kept.
+// one list, and are joined; blanks and empty members go. A list with an illegal
+// member, of more than 32, or in more than 32 headers is dropped, and the trace
+// kept; of two members with one key the first stays.
 //
 // Inject writes the same trace id, the flags that the standard defines, the
 // `tracestate` as it was, and a span id that is new and random for each call,
@@ -126,14 +148,20 @@ class TraceContextPropagator final : public Propagator {
   void Inject(const Context& ctx, Carrier& carrier) const override;
   std::vector<std::string_view> Fields() const override;
 
-  // Counts a bad or repeated `traceparent`, a bad `tracestate`, and an invalid
-  // trace that Inject was asked to send: one each.
+  size_t MaxInjectBytes(const Context& ctx) const override;
+
+  // Counts a bad or repeated `traceparent`, a bad `tracestate`, each of its
+  // members that was left out for the limit or for its key, an invalid trace
+  // that Inject was asked to send, and a sampler that threw: one each.
   int64_t Dropped() const override;
 
  private:
   std::string ExtractTraceState(const Carrier& carrier) const;
-  bool IsGoodTraceState(std::string_view text) const;
-  void CountDrop() const { dropped_.fetch_add(1, std::memory_order_relaxed); }
+  void InjectTraceState(const TraceContext& trace, bool is_canonical,
+                        Carrier& carrier) const;
+  void CountDrops(int64_t n = 1) const {
+    dropped_.fetch_add(n, std::memory_order_relaxed);
+  }
 
   const TraceContextOptions options_;
   mutable std::atomic<int64_t> dropped_{0};

@@ -1,6 +1,7 @@
 #include "tether/propagation/internal/header_text.h"
 
 #include <algorithm>
+#include <array>
 
 namespace tether::internal {
 namespace {
@@ -8,6 +9,14 @@ namespace {
 bool StartsWith(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
+
+// Of the connection, or of how a message is sent over it: to set them breaks
+// calls, to relay them is forbidden (RFC 7230, 6.1; RFC 7540, 8.1.2.2).
+constexpr std::array<std::string_view, 11> kConnectionHeaders = {
+    "connection", "content-encoding", "content-length",    "content-type",
+    "host",       "keep-alive",       "proxy-connection",  "te",
+    "upgrade",    "user-agent",       "transfer-encoding",
+};
 
 }  // namespace
 
@@ -21,6 +30,9 @@ std::string LowerAscii(std::string_view text) {
 
 bool IsHeaderName(std::string_view name) {
   return !name.empty() && !StartsWith(name, "grpc-") &&
+         !StartsWith(name, "tether-") &&
+         std::find(kConnectionHeaders.begin(), kConnectionHeaders.end(),
+                   name) == kConnectionHeaders.end() &&
          std::all_of(name.begin(), name.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
                   c == '-' || c == '_' || c == '.';
@@ -43,11 +55,14 @@ bool IsVisibleAscii(std::string_view text) {
                      [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
+bool IsPrintableAscii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
 bool IsHeaderText(std::string_view text) {
   if (text.empty()) return true;
-  return text.front() != ' ' && text.back() != ' ' &&
-         std::all_of(text.begin(), text.end(),
-                     [](char c) { return c >= 0x20 && c < 0x7f; });
+  return text.front() != ' ' && text.back() != ' ' && IsPrintableAscii(text);
 }
 
 }  // namespace tether::internal

@@ -15,7 +15,8 @@ namespace tether::internal {
 std::string LowerAscii(std::string_view text);
 
 // Whether `name` can be a header of the user's in gRPC: one or more of
-// [0-9a-z._-], and not one of gRPC's own ("grpc-...").
+// [0-9a-z._-], and not one that belongs to gRPC ("grpc-..."), to tether
+// ("tether-...") or to the connection ("te", "content-type" and the like).
 bool IsHeaderName(std::string_view name);
 
 // `name` lower-cased if that makes it a header name, else "".
@@ -26,6 +27,10 @@ bool IsBinaryHeaderName(std::string_view name);
 
 // Whether all of `text` is in 0x21..0x7e: no space. True for "".
 bool IsVisibleAscii(std::string_view text);
+
+// Whether all of `text` is in 0x20..0x7e, which is what gRPC sends in headers
+// that aren't binary: it aborts the process for anything else. True for "".
+bool IsPrintableAscii(std::string_view text);
 
 // Whether `text` arrives as it was sent: all of it in 0x20..0x7e, and no space
 // at either end, where a proxy may trim it. True for "".

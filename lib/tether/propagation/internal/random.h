@@ -9,12 +9,33 @@
 #ifndef TETHER_PROPAGATION_INTERNAL_RANDOM_H_
 #define TETHER_PROPAGATION_INTERNAL_RANDOM_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace tether::internal {
 
 // Thread-safe, without a lock. Some nanoseconds.
 uint64_t RandomBits();
+
+// An id that is not all zeros, which would mean "none".
+template <size_t N>
+std::array<uint8_t, N> RandomId() {
+  static_assert(N % 8 == 0);
+  std::array<uint8_t, N> id;
+  uint64_t all;
+  do {
+    all = 0;
+    for (size_t i = 0; i < N; i += 8) {
+      const uint64_t bits = RandomBits();
+      all |= bits;
+      for (size_t b = 0; b < 8; ++b) {
+        id[i + b] = static_cast<uint8_t>(bits >> (8 * b));
+      }
+    }
+  } while (all == 0);
+  return id;
+}
 
 }  // namespace tether::internal
 

@@ -1,0 +1,113 @@
+#include "tether/propagation/edge.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "tether/propagation/b3.h"
+#include "tether/propagation/composite.h"
+#include "tether/propagation/internal/header_text.h"
+#include "tether/propagation/request_id.h"
+
+namespace tether {
+namespace {
+
+// Shows some headers of another, and counts the others that are asked for.
+class FilteredCarrier final : public Carrier {
+ public:
+  FilteredCarrier(const Carrier& inner, const std::vector<std::string>& kept)
+      : inner_(inner), kept_(kept) {}
+
+  std::optional<std::string_view> Get(std::string_view key,
+                                      int index) const override {
+    const std::optional<std::string_view> value = inner_.Get(key, index);
+    if (!value.has_value() || IsKept(key)) return value;
+    if (index == 0) ++hidden_;
+    return std::nullopt;
+  }
+  void Set(std::string_view, std::string_view) override {}  // only read from
+  void ForEachKey(
+      absl::FunctionRef<void(std::string_view)> visit) const override {
+    inner_.ForEachKey([this, visit](std::string_view key) {
+      if (IsKept(key)) visit(key);
+    });
+  }
+
+  int64_t hidden() const { return hidden_; }
+
+ private:
+  bool IsKept(std::string_view key) const {
+    return std::find(kept_.begin(), kept_.end(), key) != kept_.end();
+  }
+
+  const Carrier& inner_;
+  const std::vector<std::string>& kept_;
+  mutable int64_t hidden_ = 0;  // each is used by one thread
+};
+
+std::vector<std::string> KeptHeaders(const EdgeOptions& options) {
+  std::vector<std::string> kept;
+  if (options.keep_trace) {
+    for (const std::string_view name : TraceContextPropagator().Fields()) {
+      kept.emplace_back(name);
+    }
+    for (const std::string_view name : B3Propagator().Fields()) {
+      kept.emplace_back(name);
+    }
+  }
+  if (options.keep_request_id) kept.emplace_back(kRequestIdHeader);
+  for (const std::string& name : options.keep_headers) {
+    kept.push_back(internal::LowerAscii(name));
+  }
+  return kept;
+}
+
+}  // namespace
+
+EdgePropagator::EdgePropagator(std::shared_ptr<const Propagator> inner,
+                               EdgeOptions options)
+    : inner_(inner != nullptr
+                 ? std::move(inner)
+                 : std::make_shared<CompositePropagator>(
+                       std::vector<std::shared_ptr<const Propagator>>())),
+      keep_trace_(options.keep_trace),
+      kept_(KeptHeaders(options)),
+      sampled_by_(std::move(options.sampled_by)) {}
+
+Context EdgePropagator::Extract(const Carrier& carrier,
+                                const Context& ctx) const {
+  const FilteredCarrier filtered(carrier, kept_);
+  Context result = inner_->Extract(filtered, ctx);
+  if (filtered.hidden() != 0) {
+    dropped_.fetch_add(filtered.hidden(), std::memory_order_relaxed);
+  }
+  if (keep_trace_ || TraceOf(result) != nullptr) return result;
+  TraceContext trace = NewTrace();
+  if (sampled_by_) {
+    try {
+      if (sampled_by_(result, trace)) trace.flags |= TraceContext::kSampled;
+    } catch (...) {
+      dropped_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  return WithTrace(result, std::move(trace));
+}
+
+void EdgePropagator::Inject(const Context& ctx, Carrier& carrier) const {
+  inner_->Inject(ctx, carrier);
+}
+
+std::vector<std::string_view> EdgePropagator::Fields() const {
+  return inner_->Fields();
+}
+
+size_t EdgePropagator::MaxInjectBytes(const Context& ctx) const {
+  return inner_->MaxInjectBytes(ctx);
+}
+
+int64_t EdgePropagator::Dropped() const {
+  return inner_->Dropped() + dropped_.load(std::memory_order_relaxed);
+}
+
+}  // namespace tether

@@ -1,0 +1,67 @@
+// The sets of characters that the grammars of headers are made of. Internal.
+//
+// A look-up in a table each, for any byte, whatever the locale.
+
+#ifndef TETHER_PROPAGATION_INTERNAL_CHARS_H_
+#define TETHER_PROPAGATION_INTERNAL_CHARS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace tether::internal {
+
+enum CharSet : uint8_t {
+  kToken = 1,          // tchar of RFC 7230: keys of baggage
+  kBaggageOctet = 2,   // values of baggage
+  kTraceStateKey = 4,  // after the first character
+  kTraceStateValue = 8,
+};
+
+inline constexpr std::array<uint8_t, 256> kCharSets = [] {
+  std::array<uint8_t, 256> sets = {};
+  for (int c = 0x20; c < 0x7f; ++c) {
+    const bool lower = c >= 'a' && c <= 'z';
+    const bool digit = c >= '0' && c <= '9';
+    const bool letter = lower || (c >= 'A' && c <= 'Z');
+    bool token = letter || digit;
+    for (const char other : std::string_view("!#$%&'*+-.^_`|~")) {
+      token = token || c == other;
+    }
+    const bool key = lower || digit || c == '_' || c == '-' || c == '*' ||
+                     c == '/' || c == '@';
+    sets[static_cast<size_t>(c)] = static_cast<uint8_t>(
+        (token ? kToken : 0) |
+        (c != ' ' && c != '"' && c != ',' && c != ';' && c != '\\'
+             ? kBaggageOctet
+             : 0) |
+        (key ? kTraceStateKey : 0) |
+        (c != ',' && c != '=' ? kTraceStateValue : 0));
+  }
+  return sets;
+}();
+
+inline bool IsIn(CharSet set, char c) {
+  return (kCharSets[static_cast<uint8_t>(c)] & set) != 0;
+}
+
+// How many of the first characters of `text` are in `set`.
+inline size_t SpanOf(CharSet set, std::string_view text) {
+  size_t n = 0;
+  while (n < text.size() && IsIn(set, text[n])) ++n;
+  return n;
+}
+
+// OWS of RFC 7230.
+inline bool IsBlank(char c) { return c == ' ' || c == '\t'; }
+
+inline std::string_view WithoutBlanks(std::string_view text) {
+  while (!text.empty() && IsBlank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && IsBlank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace tether::internal
+
+#endif  // TETHER_PROPAGATION_INTERNAL_CHARS_H_

@@ -1,0 +1,29 @@
+// What a header counts toward limits on metadata. Internal.
+
+#ifndef TETHER_PROPAGATION_INTERNAL_INJECTED_BYTES_H_
+#define TETHER_PROPAGATION_INTERNAL_INJECTED_BYTES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "tether/propagation/internal/header_text.h"
+
+namespace tether::internal {
+
+// SIZE_MAX where it has no end.
+inline size_t AddBytes(size_t a, size_t b) {
+  return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+}
+
+// As HTTP/2 counts a header, of which `value_size` bytes are the value. gRPC
+// sends those of "...-bin" as base64.
+inline size_t InjectedBytes(std::string_view name, size_t value_size) {
+  if (value_size > SIZE_MAX / 2) return SIZE_MAX;
+  if (IsBinaryHeaderName(name)) value_size = (value_size + 2) / 3 * 4;
+  return AddBytes(value_size, name.size() + 32);
+}
+
+}  // namespace tether::internal
+
+#endif  // TETHER_PROPAGATION_INTERNAL_INJECTED_BYTES_H_
