@@ -8,8 +8,8 @@ pkg-config tells them.
 def _run(ctx, words, failure):
     result = ctx.execute(words)
     if result.return_code != 0:
-        fail("@%s: %s. Run tools/setup.sh from tether's root, which installs what is missing.\n%s" %
-             (ctx.name, failure, result.stderr.strip()))
+        fail("@%s: %s. Run \"tools/setup.sh %s\" from tether's root, which installs what is missing.\n%s" %
+             (ctx.name, failure, ctx.attr.group, result.stderr.strip()))
     return result.stdout.strip()
 
 def _unique(words):
@@ -64,6 +64,7 @@ system_repository = repository_rule(
     implementation = _system_repository_impl,
     attrs = {
         "files": attr.string_dict(doc = "path in the repository -> file of third_party; BUILD files are appended"),
+        "group": attr.string(default = "build", doc = "the group of tools/setup.sh that has the packages"),
         "libraries": attr.string_dict(doc = "label without the repository -> pkg-config modules and -l options"),
         "symlinks": attr.string_dict(doc = "path in the repository -> file of the system"),
         "version_of": attr.string(doc = "the pkg-config module whose version is the repository's"),
@@ -188,6 +189,19 @@ def system_repositories():
         "com_github_google_benchmark",
         version_of = "benchmark",
         libraries = {":benchmark": "benchmark", ":benchmark_main": "-lbenchmark_main benchmark"},
+    )
+
+    # For targets with the tag "manual" alone, so that only who asks for them needs it.
+    _supply(
+        system_repository,
+        "io_opentelemetry_cpp",
+        group = "opentelemetry",
+        version_of = "opentelemetry_api",
+        libraries = {
+            "api": "opentelemetry_api",
+            "exporters/memory:in_memory_span_exporter": "-lopentelemetry_exporter_in_memory opentelemetry_trace",
+            "sdk/src/trace": "opentelemetry_trace",
+        },
     )
 
     # What Bazel 4.2 itself asks for. Debian's bazel-rules-cc is too new for it, hence our own few lines.

@@ -4,8 +4,9 @@
 #   tools/setup.sh            everything to build and test
 #   tools/setup.sh GROUP...   the named groups (see packages_of below)
 #
-# The group "bench" holds what bench.sh measures tether beside. Debian 12 has it among its backports, which this script
-# asks for once, from wherever the machine gets Debian itself; the machine's own list of sources stays as it is.
+# The group "opentelemetry" is for the bridge to it, and "bench" holds what bench.sh measures tether beside. Debian 12 has
+# both among its backports, which this script asks for once, from wherever the machine gets Debian itself; the machine's
+# own list of sources stays as it is.
 #
 # When nothing is missing it asks no registry and needs no root, so scripts can call it every time.
 set -euo pipefail
@@ -17,9 +18,11 @@ packages_of() {
       g++ clang clang-format \
       libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev \
       libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev \
+      libfaketime python3-grpcio \
       pkg-config python3 git ca-certificates ;;
-    bench) echo golang-1.23-go opentelemetry-cpp-dev ;;
+    bench) echo golang-1.23-go "$(packages_of opentelemetry)" ;;
     fuzz) echo libclang-rt-14-dev ;;
+    opentelemetry) echo opentelemetry-cpp-dev ;;
     *) return 1 ;;
   esac
 }
@@ -63,10 +66,10 @@ backports_source() {
 
 wanted=() backports=""
 for group in "$@"; do
-  list=$(packages_of "$group") || fail "unknown group '$group' (known: build, bench, fuzz)"
+  list=$(packages_of "$group") || fail "unknown group '$group' (known: build, bench, fuzz, opentelemetry)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
-  [ "$group" != bench ] || backports=yes
+  [[ $group != bench && $group != opentelemetry ]] || backports=yes
 done
 
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||

@@ -45,7 +45,8 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_STATUS)) {
-      SettleStatus(*methods->GetRecvStatus());
+      state_->Settle(info_->method(), *methods->GetRecvTrailingMetadata(),
+                     options_->report_limits, *methods->GetRecvStatus());
       state_->Detach();
     }
     methods->Proceed();
@@ -78,31 +79,16 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     const absl::Duration own =
         internal::UntilDeadline(info_->client_context()->raw_deadline());
     const absl::Duration left = std::min(own, state_->context().Remaining());
-    metadata.erase(std::string(kTimeoutHeader));
-    std::optional<std::string> header = FormatTimeout(left);
+    carrier.Remove(kTimeoutHeader);
+    const Reserve& reserve = state_->options().reserve.has_value()
+                                 ? *state_->options().reserve
+                                 : options_->reserve;
+    std::optional<std::string> header = FormatTimeout(left - reserve.Of(left));
     if (!header) return;  // no deadline
     metadata.emplace(kTimeoutHeader, *std::move(header));
     if (own == absl::InfiniteDuration()) {
       // Where the call has a deadline, core writes this.
       metadata.emplace("grpc-timeout", internal::FormatGrpcTimeout(left));
-    }
-  }
-
-  // Core's own timer, or a cancellation that core heard of first, may have
-  // ended the call; the reason is the context's.
-  void SettleStatus(grpc::Status& status) {
-    const grpc::StatusCode code = status.error_code();
-    if (code != grpc::StatusCode::CANCELLED &&
-        code != grpc::StatusCode::DEADLINE_EXCEEDED) {
-      return;
-    }
-    const Context& ctx = state_->context();
-    if (grpc::Status reason = StatusOf(ctx); !reason.ok()) {
-      status = std::move(reason);
-    } else if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
-               ctx.Remaining() < absl::Milliseconds(2)) {
-      // Core keeps time in milliseconds, and may be ahead of us by one.
-      status = grpc::Status(code, "context deadline exceeded");
     }
   }
 
@@ -140,23 +126,24 @@ ClientInterceptorFactory::CreateClientInterceptor(
     grpc::experimental::ClientRpcInfo* info) {
   // On the caller's thread, so Current() is the caller's.
   std::shared_ptr<ClientCallState> state =
-      ClientCallState::Registry().Find(info->client_context());
+      ClientCallState::Of(*info->client_context());
   if (state == nullptr) {
-    state = std::make_shared<ClientCallState>(Current(),
+    state = std::make_shared<ClientCallState>(Current(), CallOptions(),
                                               /*client_context=*/nullptr);
     state->Start();
   }
+  state->Started(info->method());
   return new ClientInterceptor(info, std::move(state), options_);
 }
 
 ClientCall::ClientCall(const Context& ctx, CallOptions options)
     : state_(std::make_shared<ClientCallState>(
-          options.detached ? WithoutCancel(ctx) : ctx, this)) {
-  const absl::Duration left = state_->context().Remaining();
+          options.detached ? WithoutCancel(ctx) : ctx, options, this)) {
+  const absl::Duration left = state_->left_at_start();
   if (left != absl::InfiniteDuration()) {
     set_deadline(internal::DeadlineAfter(left));
   }
-  ClientCallState::Registry().Put(this, state_);
+  ClientCallState::Registry().Put(this, state_.get());
   state_->Start();
 }
 
@@ -167,5 +154,12 @@ ClientCall::~ClientCall() {
 }
 
 const Context& ClientCall::context() const { return state_->context(); }
+
+v1::CallReport ClientCall::report() const { return state_->report(); }
+
+Context ContextOf(const grpc::ClientContext& call) {
+  const auto state = ClientCallState::Of(call);
+  return state == nullptr ? Current() : state->context();
+}
 
 }  // namespace tether

@@ -1,23 +1,19 @@
 #include "tether/grpc/server.h"
 
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "tether/after_func.h"
 #include "tether/current.h"
-#include "tether/grpc/internal/end_watcher.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/internal/server_call.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
-
-struct ServerInterceptorFactory::Shared {
-  std::shared_ptr<const ServerOptions> options;
-  std::shared_ptr<internal::EndWatcher> watcher;
-};
 
 namespace {
 
@@ -37,6 +33,8 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
+      call_->WriteReport(info_->method(), methods->GetSendStatus(),
+                         *methods->GetSendTrailingMetadata());
       call_->EndOfHandler();
     }
     if (methods->QueryInterceptionHookPoint(
@@ -50,10 +48,12 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
             InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
       grpc::ServerContextBase* server_context = info_->server_context();
       // Only the callback API sees POST_RECV_CLOSE the moment the call ends.
+      // (The exact type is asked for first because that is cheap.)
       const bool callback_api =
+          typeid(*server_context) != typeid(grpc::ServerContext) &&
           dynamic_cast<grpc::CallbackServerContext*>(server_context) != nullptr;
-      call_->Begin(server_context, *methods->GetRecvInitialMetadata(),
-                   callback_api);
+      call_->Begin(server_context, info_->method(),
+                   *methods->GetRecvInitialMetadata(), callback_api);
       // The handler, or the callback API's handler method, runs inside Proceed,
       // and `this` and `methods` may be gone when that returns.
       ScopedContext current(call_->context());
@@ -70,11 +70,9 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
 
 }  // namespace
 
-ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options)
-    : shared_(std::make_shared<Shared>()) {
+ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options) {
   if (options.propagator == nullptr) options.propagator = DefaultPropagator();
-  shared_->options = std::make_shared<const ServerOptions>(std::move(options));
-  shared_->watcher = internal::EndWatcher::Get();
+  shared_ = std::make_shared<internal::ServerShared>(std::move(options));
 }
 
 ServerInterceptorFactory::~ServerInterceptorFactory() = default;
@@ -82,8 +80,8 @@ ServerInterceptorFactory::~ServerInterceptorFactory() = default;
 grpc::experimental::Interceptor*
 ServerInterceptorFactory::CreateServerInterceptor(
     grpc::experimental::ServerRpcInfo* info) {
-  return new ServerInterceptor(info, std::make_shared<internal::ServerCall>(
-                                         shared_->options, shared_->watcher));
+  return new ServerInterceptor(info,
+                               std::make_shared<internal::ServerCall>(shared_));
 }
 
 void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
@@ -98,7 +96,9 @@ void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
 void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
                     absl::Duration grace, absl::Duration drain) {
   const auto end = [&end_lifetime] {
-    end_lifetime(absl::CancelledError("the server is shutting down"));
+    end_lifetime(
+        WithEndReason(absl::CancelledError("the server is shutting down"),
+                      EndReason::kServerShutdown));
   };
   {
     const auto [over, cancel] = WithTimeout(Background(), grace);
@@ -109,8 +109,10 @@ void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
 }
 
 Context ContextOf(const grpc::ServerContextBase& server_context) {
-  const auto call = internal::ServerCall::Registry().Find(&server_context);
-  return call == nullptr ? Background() : call->context();
+  return internal::ServerCall::Registry().Find(
+      &server_context, [](const internal::ServerCall* call) {
+        return call == nullptr ? Background() : call->context();
+      });
 }
 
 std::shared_ptr<const Propagator> DefaultPropagator() {

@@ -23,24 +23,42 @@
 #include <grpcpp/support/server_interceptor.h>
 
 #include <memory>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "tether/context.h"
+#include "tether/grpc/policy.h"
+#include "tether/grpc/report_options.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
 
-struct ServerOptions {
+namespace internal {
+struct ServerShared;
+}
+
+// Times are those of TimePolicy: max_timeout, default_timeout, min_budget.
+//
+//   tether::ServerOptions options;
+//   options.max_timeout = absl::Seconds(10);
+struct ServerOptions : TimePolicy {
   // The values that requests may bring. Null: DefaultPropagator(). All other
   // headers are ignored.
   std::shared_ptr<const Propagator> propagator;
 
-  // No context of a request lives longer, whatever its caller asked for.
-  absl::Duration max_timeout = absl::InfiniteDuration();
-
   // The parent of all requests' contexts: they have its values, and end when it
   // does, for its reason. For a server that shuts down (ShutdownServer).
   Context lifetime;
+
+  // Methods with times of their own.
+  std::vector<MethodPolicy> methods;
+
+  // At most this share of the requests is turned away for min_budget; those
+  // beyond it are served with what they have. 0 to 1.
+  double shed_share = 0.2;
+
+  // Where the time went, for the caller.
+  ReportOptions report;
 };
 
 // Registers tether as the server's only interceptor: it replaces creators set
@@ -61,8 +79,7 @@ class ServerInterceptorFactory final
       grpc::experimental::ServerRpcInfo* info) override;
 
  private:
-  struct Shared;
-  const std::shared_ptr<Shared> shared_;
+  std::shared_ptr<internal::ServerShared> shared_;
 };
 
 // Shuts a server down in three steps. It takes no new requests from now on.
@@ -80,7 +97,8 @@ void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
 
 // The context of the request that `server_context` serves, with its deadline
 // (the earliest of grpc-timeout, tether-timeout-us and
-// ServerOptions::max_timeout), its values, and its end. Background() when
+// the server's max_timeout), its values, and its end; EndReasonOf
+// (tether/end_reason.h) tells who ended it. Background() when
 // tether isn't installed, or before the request has arrived. Any thread, while
 // the server context exists. Work that goes on after the handler uses
 // WithoutCancel(ContextOf(…)).

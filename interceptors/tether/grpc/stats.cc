@@ -11,6 +11,8 @@ GrpcStats GetGrpcStats() {
   stats.client_calls = c.client_calls.load(std::memory_order_relaxed);
   stats.watches = c.watches.load(std::memory_order_relaxed);
   stats.bad_timeouts = c.bad_timeouts.load(std::memory_order_relaxed);
+  stats.bad_reports = c.bad_reports.load(std::memory_order_relaxed);
+  stats.shed = c.shed.load(std::memory_order_relaxed);
   stats.exceptions = c.exceptions.load(std::memory_order_relaxed);
   return stats;
 }

@@ -18,7 +18,9 @@ struct GrpcStats {
   // Since the process started.
   int64_t bad_timeouts =
       0;  // tether-timeout-us that was dropped: malformed, or sent twice
-  int64_t exceptions = 0;  // thrown by a propagator and swallowed
+  int64_t bad_reports = 0;  // tether-report-bin that was dropped, as above
+  int64_t shed = 0;         // requests that a server turned away (min_budget)
+  int64_t exceptions = 0;   // thrown by a propagator and swallowed
 };
 
 // A snapshot of this process. Any thread; no lock.

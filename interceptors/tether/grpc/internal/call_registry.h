@@ -2,15 +2,14 @@
 // has no slot for it.
 //
 // Thread safety: any thread. Addresses are reused: an entry is overwritten by
-// its address's next user, and removed only by its own.
+// its address's next user, and removed only by its own. It owns nothing: who
+// puts a state in takes it out before the state goes.
 
 #ifndef TETHER_GRPC_INTERNAL_CALL_REGISTRY_H_
 #define TETHER_GRPC_INTERNAL_CALL_REGISTRY_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -21,29 +20,30 @@ namespace tether::internal {
 template <typename State>
 class CallRegistry {
  public:
-  void Put(const void* address, std::shared_ptr<State> state) {
+  void Put(const void* address, State* state) {
     Shard& shard = ShardOf(address);
-    std::shared_ptr<State> former;  // dropped outside the lock
     MutexLock lock(shard.mutex);
-    former = std::exchange(shard.states[address], std::move(state));
+    shard.states[address] = state;
   }
 
-  // Null when there is none.
-  std::shared_ptr<State> Find(const void* address) {
+  // What `take` makes of the state, under the registry's lock; with null where
+  // there is none. It must be short, and call nobody.
+  template <typename Take>
+  auto Find(const void* address, Take take) {
     Shard& shard = ShardOf(address);
     MutexLock lock(shard.mutex);
     auto it = shard.states.find(address);
-    return it == shard.states.end() ? nullptr : it->second;
+    return take(it == shard.states.end() ? nullptr : it->second);
   }
 
+  // When it returns, nobody looks at `state` any more.
   void Remove(const void* address, const State* state) {
     Shard& shard = ShardOf(address);
-    std::shared_ptr<State> former;
     MutexLock lock(shard.mutex);
     auto it = shard.states.find(address);
-    if (it == shard.states.end() || it->second.get() != state) return;
-    former = std::move(it->second);
-    shard.states.erase(it);
+    if (it != shard.states.end() && it->second == state) {
+      shard.states.erase(it);
+    }
   }
 
  private:
@@ -52,8 +52,7 @@ class CallRegistry {
 
   struct alignas(64) Shard {
     Mutex mutex;
-    absl::flat_hash_map<const void*, std::shared_ptr<State>> states
-        ABSL_GUARDED_BY(mutex);
+    absl::flat_hash_map<const void*, State*> states ABSL_GUARDED_BY(mutex);
   };
 
   Shard& ShardOf(const void* address) {

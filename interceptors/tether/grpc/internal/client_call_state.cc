@@ -1,20 +1,72 @@
 #include "tether/grpc/internal/client_call_state.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "tether/budget/blame.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/status.h"
 
 namespace tether::internal {
+namespace {
+
+std::shared_ptr<HopRecord> RecordOf(const Context& ctx) {
+  const std::shared_ptr<HopRecord>* record = ctx.Value(kHop);
+  return record == nullptr ? nullptr : *record;
+}
+
+// Whether the server said so, and not this side.
+bool IsAnswer(const grpc::Status& status, bool has_report, bool ended_here) {
+  if (has_report) return true;
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+      return false;
+    case grpc::StatusCode::CANCELLED:
+      return !ended_here;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      // The other is core's, for the deadline of the ClientContext.
+      return !ended_here && status.error_message() != "Deadline Exceeded";
+    default:
+      return true;
+  }
+}
+
+bool IsDeadline(v1::EndReason reason) {
+  return reason == v1::END_REASON_OWN_TIMEOUT ||
+         reason == v1::END_REASON_INHERITED_DEADLINE;
+}
+
+// What the code that set the deadline has to say of it.
+std::string NoteOf(const Context& ctx) {
+  if (EndReasonOf(ctx) != EndReason::kOwnTimeout) return "";
+  const absl::Status cause = ctx.Cause();
+  if (cause == ctx.Err() || cause.message().empty()) return "";
+  return absl::StrCat(" (", cause.message(), ")");
+}
+
+}  // namespace
 
 CallRegistry<ClientCallState>& ClientCallState::Registry() {
   static auto& registry = *new CallRegistry<ClientCallState>;
   return registry;
 }
 
-ClientCallState::ClientCallState(Context ctx,
+std::shared_ptr<ClientCallState> ClientCallState::Of(
+    const grpc::ClientContext& call) {
+  return Registry().Find(&call, [](ClientCallState* state) {
+    return state == nullptr ? nullptr : state->shared_from_this();
+  });
+}
+
+ClientCallState::ClientCallState(Context ctx, const CallOptions& options,
                                  grpc::ClientContext* client_context)
-    : context_(std::move(ctx)), client_context_(client_context) {
+    : context_(std::move(ctx)),
+      options_(options),
+      record_(RecordOf(context_)),
+      client_context_(client_context) {
   counters.client_calls.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -48,6 +100,90 @@ void ClientCallState::Detach() {
     over_.store(true, std::memory_order_release);
   }
   if (call != nullptr) grpc_call_unref(call);
+}
+
+void ClientCallState::Started(std::string_view method) {
+  if (record_ == nullptr) return;
+  id_in_record_ = record_->BeginCall(method, start_us_, left_at_start_);
+}
+
+void ClientCallState::SettleReason(grpc::Status& status) const {
+  const grpc::StatusCode code = status.error_code();
+  if (code != grpc::StatusCode::CANCELLED &&
+      code != grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return;
+  }
+  // Core's own timer, or a cancellation that core heard of first, may have
+  // ended the call; the reason is the context's.
+  if (grpc::Status reason = StatusOf(context_); !reason.ok()) {
+    status = std::move(reason);
+  } else if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
+             context_.Remaining() < absl::Milliseconds(2)) {
+    // Core keeps time in milliseconds, and may be ahead of us by one.
+    status = grpc::Status(code, "context deadline exceeded");
+  }
+}
+
+v1::CallReport ClientCallState::Facts(std::string_view method,
+                                      int64_t duration_us) const {
+  v1::CallReport call;
+  SetNames(method, call);
+  call.set_duration_us(std::max<int64_t>(0, duration_us));
+  if (left_at_start_ != absl::InfiniteDuration()) {
+    call.set_time_left_us(
+        std::max<int64_t>(0, absl::ToInt64Microseconds(left_at_start_)));
+  }
+  return call;
+}
+
+void ClientCallState::Settle(std::string_view method,
+                             const ReceivedMetadata::Map& trailing_metadata,
+                             const ReportLimits& limits, grpc::Status& status) {
+  std::optional<v1::BudgetReport> child =
+      ReceiveReport(trailing_metadata, limits);
+  const int64_t now = SteadyMicros();
+  if (status.ok() && !child.has_value() && record_ == nullptr) {
+    // Most calls: little to tell, and perhaps nobody to ask.
+    if (client_context_ == nullptr) return;
+    MutexLock lock(mutex_);
+    method_ = std::string(method);
+    duration_us_ = now - start_us_;
+    return;
+  }
+  auto call = std::make_unique<v1::CallReport>(Facts(method, now - start_us_));
+  const EndReason reason = EndReasonOf(context_);
+  const bool ended_here = reason != EndReason::kNone;
+  call->set_answered(IsAnswer(status, child.has_value(), ended_here));
+  SettleReason(status);
+  call->set_outcome(static_cast<int32_t>(status.error_code()));
+  call->set_reason(ended_here         ? ToProto(reason)
+                   : call->answered() ? v1::END_REASON_COMPLETED
+                   : status.error_code() == grpc::StatusCode::UNAVAILABLE
+                       ? v1::END_REASON_CONNECTION_LOST
+                       : v1::END_REASON_OWN_TIMEOUT);
+  if (child.has_value()) *call->mutable_report() = *std::move(child);
+  // A call that had no time to begin with blames nobody.
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
+      left_at_start_ > absl::ZeroDuration() &&
+      (IsDeadline(call->reason()) || IsDeadline(call->report().reason()))) {
+    status = grpc::Status(
+        status.error_code(),
+        absl::StrCat("context ", BlameDeadline(*call), NoteOf(context_)));
+  }
+  if (record_ != nullptr) record_->EndCall(id_in_record_, now, *call);
+  if (client_context_ == nullptr) return;  // nobody to ask for it
+  MutexLock lock(mutex_);
+  report_ = std::move(call);
+}
+
+v1::CallReport ClientCallState::report() const {
+  MutexLock lock(mutex_);
+  if (report_ != nullptr) return *report_;
+  if (method_.empty()) return v1::CallReport();
+  v1::CallReport call = Facts(method_, duration_us_);
+  call.set_answered(true);
+  call.set_reason(v1::END_REASON_COMPLETED);
+  return call;
 }
 
 void ClientCallState::Close() { registration_.reset(); }

@@ -6,13 +6,20 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "absl/base/thread_annotations.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
+#include "tether/grpc/call_options.h"
 #include "tether/grpc/internal/call_registry.h"
+#include "tether/grpc/internal/hop_record.h"
+#include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/internal/report_metadata.h"
 #include "tether/internal/mutex.h"
 
 namespace tether::internal {
@@ -26,11 +33,12 @@ namespace tether::internal {
 //
 // Thread safety: any thread. Lock order: nothing that could block or call back
 // is called with mutex_ held.
-class ClientCallState {
+class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
  public:
   // `client_context`: of the ClientCall; null for a plain one. It must stay
   // valid until Close.
-  ClientCallState(Context ctx, grpc::ClientContext* client_context);
+  ClientCallState(Context ctx, const CallOptions& options,
+                  grpc::ClientContext* client_context);
   ~ClientCallState();
   ClientCallState(const ClientCallState&) = delete;
   ClientCallState& operator=(const ClientCallState&) = delete;
@@ -45,23 +53,55 @@ class ClientCallState {
   // The call has got its status, or never will.
   void Detach();
 
+  // The stub has been called: `method` is what for.
+  void Started(std::string_view method);
+
+  // The status has come. Where the context was the reason, it becomes the
+  // context's, with the name of the hop that used the time up. Keeps the
+  // report, and hands it to the hop that the call was made by.
+  void Settle(std::string_view method,
+              const ReceivedMetadata::Map& trailing_metadata,
+              const ReportLimits& limits, grpc::Status& status);
+
+  // As ClientCall::report().
+  v1::CallReport report() const;
+
   // After this returns, the ClientContext is not touched any more. Not from a
   // callback of the context.
   void Close();
 
   const Context& context() const { return context_; }
+  const CallOptions& options() const { return options_; }
+  absl::Duration left_at_start() const { return left_at_start_; }
 
   // From the address of a ClientCall.
   static CallRegistry<ClientCallState>& Registry();
 
+  // The state of a ClientCall; null for a plain ClientContext.
+  static std::shared_ptr<ClientCallState> Of(const grpc::ClientContext& call);
+
  private:
   void OnContextDone();
 
+  void SettleReason(grpc::Status& status) const;
+  // Names and times.
+  v1::CallReport Facts(std::string_view method, int64_t duration_us) const;
+
   const Context context_;
+  const CallOptions options_;
+  const int64_t start_us_ = SteadyMicros();
+  const absl::Duration left_at_start_ = context_.Remaining();
+  // The hop that makes the call, where it keeps a record.
+  const std::shared_ptr<HopRecord> record_;
+  uint64_t id_in_record_ = 0;  // set before the call starts
   grpc::ClientContext* const client_context_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  // Once the call is settled: either a report, or what one can be made of.
+  std::unique_ptr<const v1::CallReport> report_ ABSL_GUARDED_BY(mutex_);
+  std::string method_ ABSL_GUARDED_BY(mutex_);
+  int64_t duration_us_ ABSL_GUARDED_BY(mutex_) = 0;
   std::atomic<bool> over_{false};  // set under mutex_: no call from then on
 
   // Last, so that it goes first: its callback uses the rest.

@@ -13,6 +13,8 @@ struct Counters {
   std::atomic<int64_t> client_calls{0};
   std::atomic<int64_t> watches{0};
   std::atomic<int64_t> bad_timeouts{0};
+  std::atomic<int64_t> bad_reports{0};
+  std::atomic<int64_t> shed{0};
   std::atomic<int64_t> exceptions{0};
 };
 

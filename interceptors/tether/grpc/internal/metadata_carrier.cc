@@ -1,62 +1,78 @@
 #include "tether/grpc/internal/metadata_carrier.h"
 
+#include <algorithm>
+
 namespace tether::internal {
 namespace {
 
 std::string_view View(const grpc::string_ref& s) {
   return {s.data(), s.size()};
 }
-std::string_view View(const std::string& s) { return s; }
-
-template <typename Map, typename Key>
-std::optional<std::string_view> GetFrom(const Map& map, const Key& key,
-                                        int index) {
-  auto [it, end] = map.equal_range(key);
-  for (; it != end; ++it, --index) {
-    if (index == 0) return View(it->second);
-  }
-  return std::nullopt;
-}
-
-template <typename Map>
-void VisitKeys(const Map& map,
-               absl::FunctionRef<void(std::string_view)> visit) {
-  for (auto it = map.begin(); it != map.end();
-       it = map.upper_bound(it->first)) {
-    visit(View(it->first));
-  }
-}
 
 }  // namespace
 
+ReceivedMetadata::ReceivedMetadata(const Map& map) {
+  for (const auto& [key, value] : map) {
+    headers_.push_back({View(key), View(value)});
+  }
+}
+
 std::optional<std::string_view> ReceivedMetadata::Get(std::string_view key,
                                                       int index) const {
-  return GetFrom(map_, grpc::string_ref(key.data(), key.size()), index);
+  for (const Header& header : headers_) {
+    if (header.key != key) continue;
+    if (index-- == 0) return header.value;
+  }
+  return std::nullopt;
 }
 
 void ReceivedMetadata::Set(std::string_view, std::string_view) {}
 
 void ReceivedMetadata::ForEachKey(
     absl::FunctionRef<void(std::string_view)> visit) const {
-  VisitKeys(map_, visit);
+  const Header* former = nullptr;
+  for (const Header& header : headers_) {
+    if (former == nullptr || former->key != header.key) visit(header.key);
+    former = &header;
+  }
+}
+
+SentMetadata::Map::iterator SentMetadata::Find(std::string_view key) const {
+  return std::find_if(map_.begin(), map_.end(), [key](const auto& header) {
+    return header.first == key;
+  });
 }
 
 std::optional<std::string_view> SentMetadata::Get(std::string_view key,
                                                   int index) const {
-  return GetFrom(map_, std::string(key), index);
+  if (index < 0) return std::nullopt;
+  for (auto it = Find(key); it != map_.end() && it->first == key; ++it) {
+    if (index-- == 0) return it->second;
+  }
+  return std::nullopt;
 }
 
 void SentMetadata::Set(std::string_view key, std::string_view value) {
-  std::string k(key);
-  const auto next = map_.lower_bound(k);
-  if (next == map_.end() || next->first != k) {
-    map_.emplace_hint(next, std::move(k), value);
-  }
+  if (Find(key) == map_.end()) map_.emplace(key, value);
+}
+
+bool SentMetadata::Add(std::string_view key, std::string_view value) {
+  map_.emplace(key, value);
+  return true;
 }
 
 void SentMetadata::ForEachKey(
     absl::FunctionRef<void(std::string_view)> visit) const {
-  VisitKeys(map_, visit);
+  for (auto it = map_.begin(); it != map_.end();
+       it = map_.upper_bound(it->first)) {
+    visit(it->first);
+  }
+}
+
+void SentMetadata::Remove(std::string_view key) {
+  for (auto it = Find(key); it != map_.end() && it->first == key;) {
+    it = map_.erase(it);
+  }
 }
 
 }  // namespace tether::internal

@@ -11,15 +11,19 @@
 #include <string>
 #include <string_view>
 
+#include "absl/container/inlined_vector.h"
 #include "tether/propagation/carrier.h"
 
 namespace tether::internal {
 
 // Read only: Set does nothing. Valid during the hook that handed out the map.
+//
+// Propagators ask for several headers, mostly in vain, and a request has few:
+// so one walk over the tree, then comparisons of lengths in a row of memory.
 class ReceivedMetadata final : public Carrier {
  public:
   using Map = std::multimap<grpc::string_ref, grpc::string_ref>;
-  explicit ReceivedMetadata(const Map& map) : map_(map) {}
+  explicit ReceivedMetadata(const Map& map);
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index) const override;
@@ -28,7 +32,10 @@ class ReceivedMetadata final : public Carrier {
       absl::FunctionRef<void(std::string_view)> visit) const override;
 
  private:
-  const Map& map_;
+  struct Header {
+    std::string_view key, value;
+  };
+  absl::InlinedVector<Header, 12> headers_;  // sorted
 };
 
 // What the application added itself stays: Set doesn't touch a key that is
@@ -41,10 +48,17 @@ class SentMetadata final : public Carrier {
   std::optional<std::string_view> Get(std::string_view key,
                                       int index) const override;
   void Set(std::string_view key, std::string_view value) override;
+  bool Add(std::string_view key, std::string_view value) override;
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override;
 
+  // Takes out all values of `key`.
+  void Remove(std::string_view key);
+
  private:
+  // Without a std::string of `key`, which may need memory. There are few.
+  Map::iterator Find(std::string_view key) const;
+
   Map& map_;
 };
 

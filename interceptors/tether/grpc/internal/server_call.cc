@@ -3,7 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/propagation/timeout_header.h"
@@ -24,26 +29,38 @@ absl::Duration TimeoutIn(const ReceivedMetadata& metadata) {
   return *timeout;
 }
 
-Context ExtractValues(const Propagator& propagator,
-                      const ReceivedMetadata& metadata, Context ctx) noexcept {
-  try {
-    return propagator.Extract(metadata, ctx);
-  } catch (...) {
-    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
-    return ctx;
+// How often gRPC has tried before, as it says itself.
+int32_t AttemptsIn(const ReceivedMetadata& metadata) {
+  const auto header = metadata.Get("grpc-previous-rpc-attempts", 0);
+  int32_t attempts = 0;
+  if (!header ||
+      !absl::SimpleAtoi(absl::string_view(header->data(), header->size()),
+                        &attempts)) {
+    return 0;
   }
+  return std::max(0, attempts);
+}
+
+const absl::Status& DeadlineCause(EndReason reason, absl::string_view message) {
+  return *new absl::Status(
+      WithEndReason(absl::DeadlineExceededError(message), reason));
 }
 
 }  // namespace
+
+ServerShared::ServerShared(ServerOptions server_options)
+    : options(std::move(server_options)),
+      policies(options, options.methods),
+      shed_budget(options.shed_share),
+      watcher(EndWatcher::Get()) {}
 
 CallRegistry<ServerCall>& ServerCall::Registry() {
   static auto& registry = *new CallRegistry<ServerCall>;
   return registry;
 }
 
-ServerCall::ServerCall(std::shared_ptr<const ServerOptions> options,
-                       std::shared_ptr<EndWatcher> watcher)
-    : options_(std::move(options)), watcher_(std::move(watcher)) {
+ServerCall::ServerCall(std::shared_ptr<ServerShared> shared)
+    : shared_(std::move(shared)) {
   counters.server_calls.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -52,15 +69,37 @@ ServerCall::~ServerCall() {
   counters.server_calls.fetch_sub(1, std::memory_order_relaxed);
 }
 
+struct ServerCall::Budget {
+  absl::Duration timeout;
+  const absl::Status& cause;
+};
+
+ServerCall::Budget ServerCall::BudgetOf(absl::Duration asked_for,
+                                        const TimePolicy& policy) const {
+  static const absl::Status& inherited = DeadlineCause(
+      EndReason::kInheritedDeadline, "the caller's deadline has passed");
+  static const absl::Status& by_default = DeadlineCause(
+      EndReason::kOwnTimeout, "the server's default_timeout has passed");
+  static const absl::Status& at_most = DeadlineCause(
+      EndReason::kOwnTimeout, "the server's max_timeout has passed");
+  const bool asked = asked_for != absl::InfiniteDuration();
+  const absl::Duration timeout = asked ? asked_for : policy.default_timeout;
+  if (policy.max_timeout < timeout) return {policy.max_timeout, at_most};
+  return {timeout, asked ? inherited : by_default};
+}
+
 void ServerCall::Begin(grpc::ServerContextBase* server_context,
+                       std::string_view method,
                        const ReceivedMetadata::Map& metadata,
                        bool told_of_end) {
+  const ServerOptions& options = shared_->options;
+  const TimePolicy& policy = shared_->policies.For(method);
   const ReceivedMetadata carrier(metadata);
   const absl::Duration standard = UntilDeadline(server_context->raw_deadline());
   const absl::Duration exact = TimeoutIn(carrier);
-  const absl::Duration asked_for = std::min(standard, exact);
-  const absl::Duration timeout = std::min(asked_for, options_->max_timeout);
-  if (timeout != absl::InfiniteDuration() && timeout == asked_for) {
+  time_left_ = std::min(standard, exact);
+  const auto [timeout, cause] = BudgetOf(time_left_, policy);
+  if (timeout != absl::InfiniteDuration() && timeout == time_left_) {
     // What a loaded machine takes to deliver the headers, and, where there is
     // only grpc-timeout, its rounding.
     slack_ = std::min(absl::Milliseconds(5) + timeout / 20, absl::Seconds(1)) +
@@ -68,24 +107,59 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   }
   Cancelable cancelable;
   if (told_of_end) {
-    cancelable = WithTimeout(options_->lifetime, timeout);
+    cancelable = WithTimeout(options.lifetime, timeout, cause);
   } else {
     {
       MutexLock lock(mutex_);
       call_ = server_context->c_call();
       if (call_ != nullptr) grpc_call_ref(call_);
     }
-    cancelable = WithLazyCancel(options_->lifetime, timeout, absl::OkStatus(),
+    cancelable = WithLazyCancel(options.lifetime, timeout, cause,
                                 [weak = weak_from_this()] {
                                   if (auto self = weak.lock())
                                     self->StartWatch();
                                 });
   }
   cancel_ = std::move(cancelable.cancel);
-  context_ =
-      ExtractValues(*options_->propagator, carrier, std::move(cancelable.ctx));
+  context_ = std::move(cancelable.ctx);
+  if (options.report.when != ReportOptions::When::kNever) {
+    record_ = std::make_shared<HopRecord>(SteadyMicros());
+    context_ = WithValue(context_, kHop, record_);
+    previous_attempts_ = AttemptsIn(carrier);
+  }
+  ExtractValues(carrier);
   address_ = server_context;
-  Registry().Put(address_, shared_from_this());
+  Registry().Put(address_, this);
+  if (policy.min_budget > absl::ZeroDuration()) {
+    shared_->shed_budget.Earn();
+    if (time_left_ < policy.min_budget && shared_->shed_budget.Spend()) {
+      TurnAway(server_context, time_left_, policy.min_budget);
+    }
+  }
+}
+
+void ServerCall::ExtractValues(const ReceivedMetadata& metadata) noexcept {
+  try {
+    context_ = shared_->options.propagator->Extract(metadata, context_);
+  } catch (...) {
+    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void ServerCall::TurnAway(grpc::ServerContextBase* server_context,
+                          absl::Duration asked_for, absl::Duration min_budget) {
+  counters.shed.fetch_add(1, std::memory_order_relaxed);
+  const std::string message =
+      absl::StrCat("the request arrived with ", absl::FormatDuration(asked_for),
+                   " left, less than the ", absl::FormatDuration(min_budget),
+                   " that it needs here (min_budget)");
+  Expire(context_, WithEndReason(absl::DeadlineExceededError(message),
+                                 EndReason::kTooLittleTime));
+  if (grpc_call* call = server_context->c_call()) {
+    // The answer, now. What the handler sends later goes nowhere.
+    grpc_call_cancel_with_status(call, GRPC_STATUS_DEADLINE_EXCEEDED,
+                                 message.c_str(), nullptr);
+  }
 }
 
 void ServerCall::StartWatch() {
@@ -96,28 +170,63 @@ void ServerCall::StartWatch() {
     if (call == nullptr) return;  // ended
     grpc_call_ref(call);
   }
-  watcher_->Watch(call, [weak = weak_from_this()] {
+  shared_->watcher->Watch(call, [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->EndOfCall();
   });
   grpc_call_unref(call);
 }
 
+void ServerCall::WriteReport(std::string_view method,
+                             const grpc::Status& status,
+                             SentMetadata::Map& trailing_metadata) {
+  if (record_ == nullptr || handler_ended_.load(std::memory_order_relaxed)) {
+    return;
+  }
+  const ReportOptions& options = shared_->options.report;
+  const absl::Duration left = context_.Remaining();
+  const bool ended = left <= absl::ZeroDuration() || HasEnded(context_);
+  if (options.when == ReportOptions::When::kWhenItMatters && status.ok() &&
+      !ended &&
+      (time_left_ == absl::InfiniteDuration() ||
+       record_->Elapsed() < options.min_share * time_left_)) {
+    return;
+  }
+  v1::BudgetReport report;
+  SetNames(method, report);
+  if (time_left_ != absl::InfiniteDuration()) {
+    report.set_time_left_us(
+        std::max<int64_t>(0, absl::ToInt64Microseconds(time_left_)));
+  }
+  report.set_outcome(static_cast<int32_t>(status.error_code()));
+  report.set_reason(ended ? ToProto(EndReasonOf(context_))
+                          : v1::END_REASON_COMPLETED);
+  report.set_previous_attempts(previous_attempts_);
+  record_->Fill(SteadyMicros(), report);
+  SendReport(std::move(report), options.limits, trailing_metadata);
+}
+
 void ServerCall::EndOfHandler() {
   // Told by PRE_SEND_STATUS, and again by destructors, where that may not come.
   if (handler_ended_.exchange(true, std::memory_order_relaxed)) return;
-  static const absl::Status& cause =
-      *new absl::Status(absl::CancelledError("the handler has returned"));
+  static const absl::Status& cause = *new absl::Status(WithEndReason(
+      absl::CancelledError("the handler has returned"), EndReason::kCompleted));
   DropCall();
   cancel_(cause);
 }
 
 void ServerCall::EndOfCall() {
+  static const absl::Status& gave_up = DeadlineCause(
+      EndReason::kInheritedDeadline, "the caller gave up at its deadline");
+  static const absl::Status& left = *new absl::Status(WithEndReason(
+      absl::CancelledError("the caller cancelled the call or is gone"),
+      EndReason::kCallerLeft));
+  // Where the handler has returned, that is the reason.
+  if (handler_ended_.load(std::memory_order_relaxed)) return;
   DropCall();
   if (context_.Remaining() <= slack_) {
-    Expire(context_,
-           absl::DeadlineExceededError("the caller gave up at its deadline"));
+    Expire(context_, gave_up);
   } else {
-    cancel_(absl::CancelledError("the caller cancelled the call or is gone"));
+    cancel_(left);
   }
 }
 

@@ -6,25 +6,41 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/grpc/internal/call_registry.h"
 #include "tether/grpc/internal/end_watcher.h"
+#include "tether/grpc/internal/hop_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/internal/policy_table.h"
 #include "tether/grpc/server.h"
 #include "tether/internal/mutex.h"
 
 namespace tether::internal {
+
+// What all calls of a server share.
+struct ServerShared {
+  explicit ServerShared(ServerOptions server_options);
+
+  const ServerOptions options;
+  const PolicyTable policies;
+  ShedBudget shed_budget;
+  const std::shared_ptr<EndWatcher> watcher;
+};
 
 // Thread safety: Begin comes first, once; after it, any thread. Shared: an
 // interceptor may be destroyed while somebody who observes the context is about
 // to start the watch.
 class ServerCall : public std::enable_shared_from_this<ServerCall> {
  public:
-  ServerCall(std::shared_ptr<const ServerOptions> options,
-             std::shared_ptr<EndWatcher> watcher);
+  explicit ServerCall(std::shared_ptr<ServerShared> shared);
   ~ServerCall();
   ServerCall(const ServerCall&) = delete;
   ServerCall& operator=(const ServerCall&) = delete;
@@ -33,8 +49,13 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // `told_of_end`: somebody will call EndOfCall promptly when the call ends
   // (the callback API); otherwise it is watched for once the context is
   // observed.
-  void Begin(grpc::ServerContextBase* server_context,
+  void Begin(grpc::ServerContextBase* server_context, std::string_view method,
              const ReceivedMetadata::Map& metadata, bool told_of_end);
+
+  // The status is about to be sent: adds the report, if there is to be one.
+  // Before EndOfHandler.
+  void WriteReport(std::string_view method, const grpc::Status& status,
+                   SentMetadata::Map& trailing_metadata);
 
   // End the context, unless it has ended; ContextOf still finds it. They run
   // callbacks of the context.
@@ -50,7 +71,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // timeouts are counted from their arrival, and grpc-timeout is rounded up.
   // The wire doesn't say why a stream was cancelled. So in the last twentieth
   // of the time and 5 ms more (1 s at most; by grpc-timeout alone, another 3 %)
-  // the deadline is taken to be the reason.
+  // the deadline is taken to be the reason. With a reserve (reserve.h) the
+  // deadline here is well before the caller's, and the question doesn't arise.
   void EndOfCall();
 
   // The interceptor goes: ContextOf no longer finds it.
@@ -61,17 +83,28 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   static CallRegistry<ServerCall>& Registry();
 
  private:
+  // How long the request may take, and what is said when that has passed.
+  struct Budget;
+  Budget BudgetOf(absl::Duration asked_for, const TimePolicy& policy) const;
+
+  void ExtractValues(const ReceivedMetadata& metadata) noexcept;
+  void TurnAway(grpc::ServerContextBase* server_context,
+                absl::Duration asked_for, absl::Duration min_budget);
   void StartWatch();
   void DropCall();
 
-  const std::shared_ptr<const ServerOptions> options_;
-  const std::shared_ptr<EndWatcher> watcher_;
+  const std::shared_ptr<ServerShared> shared_;
   absl::Duration slack_;  // see EndOfCall
   // Of gRPC's context, which may be gone: a key only.
   const void* address_ = nullptr;
   std::atomic<bool> handler_ended_{false};
   CancelFunc cancel_;
   Context context_;
+
+  // For the report; without one, null.
+  std::shared_ptr<HopRecord> record_;
+  absl::Duration time_left_ = absl::InfiniteDuration();  // on arrival
+  int32_t previous_attempts_ = 0;
 
   Mutex mutex_;
   // A reference, until the end.

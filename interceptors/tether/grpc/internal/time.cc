@@ -1,16 +1,24 @@
 #include "tether/grpc/internal/time.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
 namespace tether::internal {
 
 absl::Duration UntilDeadline(gpr_timespec deadline) {
-  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) {
+  if (deadline.tv_sec == std::numeric_limits<int64_t>::max()) {
     return absl::InfiniteDuration();
   }
   const gpr_timespec now = gpr_now(deadline.clock_type);
+  constexpr int64_t kCentury = int64_t{100} * 366 * 24 * 3600;
+  if (deadline.tv_sec > now.tv_sec - kCentury &&
+      deadline.tv_sec < now.tv_sec + kCentury) {
+    return absl::Nanoseconds((deadline.tv_sec - now.tv_sec) * 1'000'000'000 +
+                             deadline.tv_nsec - now.tv_nsec);
+  }
   // As durations, which don't overflow where 64-bit nanoseconds would.
   return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec) -
          absl::Seconds(now.tv_sec) - absl::Nanoseconds(now.tv_nsec);

@@ -54,7 +54,11 @@ ProbeServer::ProbeServer(Options options) {
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                            &port);
   builder.RegisterService(service_.get());
-  if (options.tether) InstallServer(builder, *std::move(options.tether));
+  if (options.install) {
+    options.install(builder);
+  } else if (options.tether) {
+    InstallServer(builder, *std::move(options.tether));
+  }
   server_ = builder.BuildAndStart();
   address_ = "127.0.0.1:" + std::to_string(port);
 }

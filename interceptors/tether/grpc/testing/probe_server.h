@@ -39,6 +39,8 @@ class ProbeServer {
     bool callback_api = false;
     std::optional<ServerOptions> tether =
         ServerOptions();  // nullopt: without tether
+    // Installs something in the place of tether.
+    std::function<void(grpc::ServerBuilder&)> install = nullptr;
   };
 
   explicit ProbeServer(Options options);

@@ -1,0 +1,29 @@
+// What one call asks for.
+
+#ifndef TETHER_GRPC_CALL_OPTIONS_H_
+#define TETHER_GRPC_CALL_OPTIONS_H_
+
+#include <optional>
+
+#include "tether/grpc/reserve.h"
+
+namespace tether {
+
+struct CallOptions {
+  // The call keeps the context's values, but neither its deadline nor its
+  // cancellation.
+  bool detached = false;
+
+  // In the place of the channel's.
+  std::optional<Reserve> reserve;
+
+  static CallOptions Detached() {
+    CallOptions options;
+    options.detached = true;
+    return options;
+  }
+};
+
+}  // namespace tether
+
+#endif  // TETHER_GRPC_CALL_OPTIONS_H_

@@ -1,0 +1,104 @@
+#include "tether/grpc/internal/hop_record.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "tether/budget/report.h"
+#include "tether/clock.h"
+
+namespace tether::internal {
+namespace {
+
+template <typename Message>
+void SetNamesOf(std::string_view method, Message& message) {
+  if (!method.empty() && method.front() == '/') method.remove_prefix(1);
+  const size_t slash = method.rfind('/');
+  message.set_service(std::string(method.substr(0, slash)));
+  if (slash != std::string_view::npos) {
+    message.set_method(std::string(method.substr(slash + 1)));
+  }
+}
+
+}  // namespace
+
+int64_t SteadyMicros() { return Clock::Real().SteadyNanos() / 1000; }
+
+void SetNames(std::string_view method, v1::CallReport& call) {
+  SetNamesOf(method, call);
+}
+void SetNames(std::string_view method, v1::BudgetReport& report) {
+  SetNamesOf(method, report);
+}
+
+absl::Duration HopRecord::Elapsed() const {
+  return absl::Microseconds(SteadyMicros() - arrival_us_);
+}
+
+uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
+                              absl::Duration left) {
+  Call call;
+  SetNames(method, call.report);
+  call.report.set_start_us(std::max<int64_t>(0, now_us - arrival_us_));
+  if (left != absl::InfiniteDuration()) {
+    call.report.set_time_left_us(
+        std::max<int64_t>(0, absl::ToInt64Microseconds(left)));
+  }
+  MutexLock lock(mutex_);
+  if (calls_.size() >= kMostCalls) Shrink();
+  call.id = ++last_id_;
+  calls_.push_back(std::move(call));
+  return last_id_;
+}
+
+void HopRecord::Shrink() {
+  auto shortest = calls_.end();
+  for (auto it = calls_.begin(); it != calls_.end(); ++it) {
+    if (it->over &&
+        (shortest == calls_.end() ||
+         it->report.duration_us() < shortest->report.duration_us())) {
+      shortest = it;
+    }
+  }
+  // With as many under way, the eldest goes; its EndCall finds nothing.
+  if (shortest == calls_.end()) shortest = calls_.begin();
+  ++left_out_;
+  left_out_us_ += shortest->report.duration_us();
+  calls_.erase(shortest);
+}
+
+void HopRecord::EndCall(uint64_t id, int64_t now_us, v1::CallReport call) {
+  MutexLock lock(mutex_);
+  // Mostly the last.
+  const auto it = std::find_if(calls_.rbegin(), calls_.rend(),
+                               [id](const Call& c) { return c.id == id; });
+  if (it == calls_.rend() || it->over) return;
+  v1::CallReport& kept = it->report;
+  call.set_start_us(kept.start_us());
+  *call.mutable_service() = std::move(*kept.mutable_service());
+  *call.mutable_method() = std::move(*kept.mutable_method());
+  if (kept.has_time_left_us()) call.set_time_left_us(kept.time_left_us());
+  call.set_duration_us(
+      std::max<int64_t>(0, now_us - arrival_us_ - kept.start_us()));
+  it->over = true;
+  kept = std::move(call);
+}
+
+void HopRecord::Fill(int64_t now_us, v1::BudgetReport& report) const {
+  const int64_t total = std::max<int64_t>(0, now_us - arrival_us_);
+  report.set_total_us(total);
+  MutexLock lock(mutex_);
+  for (const Call& call : calls_) {
+    v1::CallReport& copy = *report.add_calls();
+    copy = call.report;
+    if (!call.over) {
+      copy.set_duration_us(std::max<int64_t>(0, total - copy.start_us()));
+    }
+  }
+  if (left_out_ == 0) return;
+  report.set_calls_left_out(left_out_);
+  report.set_self_us(std::max<int64_t>(0, SelfTimeUs(report) - left_out_us_));
+}
+
+}  // namespace tether::internal

@@ -1,0 +1,79 @@
+// What a server hop notes of the calls that it makes for a request: the
+// material of its budget report.
+
+#ifndef TETHER_GRPC_INTERNAL_HOP_RECORD_H_
+#define TETHER_GRPC_INTERNAL_HOP_RECORD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/internal/mutex.h"
+#include "tether/v1/budget_report.pb.h"
+
+namespace tether::internal {
+
+// Reached from contexts through kHop, by the calls that are made for them; so
+// it may outlive the request. Times are of the steady clock, in microseconds.
+//
+// Bounded, whatever the handler does: it keeps 64 calls. When there are more,
+// those that were over soonest are counted only.
+//
+// Thread safety: any thread.
+class HopRecord {
+ public:
+  explicit HopRecord(int64_t arrival_us) : arrival_us_(arrival_us) {}
+
+  // Since the arrival.
+  absl::Duration Elapsed() const;
+
+  // A call begins. Names one for EndCall. `method` is "/package.Service/Name".
+  uint64_t BeginCall(std::string_view method, int64_t now_us,
+                     absl::Duration left);
+
+  // It is over. Takes from `call` all but the names and the start.
+  void EndCall(uint64_t id, int64_t now_us, v1::CallReport call);
+
+  // Writes arrival to `now_us`, and the calls, into `report`. Those under way
+  // count up to now, as not answered.
+  void Fill(int64_t now_us, v1::BudgetReport& report) const;
+
+ private:
+  static constexpr size_t kMostCalls = 64;
+
+  struct Call {
+    uint64_t id = 0;
+    bool over = false;
+    v1::CallReport report;
+  };
+
+  // Makes room where there is too much of it.
+  void Shrink() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const int64_t arrival_us_;
+  mutable Mutex mutex_;
+  uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<Call> calls_ ABSL_GUARDED_BY(mutex_);
+  int32_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t left_out_us_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// The hop that a context works for.
+inline constexpr Key<std::shared_ptr<HopRecord>> kHop{"hop"};
+
+// Now, on the steady clock.
+int64_t SteadyMicros();
+
+// "/package.Service/Name" as "package.Service" and "Name"; what has no slashes
+// is all service.
+void SetNames(std::string_view method, v1::CallReport& call);
+void SetNames(std::string_view method, v1::BudgetReport& report);
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_HOP_RECORD_H_

@@ -1,0 +1,59 @@
+// Which policy holds for a request, and whether it may be turned away.
+
+#ifndef TETHER_GRPC_INTERNAL_POLICY_TABLE_H_
+#define TETHER_GRPC_INTERNAL_POLICY_TABLE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "tether/grpc/policy.h"
+
+namespace tether::internal {
+
+// Constant: any thread.
+class PolicyTable {
+ public:
+  PolicyTable(TimePolicy all, const std::vector<MethodPolicy>& methods);
+
+  // `method` is "/package.Service/Method", or anything else that a peer sent.
+  // The reference is valid as long as this is.
+  const TimePolicy& For(std::string_view method) const;
+
+ private:
+  TimePolicy all_;
+  absl::flat_hash_map<std::string, TimePolicy> methods_;
+  absl::flat_hash_map<std::string, TimePolicy> services_;  // "/package.Service"
+};
+
+// Sees to it that, of the requests, no more than a share is turned away: when
+// all callers are slow, turning all of them away helps nobody, and a clock or a
+// policy gone wrong would stop the service.
+//
+// Each request earns `share` of a refusal, of which 10 at most can be saved up.
+// Any thread; no lock.
+class ShedBudget {
+ public:
+  // `share` is clamped to 0..1.
+  explicit ShedBudget(double share);
+
+  // A request has come.
+  void Earn();
+
+  // Whether one may be turned away now.
+  bool Spend();
+
+ private:
+  static constexpr int64_t kOne = 1 << 20;  // one refusal
+  static constexpr int64_t kMost = 10 * kOne;
+
+  const int64_t share_;  // of kOne
+  std::atomic<int64_t> saved_{0};
+};
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_POLICY_TABLE_H_

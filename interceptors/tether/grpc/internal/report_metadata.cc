@@ -1,0 +1,72 @@
+#include "tether/grpc/internal/report_metadata.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "tether/grpc/internal/counters.h"
+
+namespace tether::internal {
+namespace {
+
+// Of all trailing metadata: gRPC's default limit, less what it adds itself
+// (status, message, and what else it may add one day).
+constexpr size_t kMostBytes = 8192 - 1024;
+
+// As HTTP/2 counts, with "-bin" values in base64.
+size_t SizeOf(std::string_view key, size_t value) {
+  const bool binary =
+      key.size() > 4 && key.substr(key.size() - 4) == std::string_view("-bin");
+  return key.size() + 32 + (binary ? value / 3 * 4 + 4 : value);
+}
+
+}  // namespace
+
+v1::EndReason ToProto(EndReason reason) {
+  // The numbers are the same.
+  static_assert(static_cast<int>(EndReason::kTooLittleTime) ==
+                v1::END_REASON_TOO_LITTLE_TIME);
+  static_assert(static_cast<int>(EndReason::kSiblingFailed) ==
+                v1::END_REASON_SIBLING_FAILED);
+  return static_cast<v1::EndReason>(reason);
+}
+
+void SendReport(v1::BudgetReport report, ReportLimits limits,
+                SentMetadata::Map& trailing_metadata) noexcept {
+  try {
+    size_t used = SizeOf(kReportHeader, 0);
+    for (const auto& [key, value] : trailing_metadata) {
+      if (key == kReportHeader) return;  // the application's own business
+      used += SizeOf(key, value.size());
+    }
+    if (used >= kMostBytes) return;
+    limits.max_bytes = std::min(limits.max_bytes, (kMostBytes - used) / 4 * 3);
+    std::string bytes = EncodeReport(std::move(report), limits);
+    if (bytes.empty()) return;
+    trailing_metadata.emplace(kReportHeader, std::move(bytes));
+  } catch (...) {
+    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+std::optional<v1::BudgetReport> ReceiveReport(
+    const ReceivedMetadata::Map& trailing_metadata,
+    const ReportLimits& limits) noexcept {
+  try {
+    const auto [it, end] = trailing_metadata.equal_range(
+        grpc::string_ref(kReportHeader.data(), kReportHeader.size()));
+    if (it == end) return std::nullopt;
+    std::optional<v1::BudgetReport> report;
+    if (std::next(it) == end) {
+      report = ParseReport({it->second.data(), it->second.size()}, limits);
+    }
+    if (!report) counters.bad_reports.fetch_add(1, std::memory_order_relaxed);
+    return report;
+  } catch (...) {
+    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+    return std::nullopt;
+  }
+}
+
+}  // namespace tether::internal

@@ -1,0 +1,31 @@
+// The budget report in gRPC's metadata.
+
+#ifndef TETHER_GRPC_INTERNAL_REPORT_METADATA_H_
+#define TETHER_GRPC_INTERNAL_REPORT_METADATA_H_
+
+#include <optional>
+
+#include "tether/budget/report.h"
+#include "tether/end_reason.h"
+#include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/v1/budget_report.pb.h"
+
+namespace tether::internal {
+
+v1::EndReason ToProto(EndReason reason);
+
+// Adds `report` to a server's trailing metadata, as much of it as fits: a peer
+// that gets more than 8 KiB of metadata fails the call, which no report is
+// worth. Does not throw.
+void SendReport(v1::BudgetReport report, ReportLimits limits,
+                SentMetadata::Map& trailing_metadata) noexcept;
+
+// The report in a client's trailing metadata. One that is repeated, too large
+// or malformed is dropped and counted.
+std::optional<v1::BudgetReport> ReceiveReport(
+    const ReceivedMetadata::Map& trailing_metadata,
+    const ReportLimits& limits) noexcept;
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_REPORT_METADATA_H_

@@ -1,0 +1,185 @@
+// How much time a server gives: caps, defaults, and requests that are turned
+// away.
+
+#include "tether/grpc/policy.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <optional>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tether/end_reason.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/stats.h"
+#include "tether/grpc/testing/probe_server.h"
+
+namespace tether {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Ping;
+using testing::Pong;
+using testing::ProbeServer;
+
+// Far longer than anything here takes, on a loaded machine too.
+constexpr absl::Duration kNever = absl::Seconds(30);
+
+class PolicyTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  // What the handler has seen.
+  absl::Duration remaining_;
+  bool done_ = false;
+  EndReason reason_ = EndReason::kNone;
+  std::atomic<int> handled_{0};
+
+  grpc::Status Handle(const Context& ctx) {
+    remaining_ = ctx.Remaining();
+    done_ = ctx.Done();
+    reason_ = EndReasonOf(ctx);
+    ++handled_;
+    return grpc::Status::OK;
+  }
+
+  // One call to a sync server with these options.
+  grpc::Status Call(const ServerOptions& options,
+                    std::optional<absl::Duration> timeout) {
+    ProbeServer server({/*callback_api=*/false, options});
+    server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+      return Handle(ContextOf(sc));
+    };
+    return CallUnary(server, timeout);
+  }
+
+  static grpc::Status CallUnary(ProbeServer& server,
+                                std::optional<absl::Duration> timeout) {
+    auto stub = server.Stub();
+    auto [ctx, cancel] =
+        WithTimeout(Background(), timeout.value_or(absl::InfiniteDuration()));
+    ClientCall call(ctx);
+    Pong pong;
+    return stub->Unary(&call, Ping(), &pong);
+  }
+};
+
+TEST_F(PolicyTest, WithoutOptionsNoDeadlineStaysNone) {
+  EXPECT_TRUE(Call(ServerOptions(), std::nullopt).ok());
+  EXPECT_EQ(remaining_, absl::InfiniteDuration());
+}
+
+TEST_F(PolicyTest, DefaultTimeoutHoldsForRequestsWithoutADeadlineOnly) {
+  ServerOptions options;
+  options.default_timeout = absl::Seconds(10);
+  EXPECT_TRUE(Call(options, std::nullopt).ok());
+  EXPECT_LE(remaining_, absl::Seconds(10));
+  EXPECT_GT(remaining_, absl::Seconds(5));
+  EXPECT_TRUE(Call(options, absl::Seconds(20)).ok());
+  EXPECT_GT(remaining_, absl::Seconds(15));
+}
+
+TEST_F(PolicyTest, MaxTimeoutCapsTheDefaultToo) {
+  ServerOptions options;
+  options.default_timeout = absl::Seconds(60);
+  options.max_timeout = absl::Seconds(10);
+  EXPECT_TRUE(Call(options, std::nullopt).ok());
+  EXPECT_LE(remaining_, absl::Seconds(10));
+  EXPECT_TRUE(Call(options, absl::Seconds(60)).ok());
+  EXPECT_LE(remaining_, absl::Seconds(10));
+  EXPECT_TRUE(Call(options, absl::Seconds(5)).ok());
+  EXPECT_LE(remaining_, absl::Seconds(5));
+}
+
+TEST_F(PolicyTest, AMethodMayHaveAPolicyOfItsOwn) {
+  ServerOptions options;
+  options.max_timeout = absl::Seconds(10);
+  MethodPolicy method{"/tether.testing.Probe/Unary", TimePolicy()};
+  method.policy.max_timeout = absl::Seconds(40);
+  options.methods.push_back(method);
+  EXPECT_TRUE(Call(options, absl::Seconds(60)).ok());
+  EXPECT_GT(remaining_, absl::Seconds(30));
+  EXPECT_LE(remaining_, absl::Seconds(40));
+}
+
+ServerOptions WithMinBudget(double shed_share) {
+  ServerOptions options;
+  options.min_budget = absl::Seconds(5);
+  options.shed_share = shed_share;
+  return options;
+}
+
+TEST_F(PolicyTest, TooLittleTimeIsAnsweredAtOnceAndFoundDone) {
+  const int64_t shed = GetGrpcStats().shed;
+  const absl::Time start = absl::Now();
+  const grpc::Status status = Call(WithMinBudget(1), absl::Seconds(4));
+  EXPECT_LT(absl::Now() - start, absl::Seconds(2));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(), HasSubstr("min_budget"));
+  EXPECT_EQ(handled_, 1);
+  EXPECT_TRUE(done_);
+  EXPECT_EQ(reason_, EndReason::kTooLittleTime);
+  EXPECT_EQ(GetGrpcStats().shed, shed + 1);
+}
+
+TEST_F(PolicyTest, TheAnswerDoesNotWaitForTheHandler) {
+  ProbeServer server({/*callback_api=*/false, WithMinBudget(1)});
+  std::atomic<bool> answered{false};
+  server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {
+    // One that never looks at its context.
+    const absl::Time start = absl::Now();
+    while (!answered && absl::Now() - start < kNever) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return grpc::Status::OK;
+  };
+  const grpc::Status status = CallUnary(server, absl::Seconds(4));
+  answered = true;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(), HasSubstr("min_budget"));
+}
+
+TEST_F(PolicyTest, ACallbackServerTurnsAwayToo) {
+  ProbeServer server({/*callback_api=*/true, WithMinBudget(1)});
+  server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
+                              Pong*) {
+    grpc::ServerUnaryReactor* reactor = sc->DefaultReactor();
+    reactor->Finish(Handle(ContextOf(*sc)));
+    return reactor;
+  };
+  const grpc::Status status = CallUnary(server, absl::Seconds(4));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(), HasSubstr("min_budget"));
+}
+
+TEST_F(PolicyTest, EnoughTimeOrNoDeadlineIsServed) {
+  EXPECT_TRUE(Call(WithMinBudget(1), absl::Seconds(20)).ok());
+  EXPECT_FALSE(done_);
+  EXPECT_TRUE(Call(WithMinBudget(1), std::nullopt).ok());
+  EXPECT_FALSE(done_);
+}
+
+TEST_F(PolicyTest, NoMoreThanTheShareIsTurnedAway) {
+  ProbeServer server({/*callback_api=*/false, WithMinBudget(0.25)});
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    return Handle(ContextOf(sc));
+  };
+  int refused = 0;
+  for (int i = 0; i < 40; ++i) {
+    if (!CallUnary(server, absl::Seconds(4)).ok()) ++refused;
+  }
+  EXPECT_EQ(refused, 10);
+  EXPECT_EQ(handled_, 40);
+}
+
+// The same without the option: the request is served although it is late.
+TEST_F(PolicyTest, WithoutMinBudgetALateRequestIsServed) {
+  EXPECT_TRUE(Call(ServerOptions(), absl::Seconds(4)).ok());
+  EXPECT_FALSE(done_);
+}
+
+}  // namespace
+}  // namespace tether

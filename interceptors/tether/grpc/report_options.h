@@ -1,0 +1,37 @@
+// When a server tells its callers where the time went.
+
+#ifndef TETHER_GRPC_REPORT_OPTIONS_H_
+#define TETHER_GRPC_REPORT_OPTIONS_H_
+
+#include "tether/budget/report.h"
+
+namespace tether {
+
+// The report travels in the trailing metadata `tether-report-bin`, some hundred
+// bytes of it, with errors too. Reading and writing one costs a few
+// microseconds, so most calls have none: one that was quick and went well has
+// nothing to explain.
+struct ReportOptions {
+  enum class When {
+    kNever,
+
+    // When the status is not OK, when the context has ended, or when the
+    // request took `min_share` of the time that it had.
+    kWhenItMatters,
+
+    kAlways,
+  };
+  When when = When::kWhenItMatters;
+
+  // 0 to 1.
+  double min_share = 0.1;
+
+  // What doesn't fit into the limits is left out of the report, the least
+  // important first; a report that doesn't fit beside the trailing metadata of
+  // the application itself is not sent.
+  ReportLimits limits;
+};
+
+}  // namespace tether
+
+#endif  // TETHER_GRPC_REPORT_OPTIONS_H_

@@ -1,0 +1,365 @@
+// Budget reports over real connections: who sends them when, and what callers
+// make of them.
+
+#include "tether/budget/report.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tether/budget/explain.h"
+#include "tether/end_reason.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/stats.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+
+namespace tether {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::Ping;
+using testing::Pong;
+using testing::Probe;
+using testing::ProbeServer;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+using When = ReportOptions::When;
+
+ServerOptions Reporting(When when) {
+  ServerOptions options;
+  options.report.when = when;
+  return options;
+}
+
+// A front server that hands its requests to a leaf, by whatever the test gives.
+class ReportTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  void Start(When when) {
+    leaf_ = std::make_unique<ProbeServer>(
+        ProbeServer::Options{/*callback_api=*/false, Reporting(when)});
+    leaf_->unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+      return at_leaf_(sc);
+    };
+    to_leaf_ = leaf_->Stub();
+    front_ = std::make_unique<ProbeServer>(
+        ProbeServer::Options{/*callback_api=*/false, Reporting(when)});
+    front_->unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+      return at_front_(sc);
+    };
+    to_front_ = front_->Stub();
+  }
+
+  grpc::Status CallLeaf(grpc::ServerContext& sc) {
+    ClientCall call(ContextOf(sc));
+    Pong pong;
+    return to_leaf_->Unary(&call, Ping(), &pong);
+  }
+
+  // The status, and the report of the call to the front.
+  std::pair<grpc::Status, v1::CallReport> Call(absl::Duration timeout) {
+    auto [ctx, cancel] = WithTimeout(Background(), timeout);
+    ClientCall call(ctx);
+    Pong pong;
+    grpc::Status status = to_front_->Unary(&call, Ping(), &pong);
+    return {std::move(status), call.report()};
+  }
+
+  std::function<grpc::Status(grpc::ServerContext&)> at_leaf_ =
+      [](grpc::ServerContext&) { return grpc::Status::OK; };
+  std::function<grpc::Status(grpc::ServerContext&)> at_front_ =
+      [this](grpc::ServerContext& sc) { return CallLeaf(sc); };
+  std::unique_ptr<ProbeServer> leaf_, front_;
+  std::unique_ptr<Probe::Stub> to_leaf_, to_front_;
+};
+
+TEST_F(ReportTest, TellsOfEachHop) {
+  Start(When::kAlways);
+  const auto [status, report] = Call(absl::Seconds(20));
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(report.service(), "tether.testing.Probe");
+  EXPECT_EQ(report.method(), "Unary");
+  EXPECT_TRUE(report.answered());
+  EXPECT_EQ(report.reason(), v1::END_REASON_COMPLETED);
+  EXPECT_GT(report.time_left_us(), 19'000'000);
+  ASSERT_TRUE(report.has_report());
+  const v1::BudgetReport& front = report.report();
+  EXPECT_EQ(front.outcome(), 0);
+  EXPECT_EQ(front.reason(), v1::END_REASON_COMPLETED);
+  EXPECT_LE(front.total_us(), report.duration_us());
+  EXPECT_LT(front.time_left_us(), report.time_left_us());
+  ASSERT_THAT(front.calls(), SizeIs(1));
+  const v1::CallReport& call = front.calls(0);
+  EXPECT_EQ(call.method(), "Unary");
+  EXPECT_TRUE(call.answered());
+  EXPECT_LE(call.start_us() + call.duration_us(), front.total_us());
+  EXPECT_LT(call.time_left_us(), front.time_left_us());
+  ASSERT_TRUE(call.has_report());
+  EXPECT_THAT(call.report().calls(), SizeIs(0));
+  EXPECT_LE(call.report().total_us(), call.duration_us());
+}
+
+TEST_F(ReportTest, AQuickCallThatWentWellHasNothingToTell) {
+  Start(When::kWhenItMatters);
+  const auto [status, report] = Call(absl::Seconds(20));
+  ASSERT_TRUE(status.ok());
+  EXPECT_FALSE(report.has_report());
+  // What the client knows itself is there.
+  EXPECT_EQ(report.method(), "Unary");
+  EXPECT_GT(report.duration_us(), 0);
+  EXPECT_TRUE(report.answered());
+}
+
+TEST_F(ReportTest, WhatTookATenthOfItsTimeMatters) {
+  at_leaf_ = [](grpc::ServerContext&) {
+    absl::SleepFor(absl::Milliseconds(300));
+    return grpc::Status::OK;
+  };
+  Start(When::kWhenItMatters);
+  const auto [status, report] = Call(absl::Seconds(2));
+  ASSERT_TRUE(status.ok());
+  ASSERT_TRUE(report.has_report());
+  ASSERT_THAT(report.report().calls(), SizeIs(1));
+  EXPECT_GE(report.report().calls(0).report().total_us(), 300'000);
+}
+
+TEST_F(ReportTest, AnErrorMatters) {
+  at_leaf_ = [](grpc::ServerContext&) {
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, "no such thing");
+  };
+  Start(When::kWhenItMatters);
+  const auto [status, report] = Call(absl::Seconds(20));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(status.error_message(), "no such thing");
+  ASSERT_TRUE(report.has_report());
+  EXPECT_EQ(report.report().outcome(), 5);
+  EXPECT_EQ(report.report().calls(0).report().outcome(), 5);
+}
+
+TEST_F(ReportTest, OffByOption) {
+  at_leaf_ = [](grpc::ServerContext&) {
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, "");
+  };
+  Start(When::kNever);
+  const auto [status, report] = Call(absl::Seconds(20));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_FALSE(report.has_report());
+}
+
+// The leaf waits for its context, so it answers within the reserve of those
+// before it; and its part of the time comes home.
+TEST_F(ReportTest, ASlowLeafIsNamedByTheClient) {
+  at_leaf_ = [](grpc::ServerContext& sc) {
+    const Context ctx = ContextOf(sc);
+    ctx.Wait();
+    return StatusOf(ctx);
+  };
+  Start(When::kWhenItMatters);
+  // Reserves of 50 ms, so that a loaded machine keeps within them.
+  const auto [status, report] = Call(absl::Seconds(2));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(),
+              StartsWith("context deadline exceeded: "));
+  ASSERT_TRUE(report.has_report()) << status.error_message();
+  EXPECT_EQ(report.report().reason(), v1::END_REASON_COMPLETED)
+      << "the front still had its reserve";
+  ASSERT_THAT(report.report().calls(), SizeIs(1));
+  const v1::BudgetReport& leaf = report.report().calls(0).report();
+  EXPECT_EQ(leaf.reason(), v1::END_REASON_INHERITED_DEADLINE);
+  EXPECT_GT(SelfTimeUs(leaf), SelfTimeUs(report.report()));
+}
+
+// It never looks at its context, and answers long after everybody has left.
+TEST_F(ReportTest, ALeafThatNeverAnswersIsNamedByItsCaller) {
+  absl::Time until = absl::Now();
+  at_leaf_ = [&](grpc::ServerContext&) {
+    absl::SleepFor(until - absl::Now());
+    return grpc::Status::OK;
+  };
+  Start(When::kWhenItMatters);
+  until = absl::Now() + absl::Milliseconds(1500);
+  const auto [status, report] = Call(absl::Seconds(1));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(), HasSubstr("did not answer)"));
+  ASSERT_TRUE(report.has_report()) << status.error_message();
+  ASSERT_THAT(report.report().calls(), SizeIs(1));
+  EXPECT_FALSE(report.report().calls(0).answered());
+}
+
+TEST_F(ReportTest, ParallelCallsAreToldFromCallsInARow) {
+  at_leaf_ = [](grpc::ServerContext&) {
+    absl::SleepFor(absl::Milliseconds(100));
+    return grpc::Status::OK;
+  };
+  bool parallel = false;
+  at_front_ = [&](grpc::ServerContext& sc) {
+    std::thread other;
+    if (parallel) {
+      other = std::thread([&] { CallLeaf(sc); });
+    } else {
+      CallLeaf(sc);
+    }
+    CallLeaf(sc);
+    if (other.joinable()) other.join();
+    return grpc::Status::OK;
+  };
+  Start(When::kAlways);
+  for (bool both : {false, true}) {
+    parallel = both;
+    const auto [status, report] = Call(absl::Seconds(20));
+    ASSERT_TRUE(status.ok());
+    ASSERT_THAT(report.report().calls(), SizeIs(2));
+    const v1::CallReport& first = report.report().calls(0);
+    const v1::CallReport& second = report.report().calls(1);
+    EXPECT_EQ(second.start_us() < first.start_us() + first.duration_us(), both);
+  }
+}
+
+TEST_F(ReportTest, ACallThatStillRunsIsToldOf) {
+  std::thread straggler;
+  at_leaf_ = [](grpc::ServerContext& sc) {
+    const Context ctx = ContextOf(sc);
+    ctx.Wait();
+    return StatusOf(ctx);
+  };
+  at_front_ = [&](grpc::ServerContext& sc) {
+    const Context ctx = ContextOf(sc);
+    straggler = std::thread([this, ctx] {
+      ClientCall call(ctx);
+      Pong pong;
+      to_leaf_->Unary(&call, Ping(), &pong);
+    });
+    absl::SleepFor(absl::Milliseconds(200));
+    return grpc::Status::OK;
+  };
+  Start(When::kAlways);
+  const auto [status, report] = Call(absl::Seconds(20));
+  straggler.join();
+  ASSERT_TRUE(status.ok());
+  ASSERT_THAT(report.report().calls(), SizeIs(1));
+  EXPECT_FALSE(report.report().calls(0).answered());
+}
+
+TEST_F(ReportTest, ManyCallsAreCountedNotKept) {
+  at_front_ = [&](grpc::ServerContext& sc) {
+    for (int i = 0; i < 100; ++i) CallLeaf(sc);
+    return grpc::Status::OK;
+  };
+  Start(When::kAlways);
+  const auto [status, report] = Call(absl::Seconds(20));
+  ASSERT_TRUE(status.ok());
+  ASSERT_TRUE(report.has_report());
+  EXPECT_LE(report.report().calls_size(), ReportLimits().max_calls);
+  EXPECT_EQ(report.report().calls_size() + report.report().calls_left_out(),
+            100);
+  EXPECT_LE(SelfTimeUs(report.report()), report.report().total_us() / 2);
+}
+
+// gRPC takes 8 KiB of metadata; what the application sends goes first.
+TEST_F(ReportTest, LeavesTheApplicationsOwnMetadataItsRoom) {
+  at_front_ = [&](grpc::ServerContext& sc) {
+    for (int i = 0; i < 16; ++i) CallLeaf(sc);
+    sc.AddTrailingMetadata("x-large", std::string(7000, 'x'));
+    return grpc::Status::OK;
+  };
+  Start(When::kAlways);
+  const auto [status, report] = Call(absl::Seconds(20));
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+TEST_F(ReportTest, AHostileReportIsCountedAndFailsNothing) {
+  Start(When::kNever);
+  const std::vector<std::string> reports = {
+      "", "\xff\xff\xff", std::string(5000, '\x0a'), "plain text",
+      // total_us: -1
+      std::string("\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11)};
+  for (const std::string& bytes : reports) {
+    at_front_ = [&](grpc::ServerContext& sc) {
+      sc.AddTrailingMetadata("tether-report-bin", bytes);
+      return grpc::Status(grpc::StatusCode::DATA_LOSS, "really");
+    };
+    const int64_t dropped = GetGrpcStats().bad_reports;
+    const auto [status, report] = Call(absl::Seconds(20));
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::DATA_LOSS);
+    EXPECT_EQ(status.error_message(), "really");
+    EXPECT_FALSE(report.has_report());
+    EXPECT_EQ(GetGrpcStats().bad_reports, dropped + 1) << bytes.size();
+  }
+}
+
+TEST_F(ReportTest, ARepeatedReportIsAsGoodAsNone) {
+  Start(When::kNever);
+  v1::BudgetReport report;
+  report.set_total_us(1);
+  const std::string bytes = EncodeReport(report);
+  at_front_ = [&](grpc::ServerContext& sc) {
+    sc.AddTrailingMetadata("tether-report-bin", bytes);
+    sc.AddTrailingMetadata("tether-report-bin", bytes);
+    return grpc::Status::OK;
+  };
+  const int64_t dropped = GetGrpcStats().bad_reports;
+  EXPECT_FALSE(Call(absl::Seconds(20)).second.has_report());
+  EXPECT_EQ(GetGrpcStats().bad_reports, dropped + 1);
+}
+
+TEST_F(ReportTest, ExplainShowsAllHops) {
+  Start(When::kAlways);
+  const auto [status, report] = Call(absl::Seconds(20));
+  ASSERT_TRUE(status.ok());
+  const std::string text = Explain(report);
+  EXPECT_THAT(text, HasSubstr("\n  probe.Unary")) << text;
+}
+
+// Who ended it, seen by the handler's context.
+class EndReasonAtServerTest : public ReportTest {
+ protected:
+  EndReason ReasonAtLeaf(const std::function<void(ClientCall&)>& during,
+                         absl::Duration timeout) {
+    EndReason seen = EndReason::kNone;
+    at_front_ = [&](grpc::ServerContext& sc) {
+      const Context ctx = ContextOf(sc);
+      ctx.WaitFor(absl::Seconds(20));
+      seen = EndReasonOf(ctx);
+      return StatusOf(ctx);
+    };
+    Start(When::kNever);
+    auto [ctx, cancel] = WithTimeout(Background(), timeout);
+    ClientCall call(ctx);
+    std::thread other([&] { during(call); });
+    Pong pong;
+    to_front_->Unary(&call, Ping(), &pong);
+    other.join();
+    front_.reset();  // when its handler has returned
+    return seen;
+  }
+};
+
+TEST_F(EndReasonAtServerTest, TheCallersDeadline) {
+  EXPECT_EQ(ReasonAtLeaf([](ClientCall&) {}, absl::Milliseconds(100)),
+            EndReason::kInheritedDeadline);
+}
+
+TEST_F(EndReasonAtServerTest, TheCallerLeft) {
+  EXPECT_EQ(ReasonAtLeaf(
+                [](ClientCall& call) {
+                  absl::SleepFor(absl::Milliseconds(100));
+                  call.TryCancel();
+                },
+                absl::Seconds(60)),
+            EndReason::kCallerLeft);
+}
+
+}  // namespace
+}  // namespace tether

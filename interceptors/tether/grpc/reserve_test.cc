@@ -1,0 +1,55 @@
+#include "tether/grpc/reserve.h"
+
+#include <cmath>
+#include <limits>
+
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+
+namespace tether {
+namespace {
+
+TEST(ReserveTest, KeepsAFixedPartAndAShare) {
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(50)), absl::Microseconds(3500));
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(200)), absl::Milliseconds(8));
+  EXPECT_EQ(Reserve().Of(absl::Seconds(1)), absl::Milliseconds(32));
+}
+
+TEST(ReserveTest, KeepsNoMoreThanTheCap) {
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(1600)), absl::Milliseconds(50));
+  EXPECT_EQ(Reserve().Of(absl::Hours(24 * 365)), absl::Milliseconds(50));
+}
+
+TEST(ReserveTest, KeepsNoMoreThanAQuarter) {
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(4)), absl::Milliseconds(1));
+  EXPECT_EQ(Reserve().Of(absl::Nanoseconds(4)), absl::Nanoseconds(1));
+}
+
+TEST(ReserveTest, KeepsNothingOfNoDeadlineAndOfNone) {
+  EXPECT_EQ(Reserve().Of(absl::InfiniteDuration()), absl::ZeroDuration());
+  EXPECT_EQ(Reserve().Of(absl::ZeroDuration()), absl::ZeroDuration());
+  EXPECT_EQ(Reserve().Of(-absl::Seconds(1)), absl::ZeroDuration());
+  EXPECT_EQ(Reserve().Of(-absl::InfiniteDuration()), absl::ZeroDuration());
+}
+
+TEST(ReserveTest, NoneKeepsNothing) {
+  EXPECT_EQ(Reserve::None().Of(absl::Seconds(10)), absl::ZeroDuration());
+}
+
+TEST(ReserveTest, SenselessPartsAreTamed) {
+  const absl::Duration left = absl::Milliseconds(100);
+  Reserve reserve;
+  reserve.fixed = -absl::Seconds(1);
+  reserve.share = -1;
+  EXPECT_EQ(reserve.Of(left), absl::ZeroDuration());
+  reserve.share = std::nan("");
+  EXPECT_EQ(reserve.Of(left), absl::ZeroDuration());
+  reserve.share = std::numeric_limits<double>::infinity();
+  reserve.cap = absl::InfiniteDuration();
+  EXPECT_EQ(reserve.Of(left), left / 4);
+  reserve.cap = -absl::Seconds(1);
+  EXPECT_EQ(reserve.Of(left), absl::ZeroDuration());
+}
+
+}  // namespace
+}  // namespace tether
