@@ -6,6 +6,7 @@
 #   ./bench.sh context              five rounds, a few minutes
 #   ./bench.sh rpc                  what tether adds to an RPC; two minutes
 #   ./bench.sh cancel               from a client's cancellation to the leaf of a chain; two minutes
+#   ./bench.sh drift                how far a deadline is off after eight hops; two minutes
 #   ./bench.sh all                  every group
 #   ./bench.sh context --quick      a minute; coarse
 #   ./bench.sh context --json PATH  where the figures go, instead of benchmarks/results/

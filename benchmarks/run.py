@@ -54,6 +54,10 @@ GROUPS = {
         "tether": ["//benchmarks:cancel_benchmark"],
         "FromServerContext": TOGETHER,
     },
+    "drift": {
+        "tether": ["//benchmarks:drift_benchmark"],
+        "plain grpc": TOGETHER,
+    },
 }
 
 # Peers that "tools/setup.sh bench" installs, by a file that tells whether it has.
@@ -89,12 +93,13 @@ def output_of(command, **options):
 
 
 class Figure:
-  """One measurement. Its unit is "ns", "us" or "bytes"."""
+  """One measurement. Its unit is "ns", "us", "ms" or "bytes". Of several rounds the median is taken, or the `worst`."""
 
-  def __init__(self, value, unit, allocations):
+  def __init__(self, value, unit, allocations, worst=False):
     self.value = value
     self.unit = unit
     self.allocations = allocations
+    self.worst = worst
 
 
 # A row is (operation, threads).
@@ -146,7 +151,8 @@ def parse_together(text, names):
     if sorted(values) != sorted(names):
       raise Failure("%r has figures of %s" % (row["operation"], ", ".join(values)))
     figures[row["operation"], 1] = {
-        name: Figure(values[name], row["unit"], row.get("allocations") if name == "tether" else None) for name in names}
+        name: Figure(values[name], row["unit"], row.get("allocations") if name == "tether" else None,
+                     row.get("worst", False)) for name in names}
   return figures
 
 
@@ -284,8 +290,9 @@ def rounded(number):
   return float("%.4g" % number)
 
 
-def median(figures):
-  return rounded(statistics.median(f.value for f in figures))
+def of_rounds(figures):
+  values = [f.value for f in figures]
+  return rounded(max(values) if figures[0].worst else statistics.median(values))
 
 
 def report(group, figures, machine, commit, date):
@@ -297,8 +304,8 @@ def report(group, figures, machine, commit, date):
     rows.append({
         "operation": operation,
         "unit": own[0].unit,
-        "tether": median(own),
-        "peers": {name: median(by_name[name]) for name in by_name if name != "tether"},
+        "tether": of_rounds(own),
+        "peers": {name: of_rounds(by_name[name]) for name in by_name if name != "tether"},
         # Rounded: what an operation does now and then (the timer thread is woken) is not its own.
         "allocations": round(statistics.median(allocations)) if allocations else None,
         "threads": threads,
@@ -309,15 +316,15 @@ def report(group, figures, machine, commit, date):
 def shown(value, unit):
   if value is None:
     return "-"
-  number = "%.2f" % value if value < 10 else "%.1f" % value if value < 100 else "{:,.0f}".format(value)
+  number = "%.2f" % value if abs(value) < 10 else "%.1f" % value if abs(value) < 100 else "{:,.0f}".format(value)
   if unit == "bytes":
     return "{:,.0f} B".format(value)
   return number + " " + unit
 
 
 def ratio(peer, own, digits=1):
-  """How many times tether's figure the peer's is."""
-  if peer is None or not own:
+  """How many times tether's figure the peer's is. There is no such number where they have signs."""
+  if peer is None or peer < 0 or own <= 0:
     return "-"
   return "%.*f×" % (digits, peer / own) if peer / own < 10 else "{:,.0f}×".format(peer / own)
 

@@ -135,6 +135,23 @@ class TogetherTest(unittest.TestCase):
     self.assertEqual((own.value, own.unit, own.allocations), (90.5, "us", 12.2))
     self.assertEqual((peer.value, peer.unit, peer.allocations), (88.0, "us", None))
 
+  def test_of_a_worst_figure_the_worst_of_the_rounds_is_taken(self):
+    rows = [{"operation": "drift", "unit": "ms", "tether": -2.0, "peers": {"plain grpc": 12.0}, "worst": worst}
+            for worst in (False, True)]
+    rows[1]["operation"] = "drift worst"
+    with tempfile.TemporaryDirectory() as folder:
+      path = os.path.join(folder, "program")
+      with open(path, "w", encoding="utf-8") as file:
+        # The second run's figures are others.
+        file.write("#!/bin/bash\nfirst='%s'\n[ -e '%s' ] && first=${first//-2.0/-1.0}\ntouch '%s'\necho \"$first\"\n" % (
+            json.dumps({"rows": rows}), path + ".second", path + ".second"))
+      os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
+      with contextlib.redirect_stderr(io.StringIO()):
+        found = run.measure_together("drift", path, ["tether", "plain grpc"], 2, 1)
+    result = run.report("drift", found, "m", "c", "d")
+    self.assertEqual([row["tether"] for row in result["rows"]], [-1.5, -1.0])
+    self.assertEqual([row["peers"]["plain grpc"] for row in result["rows"]], [12.0, 12.0])
+
   def test_no_peer_may_be_missing(self):
     with self.assertRaisesRegex(run.Failure, "'cpu unary' has figures of plain grpc, tether"):
       run.parse_together(self.TEXT, ["tether", "plain grpc", "empty interceptor"])
@@ -192,6 +209,11 @@ class ReportTest(unittest.TestCase):
     self.assertEqual(run.ratio(None, 5.0), "-")
     self.assertEqual(run.ratio(5.0, 2.0), "2.5×")
     self.assertEqual(run.ratio(2500.0, 2.0), "1,250×")
+
+  def test_figures_with_signs(self):
+    self.assertEqual(run.ratio(2.0, -1.0), "-")
+    self.assertEqual(run.ratio(-2.0, 1.0), "-")
+    self.assertEqual([run.shown(v, "ms") for v in (-0.5, -59.94, -400.4)], ["-0.50 ms", "-59.9 ms", "-400 ms"])
 
   def test_the_machine_has_no_name(self):
     name = os.uname().nodename

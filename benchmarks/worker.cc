@@ -107,8 +107,8 @@ void Print(const std::vector<Row>& rows) {
   std::printf("{\"rows\": [");
   const char* separator = "";
   for (const Row& row : rows) {
-    std::printf("%s\n {\"operation\": \"%s\", \"unit\": \"us\", \"tether\": %g",
-                separator, row.operation.c_str(), row.tether);
+    std::printf("%s\n {\"operation\": \"%s\", \"unit\": \"%s\", \"tether\": %g",
+                separator, row.operation.c_str(), row.unit.c_str(), row.tether);
     std::printf(", \"peers\": {");
     separator = "";
     for (const auto& [name, value] : row.peers) {
@@ -117,6 +117,7 @@ void Print(const std::vector<Row>& rows) {
     }
     std::printf("}");
     if (row.allocations) std::printf(", \"allocations\": %g", *row.allocations);
+    if (row.worst) std::printf(", \"worst\": true");
     std::printf("}");
     separator = ",";
   }

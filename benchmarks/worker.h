@@ -74,12 +74,15 @@ double Quantile(std::vector<double> values, double part);
 
 struct Row {
   std::string operation;
+  std::string unit = "us";
   double tether = 0;
   std::vector<std::pair<std::string, double>> peers;
   std::optional<double> allocations;
+  // Of several runs the largest figure is taken, not the median.
+  bool worst = false;
 };
 
-// To the standard output. The unit of all is the microsecond.
+// To the standard output.
 void Print(const std::vector<Row>& rows);
 
 // The value of the program's one option, --seconds=S: for how long to measure.

@@ -1,0 +1,251 @@
+#include "integration_tests/deadline_chain.h"
+
+#include <grpc/grpc.h>
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+
+namespace tether {
+namespace {
+
+using testing::Ping;
+using testing::Pong;
+using testing::Probe;
+
+// What reading the clock several times may add to one figure.
+constexpr absl::Duration kReadings = absl::Microseconds(100);
+
+absl::Duration Now() {
+  return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+// Anew where the thread was interrupted between the readings.
+absl::Duration DeadlineOf(const Context& ctx) {
+  absl::Duration best = absl::InfiniteDuration();
+  absl::Duration deadline;
+  for (int i = 0; i < 1000 && best > kReadings / 5; ++i) {
+    const absl::Duration before = Now();
+    const absl::Duration left = ctx.Remaining();
+    const absl::Duration taken = Now() - before;
+    if (taken < best) {
+      best = taken;
+      deadline = before + taken / 2 + left;
+    }
+  }
+  return deadline;
+}
+
+absl::Duration DeadlineOf(const grpc::ServerContext& sc) {
+  // Of std::chrono::steady_clock's epoch, as gRPC says on Linux.
+  const gpr_timespec deadline =
+      gpr_convert_clock_type(sc.raw_deadline(), GPR_CLOCK_MONOTONIC);
+  if (gpr_time_cmp(deadline, gpr_inf_future(GPR_CLOCK_MONOTONIC)) == 0) {
+    return absl::InfiniteDuration();
+  }
+  return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec);
+}
+
+gpr_timespec ToGpr(absl::Duration since_epoch) {
+  gpr_timespec at;
+  at.clock_type = GPR_CLOCK_MONOTONIC;
+  at.tv_sec = absl::ToInt64Seconds(since_epoch);
+  at.tv_nsec = static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(since_epoch - absl::Seconds(at.tv_sec)));
+  return at;
+}
+
+std::string In(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Microseconds(1)));
+}
+
+}  // namespace
+
+absl::Duration Passage::Latencies() const {
+  absl::Duration sum;
+  for (const Hop& hop : hops) sum += hop.Latency();
+  return sum;
+}
+
+std::string BrokenBound(const Passage& passage, const Reserve& reserve) {
+  absl::Duration least_reserves;
+  absl::Duration before = passage.deadline;
+  for (size_t i = 0; i < passage.hops.size(); ++i) {
+    const Passage::Hop& hop = passage.hops[i];
+    // The reserve was taken of what was left at some time between.
+    const absl::Duration most = reserve.Of(before - hop.sent);
+    const absl::Duration least = reserve.Of(before - hop.arrived);
+    const absl::Duration later = hop.deadline - before;
+    const std::string facts = absl::StrCat(
+        "hop ", i + 1, "'s deadline is ", In(later),
+        " later than its caller's; the message took ", In(hop.Latency()),
+        ", the reserve is ", In(least), " to ", In(most));
+    if (later > hop.Latency() - least + kReadings) {
+      return absl::StrCat("too late: ", facts);
+    }
+    if (later < -most - absl::Milliseconds(2)) {
+      return absl::StrCat("too early: ", facts);
+    }
+    least_reserves += least;
+    before = hop.deadline;
+  }
+  if (passage.Drift() >
+      passage.Latencies() - least_reserves + absl::Milliseconds(1)) {
+    return absl::StrCat(
+        "too late: the last hop's deadline is ", In(passage.Drift()),
+        " later than the origin's; the messages took ", In(passage.Latencies()),
+        ", the reserves were ", In(least_reserves));
+  }
+  return "";
+}
+
+// A server, and the channel to it.
+struct DeadlineChain::Link {
+  std::unique_ptr<grpc::Service> service;
+  std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<Probe::Stub> stub;
+};
+
+class DeadlineChain::Relay final : public Probe::Service {
+ public:
+  // `index` 0 is the first hop; `next` is null in the last one.
+  Relay(DeadlineChain& chain, size_t index, Probe::Stub* next)
+      : chain_(chain), index_(index), next_(next) {}
+
+  grpc::Status Unary(grpc::ServerContext* sc, const Ping* ping,
+                     Pong* pong) override {
+    const absl::Duration arrived = Now();
+    const std::shared_ptr<Record> record = chain_.record();
+    if (record == nullptr || record->number != ping->number()) {
+      return grpc::Status::CANCELLED;  // of a call that has failed
+    }
+    if (!chain_.reserve_) {
+      Note(*record, arrived, DeadlineOf(*sc));
+      if (next_ == nullptr) return grpc::Status::OK;
+      const auto call = grpc::ClientContext::FromServerContext(*sc);
+      return PassOn(*call, *record, pong);
+    }
+    const Context ctx = ContextOf(*sc);
+    Note(*record, arrived, DeadlineOf(ctx));
+    if (next_ == nullptr) return grpc::Status::OK;
+    ClientCall call(ctx);
+    return PassOn(call, *record, pong);
+  }
+
+ private:
+  void Note(Record& record, absl::Duration arrived,
+            absl::Duration deadline) const {
+    absl::MutexLock lock(&record.mutex);
+    Passage::Hop& hop = record.passage.hops[index_];
+    hop.arrived = arrived;
+    hop.deadline = deadline;
+  }
+
+  grpc::Status PassOn(grpc::ClientContext& call, Record& record, Pong* pong) {
+    Ping ping;
+    ping.set_number(record.number);
+    {
+      absl::MutexLock lock(&record.mutex);
+      record.passage.hops[index_ + 1].sent = Now();
+    }
+    return next_->Unary(&call, ping, pong);
+  }
+
+  DeadlineChain& chain_;
+  const size_t index_;
+  Probe::Stub* const next_;
+};
+
+DeadlineChain::DeadlineChain(const std::optional<Reserve>& reserve, size_t hops)
+    : reserve_(reserve) {
+  Probe::Stub* next = nullptr;
+  for (size_t index = hops; index-- > 0;) {
+    links_.push_back(std::make_unique<Link>());
+    Link& link = *links_.back();
+    link.service = std::make_unique<Relay>(*this, index, next);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port);
+    builder.RegisterService(link.service.get());
+    if (reserve_) InstallServer(builder);
+    link.server = builder.BuildAndStart();
+    const std::string address = absl::StrCat("127.0.0.1:", port);
+    // A connection that nobody else uses.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto credentials = grpc::InsecureChannelCredentials();
+    if (reserve_) {
+      ClientOptions options;
+      options.reserve = *reserve_;
+      link.stub = Probe::NewStub(tether::CreateChannel(
+          address, credentials, std::move(options), arguments));
+    } else {
+      link.stub = Probe::NewStub(
+          grpc::CreateCustomChannel(address, credentials, arguments));
+    }
+    next = link.stub.get();
+  }
+}
+
+DeadlineChain::~DeadlineChain() {
+  // From the first one, so that nobody calls a server that is gone.
+  while (!links_.empty()) {
+    links_.back()->server->Shutdown();
+    links_.back()->server->Wait();
+    links_.pop_back();
+  }
+}
+
+std::shared_ptr<DeadlineChain::Record> DeadlineChain::record() const {
+  absl::MutexLock lock(&mutex_);
+  return record_;
+}
+
+bool DeadlineChain::Connect() {
+  return Call(absl::InfiniteDuration()).has_value();
+}
+
+std::optional<Passage> DeadlineChain::Call(absl::Duration timeout) {
+  auto record = std::make_shared<Record>(++calls_);
+  {
+    absl::MutexLock lock(&record->mutex);
+    record->passage.hops.resize(links_.size());
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    record_ = record;
+  }
+  if (!Call(timeout, *record).ok()) return std::nullopt;
+  absl::MutexLock lock(&record->mutex);
+  return record->passage;
+}
+
+grpc::Status DeadlineChain::Call(absl::Duration timeout, Record& record) {
+  const auto send = [&](grpc::ClientContext& call, absl::Duration deadline) {
+    Ping ping;
+    ping.set_number(record.number);
+    Pong pong;
+    {
+      absl::MutexLock lock(&record.mutex);
+      record.passage.deadline = deadline;
+      record.passage.hops[0].sent = Now();
+    }
+    return links_.back()->stub->Unary(&call, ping, &pong);
+  };
+  if (reserve_) {
+    const auto [ctx, cancel] = WithTimeout(Background(), timeout);
+    ClientCall call(ctx);
+    return send(call, DeadlineOf(ctx));
+  }
+  grpc::ClientContext call;
+  const absl::Duration deadline = Now() + timeout;
+  if (deadline != absl::InfiniteDuration()) call.set_deadline(ToGpr(deadline));
+  return send(call, deadline);
+}
+
+}  // namespace tether

@@ -1,0 +1,154 @@
+// Deadlines over eight hops on loopback: what the last hop believes in, against
+// what the origin said. How far it may be off is given by what the messages
+// took in the very call (BrokenBound), so a busy machine changes the figures
+// and not the result. Only calls that fail since a deadline passes before the
+// machine gets to it are made again.
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "integration_tests/deadline_chain.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/reserve.h"
+#include "tether/grpc/testing/probe_server.h"
+
+namespace tether {
+namespace {
+
+class DriftTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  // `count` calls that succeeded, whose timeouts fall from 3 % above `timeout`
+  // to it, where `descending`: each is near enough to the ones before for gRPC
+  // to send one of those in its place.
+  static std::vector<Passage> Calls(DeadlineChain& chain,
+                                    absl::Duration timeout, bool descending,
+                                    int count) {
+    std::vector<Passage> passages;
+    EXPECT_TRUE(chain.Connect());
+    for (int tries = 0; tries < 20 * count; ++tries) {
+      const int made = static_cast<int>(passages.size());
+      if (made == count) return passages;
+      const double more = descending ? 0.03 * (count - 1 - made) / count : 0;
+      if (auto passage = chain.Call(timeout * (1 + more))) {
+        passages.push_back(*std::move(passage));
+      }
+    }
+    ADD_FAILURE() << "nearly all calls fail";
+    return passages;
+  }
+};
+
+struct Param {
+  absl::Duration timeout;
+  bool descending;
+};
+
+void PrintTo(const Param& param, std::ostream* out) {
+  *out << param.timeout << (param.descending ? ", descending" : "");
+}
+
+std::string NameOf(const ::testing::TestParamInfo<Param>& info) {
+  return absl::FormatDuration(info.param.timeout) +
+         (info.param.descending ? "Descending" : "");
+}
+
+class AnyDeadlineTest : public DriftTest,
+                        public ::testing::WithParamInterface<Param> {};
+
+INSTANTIATE_TEST_SUITE_P(Deadlines, AnyDeadlineTest,
+                         ::testing::Values(Param{absl::Milliseconds(200),
+                                                 false},
+                                           Param{absl::Milliseconds(200), true},
+                                           Param{absl::Seconds(5), false},
+                                           Param{absl::Seconds(5), true},
+                                           Param{absl::Seconds(200), false},
+                                           Param{absl::Seconds(200), true},
+                                           Param{absl::Hours(1), false}),
+                         NameOf);
+
+TEST_P(AnyDeadlineTest, WithoutAReserveDriftsByWhatTheMessagesTake) {
+  DeadlineChain chain(Reserve::None());
+  for (const Passage& passage :
+       Calls(chain, GetParam().timeout, GetParam().descending, 25)) {
+    EXPECT_EQ(BrokenBound(passage, Reserve::None()), "");
+    EXPECT_GE(passage.Drift(), -8 * absl::Milliseconds(2));
+    EXPECT_LE(passage.Drift(), passage.Latencies() + absl::Milliseconds(1));
+  }
+}
+
+TEST_P(AnyDeadlineTest, WithTheDefaultReserveIsNeverLaterThanTheOrigins) {
+  const Reserve reserve = ClientOptions().reserve;
+  DeadlineChain chain(reserve);
+  int measured = 0;
+  for (const Passage& passage :
+       Calls(chain, GetParam().timeout, GetParam().descending, 25)) {
+    EXPECT_EQ(BrokenBound(passage, reserve), "");
+    // A message that takes as long as eight reserves has met a machine that
+    // stood still.
+    if (passage.Latencies() < reserve.Of(GetParam().timeout)) {
+      ++measured;
+      EXPECT_LT(passage.Drift(), absl::ZeroDuration());
+    }
+  }
+  EXPECT_GT(measured, 0);
+}
+
+// The controls: what the two above would say of plain gRPC.
+
+TEST_F(DriftTest, ControlPlainGrpcRoundsUp) {
+  DeadlineChain chain(std::nullopt);
+  // Three digits: 200.4 s, less what the messages take, become 201 s.
+  const auto passages = Calls(chain, absl::Seconds(200.4), false, 3);
+  for (const Passage& passage : passages) {
+    EXPECT_GT(passage.Drift(), absl::Milliseconds(300));
+    EXPECT_NE(BrokenBound(passage, Reserve::None()), "");
+  }
+  EXPECT_EQ(passages.size(), 3u);
+}
+
+TEST_F(DriftTest, ControlPlainGrpcSendsAnEarlierTimeoutAgain) {
+  DeadlineChain chain(std::nullopt);
+  const auto passages = Calls(chain, absl::Seconds(200), true, 3);
+  ASSERT_EQ(passages.size(), 3u);
+  // The first was of 204 s, which is 2 % too much for the last.
+  EXPECT_GT(passages.back().Drift(), absl::Seconds(2));
+}
+
+// Each bound can be broken.
+TEST_F(DriftTest, BoundsAreBounds) {
+  Passage passage;
+  passage.deadline = absl::Seconds(10);
+  passage.hops.resize(2);
+  passage.hops[0] = {absl::Seconds(5), absl::Seconds(5) + absl::Milliseconds(3),
+                     passage.deadline + absl::Milliseconds(3)};
+  passage.hops[1] = {absl::Seconds(6), absl::Seconds(6) + absl::Milliseconds(1),
+                     passage.deadline + absl::Milliseconds(4)};
+  EXPECT_EQ(BrokenBound(passage, Reserve::None()), "");
+  EXPECT_EQ(passage.Drift(), absl::Milliseconds(4));
+  EXPECT_EQ(passage.Latencies(), absl::Milliseconds(4));
+
+  Reserve reserve;
+  reserve.fixed = absl::Milliseconds(1);
+  reserve.share = 0;
+  EXPECT_EQ(BrokenBound(passage, reserve).rfind("too late: hop 1", 0), 0u)
+      << BrokenBound(passage, reserve);
+  passage.hops[0].deadline = passage.deadline - absl::Milliseconds(2.5);
+  passage.hops[1].deadline = passage.hops[0].deadline;
+  EXPECT_EQ(BrokenBound(passage, reserve), "");
+  EXPECT_EQ(BrokenBound(passage, Reserve::None()).rfind("too early: hop 1", 0),
+            0u)
+      << BrokenBound(passage, Reserve::None());
+  passage.hops[0].deadline = passage.deadline;
+  passage.hops[1].deadline = passage.deadline + absl::Milliseconds(1.2);
+  EXPECT_EQ(BrokenBound(passage, Reserve::None()).rfind("too late: hop 2", 0),
+            0u)
+      << BrokenBound(passage, Reserve::None());
+}
+
+}  // namespace
+}  // namespace tether

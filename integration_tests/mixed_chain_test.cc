@@ -1,0 +1,423 @@
+// Chains with a hop in the middle that knows nothing of tether: plain gRPC in
+// C++, or Debian's grpcio in Python (python_relay.py). It keeps what the
+// standard says, as well as it does without tether; the ends lose what the
+// middle doesn't hand on, and nothing else.
+//
+// Times are real, since those of the middle are. What must come has kNever; for
+// what must not come the test waits kWhile.
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "services/demo/service_process.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/request_id.h"
+#include "tether/propagation/timeout_header.h"
+#include "tether/propagation/trace_context.h"
+
+namespace tether {
+namespace {
+
+using testing::Ping;
+using testing::Pong;
+using testing::Probe;
+using testing::ProbeServer;
+
+constexpr absl::Duration kNever = absl::Seconds(20);
+constexpr absl::Duration kWhile = absl::Milliseconds(300);
+
+// What the leaf does.
+constexpr int kAnswer = 0;
+constexpr int kWait = 1;
+
+// Its grpc-timeout is 101 s at each hop: an exact deadline and a rounded one
+// are far enough apart for a busy machine.
+constexpr absl::Duration kUnround = absl::Milliseconds(100001);
+
+constexpr char kTraceId[] = "0af7651916cd43dd8448eb211c80319c";
+constexpr char kIdHeaders[] = "traceparent,tracestate,x-request-id";
+
+// What the leaf saw of a call.
+struct Seen {
+  std::string trace_id;
+  std::string trace_state;
+  std::string request_id;
+  // The header as it came.
+  std::optional<absl::Duration> exact_timeout;
+  // By gRPC's own deadline, right before `left` was read, and right after.
+  absl::Duration standard_before;
+  absl::Duration left;
+  absl::Duration standard_after;
+};
+
+absl::Duration StandardLeft(const grpc::ServerContext& sc) {
+  const gpr_timespec left =
+      gpr_time_sub(sc.raw_deadline(), gpr_now(sc.raw_deadline().clock_type));
+  return gpr_time_cmp(left, gpr_inf_future(GPR_TIMESPAN)) == 0
+             ? absl::InfiniteDuration()
+             : absl::Seconds(left.tv_sec) + absl::Nanoseconds(left.tv_nsec);
+}
+
+Seen See(const grpc::ServerContext& sc, const Context& ctx) {
+  Seen seen;
+  if (const TraceContext* trace = TraceOf(ctx)) {
+    seen.trace_id = trace->TraceIdHex();
+    seen.trace_state = trace->trace_state;
+  }
+  if (const std::string* id = RequestIdOf(ctx)) seen.request_id = *id;
+  seen.standard_before = StandardLeft(sc);
+  seen.left = ctx.Remaining();
+  seen.standard_after = StandardLeft(sc);
+  const auto found =
+      sc.client_metadata().find(std::string(kTimeoutHeader).c_str());
+  int64_t micros = 0;
+  if (found != sc.client_metadata().end() &&
+      absl::SimpleAtoi(std::string(found->second.data(), found->second.size()),
+                       &micros)) {
+    seen.exact_timeout = absl::Microseconds(micros);
+  }
+  return seen;
+}
+
+// The leaf's deadline is gRPC's own, and nothing else. tether reads the clock
+// twice to make one of the other: kReadings is for a machine that does
+// something else between.
+constexpr absl::Duration kReadings = absl::Milliseconds(100);
+
+void ExpectStandard(const Seen& seen) {
+  EXPECT_LE(seen.left, seen.standard_before + kReadings);
+  EXPECT_GE(seen.left, seen.standard_after - kReadings);
+}
+
+class MixedChainTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  MixedChainTest() : leaf_(ProbeServer::Options()) {
+    leaf_.unary = [this](grpc::ServerContext& sc, const Ping& ping,
+                         Pong* pong) {
+      const Context ctx = ContextOf(sc);
+      {
+        absl::MutexLock lock(&mutex_);
+        seen_ = See(sc, ctx);
+      }
+      pong->set_number(7);
+      if (ping.number() == kAnswer) return grpc::Status::OK;
+      arrived_.Notify();
+      while (!ctx.WaitFor(absl::Milliseconds(10)) &&
+             !release_.HasBeenNotified()) {
+      }
+      err_ = ctx.Err();
+      ended_.Notify();
+      return StatusOf(ctx);
+    };
+  }
+
+  ~MixedChainTest() override {
+    channel_.reset();
+    plain_.reset();
+  }
+
+  void TearDown() override {
+    if (!release_.HasBeenNotified()) release_.Notify();
+    if (python_) {
+      const absl::Status stopped = python_->Stop();
+      EXPECT_TRUE(stopped.ok()) << stopped;
+    }
+    GrpcLeakCheckedTest::TearDown();
+  }
+
+  // The middle hop: gRPC's own way in C++.
+  void StartPlain() {
+    ProbeServer::Options options;
+    options.tether = std::nullopt;
+    plain_ = std::make_unique<ProbeServer>(options);
+    to_leaf_ = leaf_.Stub(/*tether=*/std::nullopt);
+    plain_->unary = [this](grpc::ServerContext& sc, const Ping& ping,
+                           Pong* pong) {
+      const auto call = grpc::ClientContext::FromServerContext(sc);
+      return to_leaf_->Unary(call.get(), ping, pong);
+    };
+    ConnectTo(plain_->address());
+  }
+
+  // Or Python.
+  void StartPython(std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"integration_tests/python_relay.py",
+                                 "--target=" + leaf_.address()});
+    python_.emplace("python_relay");
+    const absl::Status started = python_->Start("/usr/bin/python3", flags);
+    ASSERT_TRUE(started.ok()) << started;
+    const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    const auto line = python_->ReadLine(ctx);
+    constexpr char kListening[] = "listening on port ";
+    ASSERT_TRUE(line && absl::StartsWith(*line, kListening))
+        << "it prints above why; tools/setup.sh installs its grpcio";
+    ConnectTo(absl::StrCat("127.0.0.1:",
+                           line->substr(std::string(kListening).size())));
+  }
+
+  struct Result {
+    grpc::Status status;
+    int number = 0;
+    absl::Duration elapsed;
+  };
+
+  Result Call(const Context& ctx, int what) {
+    ClientCall call(ctx);
+    Ping ping;
+    ping.set_number(what);
+    Pong pong;
+    Result result;
+    const absl::Time start = absl::Now();
+    result.status = channel_->Unary(&call, ping, &pong);
+    result.elapsed = absl::Now() - start;
+    result.number = pong.number();
+    return result;
+  }
+
+  // Of a call that was answered.
+  Seen SeenBy(const Context& ctx) {
+    const Result result = Call(ctx, kAnswer);
+    EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+    EXPECT_EQ(result.number, 7);
+    return seen();
+  }
+
+  Seen seen() {
+    absl::MutexLock lock(&mutex_);
+    return seen_;
+  }
+
+  static Context WithIds() {
+    auto trace =
+        ParseTraceParent(absl::StrCat("00-", kTraceId, "-b7ad6b7169203331-01"));
+    trace->trace_state = "vendor=a1,other=b2";
+    return WithRequestId(WithTrace(Background(), *trace), "req-7");
+  }
+
+  absl::Notification arrived_;
+  absl::Notification ended_;
+  absl::Notification release_;
+  absl::Status err_;  // before ended_
+
+ private:
+  void ConnectTo(const std::string& address) {
+    grpc::ChannelArguments arguments;
+    // Ports are used again: no connection of another test's.
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    channel_ = Probe::NewStub(tether::CreateChannel(
+        address, grpc::InsecureChannelCredentials(), {}, arguments));
+    // All are connected before a test counts time.
+    const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    const Result result = Call(ctx, kAnswer);
+    ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  }
+
+  absl::Mutex mutex_;
+  Seen seen_ ABSL_GUARDED_BY(mutex_);
+
+  ProbeServer leaf_;
+  std::unique_ptr<Probe::Stub> to_leaf_;
+  std::unique_ptr<ProbeServer> plain_;
+  std::optional<shop::ServiceProcess> python_;
+  std::unique_ptr<Probe::Stub> channel_;
+};
+
+// ---- Whatever stands in the middle, if it keeps to the standard ----
+
+enum class Middle { kPlain, kPython, kPythonWithHeaders };
+
+class AnyMiddleTest : public MixedChainTest,
+                      public ::testing::WithParamInterface<Middle> {
+ protected:
+  void SetUp() override {
+    switch (GetParam()) {
+      case Middle::kPlain:
+        StartPlain();
+        break;
+      case Middle::kPython:
+        StartPython({});
+        break;
+      case Middle::kPythonWithHeaders:
+        StartPython(
+            {absl::StrCat("--forward=", kIdHeaders, ",tether-timeout-us")});
+        break;
+    }
+  }
+};
+
+std::string NameOf(const ::testing::TestParamInfo<Middle>& info) {
+  switch (info.param) {
+    case Middle::kPlain:
+      return "PlainGrpc";
+    case Middle::kPython:
+      return "Python";
+    case Middle::kPythonWithHeaders:
+      break;
+  }
+  return "PythonWithHeaders";
+}
+
+INSTANTIATE_TEST_SUITE_P(Middles, AnyMiddleTest,
+                         ::testing::Values(Middle::kPlain, Middle::kPython,
+                                           Middle::kPythonWithHeaders),
+                         NameOf);
+
+TEST_P(AnyMiddleTest, ACallWithoutADeadlineHasNoneAtTheLeaf) {
+  EXPECT_EQ(SeenBy(Background()).left, absl::InfiniteDuration());
+}
+
+TEST_P(AnyMiddleTest, TheLeafHasAtMostWhatTheStandardHeaderRoundsTo) {
+  for (const absl::Duration timeout : {absl::Seconds(5), kUnround}) {
+    const auto [ctx, cancel] = WithTimeout(Background(), timeout);
+    const Seen seen = SeenBy(ctx);
+    EXPECT_LE(seen.left, timeout * 1.031);
+    EXPECT_GT(seen.left, timeout * 0.9 - kWhile);
+    EXPECT_LE(seen.left, seen.standard_before + kReadings);
+  }
+}
+
+TEST_P(AnyMiddleTest, TheDeadlineEndsTheLeaf) {
+  // Long enough that a stream that is cut off late, on a busy machine, still is
+  // taken for what it is.
+  constexpr absl::Duration kTimeout = absl::Seconds(2);
+  const auto [ctx, cancel] = WithTimeout(Background(), kTimeout);
+  const absl::Time start = absl::Now();
+  const Result result = Call(ctx, kWait);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  ASSERT_TRUE(arrived_.HasBeenNotified());
+  ASSERT_TRUE(ended_.WaitForNotificationWithTimeout(kNever));
+  // Far from release_, which comes after this.
+  EXPECT_LT(absl::Now() - start, kTimeout + kNever / 2);
+  EXPECT_GT(result.elapsed, kTimeout / 2);
+  EXPECT_EQ(err_.code(), absl::StatusCode::kDeadlineExceeded) << err_;
+}
+
+TEST_P(AnyMiddleTest, ACancellationReachesTheLeaf) {
+  const auto [ctx, leave] = WithTimeout(Background(), 10 * kNever);
+  std::thread leaver([this, &leave_now = leave] {
+    EXPECT_TRUE(arrived_.WaitForNotificationWithTimeout(kNever));
+    leave_now();
+  });
+  const Result result = Call(ctx, kWait);
+  leaver.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(kNever));
+  EXPECT_EQ(err_, absl::CancelledError("context canceled"));
+}
+
+// The control, which also is what to expect of a hop that ignores the standard.
+TEST_F(MixedChainTest, ControlAMiddleThatPropagatesNothingLeavesTheLeafAlone) {
+  ASSERT_NO_FATAL_FAILURE(StartPython({"--propagate=no"}));
+  const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
+  EXPECT_EQ(Call(ctx, kWait).status.error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  ASSERT_TRUE(arrived_.WaitForNotificationWithTimeout(kNever));
+  EXPECT_FALSE(ended_.WaitForNotificationWithTimeout(kWhile));
+  EXPECT_EQ(seen().left, absl::InfiniteDuration());
+  release_.Notify();
+  EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(kNever));
+}
+
+// But a middle that forwards the header, and nothing else, bounds the leaf.
+TEST_F(MixedChainTest, TheExactHeaderAloneBoundsTheLeaf) {
+  ASSERT_NO_FATAL_FAILURE(
+      StartPython({"--propagate=no", "--forward=tether-timeout-us"}));
+  const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
+  EXPECT_EQ(Call(ctx, kWait).status.error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  ASSERT_TRUE(arrived_.WaitForNotificationWithTimeout(kNever));
+  ASSERT_TRUE(ended_.WaitForNotificationWithTimeout(kNever));
+  EXPECT_LE(seen().left, absl::Seconds(1));
+  EXPECT_EQ(seen().standard_before, absl::InfiniteDuration());
+  EXPECT_EQ(err_.code(), absl::StatusCode::kDeadlineExceeded) << err_;
+}
+
+// ---- Ids ----
+
+TEST_F(MixedChainTest, IdsStayIntactThroughPythonThatForwardsThem) {
+  ASSERT_NO_FATAL_FAILURE(
+      StartPython({absl::StrCat("--forward=", kIdHeaders)}));
+  const Seen seen = SeenBy(WithIds());
+  EXPECT_EQ(seen.trace_id, kTraceId);
+  EXPECT_EQ(seen.trace_state, "vendor=a1,other=b2");
+  EXPECT_EQ(seen.request_id, "req-7");
+}
+
+TEST_F(MixedChainTest, ControlIdsAreLostInPythonThatDoesNot) {
+  ASSERT_NO_FATAL_FAILURE(StartPython({}));
+  const Seen seen = SeenBy(WithIds());
+  EXPECT_EQ(seen.trace_id, "");
+  EXPECT_EQ(seen.request_id, "");
+}
+
+TEST_F(MixedChainTest, ControlIdsAreLostInPlainGrpc) {
+  ASSERT_NO_FATAL_FAILURE(StartPlain());
+  const Seen seen = SeenBy(WithIds());
+  EXPECT_EQ(seen.trace_id, "");
+  EXPECT_EQ(seen.request_id, "");
+}
+
+// ---- Exact time ----
+
+TEST_F(MixedChainTest, TheLeafIsExactWhereTheHeaderPasses) {
+  ASSERT_NO_FATAL_FAILURE(StartPython({"--forward=tether-timeout-us"}));
+  const auto [ctx, cancel] = WithTimeout(Background(), kUnround);
+  const Seen seen = SeenBy(ctx);
+  ASSERT_TRUE(seen.exact_timeout);
+  EXPECT_LE(*seen.exact_timeout, kUnround);
+  EXPECT_LE(seen.left, *seen.exact_timeout);
+  EXPECT_GT(seen.standard_before, kUnround);
+}
+
+TEST_F(MixedChainTest, AndElseHasTheStandardDeadlineThroughPlainGrpc) {
+  ASSERT_NO_FATAL_FAILURE(StartPlain());
+  const auto [ctx, cancel] = WithTimeout(Background(), kUnround);
+  const Seen seen = SeenBy(ctx);
+  EXPECT_FALSE(seen.exact_timeout);
+  EXPECT_GT(seen.left, kUnround);
+  ExpectStandard(seen);
+}
+
+TEST_F(MixedChainTest, AndElseHasTheStandardDeadlineThroughPython) {
+  ASSERT_NO_FATAL_FAILURE(StartPython({}));
+  const auto [ctx, cancel] = WithTimeout(Background(), kUnround);
+  const Seen seen = SeenBy(ctx);
+  EXPECT_FALSE(seen.exact_timeout);
+  EXPECT_GT(seen.left, kUnround);
+  ExpectStandard(seen);
+}
+
+// A header that is forwarded as it came is out of date by what the middle took.
+// Here that is a second, and grpc-timeout, which is not, counts.
+TEST_F(MixedChainTest, AStaleHeaderGivesNoTime) {
+  ASSERT_NO_FATAL_FAILURE(
+      StartPython({"--forward=tether-timeout-us", "--hold=1"}));
+  const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(9));
+  const Seen seen = SeenBy(ctx);
+  ASSERT_TRUE(seen.exact_timeout);
+  EXPECT_GT(*seen.exact_timeout, seen.left + absl::Milliseconds(700));
+  ExpectStandard(seen);
+}
+
+}  // namespace
+}  // namespace tether
