@@ -4,7 +4,10 @@
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -14,8 +17,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "services/demo/chain.h"
+#include "services/demo/html.h"
 #include "services/demo/request.h"
 #include "services/demo/stop_signals.h"
+#include "services/demo/story.h"
 #include "services/demo/waterfall.h"
 #include "services/flag_types.h"
 #include "services/stdout_line.h"
@@ -41,6 +46,8 @@ ABSL_FLAG(bool, track, false,
           "order's page.");
 ABSL_FLAG(std::optional<shop::TraceId>, trace_id, std::nullopt,
           "32 lower-case hex digits (default: random).");
+ABSL_FLAG(std::string, html, "",
+          "Write the result into this file, too, as a page for a browser.");
 ABSL_FLAG(bool, json, false,
           "Print the result as one JSON object, too, in the last line.");
 
@@ -83,6 +90,18 @@ void PrintResult(const DemoStory& story) {
           .ok()) {
     WriteStdoutLine(json);
   }
+}
+
+absl::Status WritePage(const DemoStory& story) {
+  const std::string path = absl::GetFlag(FLAGS_html);
+  if (path.empty()) return absl::OkStatus();
+  errno = 0;
+  std::ofstream file(path);
+  file << HtmlPage(story);
+  file.close();
+  if (file) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("can't write --html=", path, ": ", std::strerror(errno)));
 }
 
 // Whether the request ended in a way that the flags ask for.
@@ -159,10 +178,12 @@ absl::Status RunDemo(const tether::Context& ctx) {
                               1000);
   story.result.set_trace_id(trace.TraceIdHex());
   story.result.set_fallback(request.stock_is_default);
+  story.timeline = TimelineOfHops(story);
   PrintResult(story);
 
   absl::Status result = CheckResult(story);
   result.Update(stopped);
+  result.Update(WritePage(story));
   return result;
 }
 

@@ -1,0 +1,133 @@
+#include "services/demo/story.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+
+namespace shop {
+namespace {
+
+using tether::TimeSpan;
+
+// Times of a run of the demo are short; what isn't comes from elsewhere.
+int64_t Micros(double ms) {
+  constexpr double kMost = static_cast<double>(tether::kMaxReportTimeUs) / 1e3;
+  // A NaN, too, is none.
+  return ms > 0 ? std::llround(std::min(ms, kMost) * 1e3) : 0;
+}
+
+TimeSpan SpanOf(const v1::HopEvent& hop, double started_ms) {
+  const double begin_ms = hop.started_ms() - started_ms;
+  const int64_t begin_us = Micros(begin_ms);
+  return {begin_us, std::max(begin_us, Micros(begin_ms + hop.elapsed_ms()))};
+}
+
+// ", and every hop stopped", if that is so.
+std::string WhatTheHopsDid(const DemoStory& story) {
+  const std::string outcome =
+      absl::StrReplaceAll(OutcomeOf(story.result), {{" ", "_"}});
+  const auto& hops = story.result.hops();
+  if (hops.empty()) return " before the request had reached any hop";
+  if (hops.size() < story.expected_hops) {
+    return absl::StrFormat("; only %d of %d hops told how they ended",
+                           hops.size(), story.expected_hops);
+  }
+  const bool all = std::all_of(
+      hops.begin(), hops.end(),
+      [&](const v1::HopEvent& hop) { return hop.outcome() == outcome; });
+  return all ? ", and every hop stopped" : ", and the hops ended as shown";
+}
+
+// " with 3 positions", for a stream.
+std::string Watched(const DemoStory& story) {
+  if (!story.track) return "";
+  const int positions = story.result.positions();
+  return absl::StrFormat(" with %d position%s", positions,
+                         positions == 1 ? "" : "s");
+}
+
+}  // namespace
+
+tether::Timeline TimelineOfHops(const DemoStory& story) {
+  const v1::DemoResult& result = story.result;
+  tether::Timeline timeline;
+  timeline.end_us = std::max<int64_t>(Micros(result.elapsed_ms()), 1);
+  timeline.deadline_us = Micros(absl::ToDoubleMilliseconds(story.deadline));
+  for (int i = 0; i < result.hops_size(); ++i) {
+    const v1::HopEvent& hop = result.hops(i);
+    const TimeSpan span = SpanOf(hop, story.started_ms);
+    tether::TimelineRow& row = timeline.rows.emplace_back();
+    row.name = tether::HopName(hop.service(), hop.method());
+    row.depth = i;
+    row.call = span;
+    // The client's own call is known; of the others only what the hops told.
+    if (i == 0) row.call = {0, std::max(timeline.end_us, span.end_us)};
+    row.hop = span;
+    row.own_us = span.length_us();
+    if (i + 1 < result.hops_size()) {
+      const TimeSpan next = SpanOf(result.hops(i + 1), story.started_ms);
+      const TimeSpan wait{std::max(next.begin_us, span.begin_us),
+                          std::min(next.end_us, span.end_us)};
+      if (wait.begin_us < wait.end_us) {
+        row.waits.push_back(wait);
+        row.own_us -= wait.length_us();
+      }
+    }
+    if (hop.has_remaining_ms_on_arrival()) {
+      row.time_left_us = Micros(hop.remaining_ms_on_arrival());
+    }
+    row.outcome = absl::StrReplaceAll(hop.outcome(), {{"_", " "}});
+    row.answered = true;
+  }
+  for (const tether::TimelineRow& row : timeline.rows) {
+    timeline.end_us = std::max(timeline.end_us, row.call.end_us);
+  }
+  return timeline;
+}
+
+std::string OutcomeOf(const v1::DemoResult& result) {
+  return tether::OutcomeText(result.status_code());
+}
+
+std::string Sentence(const DemoStory& story) {
+  const v1::DemoResult& result = story.result;
+  const std::string late =
+      absl::StrCat("inventory did not answer within ",
+                   absl::FormatDuration(story.inventory_timeout));
+  switch (static_cast<absl::StatusCode>(result.status_code())) {
+    case absl::StatusCode::kOk:
+      return result.fallback()
+                 ? absl::StrCat(late, "; orders answered with default stock.")
+                 : absl::StrCat(
+                       "Every hop answered in time: ", story.availability, ".");
+    case absl::StatusCode::kDeadlineExceeded:
+      if (story.inventory_timeout < story.deadline &&
+          result.elapsed_ms() < absl::ToDoubleMilliseconds(story.deadline)) {
+        return absl::StrCat(late, "; without a fallback the error went up.");
+      }
+      return absl::StrCat("The deadline of ",
+                          absl::FormatDuration(story.deadline), " passed",
+                          Watched(story), WhatTheHopsDid(story), ".");
+    case absl::StatusCode::kCancelled:
+      return absl::StrCat("The client left after ",
+                          story.cancel_after
+                              ? absl::FormatDuration(*story.cancel_after)
+                              : FormatMs(result.elapsed_ms()),
+                          Watched(story), WhatTheHopsDid(story), ".");
+    default:
+      return absl::StrCat("The call failed: ", result.status_message(), ".");
+  }
+}
+
+std::string FormatMs(double ms) {
+  return ms < 10'000 ? absl::StrFormat("%.1f ms", ms)
+                     : absl::StrFormat("%.1f s", ms / 1000);
+}
+
+}  // namespace shop
