@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,8 @@
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/propagation/limited_carrier.h"
+#include "tether/propagation/redact.h"
 #include "tether/propagation/timeout_header.h"
 
 namespace tether {
@@ -68,18 +71,22 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   }
 
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
+    // What a peer takes, less some for gRPC's own: beyond it the call fails,
+    // which without tether it would not.
+    constexpr size_t kRoom = 8192 - 1024;
     internal::SentMetadata carrier(metadata);
-    try {
-      options_->propagator->Inject(state_->context(), carrier);
-    } catch (...) {
-      internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+    carrier.Remove(kTimeoutHeader);
+    const size_t used = carrier.Bytes();
+    if (used > kRoom) {
+      internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
+      return;
     }
+    WriteValues(used == 0 ? SIZE_MAX : kRoom - used, carrier);
     // Last, so that as little time as possible passes until they are on the
     // wire.
     const absl::Duration own =
         internal::UntilDeadline(info_->client_context()->raw_deadline());
     const absl::Duration left = std::min(own, state_->context().Remaining());
-    carrier.Remove(kTimeoutHeader);
     const Reserve& reserve = state_->options().reserve.has_value()
                                  ? *state_->options().reserve
                                  : options_->reserve;
@@ -89,6 +96,24 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     if (own == absl::InfiniteDuration()) {
       // Where the call has a deadline, core writes this.
       metadata.emplace("grpc-timeout", internal::FormatGrpcTimeout(left));
+    }
+  }
+
+  void WriteValues(size_t room, internal::SentMetadata& carrier) noexcept {
+    const Propagator& propagator = *options_->propagator;
+    const Context& ctx = state_->context();
+    try {
+      if (room == SIZE_MAX) {
+        propagator.Inject(ctx, carrier);  // it has limits of its own
+        return;
+      }
+      InjectLimits limits;
+      limits.max_bytes = room;
+      if (!LimitedCarrier(carrier, limits).Inject(propagator, ctx)) {
+        internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
+      }
+    } catch (...) {
+      internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
     }
   }
 
@@ -117,6 +142,11 @@ ClientInterceptorFactory::ClientInterceptorFactory(ClientOptions options)
     : options_([&] {
         if (options.propagator == nullptr) {
           options.propagator = DefaultPropagator();
+        }
+        if (!options.redact.headers.empty() ||
+            !options.redact.baggage_keys.empty()) {
+          options.propagator = std::make_shared<RedactPropagator>(
+              options.propagator, options.redact);
         }
         return std::make_shared<const ClientOptions>(std::move(options));
       }()) {}

@@ -33,6 +33,7 @@
 #include "tether/grpc/call_options.h"
 #include "tether/grpc/reserve.h"
 #include "tether/propagation/propagator.h"
+#include "tether/propagation/redact.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether {
@@ -44,6 +45,10 @@ class ClientCallState;
 struct ClientOptions {
   // The values that calls carry on. Null: DefaultPropagator() (server.h).
   std::shared_ptr<const Propagator> propagator;
+
+  // Headers, and keys of baggage, that never leave this process over the
+  // channel.
+  RedactOptions redact;
 
   // What each call keeps back of its time, for the reply.
   Reserve reserve;

@@ -36,7 +36,6 @@ class Reader final : public TextMapCarrier {
     const std::string name = internal::LowerAscii(View(key));
     const auto first = carrier_.Get(name);
     if (!first.has_value()) return "";
-    found_ = true;
     if (!carrier_.Get(name, 1).has_value()) return View(*first);
     // HTTP: the same as one header with a list. Kept, since a view goes out.
     std::string& joined = joined_.emplace_back(*first);
@@ -53,21 +52,17 @@ class Reader final : public TextMapCarrier {
   void Set(nostd::string_view, nostd::string_view) noexcept override {}
   bool Keys(nostd::function_ref<bool(nostd::string_view)> visit)
       const noexcept override {
-    found_ = true;
     bool go_on = true;
     carrier_.ForEachKey(
         [&](std::string_view key) { go_on = go_on && visit(View(key)); });
     return go_on;
   }
 
-  // Whether there was anything to read.
-  bool found() const { return found_; }
   int dropped() const { return dropped_; }
 
  private:
   const Carrier& carrier_;
   mutable std::list<std::string> joined_;
-  mutable bool found_ = false;
   mutable int dropped_ = 0;
 };
 
@@ -117,10 +112,9 @@ Context OpenTelemetryPropagator::Extract(const Carrier& carrier,
   const Reader reader(carrier);
   OtelContext after = propagator_->Extract(reader, before);
   dropped_.fetch_add(reader.dropped(), std::memory_order_relaxed);
-  if (!reader.found() || after == before) return ctx;
+  if (after == before) return ctx;  // nothing, or nothing good
   if (!trace::GetSpan(after)->GetContext().IsValid()) {
-    // A propagator that found no good span says so with a bad one, which must
-    // not hide the one of `ctx`.
+    // A bad one must not hide the one of `ctx`.
     after = trace::SetSpan(after, trace::GetSpan(before));
   }
   return internal::WithOpenTelemetryContext(ctx, std::move(after));

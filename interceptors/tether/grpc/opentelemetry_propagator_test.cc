@@ -138,7 +138,7 @@ TEST(OpenTelemetryPropagatorTest, WithoutAnythingToReadTheContextStays) {
   EXPECT_EQ(propagator.Extract(MapCarrier{{"other", "1"}}, ctx), ctx);
 }
 
-TEST(OpenTelemetryPropagatorTest, ABadSpanDoesNotHideTheContextsOwn) {
+TEST(OpenTelemetryPropagatorTest, ABadHeaderDoesNotHideTheContextsSpan) {
   const auto propagator = Usual();
   const Context parent = WithSpan(Background(), ASpan());
   for (const char* bad : {"", "00-zz-zz-01", "nonsense"}) {
@@ -213,7 +213,10 @@ class Careless final : public TextMapPropagator {
       return true;
     });
     if (keys.empty()) return context;
-    return context.SetValue("careless", int64_t{1});
+    auto result = context.SetValue("careless", int64_t{1});
+    return trace::SetSpan(
+        result, nostd::shared_ptr<trace::Span>(
+                    new trace::DefaultSpan(trace::SpanContext::GetInvalid())));
   }
   void Inject(TextMapCarrier& carrier,
               const opentelemetry::context::Context&) noexcept override {
@@ -248,6 +251,16 @@ TEST(OpenTelemetryPropagatorTest, AnyValueOfOpenTelemetrysContextIsKept) {
   EXPECT_EQ(TraceOf(ctx), nullptr);
   const auto active = ActivateSpan(ctx);
   EXPECT_TRUE(RuntimeContext::GetCurrent().HasKey("careless"));
+}
+
+TEST(OpenTelemetryPropagatorTest, ABadSpanDoesNotHideTheContextsOwn) {
+  const auto propagator = Of<Careless>();
+  const Context parent = WithSpan(Background(), ASpan());
+  const Context ctx = propagator.Extract(MapCarrier{{"x", "1"}}, parent);
+  EXPECT_EQ(TraceOf(ctx)->SpanIdHex(), kSpanId);
+  const auto active = ActivateSpan(ctx);
+  EXPECT_TRUE(RuntimeContext::GetCurrent().HasKey("careless"));
+  EXPECT_EQ(ActiveTrace().SpanIdHex(), kSpanId);
 }
 
 TEST(OpenTelemetryPropagatorTest, ByDefaultItIsTheGlobalOne) {

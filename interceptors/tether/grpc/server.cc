@@ -9,6 +9,7 @@
 #include "tether/current.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/server_call.h"
+#include "tether/propagation/baggage.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
@@ -68,10 +69,21 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   const std::shared_ptr<internal::ServerCall> call_;
 };
 
+// For strangers. What the options say themselves stays.
+void Harden(ServerOptions& options) {
+  options.propagator =
+      std::make_shared<EdgePropagator>(options.propagator, options.edge);
+  if (options.max_timeout == absl::InfiniteDuration()) {
+    options.max_timeout = absl::Minutes(1);
+  }
+  options.report.when = ReportOptions::When::kNever;
+}
+
 }  // namespace
 
 ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options) {
   if (options.propagator == nullptr) options.propagator = DefaultPropagator();
+  if (options.trust == Trust::kEdge) Harden(options);
   shared_ = std::make_shared<internal::ServerShared>(std::move(options));
 }
 
@@ -120,7 +132,8 @@ std::shared_ptr<const Propagator> DefaultPropagator() {
       std::make_shared<CompositePropagator>(
           std::vector<std::shared_ptr<const Propagator>>{
               std::make_shared<TraceContextPropagator>(),
-              std::make_shared<RequestIdPropagator>()}));
+              std::make_shared<RequestIdPropagator>(),
+              std::make_shared<BaggagePropagator>()}));
   return propagator;
 }
 

@@ -29,6 +29,7 @@
 #include "tether/context.h"
 #include "tether/grpc/policy.h"
 #include "tether/grpc/report_options.h"
+#include "tether/propagation/edge.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
@@ -36,6 +37,17 @@ namespace tether {
 namespace internal {
 struct ServerShared;
 }
+
+// Who may call the server.
+enum class Trust {
+  // One's own services: what they send is checked for form, and believed.
+  kInternal,
+
+  // Strangers. Baggage and values of the application's own are dropped, traces
+  // begin anew (EdgeOptions keeps what you say), max_timeout is a minute where
+  // nothing else is set, and no report tells of the services behind.
+  kEdge,
+};
 
 // Times are those of TimePolicy: max_timeout, default_timeout, min_budget.
 //
@@ -45,6 +57,9 @@ struct ServerOptions : TimePolicy {
   // The values that requests may bring. Null: DefaultPropagator(). All other
   // headers are ignored.
   std::shared_ptr<const Propagator> propagator;
+
+  Trust trust = Trust::kInternal;
+  EdgeOptions edge;  // for Trust::kEdge
 
   // The parent of all requests' contexts: they have its values, and end when it
   // does, for its reason. For a server that shuts down (ShutdownServer).
@@ -109,7 +124,8 @@ void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
 // and it may run before the Registration that it is kept in has been assigned.
 Context ContextOf(const grpc::ServerContextBase& server_context);
 
-// W3C trace context and x-request-id.
+// W3C trace context, x-request-id, and W3C baggage: the header files in
+// tether/propagation/ have more. Together they write 4 KiB at most.
 std::shared_ptr<const Propagator> DefaultPropagator();
 
 }  // namespace tether

@@ -13,6 +13,7 @@ GrpcStats GetGrpcStats() {
   stats.bad_timeouts = c.bad_timeouts.load(std::memory_order_relaxed);
   stats.bad_reports = c.bad_reports.load(std::memory_order_relaxed);
   stats.shed = c.shed.load(std::memory_order_relaxed);
+  stats.oversized = c.oversized.load(std::memory_order_relaxed);
   stats.exceptions = c.exceptions.load(std::memory_order_relaxed);
   return stats;
 }

@@ -9,18 +9,28 @@ namespace tether {
 
 struct GrpcStats {
   // Alive now.
-  int64_t server_calls = 0;  // RPCs that a server's interceptor holds
-  int64_t client_calls =
-      0;  // RPCs that a client's interceptor or a ClientCall holds
-  int64_t watches =
-      0;  // sync and async server calls whose end is being watched for
+
+  // RPCs that a server's interceptor holds.
+  int64_t server_calls = 0;
+  // RPCs that a client's interceptor or a ClientCall holds.
+  int64_t client_calls = 0;
+  // Sync and async server calls whose end is being watched for.
+  int64_t watches = 0;
 
   // Since the process started.
-  int64_t bad_timeouts =
-      0;  // tether-timeout-us that was dropped: malformed, or sent twice
-  int64_t bad_reports = 0;  // tether-report-bin that was dropped, as above
-  int64_t shed = 0;         // requests that a server turned away (min_budget)
-  int64_t exceptions = 0;   // thrown by a propagator and swallowed
+
+  // tether-timeout-us that was dropped: malformed, or sent twice.
+  int64_t bad_timeouts = 0;
+  // tether-report-bin that was dropped: malformed, too large, or sent twice.
+  int64_t bad_reports = 0;
+  // Requests that a server turned away for min_budget.
+  int64_t shed = 0;
+  // Calls that were sent without their values (or, beyond 7 KiB, without any
+  // header of tether's), because the application's own metadata left no room
+  // in the 8 KiB that a peer takes.
+  int64_t oversized = 0;
+  // Thrown by a propagator, and swallowed.
+  int64_t exceptions = 0;
 };
 
 // A snapshot of this process. Any thread; no lock.

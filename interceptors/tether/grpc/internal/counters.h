@@ -15,6 +15,7 @@ struct Counters {
   std::atomic<int64_t> bad_timeouts{0};
   std::atomic<int64_t> bad_reports{0};
   std::atomic<int64_t> shed{0};
+  std::atomic<int64_t> oversized{0};
   std::atomic<int64_t> exceptions{0};
 };
 

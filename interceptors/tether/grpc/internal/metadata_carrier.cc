@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tether/propagation/internal/header_text.h"
+
 namespace tether::internal {
 namespace {
 
@@ -10,6 +12,11 @@ std::string_view View(const grpc::string_ref& s) {
 }
 
 }  // namespace
+
+size_t HeaderBytes(std::string_view key, size_t value_size) {
+  return key.size() + 32 +
+         (IsBinaryHeaderName(key) ? value_size / 3 * 4 + 4 : value_size);
+}
 
 ReceivedMetadata::ReceivedMetadata(const Map& map) {
   for (const auto& [key, value] : map) {
@@ -67,6 +74,12 @@ void SentMetadata::ForEachKey(
        it = map_.upper_bound(it->first)) {
     visit(it->first);
   }
+}
+
+size_t SentMetadata::Bytes() const {
+  size_t bytes = 0;
+  for (const auto& [key, value] : map_) bytes += HeaderBytes(key, value.size());
+  return bytes;
 }
 
 void SentMetadata::Remove(std::string_view key) {

@@ -6,6 +6,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <string>
@@ -15,6 +16,10 @@
 #include "tether/propagation/carrier.h"
 
 namespace tether::internal {
+
+// What a header of `value_size` bytes takes of the limit that a peer has for
+// metadata.
+size_t HeaderBytes(std::string_view key, size_t value_size);
 
 // Read only: Set does nothing. Valid during the hook that handed out the map.
 //
@@ -51,6 +56,9 @@ class SentMetadata final : public Carrier {
   bool Add(std::string_view key, std::string_view value) override;
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override;
+
+  // How much there is, as HTTP/2 counts: 32 for each, and base64 for "-bin".
+  size_t Bytes() const;
 
   // Takes out all values of `key`.
   void Remove(std::string_view key);

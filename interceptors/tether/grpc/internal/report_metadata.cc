@@ -14,13 +14,6 @@ namespace {
 // (status, message, and what else it may add one day).
 constexpr size_t kMostBytes = 8192 - 1024;
 
-// As HTTP/2 counts, with "-bin" values in base64.
-size_t SizeOf(std::string_view key, size_t value) {
-  const bool binary =
-      key.size() > 4 && key.substr(key.size() - 4) == std::string_view("-bin");
-  return key.size() + 32 + (binary ? value / 3 * 4 + 4 : value);
-}
-
 }  // namespace
 
 v1::EndReason ToProto(EndReason reason) {
@@ -35,10 +28,10 @@ v1::EndReason ToProto(EndReason reason) {
 void SendReport(v1::BudgetReport report, ReportLimits limits,
                 SentMetadata::Map& trailing_metadata) noexcept {
   try {
-    size_t used = SizeOf(kReportHeader, 0);
+    size_t used = HeaderBytes(kReportHeader, 0);
     for (const auto& [key, value] : trailing_metadata) {
       if (key == kReportHeader) return;  // the application's own business
-      used += SizeOf(key, value.size());
+      used += HeaderBytes(key, value.size());
     }
     if (used >= kMostBytes) return;
     limits.max_bytes = std::min(limits.max_bytes, (kMostBytes - used) / 4 * 3);
