@@ -13,11 +13,6 @@
 namespace tether::internal {
 namespace {
 
-std::shared_ptr<HopRecord> RecordOf(const Context& ctx) {
-  const std::shared_ptr<HopRecord>* record = ctx.Value(kHop);
-  return record == nullptr ? nullptr : *record;
-}
-
 // Whether the server said so, and not this side.
 bool IsAnswer(const grpc::Status& status, bool has_report, bool ended_here) {
   if (has_report) return true;
@@ -65,7 +60,7 @@ ClientCallState::ClientCallState(Context ctx, const CallOptions& options,
                                  grpc::ClientContext* client_context)
     : context_(std::move(ctx)),
       options_(options),
-      record_(RecordOf(context_)),
+      record_(context_.Value(kHop)),
       client_context_(client_context) {
   counters.client_calls.fetch_add(1, std::memory_order_relaxed);
 }

@@ -92,7 +92,7 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   const int64_t start_us_ = SteadyMicros();
   const absl::Duration left_at_start_ = context_.Remaining();
   // The hop that makes the call, where it keeps a record.
-  const std::shared_ptr<HopRecord> record_;
+  const HopRecord* const record_;
   uint64_t id_in_record_ = 0;  // set before the call starts
   grpc::ClientContext* const client_context_;
 

@@ -37,7 +37,7 @@ absl::Duration HopRecord::Elapsed() const {
 }
 
 uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
-                              absl::Duration left) {
+                              absl::Duration left) const {
   Call call;
   SetNames(method, call.report);
   call.report.set_start_us(std::max<int64_t>(0, now_us - arrival_us_));
@@ -52,7 +52,7 @@ uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
   return last_id_;
 }
 
-void HopRecord::Shrink() {
+void HopRecord::Shrink() const {
   auto shortest = calls_.end();
   for (auto it = calls_.begin(); it != calls_.end(); ++it) {
     if (it->over &&
@@ -68,7 +68,8 @@ void HopRecord::Shrink() {
   calls_.erase(shortest);
 }
 
-void HopRecord::EndCall(uint64_t id, int64_t now_us, v1::CallReport call) {
+void HopRecord::EndCall(uint64_t id, int64_t now_us,
+                        v1::CallReport call) const {
   MutexLock lock(mutex_);
   // Mostly the last.
   const auto it = std::find_if(calls_.rbegin(), calls_.rend(),

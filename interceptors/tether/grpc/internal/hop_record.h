@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -18,8 +17,10 @@
 
 namespace tether::internal {
 
-// Reached from contexts through kHop, by the calls that are made for them; so
-// it may outlive the request. Times are of the steady clock, in microseconds.
+// Lives in the request's context, where the calls that are made for it find it
+// (kHop); so it may outlive the request. What a context holds is constant: what
+// changes here is mutable, and locked. Times are of the steady clock, in
+// microseconds.
 //
 // Bounded, whatever the handler does: it keeps 64 calls. When there are more,
 // those that were over soonest are counted only.
@@ -29,15 +30,18 @@ class HopRecord {
  public:
   explicit HopRecord(int64_t arrival_us) : arrival_us_(arrival_us) {}
 
+  // Into the context. Before anybody shares it.
+  HopRecord(HopRecord&& other) noexcept : arrival_us_(other.arrival_us_) {}
+
   // Since the arrival.
   absl::Duration Elapsed() const;
 
   // A call begins. Names one for EndCall. `method` is "/package.Service/Name".
   uint64_t BeginCall(std::string_view method, int64_t now_us,
-                     absl::Duration left);
+                     absl::Duration left) const;
 
   // It is over. Takes from `call` all but the names and the start.
-  void EndCall(uint64_t id, int64_t now_us, v1::CallReport call);
+  void EndCall(uint64_t id, int64_t now_us, v1::CallReport call) const;
 
   // Writes arrival to `now_us`, and the calls, into `report`. Those under way
   // count up to now, as not answered.
@@ -53,18 +57,18 @@ class HopRecord {
   };
 
   // Makes room where there is too much of it.
-  void Shrink() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Shrink() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int64_t arrival_us_;
   mutable Mutex mutex_;
-  uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::vector<Call> calls_ ABSL_GUARDED_BY(mutex_);
-  int32_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t left_out_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable std::vector<Call> calls_ ABSL_GUARDED_BY(mutex_);
+  mutable int32_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable int64_t left_out_us_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // The hop that a context works for.
-inline constexpr Key<std::shared_ptr<HopRecord>> kHop{"hop"};
+inline constexpr Key<HopRecord> kHop{"hop"};
 
 // Now, on the steady clock.
 int64_t SteadyMicros();

@@ -123,8 +123,8 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   cancel_ = std::move(cancelable.cancel);
   context_ = std::move(cancelable.ctx);
   if (options.report.when != ReportOptions::When::kNever) {
-    record_ = std::make_shared<HopRecord>(SteadyMicros());
-    context_ = WithValue(context_, kHop, record_);
+    context_ = WithValue(context_, kHop, HopRecord(SteadyMicros()));
+    record_ = context_.Value(kHop);
     previous_attempts_ = AttemptsIn(carrier);
   }
   ExtractValues(carrier);

@@ -102,7 +102,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   Context context_;
 
   // For the report; without one, null.
-  std::shared_ptr<HopRecord> record_;
+  const HopRecord* record_ = nullptr;                    // in context_
   absl::Duration time_left_ = absl::InfiniteDuration();  // on arrival
   int32_t previous_attempts_ = 0;
 
