@@ -17,8 +17,8 @@ namespace tether {
 //
 //   Of(left) = min(fixed + share * left, cap, left / 4)
 //
-// With the default, a hop keeps 3.5 ms of 50 ms, 8 ms of 200 ms, 32 ms of one
-// second, and 50 ms from 1.6 s on: about what a reply takes, with some slack
+// With the default, a hop keeps 2.5 ms of 50 ms, 7 ms of 200 ms, 31 ms of one
+// second, and 50 ms from 1.7 s on: about what a reply takes, with some slack
 // for a busy machine. Raise it where replies are large or networks slow.
 //
 // Negative parts count as zero, and a `share` of more than 1 as 1. A value.
@@ -28,7 +28,7 @@ namespace tether {
 //   tether::ClientOptions options;
 //   options.reserve.fixed = absl::Milliseconds(20);  // another continent
 struct Reserve {
-  absl::Duration fixed = absl::Milliseconds(2);
+  absl::Duration fixed = absl::Milliseconds(1);
   double share = 0.03;
   absl::Duration cap = absl::Milliseconds(50);
 

@@ -10,13 +10,13 @@ namespace tether {
 namespace {
 
 TEST(ReserveTest, KeepsAFixedPartAndAShare) {
-  EXPECT_EQ(Reserve().Of(absl::Milliseconds(50)), absl::Microseconds(3500));
-  EXPECT_EQ(Reserve().Of(absl::Milliseconds(200)), absl::Milliseconds(8));
-  EXPECT_EQ(Reserve().Of(absl::Seconds(1)), absl::Milliseconds(32));
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(50)), absl::Microseconds(2500));
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(200)), absl::Milliseconds(7));
+  EXPECT_EQ(Reserve().Of(absl::Seconds(1)), absl::Milliseconds(31));
 }
 
 TEST(ReserveTest, KeepsNoMoreThanTheCap) {
-  EXPECT_EQ(Reserve().Of(absl::Milliseconds(1600)), absl::Milliseconds(50));
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(1700)), absl::Milliseconds(50));
   EXPECT_EQ(Reserve().Of(absl::Hours(24 * 365)), absl::Milliseconds(50));
 }
 
