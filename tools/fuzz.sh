@@ -3,7 +3,7 @@
 # runs it for some seconds, starting from its seeds.
 #
 #   tools/fuzz.sh                       each target for 60 seconds
-#   tools/fuzz.sh SECONDS [NAME...]     the named ones: context, trace_context, request_id, timeout_header
+#   tools/fuzz.sh SECONDS [NAME...]     the named ones: context, baggage, … (NAME_fuzz.cc)
 #
 # The exit code is 0 if nothing was found. An input that breaks a target is left in the current folder, as crash-NAME-*.
 # Put it into lib/tether/fuzz/corpus/NAME under a name that says what it shows, and it is a test (NAME_replay_test).
@@ -46,17 +46,30 @@ bazel "${startup[@]}" build --noshow_progress "${options[@]}" -- "${labels[@]}" 
   { cat "$work/log" >&2; exit 1; }
 programs=$(bazel "${startup[@]}" info "${options[@]}" bazel-bin 2>/dev/null)/lib/tether/fuzz
 
-broken=()
-for name in "${names[@]}"; do
+# fuzz NAME: runs one target. Its log says how it went; NAME.failed stands for a failure.
+fuzz() {
+  local name=$1
   # New inputs go into a folder of their own: the seeds stay as they are.
   mkdir "$work/$name"
-  if "$programs/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=2048 \
+  "$programs/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=2048 \
     -print_final_stats=1 -artifact_prefix="$folder/crash-$name-" "$work/$name" "lib/tether/fuzz/corpus/$name" \
-    >"$work/log" 2>&1 </dev/null; then
-    echo "fuzz: $name: nothing found in $(awk '/number_of_executed_units/ { print $2 }' "$work/log") runs"
-  else
-    tail -n 60 "$work/log" >&2
+    >"$work/$name.log" 2>&1 </dev/null || touch "$work/$name.failed"
+}
+
+# As many at a time as there are processors.
+for name in "${names[@]}"; do
+  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+  fuzz "$name" &
+done
+wait
+
+broken=()
+for name in "${names[@]}"; do
+  if [ -e "$work/$name.failed" ]; then
+    tail -n 60 "$work/$name.log" >&2
     broken+=("$name")
+  else
+    echo "fuzz: $name: nothing found in $(awk '/number_of_executed_units/ { print $2 }' "$work/$name.log") runs"
   fi
 done
 [ ${#broken[@]} -eq 0 ] || { echo "fuzz: broken: ${broken[*]} (inputs: crash-NAME-*)" >&2; exit 1; }
