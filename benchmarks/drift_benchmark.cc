@@ -91,7 +91,9 @@ class Measurement {
            false);
     AddRow("one way latencies worst", own_latencies_, plain_latencies_, Worst,
            true);
-    AddRow("drift beyond one way latencies worst, zero reserve", own_excess_,
+    AddRow("drift beyond one way latencies worst, default reserve",
+           default_excess_, plain_excess_, Worst, true);
+    AddRow("drift beyond one way latencies worst, zero reserve", zero_excess_,
            plain_excess_, Worst, true);
     return std::move(rows_);
   }
@@ -122,7 +124,8 @@ class Measurement {
         plain_excess_.push_back(excess);
       } else {
         own_latencies_.push_back(latencies);
-        if (way == &zero_reserve_) own_excess_.push_back(excess);
+        (way == &zero_reserve_ ? zero_excess_ : default_excess_)
+            .push_back(excess);
       }
     }
   }
@@ -148,7 +151,8 @@ class Measurement {
   Way& zero_reserve_ = ways_[1];
   Way& plain_ = ways_[2];
   std::vector<double> own_latencies_, plain_latencies_;
-  std::vector<double> own_excess_, plain_excess_;
+  // Drifts, less the latencies of their calls.
+  std::vector<double> default_excess_, zero_excess_, plain_excess_;
   std::vector<Row> rows_;
 };
 

@@ -50,9 +50,9 @@ constexpr absl::Duration kWhile = absl::Milliseconds(300);
 constexpr int kAnswer = 0;
 constexpr int kWait = 1;
 
-// Its grpc-timeout is 101 s at each hop: an exact deadline and a rounded one
-// are far enough apart for a busy machine.
-constexpr absl::Duration kUnround = absl::Milliseconds(100001);
+// Its grpc-timeout is 1010 s at each hop: an exact deadline and a rounded one
+// are five seconds apart, for a busy machine.
+constexpr absl::Duration kUnround = absl::Seconds(1005);
 
 constexpr char kTraceId[] = "0af7651916cd43dd8448eb211c80319c";
 constexpr char kIdHeaders[] = "traceparent,tracestate,x-request-id";
