@@ -4,6 +4,7 @@
 # Installs what that needs the first time (Debian packages; see tools/setup.sh). docs/performance.md explains the rows.
 #
 #   ./bench.sh context              five rounds, a few minutes
+#   ./bench.sh values               trace context and baggage, from and into headers; a minute
 #   ./bench.sh rpc                  what tether adds to an RPC; two minutes
 #   ./bench.sh cancel               from a client's cancellation to the leaf of a chain; two minutes
 #   ./bench.sh drift                how far a deadline is off after eight hops; two minutes

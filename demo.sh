@@ -8,10 +8,12 @@
 #   ./demo.sh --deadline=200ms --inventory_delay=2s --inventory_timeout=10s       a deadline stops all three
 #   ./demo.sh --cancel_after=100ms --inventory_delay=2s --inventory_timeout=10s   so does a client that leaves
 #   ./demo.sh --track                                     a stream, until its deadline or Ctrl-C
+#   ./demo.sh --html=FILE                                 also writes what happened as a page for a browser
 #   ./demo.sh --help                                      all flags
 #
 # The exit code is 0 when the request ended as the flags ask, with an error or without.
 set -euo pipefail
+from=$PWD  # what FILE is relative to
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 tools/setup.sh build >&2
@@ -27,4 +29,5 @@ fi
 folder=$(bazel info bazel-bin 2>"$log") || { cat "$log" >&2; exit 1; }
 rm -f "$log"
 
+cd "$from"
 exec "$folder/services/demo/demo" "$@"

@@ -1,24 +1,18 @@
 // OpenTelemetry's context (the header-only API), at the same work: it has
-// values, the ambient context and the headers, and nothing that ends.
+// values and the ambient context, and nothing that ends.
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "benchmark/benchmark.h"
 #include "harness.h"
 #include "opentelemetry/context/context.h"
 #include "opentelemetry/context/runtime_context.h"
-#include "opentelemetry/trace/context.h"
-#include "opentelemetry/trace/propagation/http_trace_context.h"
 
 namespace tether::benchmarks {
 namespace {
 
-namespace nostd = opentelemetry::nostd;
 using opentelemetry::context::Context;
 using opentelemetry::context::RuntimeContext;
 
@@ -77,69 +71,6 @@ void AttachAndDetach(benchmark::State& state) {
   }
 }
 BENCHMARK(AttachAndDetach)->Name("ambient context: attach and detach");
-
-// As tether's MapCarrier.
-class MapCarrier final
-    : public opentelemetry::context::propagation::TextMapCarrier {
- public:
-  nostd::string_view Get(nostd::string_view key) const noexcept override {
-    const auto it = map_.find(std::string_view(key.data(), key.size()));
-    if (it == map_.end()) return "";
-    return it->second;
-  }
-  void Set(nostd::string_view key, nostd::string_view value) noexcept override {
-    map_.emplace(std::string(key), std::string(value));
-  }
-  size_t size() const { return map_.size(); }
-
- private:
-  std::multimap<std::string, std::string, std::less<>> map_;
-};
-
-// The example of the standard.
-const MapCarrier& Incoming() {
-  static const MapCarrier& carrier = *[] {
-    auto* made = new MapCarrier;
-    made->Set("traceparent",
-              "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-    made->Set("tracestate", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE");
-    return made;
-  }();
-  return carrier;
-}
-
-void ExtractTrace(benchmark::State& state) {
-  opentelemetry::trace::propagation::HttpTraceContext propagator;
-  Context parent;
-  bool found = true;
-  {
-    CountAllocations count(state);
-    for (auto _ : state) {
-      const Context ctx = propagator.Extract(Incoming(), parent);
-      found &= ctx.HasKey(opentelemetry::trace::kSpanKey);
-    }
-  }
-  if (!found) Fail(state, "no trace was extracted");
-}
-BENCHMARK(ExtractTrace)->Name("trace context: extract");
-
-// Into the headers of a new request each time.
-void InjectTrace(benchmark::State& state) {
-  opentelemetry::trace::propagation::HttpTraceContext propagator;
-  Context parent;
-  const Context ctx = propagator.Extract(Incoming(), parent);
-  bool written = true;
-  {
-    CountAllocations count(state);
-    for (auto _ : state) {
-      MapCarrier carrier;
-      propagator.Inject(carrier, ctx);
-      written &= carrier.size() == 2;
-    }
-  }
-  if (!written) Fail(state, "the headers are not there");
-}
-BENCHMARK(InjectTrace)->Name("trace context: inject");
 
 void MemoryOfValue(benchmark::State& state) {
   constexpr int kContexts = 1000;

@@ -38,16 +38,20 @@ GROUPS = {
             "//benchmarks:deadline_benchmark",
             "//benchmarks:value_benchmark",
             "//benchmarks:current_benchmark",
-            "//benchmarks:propagation_benchmark",
             "//benchmarks:memory_benchmark",
         ],
         "stop_token": ["//benchmarks:stop_token_benchmark"],
         "opentelemetry": ["//benchmarks:opentelemetry_benchmark"],
         "go": ["benchmarks/go"],
     },
+    "values": {
+        "tether": ["//benchmarks:values_benchmark"],
+        "opentelemetry": ["//benchmarks:opentelemetry_values_benchmark"],
+    },
     "rpc": {
         "tether": ["//benchmarks:rpc_benchmark"],
         "plain grpc": TOGETHER,
+        "headers by hand": TOGETHER,
         "empty interceptor": TOGETHER,
     },
     "cancel": {

@@ -28,7 +28,7 @@ COMMANDS = {
     "bazel build --config=clang //lib/... //interceptors/... //examples/...":
         (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //examples/...\n"),
     "tools/format.sh --check": (".ci/run", 'stage "format" tools/format.sh --check\n'),
-    "tools/fuzz.sh 10": (".ci/run", "tools/fuzz.sh 10\n"),
+    "tools/fuzz.sh 60": (".ci/run", "tools/fuzz.sh 60\n"),
 }
 
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^\s`]*)[^`]*$")

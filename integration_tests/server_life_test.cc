@@ -22,6 +22,7 @@
 #include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/current.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
@@ -76,12 +77,14 @@ TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
   ProbeServer server({/*callback_api=*/false, options});
   absl::Notification waiting;
   absl::Status cause;
+  EndReason reason = EndReason::kNone;
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     const Context ctx = ContextOf(sc);
     EXPECT_EQ(*ctx.Value(kNumber), 7);
     waiting.Notify();
     ctx.WaitFor(kNever);
     cause = ctx.Cause();
+    reason = EndReasonOf(ctx);
     return StatusOf(ctx);
   };
   auto stub = server.Stub();
@@ -97,7 +100,9 @@ TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
   EXPECT_GE(absl::Now() - start, absl::Milliseconds(19));
   EXPECT_LT(absl::Now() - start, kPrompt);
   caller.join();
-  EXPECT_EQ(cause, absl::CancelledError("the server is shutting down"));
+  EXPECT_TRUE(absl::IsCancelled(cause));
+  EXPECT_EQ(cause.message(), "the server is shutting down");
+  EXPECT_EQ(reason, EndReason::kServerShutdown);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
   EXPECT_EQ(status.error_message(),
             "context canceled: the server is shutting down");

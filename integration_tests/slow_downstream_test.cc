@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "integration_tests/chain.h"
 #include "tether/grpc/client.h"
+#include "tether/grpc/reserve.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
@@ -108,7 +109,9 @@ TEST_F(SlowDownstreamTest, ADeadlineStopsEveryHop) {
   auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(200));
   const Result result = Call(chain, ctx);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_GE(result.elapsed, absl::Milliseconds(195));
+  // The leaf's time is up first; each hop before it kept its reserve.
+  const absl::Duration reserve = Reserve().Of(absl::Milliseconds(200));
+  EXPECT_GE(result.elapsed, absl::Milliseconds(195) - 3 * reserve);
   EXPECT_LT(result.elapsed, absl::Milliseconds(200) + kSlack);
   EXPECT_TRUE(chain.WaitUntilIdle(kSlack));
   EXPECT_EQ(Outcomes(chain), AllHops("deadline_exceeded"));

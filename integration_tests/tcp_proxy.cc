@@ -7,8 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
+
+#include "absl/time/clock.h"
 
 namespace tether {
 namespace {
@@ -35,16 +39,14 @@ void SetNoDelay(int fd) {
         "TCP_NODELAY");
 }
 
-// Passes on what there is to read; false when the connection is over.
-bool Forward(int from, int to) {
-  char buffer[16384];
-  ssize_t count = recv(from, buffer, sizeof buffer, 0);
-  if (count <= 0) return false;
-  for (const char* at = buffer; count > 0;) {
-    const ssize_t sent = send(to, at, static_cast<size_t>(count), MSG_NOSIGNAL);
+constexpr char kStall = 'S';
+
+bool Send(int to, const char* bytes, size_t count) {
+  while (count > 0) {
+    const ssize_t sent = send(to, bytes, count, MSG_NOSIGNAL);
     if (sent <= 0) return false;
-    at += sent;
-    count -= sent;
+    bytes += sent;
+    count -= static_cast<size_t>(sent);
   }
   return true;
 }
@@ -56,8 +58,9 @@ void ResetOnClose(int fd) {
 
 }  // namespace
 
-TcpProxy::TcpProxy(const std::string& target)
-    : target_port_(std::stoi(target.substr(target.rfind(':') + 1))) {
+TcpProxy::TcpProxy(const std::string& target, absl::Duration delay)
+    : delay_(delay),
+      target_port_(std::stoi(target.substr(target.rfind(':') + 1))) {
   listener_ = Check(socket(AF_INET, SOCK_STREAM, 0), "socket");
   sockaddr_in address = Loopback(0);
   socklen_t length = sizeof address;
@@ -80,23 +83,63 @@ TcpProxy::~TcpProxy() {
   close(wake_write_);
 }
 
-void TcpProxy::Cut(How how) {
-  const char byte = static_cast<char>(how);
+void TcpProxy::Cut(How how) { Tell(static_cast<char>(how)); }
+
+void TcpProxy::Stall() { Tell(kStall); }
+
+void TcpProxy::Tell(char byte) {
   Check(write(wake_write_, &byte, 1) == 1 ? 0 : -1, "write");
+}
+
+bool TcpProxy::Take(int from, int to, Connection& connection) {
+  char buffer[16384];
+  const ssize_t count = recv(from, buffer, sizeof buffer, 0);
+  if (count <= 0) return false;
+  if (delay_ <= absl::ZeroDuration()) {
+    return Send(to, buffer, static_cast<size_t>(count));
+  }
+  connection.late.push_back({absl::Now() + delay_, to,
+                             std::string(buffer, static_cast<size_t>(count))});
+  return true;
+}
+
+bool TcpProxy::SendDue(Connection& connection) {
+  std::deque<Bytes>& late = connection.late;
+  for (; !late.empty() && late.front().due <= absl::Now(); late.pop_front()) {
+    const Bytes& next = late.front();
+    if (!Send(next.to, next.bytes.data(), next.bytes.size())) return false;
+  }
+  return true;
+}
+
+int TcpProxy::UntilDue() const {
+  absl::Time first = absl::InfiniteFuture();
+  for (const Connection& c : connections_) {
+    if (!c.late.empty()) first = std::min(first, c.late.front().due);
+  }
+  if (first == absl::InfiniteFuture()) return -1;
+  return static_cast<int>(
+      std::max<int64_t>(0, absl::ToInt64Milliseconds(first - absl::Now()) + 1));
 }
 
 void TcpProxy::Run() {
   How how;
+  bool stalled = false;
   for (;;) {
     std::vector<pollfd> fds = {{wake_read_, POLLIN, 0}, {listener_, POLLIN, 0}};
     for (const Connection& c : connections_) {
-      fds.push_back({c.client, POLLIN, 0});
-      fds.push_back({c.server, POLLIN, 0});
+      // What is not read, the peers' buffers keep.
+      fds.push_back({stalled ? -1 : c.client, POLLIN, 0});
+      fds.push_back({stalled ? -1 : c.server, POLLIN, 0});
     }
-    Check(poll(fds.data(), fds.size(), -1), "poll");
+    Check(poll(fds.data(), fds.size(), stalled ? -1 : UntilDue()), "poll");
     if (fds[0].revents != 0) {
       char byte;
       Check(read(wake_read_, &byte, 1) == 1 ? 0 : -1, "read");
+      if (byte == kStall) {
+        stalled = true;
+        continue;
+      }
       how = static_cast<How>(byte);
       if (how != How::kHalfClose) break;
       for (const Connection& c : connections_) shutdown(c.server, SHUT_WR);
@@ -104,18 +147,19 @@ void TcpProxy::Run() {
     }
     std::vector<Connection> open;
     for (size_t i = 0; i < connections_.size(); ++i) {
-      const Connection c = connections_[i];
+      Connection& c = connections_[i];
       const bool over =
-          (fds[2 + 2 * i].revents != 0 && !Forward(c.client, c.server)) ||
-          (fds[3 + 2 * i].revents != 0 && !Forward(c.server, c.client));
+          (fds[2 + 2 * i].revents != 0 && !Take(c.client, c.server, c)) ||
+          (fds[3 + 2 * i].revents != 0 && !Take(c.server, c.client, c)) ||
+          (!stalled && !SendDue(c));
       if (over) {
         close(c.client);
         close(c.server);
       } else {
-        open.push_back(c);
+        open.push_back(std::move(c));
       }
     }
-    connections_ = open;
+    connections_ = std::move(open);
     if (fds[1].revents != 0) {
       Connection c;
       c.client = Check(accept(listener_, nullptr, nullptr), "accept");
@@ -129,7 +173,7 @@ void TcpProxy::Run() {
       }
       SetNoDelay(c.client);
       SetNoDelay(c.server);
-      connections_.push_back(c);
+      connections_.push_back(std::move(c));
     }
   }
   close(listener_);

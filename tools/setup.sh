@@ -21,6 +21,7 @@ packages_of() {
       libfaketime python3-grpcio \
       pkg-config python3 git ca-certificates ;;
     bench) echo golang-1.23-go "$(packages_of opentelemetry)" ;;
+    browser) echo chromium ;;  # for //services/demo:html_render_test
     fuzz) echo libclang-rt-14-dev ;;
     opentelemetry) echo opentelemetry-cpp-dev ;;
     *) return 1 ;;
@@ -66,7 +67,7 @@ backports_source() {
 
 wanted=() backports=""
 for group in "$@"; do
-  list=$(packages_of "$group") || fail "unknown group '$group' (known: build, bench, fuzz, opentelemetry)"
+  list=$(packages_of "$group") || fail "unknown group '$group' (known: build, browser, bench, fuzz, opentelemetry)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
   [[ $group != bench && $group != opentelemetry ]] || backports=yes

@@ -1,6 +1,7 @@
 // Every server style, with every client style, for every kind of RPC, with
 // everything that can happen to it. See cell.h for the axes.
 
+#include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -178,7 +179,11 @@ void MatrixTest::CheckReply(const Cell& cell, const Reply& reply) {
       break;
     case Event::kDeadline:
       EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-      EXPECT_EQ(status.error_message(), "context deadline exceeded");
+      // Whose time it was. A busy machine may spend it all on the way.
+      EXPECT_THAT(status.error_message(),
+                  ::testing::MatchesRegex(
+                      "context deadline exceeded: [0-9.]+m?s( .deadline "
+                      "[0-9.]+m?s.)?, of which (network to probe |probe\\.).*"));
       break;
     case Event::kDisconnect:
     case Event::kShutdown:

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -49,6 +50,10 @@ class Axis {
   const std::optional<int64_t>& deadline_us() const { return deadline_us_; }
 
   bool Shows(int64_t us) const { return static_cast<double>(us) <= end_us_; }
+
+  bool IsNearItsEnd(int64_t us) const {
+    return static_cast<double>(us) > 0.9 * end_us_;
+  }
 
   // "12.345%".
   std::string Percent(int64_t us) const {
@@ -119,14 +124,13 @@ std::string Header(const DemoStory& story) {
   const std::string outcome = OutcomeOf(story.result);
   const double left_ms =
       absl::ToDoubleMilliseconds(story.deadline) - story.result.elapsed_ms();
-  const std::string sentence = Sentence(story);
   std::string html = absl::StrFormat(
       "<header>\n<p class=\"kicker\">tether: where the time went</p>\n"
       "<h1>Order %s %s</h1>\n<p class=\"story\">%s</p>\n",
-      EscapeHtml(story.order_id), Mark(outcome), EscapeHtml(sentence));
-  if (!absl::StrContains(sentence, story.result.status_message())) {
+      EscapeHtml(story.order_id), Mark(outcome), EscapeHtml(Sentence(story)));
+  if (const std::string blame = Blame(story); !blame.empty()) {
     absl::StrAppendFormat(&html, "<p class=\"message\">%s</p>\n",
-                          EscapeHtml(story.result.status_message()));
+                          EscapeHtml(blame));
   }
   absl::StrAppend(&html, "<dl class=\"facts\">\n");
   absl::StrAppend(
@@ -262,16 +266,18 @@ std::string TimelineCard(const Timeline& timeline, const Axis& axis) {
   for (const TimelineRow& row : timeline.rows) {
     absl::StrAppend(&html, Row(row, axis));
   }
-  absl::StrAppend(
-      &html, "</tbody></table>\n<ul class=\"legend\">\n",
-      LegendItem("own", "its own time"),
-      LegendItem("wait", "waiting for its calls"),
-      LegendItem("way", "on the way"), LegendItem("lost", "no answer"),
-      axis.deadline_us() ? LegendItem("deadline", "the deadline") : "",
-      html.find("class=\"end\"") == std::string::npos
-          ? ""
-          : LegendItem("end", "the deadline of that call"),
-      "</ul>\n</section>\n");
+  absl::StrAppend(&html, "</tbody></table>\n<ul class=\"legend\">\n");
+  constexpr std::pair<const char*, const char*> kBars[] = {
+      {"own", "its own time"},      {"wait", "waiting for its calls"},
+      {"way", "on the way"},        {"lost", "no answer"},
+      {"deadline", "the deadline"}, {"end", "the deadline of that call"},
+  };
+  for (const auto& [type, meaning] : kBars) {
+    if (absl::StrContains(html, absl::StrCat("<i class=\"", type, "\""))) {
+      absl::StrAppend(&html, LegendItem(type, meaning));
+    }
+  }
+  absl::StrAppend(&html, "</ul>\n</section>\n");
   return html;
 }
 

@@ -8,7 +8,7 @@ namespace shop {
 // Positions on the axis are the page's: --at and --length, in percent.
 inline constexpr char kHtmlStyle[] = R"css(
 :root {
-  color-scheme: light dark;
+  color-scheme: light dark; --indent: 1.1rem;
   --page: #f4f5f7; --card: #fff; --line: #d9dce3; --grid: #e9ebf0;
   --ink: #171a21; --soft: #565d6d;
   --own: #2f5fd0; --wait: #e3eafa; --stripe: #9db4e8; --way: #767f92;
@@ -44,7 +44,7 @@ h1 { display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .8rem;
 .none { margin: 0; padding: 1.4rem 1.1rem; color: var(--soft); }
 .mark { display: inline-block; padding: .1em .6em; border-radius: 1em;
   font-size: .8rem; font-weight: 600; line-height: 1.5;
-  white-space: nowrap; }
+  max-width: 100%; overflow-wrap: anywhere; }
 h1 .mark { font-size: .85rem; }
 .good { color: var(--good); background: var(--good-soft); }
 .late { color: var(--late); background: var(--late-soft); }
@@ -69,11 +69,12 @@ thead th { align-self: end; padding: .75rem 0 .45rem; color: var(--soft);
   font-size: .8rem; font-weight: 400; }
 tbody tr + tr { border-top: 1px solid var(--grid); }
 tbody .name { align-self: center; padding: .55rem .8rem .55rem
-  calc(var(--depth) * 1.1rem); font-weight: 600; overflow-wrap: anywhere;
+  calc(var(--depth) * var(--indent)); font-weight: 600; overflow-wrap: anywhere;
   line-height: 1.35; }
 .name span { font-weight: 400; color: var(--soft); }
-.name::before { content: "\2514"; margin-left: -1em; display: inline-block;
-  width: 1em; color: var(--way); font-weight: 400; }
+.name { position: relative; min-width: 0; }
+.name::before { content: "\2514"; position: absolute; margin-left: -1em;
+  color: var(--way); font-weight: 400; }
 .depth0 .name::before, thead .name::before { content: none; }
 .number { align-self: center; text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
@@ -124,6 +125,7 @@ thead .axis { position: relative; height: 3.1rem; padding: 0; }
 footer { margin-top: 1rem; max-width: 46rem; color: var(--soft);
   font-size: .85rem; }
 @media (max-width: 62rem) {
+  :root { --indent: .9rem; }
   main { padding: 1.2rem .8rem 2rem; }
   h1 { font-size: 1.4rem; }
   .facts { gap: .7rem 1.6rem; }
@@ -136,7 +138,7 @@ footer { margin-top: 1rem; max-width: 46rem; color: var(--soft);
     padding-bottom: .1rem; }
   tbody .outcome { grid-column: 1 / -1; grid-row: 2; display: flex;
     flex-wrap: wrap; align-items: center; gap: .1rem .6rem;
-    padding: .1rem 0 .2rem calc(var(--depth) * 1.1rem); }
+    padding: .1rem 0 .2rem calc(var(--depth) * var(--indent)); }
   .outcome small { margin: 0; }
   .axis, .lane { grid-column: 1 / -1; }
   .lane { min-height: 2.1rem; }

@@ -26,6 +26,7 @@
 #include "services/stdout_line.h"
 #include "shop/v1/demo.pb.h"
 #include "shop/v1/orders.pb.h"
+#include "tether/budget/timeline.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 
@@ -80,7 +81,9 @@ void PrintResult(const DemoStory& story) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool color =
       isatty(STDOUT_FILENO) && (no_color == nullptr || *no_color == '\0');
-  WriteStdoutLine(absl::StrCat(Waterfall(story, color), Sentence(story)));
+  const std::string blame = Blame(story);
+  WriteStdoutLine(absl::StrCat(Waterfall(story, color), Sentence(story),
+                               blame.empty() ? "" : "\n", blame));
   if (!absl::GetFlag(FLAGS_json)) return;
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
@@ -178,7 +181,9 @@ absl::Status RunDemo(const tether::Context& ctx) {
                               1000);
   story.result.set_trace_id(trace.TraceIdHex());
   story.result.set_fallback(request.stock_is_default);
-  story.timeline = TimelineOfHops(story);
+  story.timeline = request.report.has_report()
+                       ? tether::MakeTimeline(request.report)
+                       : TimelineOfHops(story);
   PrintResult(story);
 
   absl::Status result = CheckResult(story);

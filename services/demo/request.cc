@@ -59,6 +59,7 @@ RequestResult SendRequest(const tether::Context& ctx,
                                   : GetPage(*stub, call, options, &result);
   result.elapsed =
       absl::FromChrono(std::chrono::steady_clock::now() - result.start);
+  result.report = call.report();
   // Both follow google.rpc.Code.
   result.status = absl::Status(
       static_cast<absl::StatusCode>(static_cast<int>(status.error_code())),

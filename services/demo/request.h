@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "shop/v1/orders.pb.h"
 #include "tether/context.h"
+#include "tether/v1/budget_report.pb.h"
 
 namespace shop {
 
@@ -32,6 +33,10 @@ struct RequestResult {
   absl::Status status;  // how the call ended
   std::chrono::steady_clock::time_point start;
   absl::Duration elapsed;
+
+  // Where the time went. It has no report of the server's where the client left
+  // before one came.
+  tether::v1::CallReport report;
 
   // Of the reply.
   bool stock_is_default = false;

@@ -94,6 +94,10 @@ void ServiceProcess::AskToStop() {
   if (pid_ > 0) kill(pid_, SIGTERM);
 }
 
+void ServiceProcess::Kill() {
+  if (pid_ > 0) kill(pid_, SIGKILL);
+}
+
 absl::Status ServiceProcess::Stop() {
   AskToStop();
   // Its output ends when it does.

@@ -41,6 +41,10 @@ class ServiceProcess {
   // Asks it to stop (SIGTERM), and doesn't wait.
   void AskToStop();
 
+  // Ends it here and now (SIGKILL), as a machine that loses its power would,
+  // but for its connections, which the kernel closes. Stop() then says so.
+  void Kill();
+
   // Asks it to stop, waits until it has, and kills it if it takes 5 s. An error
   // when it did not end as a service should. Idempotent.
   absl::Status Stop();

@@ -125,6 +125,13 @@ std::string Sentence(const DemoStory& story) {
   }
 }
 
+std::string Blame(const DemoStory& story) {
+  const v1::DemoResult& result = story.result;
+  const bool late = result.status_code() ==
+                    static_cast<int>(absl::StatusCode::kDeadlineExceeded);
+  return late ? result.status_message() : "";
+}
+
 std::string FormatMs(double ms) {
   return ms < 10'000 ? absl::StrFormat("%.1f ms", ms)
                      : absl::StrFormat("%.1f s", ms / 1000);

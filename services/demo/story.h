@@ -42,6 +42,10 @@ std::string OutcomeOf(const v1::DemoResult& result);
 // One plain sentence on what happened.
 std::string Sentence(const DemoStory& story);
 
+// What the status says of who used the time up; empty where the time did not
+// run out.
+std::string Blame(const DemoStory& story);
+
 // "12.3 ms"; "12.3 s" from ten seconds on.
 std::string FormatMs(double ms);
 

@@ -10,12 +10,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "opentelemetry/trace/provider.h"
-#include "tether/current.h"
-#include "tether/grpc/internal/client_call_state.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/opentelemetry_context.h"
 #include "tether/grpc/internal/rpc_span.h"
 #include "tether/grpc/status.h"
+#include "tether/internal/rpc_context.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/trace_context.h"
 
@@ -38,9 +37,7 @@ nostd::shared_ptr<trace::Tracer> TracerOf(
 // Why `ctx` has ended; OK where it has not, or where nobody has looked. Unlike
 // Cause() it doesn't look itself: that would start a watch over each call.
 absl::Status CauseIfEnded(const Context& ctx) {
-  const internal::Scope* scope = internal::ContextAccess::NodeOf(ctx)->scope;
-  if (scope == nullptr ||
-      (!scope->ended() && ctx.Remaining() > absl::ZeroDuration())) {
+  if (!internal::HasEnded(ctx) && ctx.Remaining() > absl::ZeroDuration()) {
     return absl::OkStatus();
   }
   return ctx.Cause();
@@ -256,12 +253,6 @@ class ClientPropagator final : public Propagator {
   const std::shared_ptr<const Propagator> inner_;
 };
 
-// As ClientInterceptorFactory finds it, on the caller's thread.
-Context ContextOfCall(const grpc::ClientContext& client_context) {
-  const auto state = internal::ClientCallState::Of(client_context);
-  return state == nullptr ? Current() : state->context();
-}
-
 class ClientInterceptor final : public grpc::experimental::Interceptor {
  public:
   ClientInterceptor(std::unique_ptr<grpc::experimental::Interceptor> tether,
@@ -269,7 +260,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
                     trace::Tracer& tracer)
       : tether_(std::move(tether)),
         info_(info),
-        ctx_(ContextOfCall(*info->client_context())) {
+        ctx_(ContextOf(*info->client_context())) {
     span_.Start(tracer, trace::SpanKind::kClient, info->method(),
                 internal::ParentOfCall(ctx_), /*budget=*/std::nullopt);
   }
@@ -303,7 +294,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
       return span_.End(&status, absl::OkStatus());
     }
     // The application will see the context's reason, where it has one, also
-    // where core's timer is a little ahead of it: see client.cc.
+    // where core's timer is a little ahead of it: see client_call_state.cc.
     const grpc::Status reason = StatusOf(ctx_);
     absl::Status cause = ctx_.Cause();
     if (reason.ok() && code == grpc::StatusCode::DEADLINE_EXCEEDED &&

@@ -22,7 +22,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -354,6 +356,25 @@ TEST_F(OpenTelemetryTest, ARequestWithoutAGoodTraceStartsOne) {
   call.AddMetadata("traceparent", "00-nonsense-01");
   EXPECT_TRUE(Call(*stub, call).ok());
   EXPECT_EQ(Spans(1).at(0).parent_id, kNoSpan);
+}
+
+// Spans of strangers are nobody's parents.
+TEST_F(OpenTelemetryTest, AtTheEdgeATraceBegins) {
+  ServerOptions options;
+  options.trust = Trust::kEdge;
+  ProbeServer server(Bridged(options));
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    EXPECT_EQ(TraceOf(ContextOf(sc))->SpanIdHex(), ActiveSpan());
+    return grpc::Status::OK;
+  };
+  auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  call.AddMetadata("traceparent",
+                   "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  EXPECT_TRUE(Call(*stub, call).ok());
+  const Exported span = Spans(1).at(0);
+  EXPECT_EQ(span.parent_id, kNoSpan);
+  EXPECT_NE(span.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
 // What a sampler decided upstream holds: nothing is recorded, and the next hop
@@ -713,6 +734,11 @@ TEST_F(OpenTelemetryTest, ADeadlineThatPassedIsTheCause) {
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     // Or else it would answer first: it has a little less time.
     client_gave_up.WaitForNotification();
+    // Its time began when the request arrived. Who looks at the context hears
+    // of the caller first.
+    while (ContextOf(sc).Remaining() > absl::ZeroDuration()) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
     return StatusOf(ContextOf(sc));
   };
   auto stub = Stub(server);
@@ -878,19 +904,43 @@ TEST_F(OpenTelemetryTest, TheSpanIsActiveInACallbackHandlersMethodOnly) {
   EXPECT_EQ(ClientAndServer().server.code(), 0);
 }
 
+// Collects from several threads.
+class Seen {
+ public:
+  void Add(std::string what) {
+    absl::MutexLock lock(&mutex_);
+    all_.push_back(std::move(what));
+  }
+
+  // The first `n`, or as many as come before kNever.
+  std::vector<std::string> WaitFor(size_t n) {
+    absl::MutexLock lock(&mutex_);
+    const auto enough = [&] {
+      mutex_.AssertReaderHeld();
+      return all_.size() >= n;
+    };
+    mutex_.AwaitWithTimeout(absl::Condition(&enough), kNever);
+    return all_;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<std::string> all_ ABSL_GUARDED_BY(mutex_);
+};
+
 TEST_F(OpenTelemetryTest, NothingStaysActiveOnThreadsOfGrpc) {
   for (const bool callback_api : {false, true}) {
     // What is active on gRPC's own threads before and after all else: listed
     // after the bridge, this is the first to see a request, and the last to run
-    // on its thread.
-    std::vector<std::string> seen;
-    const auto outermost = [&seen](Methods* methods, auto*) {
+    // on its thread; perhaps after the call, and beside the next one.
+    const auto seen = std::make_shared<Seen>();
+    const auto outermost = [seen](Methods* methods, auto*) {
+      const std::shared_ptr<Seen> kept = seen;  // `this` may be gone
       const bool request =
           methods->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA);
-      std::vector<std::string>& all = seen;
-      if (request) all.push_back(ActiveSpan());
+      if (request) kept->Add(ActiveSpan());
       methods->Proceed();  // and with that, the handler
-      if (request) all.push_back(ActiveSpan());
+      if (request) kept->Add(ActiveSpan());
     };
     ProbeServer::Options options = BridgedBetween(nullptr, outermost);
     options.callback_api = callback_api;
@@ -925,14 +975,7 @@ TEST_F(OpenTelemetryTest, NothingStaysActiveOnThreadsOfGrpc) {
       grpc::ClientContext call;
       Call(*stub, call, number);
     }
-    // The threads are done with `seen` when there is no server any more.
-    server.server().Shutdown();
-    server.server().Wait();
-    const absl::Time give_up = absl::Now() + kNever;
-    while (GetGrpcStats().server_calls != 0 && absl::Now() < give_up) {
-      absl::SleepFor(absl::Milliseconds(1));
-    }
-    EXPECT_EQ(seen, std::vector<std::string>(6, kNoSpan));
+    EXPECT_EQ(seen->WaitFor(6), std::vector<std::string>(6, kNoSpan));
     EXPECT_EQ(forgotten.size(), 6u);
     Spans(3);
   }

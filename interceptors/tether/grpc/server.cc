@@ -4,11 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tether/after_func.h"
 #include "tether/current.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/server_call.h"
+#include "tether/grpc/internal/time.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/request_id.h"
@@ -115,7 +116,7 @@ void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
   {
     const auto [over, cancel] = WithTimeout(Background(), grace);
     const Registration at_the_end = AfterFunc(over, end);
-    server.Shutdown(absl::ToChronoTime(absl::Now() + grace + drain));
+    server.Shutdown(internal::DeadlineAfter(grace + drain));
   }
   end();
 }

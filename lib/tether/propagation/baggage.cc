@@ -11,6 +11,7 @@ namespace tether {
 namespace {
 
 using internal::kBaggageOctet;
+using internal::kBaggagePlain;
 using internal::kToken;
 using internal::SpanOf;
 
@@ -35,6 +36,9 @@ std::string_view Take(std::string_view& text, size_t n) {
   text.remove_prefix(n);
   return taken;
 }
+
+// A guess.
+size_t EntriesIn(std::string_view header) { return 1 + header.size() / 16; }
 
 struct Item {
   std::string_view key;
@@ -128,12 +132,6 @@ class Baggage::Writer {
       : max_entries_(limits.max_entries),
         max_bytes_(std::min(limits.max_bytes, kMaxBytes)) {}
 
-  // For the entries of `header`, if there are no more headers.
-  void Reserve(std::string_view header) {
-    Reserve(header.size(), 1 + static_cast<size_t>(std::count(
-                                   header.begin(), header.end(), ',')));
-  }
-
   void Reserve(size_t bytes, size_t entries) {
     rep_->header.reserve(std::min(bytes, max_bytes_));
     rep_->slots.reserve(std::min(entries, max_entries_));
@@ -143,13 +141,18 @@ class Baggage::Writer {
   int64_t AppendHeader(std::string_view header) {
     int64_t dropped = 0;
     for (;;) {
-      const size_t comma = header.find(',');
-      const std::string_view text =
-          internal::WithoutBlanks(header.substr(0, comma));
-      // RFC 7230, 7: empty elements of a list don't count.
-      if (!text.empty() && !AppendText(text)) ++dropped;
-      if (comma == std::string_view::npos) return dropped;
-      header.remove_prefix(comma + 1);
+      // Most are as we write them ourselves.
+      const size_t plain = AppendPlain(header);
+      size_t end = plain;
+      if (plain == 0) {
+        end = std::min(header.find(','), header.size());
+        const std::string_view text =
+            internal::WithoutBlanks(header.substr(0, end));
+        // RFC 7230, 7: empty elements of a list don't count.
+        if (!text.empty() && !AppendText(text)) ++dropped;
+      }
+      if (end == header.size()) return dropped;
+      header.remove_prefix(end + 1);
     }
   }
 
@@ -173,7 +176,7 @@ class Baggage::Writer {
     if (!Fits(size)) return false;
     std::string& header = rep_->header;
     if (!rep_->slots.empty()) header += ',';
-    AddSlot(item);
+    AddSlot(item, item.value.find('%') != std::string_view::npos);
     if (size == text.size()) {
       header += text;
     } else {  // it has blanks
@@ -193,15 +196,43 @@ class Baggage::Writer {
   }
 
  private:
+  // Appends the first entry of `header` if it is good, and has neither blanks
+  // nor properties. Its size, or 0.
+  size_t AppendPlain(std::string_view header) {
+    Item item;
+    item.key = header.substr(0, SpanOf(kToken, header));
+    size_t end = item.key.size();
+    if (end == 0 || end == header.size() || header[end] != '=') return 0;
+    const size_t value_at = ++end;
+    bool is_encoded = false;
+    for (;;) {
+      end += SpanOf(kBaggagePlain, header.substr(end));
+      if (end == header.size() || header[end] == ',') break;
+      if (!internal::IsPercentEncoded(header.substr(end, 3)) ||
+          header[end] != '%') {
+        return 0;
+      }
+      is_encoded = true;
+      end += 3;
+    }
+    if (!Fits(end)) return 0;
+    item.value = header.substr(value_at, end - value_at);
+    if (!rep_->slots.empty()) rep_->header += ',';
+    AddSlot(item, is_encoded).end += static_cast<uint32_t>(item.value.size());
+    rep_->header += header.substr(0, end);
+    return end;
+  }
+
   bool Fits(size_t size) const {
     const size_t comma = rep_->slots.empty() ? 0 : 1;
     return rep_->slots.size() < max_entries_ && size <= max_bytes_ &&
            rep_->header.size() + comma <= max_bytes_ - size;
   }
 
-  // Of an entry that begins where the header ends now; all but its end.
-  void AddSlot(const Item& item) {
-    Rep::Slot slot;
+  // Of an entry that begins where the header ends now; all but its end, which
+  // is set to where the value begins.
+  Rep::Slot& AddSlot(const Item& item, bool is_encoded) {
+    Rep::Slot& slot = rep_->slots.emplace_back();
     slot.key_at = static_cast<uint32_t>(rep_->header.size());
     slot.key_size = static_cast<uint32_t>(item.key.size());
     slot.value_at = slot.key_at + slot.key_size + 1;
@@ -209,14 +240,14 @@ class Baggage::Writer {
     slot.end = slot.value_at;
     slot.decoded_at = Rep::kNotEncoded;
     slot.decoded_size = 0;
-    if (item.value.find('%') != std::string_view::npos) {
+    if (is_encoded) {
       std::string& decoded = rep_->decoded;
       slot.decoded_at = static_cast<uint32_t>(decoded.size());
       internal::AppendPercentDecoded(item.value, decoded);
       slot.decoded_size =
           static_cast<uint32_t>(decoded.size() - slot.decoded_at);
     }
-    rep_->slots.push_back(slot);
+    return slot;
   }
 
   const size_t max_entries_;
@@ -227,7 +258,7 @@ class Baggage::Writer {
 Baggage Baggage::Parse(std::string_view header, BaggageLimits limits,
                        int64_t* dropped) {
   Writer writer(limits);
-  writer.Reserve(header);
+  writer.Reserve(header.size(), EntriesIn(header));
   const int64_t bad = writer.AppendHeader(header);
   if (dropped != nullptr) *dropped += bad;
   return std::move(writer).Finish();
@@ -331,7 +362,7 @@ Context BaggagePropagator::Extract(const Carrier& carrier,
   std::optional<std::string_view> header = carrier.Get(kBaggageHeader);
   if (!header.has_value()) return ctx;
   Baggage::Writer writer(limits_);
-  writer.Reserve(*header);
+  writer.Reserve(header->size(), EntriesIn(*header));
   int64_t dropped = 0;
   int headers = 0;
   do {

@@ -1,5 +1,6 @@
 #include "tether/propagation/trace_context.h"
 
+#include <cstring>
 #include <utility>
 
 #include "tether/propagation/internal/hex.h"
@@ -14,14 +15,6 @@ namespace {
 using internal::ParseLowerHex;
 using internal::TraceStateList;
 using internal::WriteLowerHex;
-
-struct HeldTrace {
-  TraceContext trace;
-  // Whether its state is as Extract makes it, and can be sent as it is.
-  bool state_is_canonical;
-};
-
-constexpr Key<HeldTrace> kTrace{"trace"};
 
 // version-traceid-spanid-flags
 constexpr size_t kTraceIdAt = 3;
@@ -39,16 +32,44 @@ std::string IdHex(const std::array<uint8_t, N>& id) {
   return hex;
 }
 
-// Inject writes each header on the stack, since it is too long for the small
-// buffer of a std::string.
-void WriteTraceParent(const std::array<uint8_t, 16>& trace_id,
-                      const std::array<uint8_t, 8>& span_id, uint8_t flags,
-                      char* text) {
-  text[0] = text[1] = '0';
-  text[kTraceIdAt - 1] = text[kSpanIdAt - 1] = text[kFlagsAt - 1] = '-';
-  WriteLowerHex(trace_id.data(), trace_id.size(), text + kTraceIdAt);
-  WriteLowerHex(span_id.data(), span_id.size(), text + kSpanIdAt);
-  WriteLowerHex(&flags, 1, text + kFlagsAt);
+void WriteSpanIdAndFlags(const std::array<uint8_t, 8>& span_id, uint8_t flags,
+                         char* header) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  WriteLowerHex(span_id.data(), span_id.size(), header + kSpanIdAt);
+  header[kFlagsAt - 1] = '-';
+  header[kFlagsAt] = kDigits[flags >> 4];
+  header[kFlagsAt + 1] = kDigits[flags & 0xf];
+}
+
+void WriteVersionAndTraceId(const std::array<uint8_t, 16>& trace_id,
+                            char* header) {
+  header[0] = header[1] = '0';
+  header[kTraceIdAt - 1] = header[kSpanIdAt - 1] = '-';
+  WriteLowerHex(trace_id.data(), trace_id.size(), header + kTraceIdAt);
+}
+
+struct HeldTrace {
+  HeldTrace(TraceContext held, bool canonical)
+      : trace(std::move(held)), state_is_canonical(canonical) {
+    WriteVersionAndTraceId(trace.trace_id, prefix);
+  }
+
+  TraceContext trace;
+  // Whether its state is as Extract makes it, and can be sent as it is.
+  bool state_is_canonical;
+  // What all calls have in common: a `traceparent` up to the span id.
+  char prefix[kSpanIdAt];
+};
+
+constexpr Key<HeldTrace> kTrace{"trace"};
+
+// A new id is enough to tell one header from another. By halves: what has just
+// been written comes back fastest in the pieces that it was written in.
+bool HasSpanIdOf(std::string_view header, const char* text) {
+  return header.size() == kLength &&
+         std::memcmp(header.data() + kSpanIdAt, text + kSpanIdAt, 8) == 0 &&
+         std::memcmp(header.data() + kSpanIdAt + 8, text + kSpanIdAt + 8, 8) ==
+             0;
 }
 
 bool IsCanonicalState(std::string_view state) {
@@ -103,7 +124,8 @@ std::optional<TraceContext> ParseTraceParent(std::string_view header) {
 
 std::string FormatTraceParent(const TraceContext& trace) {
   std::string header(kLength, '\0');
-  WriteTraceParent(trace.trace_id, trace.span_id, trace.flags, header.data());
+  WriteVersionAndTraceId(trace.trace_id, header.data());
+  WriteSpanIdAndFlags(trace.span_id, trace.flags, header.data());
   return header;
 }
 
@@ -118,7 +140,11 @@ Context WithTrace(const Context& parent, TraceContext trace) {
 }
 
 TraceContextPropagator::TraceContextPropagator(TraceContextOptions options)
-    : options_(std::move(options)) {}
+    : options_(std::move(options)),
+      max_inject_bytes_(
+          internal::InjectedBytes(kTraceParentHeader, kLength) +
+          internal::InjectedBytes(kTraceStateHeader,
+                                  options_.max_trace_state_bytes)) {}
 
 Context TraceContextPropagator::Extract(const Carrier& carrier,
                                         const Context& ctx) const {
@@ -173,17 +199,20 @@ void TraceContextPropagator::Inject(const Context& ctx,
   if (held == nullptr) return;
   const TraceContext& trace = held->trace;
   if (!trace.valid()) return CountDrops();
+  // On the stack: it is too long for the small buffer of a std::string.
   char text[kLength];
+  std::memcpy(text, held->prefix, sizeof held->prefix);
   // The standard: bits that it does not define are sent as zero.
-  WriteTraceParent(
-      trace.trace_id, internal::RandomId<8>(),
+  WriteSpanIdAndFlags(
+      internal::RandomId<8>(),
       trace.flags & (TraceContext::kSampled | TraceContext::kRandom), text);
   const std::string_view header(text, kLength);
   carrier.Set(kTraceParentHeader, header);
   if (trace.trace_state.empty()) return;
   // The carrier may have kept a trace of the application's own, which our state
   // does not belong to.
-  if (carrier.Get(kTraceParentHeader) != header) return;
+  const std::optional<std::string_view> kept = carrier.Get(kTraceParentHeader);
+  if (!kept.has_value() || !HasSpanIdOf(*kept, text)) return;
   InjectTraceState(trace, held->state_is_canonical, carrier);
 }
 
@@ -207,9 +236,7 @@ std::vector<std::string_view> TraceContextPropagator::Fields() const {
 }
 
 size_t TraceContextPropagator::MaxInjectBytes(const Context&) const {
-  return internal::InjectedBytes(kTraceParentHeader, kLength) +
-         internal::InjectedBytes(kTraceStateHeader,
-                                 options_.max_trace_state_bytes);
+  return max_inject_bytes_;
 }
 
 int64_t TraceContextPropagator::Dropped() const {

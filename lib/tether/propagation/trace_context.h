@@ -164,6 +164,7 @@ class TraceContextPropagator final : public Propagator {
   }
 
   const TraceContextOptions options_;
+  const size_t max_inject_bytes_;
   mutable std::atomic<int64_t> dropped_{0};
 };
 

@@ -44,12 +44,6 @@ std::string HeaderNameOrEmpty(std::string_view name) {
   return IsHeaderName(lower) ? lower : std::string();
 }
 
-bool IsBinaryHeaderName(std::string_view name) {
-  constexpr std::string_view kSuffix = "-bin";
-  return name.size() >= kSuffix.size() &&
-         name.substr(name.size() - kSuffix.size()) == kSuffix;
-}
-
 bool IsVisibleAscii(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
                      [](char c) { return c > 0x20 && c < 0x7f; });

@@ -23,7 +23,11 @@ bool IsHeaderName(std::string_view name);
 std::string HeaderNameOrEmpty(std::string_view name);
 
 // Whether gRPC sends the values of `name` as arbitrary bytes ("...-bin").
-bool IsBinaryHeaderName(std::string_view name);
+inline bool IsBinaryHeaderName(std::string_view name) {
+  constexpr std::string_view kSuffix = "-bin";
+  return name.size() >= kSuffix.size() &&
+         name.substr(name.size() - kSuffix.size()) == kSuffix;
+}
 
 // Whether all of `text` is in 0x21..0x7e: no space. True for "".
 bool IsVisibleAscii(std::string_view text);

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace tether::internal {
 
@@ -29,9 +30,7 @@ std::array<uint8_t, N> RandomId() {
     for (size_t i = 0; i < N; i += 8) {
       const uint64_t bits = RandomBits();
       all |= bits;
-      for (size_t b = 0; b < 8; ++b) {
-        id[i + b] = static_cast<uint8_t>(bits >> (8 * b));
-      }
+      std::memcpy(id.data() + i, &bits, sizeof bits);
     }
   } while (all == 0);
   return id;
