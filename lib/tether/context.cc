@@ -225,11 +225,8 @@ Cancelable WithDeadline(const Context& parent, absl::Time deadline,
 
 Cancelable WithTimeout(const Context& parent, absl::Duration timeout,
                        absl::Status cause) {
-  const Nanos now =
-      internal::ClockOf(ContextAccess::NodeOf(parent)).SteadyNanos();
-  return WithSteadyDeadline(
-      parent, internal::AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
-      internal::DeadlineScope::kUnknownOffset, std::move(cause));
+  return internal::WithTimeoutFrom(internal::NowOf(parent), parent, timeout,
+                                   std::move(cause));
 }
 
 Context WithoutCancel(const Context& parent) {
@@ -265,11 +262,21 @@ Cancelable Merge(const Context& primary, const Context& other) {
 
 namespace internal {
 
-Cancelable WithLazyCancel(const Context& parent, absl::Duration timeout,
-                          absl::Status cause,
+Nanos NowOf(const Context& ctx) {
+  return ClockOf(ContextAccess::NodeOf(ctx)).SteadyNanos();
+}
+
+Cancelable WithTimeoutFrom(Nanos now, const Context& parent,
+                           absl::Duration timeout, absl::Status cause) {
+  return WithSteadyDeadline(
+      parent, AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
+      DeadlineScope::kUnknownOffset, std::move(cause));
+}
+
+Cancelable WithLazyCancel(Nanos now, const Context& parent,
+                          absl::Duration timeout, absl::Status cause,
                           absl::AnyInvocable<void() &&> start) {
   Node* node = ContextAccess::NodeOf(parent);
-  const Nanos now = ClockOf(node).SteadyNanos();
   const Nanos when = AddNanos(now, absl::ToInt64Nanoseconds(timeout));
   auto* scope = new LazyScope(node);
   if (when < scope->deadline) scope->SetDeadline(when, now, std::move(cause));

@@ -271,6 +271,20 @@ TEST(ReportTest, InAChainTheDeepestGoFirst) {
   EXPECT_EQ(SelfTimeUs(*last), 2'000);
 }
 
+TEST(ReportTest, OfCallsThatMatterTheSameTheDeepestGoFirst) {
+  // An unanswered call at the end makes all of them matter as much as itself.
+  ReportLimits limits;
+  limits.max_bytes = 300;
+  v1::BudgetReport report = Hop(100'000);
+  v1::BudgetReport* last = &report;
+  for (int i = 0; i < 14; ++i) {
+    *last->add_calls() = AnsweredCall("Hop/Go", 0, 100'000);
+    last = last->mutable_calls(0)->mutable_report();
+  }
+  *last->add_calls() = UnansweredCall("Stuck/Stuck", 0, 100'000);
+  EXPECT_GT(DepthOf(Sent(report, limits)), 3);
+}
+
 TEST(ReportTest, WhatCannotFitIsNotSent) {
   ReportLimits limits;
   for (limits.max_bytes = 0; limits.max_bytes < 200; ++limits.max_bytes) {

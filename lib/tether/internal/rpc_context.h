@@ -8,17 +8,28 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
+#include "tether/internal/timer_wheel.h"
 
 namespace tether::internal {
 
-// As WithTimeout(parent, timeout, cause) (InfiniteDuration(): no deadline), and
-// `start` is called once, when first somebody observes the context: looks at
-// Done() or Err(), waits, registers a callback, or makes a child of it. It runs
-// on that thread, outside every lock, and should see to it that the CancelFunc
-// is called when the time comes. Never called when nobody observes. What it
-// captures is destroyed once it has run, or else with the context's last copy.
-Cancelable WithLazyCancel(const Context& parent, absl::Duration timeout,
-                          absl::Status cause,
+// Now, on the clock of `ctx`: for the functions below, whose timeouts count
+// from it. Whoever reads how much time is left takes this first, so that what
+// passes until the context is made is not given twice.
+Nanos NowOf(const Context& ctx);
+
+// WithTimeout(parent, timeout, cause), but counted from `now`.
+// InfiniteDuration(): no deadline.
+Cancelable WithTimeoutFrom(Nanos now, const Context& parent,
+                           absl::Duration timeout, absl::Status cause);
+
+// The same, and `start` is called once, when first somebody observes the
+// context: looks at Done() or Err(), waits, registers a callback, or makes a
+// child of it. It runs on that thread, outside every lock, and should see to it
+// that the CancelFunc is called when the time comes. Never called when nobody
+// observes. What it captures is destroyed once it has run, or else with the
+// context's last copy.
+Cancelable WithLazyCancel(Nanos now, const Context& parent,
+                          absl::Duration timeout, absl::Status cause,
                           absl::AnyInvocable<void() &&> start);
 
 // Ends what ends `ctx` with DEADLINE_EXCEEDED and this cause, as if its

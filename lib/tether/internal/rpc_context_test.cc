@@ -27,7 +27,7 @@ class LazyCancelTest : public ::tether::testing::LeakCheckedTest {
   Cancelable Make(const Context& parent,
                   absl::Duration timeout = absl::InfiniteDuration(),
                   absl::Status cause = absl::OkStatus()) {
-    return WithLazyCancel(parent, timeout, std::move(cause),
+    return WithLazyCancel(NowOf(parent), parent, timeout, std::move(cause),
                           [this] { ++starts_; });
   }
   Cancelable Make() { return Make(Background(clock_)); }
@@ -86,7 +86,8 @@ TEST_F(LazyCancelTest, StartsOnceWhenSomebodyObserves) {
 
 TEST_F(LazyCancelTest, ItsSourceMayEndItAtOnce) {
   Cancelable lazy;
-  lazy = WithLazyCancel(Background(), absl::InfiniteDuration(), {},
+  lazy = WithLazyCancel(NowOf(Background()), Background(),
+                        absl::InfiniteDuration(), {},
                         [&] { lazy.cancel(absl::AbortedError("gone")); });
   // The first look knows already.
   EXPECT_TRUE(lazy.ctx.Done());
@@ -111,8 +112,8 @@ TEST_F(LazyCancelTest, EachFirstLookSeesWhatTheSourceSaysAtOnce) {
   };
   for (const auto& look : looks) {
     Cancelable lazy;
-    lazy = WithLazyCancel(Background(), absl::InfiniteDuration(), {},
-                          [&] { lazy.cancel(); });
+    lazy = WithLazyCancel(NowOf(Background()), Background(),
+                          absl::InfiniteDuration(), {}, [&] { lazy.cancel(); });
     EXPECT_TRUE(look(lazy.ctx));
   }
 }
@@ -159,9 +160,9 @@ TEST_F(LazyCancelTest, EndsWithItsParentThoughNeverStarted) {
 }
 
 TEST_F(LazyCancelTest, ASourceThatThrowsIsContained) {
-  auto [ctx, cancel] =
-      WithLazyCancel(Background(), absl::InfiniteDuration(), {},
-                     [] { throw std::runtime_error("source"); });
+  auto [ctx, cancel] = WithLazyCancel(
+      NowOf(Background()), Background(), absl::InfiniteDuration(), {},
+      [] { throw std::runtime_error("source"); });
   EXPECT_FALSE(ctx.Done());
   cancel();
   EXPECT_TRUE(ctx.Done());
@@ -170,7 +171,8 @@ TEST_F(LazyCancelTest, ASourceThatThrowsIsContained) {
 TEST_F(LazyCancelTest, WhatAnUnusedSourceCapturedGoesWithTheContext) {
   auto captured = std::make_shared<int>(1);
   std::optional<Cancelable> lazy =
-      WithLazyCancel(Background(), absl::InfiniteDuration(), {}, [captured] {});
+      WithLazyCancel(NowOf(Background()), Background(),
+                     absl::InfiniteDuration(), {}, [captured] {});
   EXPECT_EQ(captured.use_count(), 2);
   lazy.reset();
   EXPECT_EQ(captured.use_count(), 1);

@@ -151,9 +151,11 @@ class Baggage::Writer {
         // RFC 7230, 7: empty elements of a list don't count.
         if (!text.empty() && !AppendText(text)) ++dropped;
       }
-      if (end == header.size()) return dropped;
+      if (end == header.size()) break;
       header.remove_prefix(end + 1);
     }
+    Flush();
+    return dropped;
   }
 
   // Appends an entry as it is sent, without blanks around it. False if it is
@@ -174,9 +176,10 @@ class Baggage::Writer {
       return false;
     }
     if (!Fits(size)) return false;
+    Flush();
+    AddSlot(item, size, item.value.find('%') != std::string_view::npos);
     std::string& header = rep_->header;
-    if (!rep_->slots.empty()) header += ',';
-    AddSlot(item, item.value.find('%') != std::string_view::npos);
+    if (!header.empty()) header += ',';
     if (size == text.size()) {
       header += text;
     } else {  // it has blanks
@@ -186,7 +189,6 @@ class Baggage::Writer {
         AppendItem(property, header);
       });
     }
-    rep_->slots.back().end = static_cast<uint32_t>(header.size());
     return true;
   }
 
@@ -217,27 +219,44 @@ class Baggage::Writer {
     }
     if (!Fits(end)) return 0;
     item.value = header.substr(value_at, end - value_at);
-    if (!rep_->slots.empty()) rep_->header += ',';
-    AddSlot(item, is_encoded).end += static_cast<uint32_t>(item.value.size());
-    rep_->header += header.substr(0, end);
+    AddSlot(item, end, is_encoded);
+    if (run_.empty()) {
+      run_ = header.substr(0, end);
+    } else if (run_.data() + run_.size() + 1 == header.data()) {
+      run_ = std::string_view(run_.data(), run_.size() + 1 + end);
+    } else {
+      Flush();
+      run_ = header.substr(0, end);
+    }
     return end;
   }
 
-  bool Fits(size_t size) const {
-    const size_t comma = rep_->slots.empty() ? 0 : 1;
-    return rep_->slots.size() < max_entries_ && size <= max_bytes_ &&
-           rep_->header.size() + comma <= max_bytes_ - size;
+  void Flush() {
+    if (run_.empty()) return;
+    if (!rep_->header.empty()) rep_->header += ',';
+    rep_->header += run_;
+    run_ = {};
   }
 
-  // Of an entry that begins where the header ends now; all but its end, which
-  // is set to where the value begins.
-  Rep::Slot& AddSlot(const Item& item, bool is_encoded) {
+  // Where the next entry begins.
+  size_t next_at() const {
+    return rep_->slots.empty() ? 0 : rep_->slots.back().end + size_t{1};
+  }
+
+  bool Fits(size_t size) const {
+    return rep_->slots.size() < max_entries_ && size <= max_bytes_ &&
+           next_at() <= max_bytes_ - size;
+  }
+
+  // Of an entry that will take `size` bytes, behind all that are there.
+  void AddSlot(const Item& item, size_t size, bool is_encoded) {
+    const size_t at = next_at();
     Rep::Slot& slot = rep_->slots.emplace_back();
-    slot.key_at = static_cast<uint32_t>(rep_->header.size());
+    slot.key_at = static_cast<uint32_t>(at);
     slot.key_size = static_cast<uint32_t>(item.key.size());
     slot.value_at = slot.key_at + slot.key_size + 1;
     slot.value_size = static_cast<uint32_t>(item.value.size());
-    slot.end = slot.value_at;
+    slot.end = static_cast<uint32_t>(at + size);
     slot.decoded_at = Rep::kNotEncoded;
     slot.decoded_size = 0;
     if (is_encoded) {
@@ -247,12 +266,14 @@ class Baggage::Writer {
       slot.decoded_size =
           static_cast<uint32_t>(decoded.size() - slot.decoded_at);
     }
-    return slot;
   }
 
   const size_t max_entries_;
   const size_t max_bytes_;
   std::shared_ptr<Rep> rep_ = std::make_shared<Rep>();
+  // Plain entries of the header being read, one right after the other, that are
+  // not yet in `rep_->header`: they are copied at once.
+  std::string_view run_;
 };
 
 Baggage Baggage::Parse(std::string_view header, BaggageLimits limits,

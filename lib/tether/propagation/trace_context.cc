@@ -141,10 +141,10 @@ Context WithTrace(const Context& parent, TraceContext trace) {
 
 TraceContextPropagator::TraceContextPropagator(TraceContextOptions options)
     : options_(std::move(options)),
-      max_inject_bytes_(
-          internal::InjectedBytes(kTraceParentHeader, kLength) +
+      max_inject_bytes_(internal::AddBytes(
+          internal::InjectedBytes(kTraceParentHeader, kLength),
           internal::InjectedBytes(kTraceStateHeader,
-                                  options_.max_trace_state_bytes)) {}
+                                  options_.max_trace_state_bytes))) {}
 
 Context TraceContextPropagator::Extract(const Carrier& carrier,
                                         const Context& ctx) const {

@@ -265,6 +265,20 @@ TEST_F(TraceStateTest, LimitIsAnOption) {
   EXPECT_EQ(propagator.Dropped(), 3);
 }
 
+TEST_F(TraceStateTest, LimitMayBeInfinite) {
+  TraceContextOptions options;
+  options.max_trace_state_bytes = SIZE_MAX;
+  const TraceContextPropagator propagator(options);
+  const std::string longest = Members(32, 500);
+  EXPECT_FALSE(IsTaken(longest));  // values have 256 characters at most
+  const std::string state = Members(32, 250);
+  const Context ctx = propagator.Extract(
+      MapCarrier{{"traceparent", kTraceParent}, {"tracestate", state}},
+      Background());
+  EXPECT_EQ(TraceOf(ctx)->trace_state, state);
+  EXPECT_EQ(propagator.MaxInjectBytes(ctx), SIZE_MAX);
+}
+
 TEST_F(TraceStateTest, LimitOfNoneSendsNone) {
   TraceContextOptions options;
   options.max_trace_state_bytes = 0;

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tether/budget/blame.h"
 #include "tether/end_reason.h"
@@ -13,6 +14,9 @@
 namespace tether::internal {
 namespace {
 
+// As in the context's own words (Context::Err).
+constexpr char kOutOfTime[] = "context deadline exceeded";
+
 // Whether the server said so, and not this side.
 bool IsAnswer(const grpc::Status& status, bool has_report, bool ended_here) {
   if (has_report) return true;
@@ -20,7 +24,8 @@ bool IsAnswer(const grpc::Status& status, bool has_report, bool ended_here) {
     case grpc::StatusCode::UNAVAILABLE:
       return false;
     case grpc::StatusCode::CANCELLED:
-      return !ended_here;
+      // The other is core's, for ClientContext::TryCancel.
+      return !ended_here && status.error_message() != "CANCELLED";
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       // The other is core's, for the deadline of the ClientContext.
       return !ended_here && status.error_message() != "Deadline Exceeded";
@@ -32,6 +37,25 @@ bool IsAnswer(const grpc::Status& status, bool has_report, bool ended_here) {
 bool IsDeadline(v1::EndReason reason) {
   return reason == v1::END_REASON_OWN_TIMEOUT ||
          reason == v1::END_REASON_INHERITED_DEADLINE;
+}
+
+// Whether a deadline was the end of `call`: its own, its hop's, or that of a
+// call further on, whose status the hops in between have handed back.
+bool ByDeadline(const v1::CallReport& call, const grpc::Status& status) {
+  return IsDeadline(call.reason()) || IsDeadline(call.report().reason()) ||
+         (call.has_report() &&
+          absl::StartsWith(status.error_message(), kOutOfTime));
+}
+
+v1::EndReason ReasonOfNoAnswer(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::UNAVAILABLE:
+      return v1::END_REASON_CONNECTION_LOST;
+    case grpc::StatusCode::CANCELLED:
+      return v1::END_REASON_CANCELLED;
+    default:
+      return v1::END_REASON_OWN_TIMEOUT;
+  }
 }
 
 // What the code that set the deadline has to say of it.
@@ -68,6 +92,15 @@ ClientCallState::ClientCallState(Context ctx, const CallOptions& options,
 ClientCallState::~ClientCallState() {
   Close();
   Detach();
+  if (id_in_record_ != 0 && !settled_) {
+    // Such as a stream that nobody finished: from now on it isn't under way.
+    v1::CallReport call;
+    call.set_outcome(static_cast<int32_t>(grpc::StatusCode::CANCELLED));
+    const EndReason reason = EndReasonOf(context_);
+    call.set_reason(reason == EndReason::kNone ? v1::END_REASON_CANCELLED
+                                               : ToProto(reason));
+    record_->EndCall(id_in_record_, SteadyMicros(), std::move(call));
+  }
   counters.client_calls.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -98,8 +131,11 @@ void ClientCallState::Detach() {
 }
 
 void ClientCallState::Started(std::string_view method) {
+  // Here, and not before: a call may be prepared long before it is made.
+  start_us_ = SteadyMicros();
+  left_ = context_.Remaining();
   if (record_ == nullptr) return;
-  id_in_record_ = record_->BeginCall(method, start_us_, left_at_start_);
+  id_in_record_ = record_->BeginCall(method, start_us_, left_);
 }
 
 void ClientCallState::SettleReason(grpc::Status& status) const {
@@ -115,7 +151,7 @@ void ClientCallState::SettleReason(grpc::Status& status) const {
   } else if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
              context_.Remaining() < absl::Milliseconds(2)) {
     // Core keeps time in milliseconds, and may be ahead of us by one.
-    status = grpc::Status(code, "context deadline exceeded");
+    status = grpc::Status(code, kOutOfTime);
   }
 }
 
@@ -124,9 +160,9 @@ v1::CallReport ClientCallState::Facts(std::string_view method,
   v1::CallReport call;
   SetNames(method, call);
   call.set_duration_us(std::max<int64_t>(0, duration_us));
-  if (left_at_start_ != absl::InfiniteDuration()) {
+  if (left_ != absl::InfiniteDuration()) {
     call.set_time_left_us(
-        std::max<int64_t>(0, absl::ToInt64Microseconds(left_at_start_)));
+        std::max<int64_t>(0, absl::ToInt64Microseconds(left_)));
   }
   return call;
 }
@@ -137,6 +173,7 @@ void ClientCallState::Settle(std::string_view method,
   std::optional<v1::BudgetReport> child =
       ReceiveReport(trailing_metadata, limits);
   const int64_t now = SteadyMicros();
+  settled_ = true;
   if (status.ok() && !child.has_value() && record_ == nullptr) {
     // Most calls: little to tell, and perhaps nobody to ask.
     if (client_context_ == nullptr) return;
@@ -153,17 +190,15 @@ void ClientCallState::Settle(std::string_view method,
   call->set_outcome(static_cast<int32_t>(status.error_code()));
   call->set_reason(ended_here         ? ToProto(reason)
                    : call->answered() ? v1::END_REASON_COMPLETED
-                   : status.error_code() == grpc::StatusCode::UNAVAILABLE
-                       ? v1::END_REASON_CONNECTION_LOST
-                       : v1::END_REASON_OWN_TIMEOUT);
+                                      : ReasonOfNoAnswer(status.error_code()));
   if (child.has_value()) *call->mutable_report() = *std::move(child);
   // A call that had no time to begin with blames nobody.
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      left_at_start_ > absl::ZeroDuration() &&
-      (IsDeadline(call->reason()) || IsDeadline(call->report().reason()))) {
+      left_ > absl::ZeroDuration() && ByDeadline(*call, status)) {
     status = grpc::Status(
         status.error_code(),
-        absl::StrCat("context ", BlameDeadline(*call), NoteOf(context_)));
+        absl::StrCat("context ", BlameDeadline(*call), NoteOf(context_)),
+        status.error_details());
   }
   if (record_ != nullptr) record_->EndCall(id_in_record_, now, *call);
   if (client_context_ == nullptr) return;  // nobody to ask for it

@@ -72,6 +72,7 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
 
   const Context& context() const { return context_; }
   const CallOptions& options() const { return options_; }
+  // When the state was made.
   absl::Duration left_at_start() const { return left_at_start_; }
 
   // From the address of a ClientCall.
@@ -89,11 +90,13 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
 
   const Context context_;
   const CallOptions options_;
-  const int64_t start_us_ = SteadyMicros();
   const absl::Duration left_at_start_ = context_.Remaining();
   // The hop that makes the call, where it keeps a record.
   const HopRecord* const record_;
-  uint64_t id_in_record_ = 0;  // set before the call starts
+  // Set before the call starts.
+  uint64_t id_in_record_ = 0;
+  int64_t start_us_ = 0;
+  absl::Duration left_ = absl::InfiniteDuration();
   grpc::ClientContext* const client_context_;
 
   mutable Mutex mutex_;
@@ -102,6 +105,7 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   std::unique_ptr<const v1::CallReport> report_ ABSL_GUARDED_BY(mutex_);
   std::string method_ ABSL_GUARDED_BY(mutex_);
   int64_t duration_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool settled_ = false;           // of those who settle it, and the destructor
   std::atomic<bool> over_{false};  // set under mutex_: no call from then on
 
   // Last, so that it goes first: its callback uses the rest.

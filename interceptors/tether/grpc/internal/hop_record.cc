@@ -46,13 +46,17 @@ uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
         std::max<int64_t>(0, absl::ToInt64Microseconds(left)));
   }
   MutexLock lock(mutex_);
-  if (calls_.size() >= kMostCalls) Shrink();
+  if (under_way_++ == 0) busy_since_us_ = now_us;
   call.id = ++last_id_;
-  calls_.push_back(std::move(call));
+  if (calls_.size() >= kMostCalls && !MakeRoom()) {
+    ++left_out_;
+  } else {
+    calls_.push_back(std::move(call));
+  }
   return last_id_;
 }
 
-void HopRecord::Shrink() const {
+bool HopRecord::MakeRoom() const {
   auto shortest = calls_.end();
   for (auto it = calls_.begin(); it != calls_.end(); ++it) {
     if (it->over &&
@@ -61,11 +65,12 @@ void HopRecord::Shrink() const {
       shortest = it;
     }
   }
-  // With as many under way, the eldest goes; its EndCall finds nothing.
-  if (shortest == calls_.end()) shortest = calls_.begin();
+  // None of those that are under way: the eldest of them may be the one that
+  // stands still.
+  if (shortest == calls_.end()) return false;
   ++left_out_;
-  left_out_us_ += shortest->report.duration_us();
   calls_.erase(shortest);
+  return true;
 }
 
 void HopRecord::EndCall(uint64_t id, int64_t now_us,
@@ -74,7 +79,11 @@ void HopRecord::EndCall(uint64_t id, int64_t now_us,
   // Mostly the last.
   const auto it = std::find_if(calls_.rbegin(), calls_.rend(),
                                [id](const Call& c) { return c.id == id; });
-  if (it == calls_.rend() || it->over) return;
+  if (it != calls_.rend() && it->over) return;
+  if (--under_way_ == 0) {
+    busy_us_ += std::max<int64_t>(0, now_us - busy_since_us_);
+  }
+  if (it == calls_.rend()) return;
   v1::CallReport& kept = it->report;
   call.set_start_us(kept.start_us());
   *call.mutable_service() = std::move(*kept.mutable_service());
@@ -99,7 +108,9 @@ void HopRecord::Fill(int64_t now_us, v1::BudgetReport& report) const {
   }
   if (left_out_ == 0) return;
   report.set_calls_left_out(left_out_);
-  report.set_self_us(std::max<int64_t>(0, SelfTimeUs(report) - left_out_us_));
+  int64_t busy = busy_us_;
+  if (under_way_ > 0) busy += std::max<int64_t>(0, now_us - busy_since_us_);
+  report.set_self_us(std::clamp<int64_t>(total - busy, 0, SelfTimeUs(report)));
 }
 
 }  // namespace tether::internal

@@ -23,7 +23,8 @@ namespace tether::internal {
 // microseconds.
 //
 // Bounded, whatever the handler does: it keeps 64 calls. When there are more,
-// those that were over soonest are counted only.
+// those that were over soonest are counted only; with as many under way, the
+// new ones are. How long the hop was busy with calls it knows all the same.
 //
 // Thread safety: any thread.
 class HopRecord {
@@ -36,7 +37,8 @@ class HopRecord {
   // Since the arrival.
   absl::Duration Elapsed() const;
 
-  // A call begins. Names one for EndCall. `method` is "/package.Service/Name".
+  // A call begins. Names it for EndCall, which must come once. `method` is
+  // "/package.Service/Name".
   uint64_t BeginCall(std::string_view method, int64_t now_us,
                      absl::Duration left) const;
 
@@ -56,15 +58,19 @@ class HopRecord {
     v1::CallReport report;
   };
 
-  // Makes room where there is too much of it.
-  void Shrink() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes room; false if all calls are under way.
+  bool MakeRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int64_t arrival_us_;
   mutable Mutex mutex_;
   mutable uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
   mutable std::vector<Call> calls_ ABSL_GUARDED_BY(mutex_);
   mutable int32_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
-  mutable int64_t left_out_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  // The time during which calls were under way, up to busy_since_us_, and how
+  // many are since then.
+  mutable int64_t busy_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable int64_t busy_since_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable int64_t under_way_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // The hop that a context works for.

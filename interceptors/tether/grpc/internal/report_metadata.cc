@@ -10,9 +10,24 @@
 namespace tether::internal {
 namespace {
 
-// Of all trailing metadata: gRPC's default limit, less what it adds itself
-// (status, message, and what else it may add one day).
+// Of all trailing metadata: gRPC's default limit, less what it adds itself (the
+// status code, and what else it may add one day).
 constexpr size_t kMostBytes = 8192 - 1024;
+
+// Its message is sent with all that isn't printable ASCII as "%0A".
+size_t BytesOf(const grpc::Status& status) {
+  if (status.ok()) return 0;
+  size_t message = 0;
+  for (const char c : status.error_message()) {
+    message += c >= ' ' && c <= '~' && c != '%' ? 1 : 3;
+  }
+  size_t bytes = HeaderBytes("grpc-message", message);
+  if (!status.error_details().empty()) {
+    bytes +=
+        HeaderBytes("grpc-status-details-bin", status.error_details().size());
+  }
+  return bytes;
+}
 
 }  // namespace
 
@@ -26,9 +41,10 @@ v1::EndReason ToProto(EndReason reason) {
 }
 
 void SendReport(v1::BudgetReport report, ReportLimits limits,
+                const grpc::Status& status,
                 SentMetadata::Map& trailing_metadata) noexcept {
   try {
-    size_t used = HeaderBytes(kReportHeader, 0);
+    size_t used = HeaderBytes(kReportHeader, 0) + BytesOf(status);
     for (const auto& [key, value] : trailing_metadata) {
       if (key == kReportHeader) return;  // the application's own business
       used += HeaderBytes(key, value.size());
@@ -46,6 +62,7 @@ void SendReport(v1::BudgetReport report, ReportLimits limits,
 std::optional<v1::BudgetReport> ReceiveReport(
     const ReceivedMetadata::Map& trailing_metadata,
     const ReportLimits& limits) noexcept {
+  if (limits.max_bytes == 0) return std::nullopt;
   try {
     const auto [it, end] = trailing_metadata.equal_range(
         grpc::string_ref(kReportHeader.data(), kReportHeader.size()));

@@ -3,6 +3,8 @@
 #ifndef TETHER_GRPC_INTERNAL_REPORT_METADATA_H_
 #define TETHER_GRPC_INTERNAL_REPORT_METADATA_H_
 
+#include <grpcpp/support/status.h>
+
 #include <optional>
 
 #include "tether/budget/report.h"
@@ -14,14 +16,16 @@ namespace tether::internal {
 
 v1::EndReason ToProto(EndReason reason);
 
-// Adds `report` to a server's trailing metadata, as much of it as fits: a peer
-// that gets more than 8 KiB of metadata fails the call, which no report is
-// worth. Does not throw.
+// Adds `report` to a server's trailing metadata, as much of it as fits beside
+// that and `status`: a peer that gets more than 8 KiB fails the call, which no
+// report is worth. Does not throw.
 void SendReport(v1::BudgetReport report, ReportLimits limits,
+                const grpc::Status& status,
                 SentMetadata::Map& trailing_metadata) noexcept;
 
 // The report in a client's trailing metadata. One that is repeated, too large
-// or malformed is dropped and counted.
+// or malformed is dropped and counted. With `limits` of no bytes nothing is
+// looked at.
 std::optional<v1::BudgetReport> ReceiveReport(
     const ReceivedMetadata::Map& trailing_metadata,
     const ReportLimits& limits) noexcept;

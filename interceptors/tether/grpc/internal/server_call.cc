@@ -95,6 +95,8 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   const ServerOptions& options = shared_->options;
   const TimePolicy& policy = shared_->policies.For(method);
   const ReceivedMetadata carrier(metadata);
+  // Before what is left is read, so that nothing is added to it.
+  const Nanos now = NowOf(options.lifetime);
   const absl::Duration standard = UntilDeadline(server_context->raw_deadline());
   const absl::Duration exact = TimeoutIn(carrier);
   time_left_ = std::min(standard, exact);
@@ -107,14 +109,14 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   }
   Cancelable cancelable;
   if (told_of_end) {
-    cancelable = WithTimeout(options.lifetime, timeout, cause);
+    cancelable = WithTimeoutFrom(now, options.lifetime, timeout, cause);
   } else {
     {
       MutexLock lock(mutex_);
       call_ = server_context->c_call();
       if (call_ != nullptr) grpc_call_ref(call_);
     }
-    cancelable = WithLazyCancel(options.lifetime, timeout, cause,
+    cancelable = WithLazyCancel(now, options.lifetime, timeout, cause,
                                 [weak = weak_from_this()] {
                                   if (auto self = weak.lock())
                                     self->StartWatch();
@@ -124,10 +126,13 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   context_ = std::move(cancelable.ctx);
   if (options.report.when != ReportOptions::When::kNever) {
     context_ = WithValue(context_, kHop, HopRecord(SteadyMicros()));
-    record_ = context_.Value(kHop);
     previous_attempts_ = AttemptsIn(carrier);
   }
   ExtractValues(carrier);
+  // Of the context that stays: propagators may return any.
+  if (options.report.when != ReportOptions::When::kNever) {
+    record_ = context_.Value(kHop);
+  }
   address_ = server_context;
   Registry().Put(address_, this);
   if (policy.min_budget > absl::ZeroDuration()) {
@@ -202,7 +207,7 @@ void ServerCall::WriteReport(std::string_view method,
                           : v1::END_REASON_COMPLETED);
   report.set_previous_attempts(previous_attempts_);
   record_->Fill(SteadyMicros(), report);
-  SendReport(std::move(report), options.limits, trailing_metadata);
+  SendReport(std::move(report), options.limits, status, trailing_metadata);
 }
 
 void ServerCall::EndOfHandler() {

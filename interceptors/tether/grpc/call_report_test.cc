@@ -1,0 +1,336 @@
+// What a call notes of itself, and what its message says, where that isn't as
+// simple as a call that is made at once and answered.
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tether/budget/report.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/stats.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/propagator.h"
+
+namespace tether {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Ping;
+using testing::Pong;
+using testing::Probe;
+using testing::ProbeServer;
+using ::testing::StartsWith;
+
+// Far longer than anything here takes, on a loaded machine too.
+constexpr absl::Duration kNever = absl::Seconds(20);
+// What is slept where a time must show.
+constexpr absl::Duration kWhile = absl::Milliseconds(300);
+
+ServerOptions AlwaysReporting() {
+  ServerOptions options;
+  options.report.when = ReportOptions::When::kAlways;
+  return options;
+}
+
+// A front server and a leaf, as in report_test.cc.
+class CallReportTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  CallReportTest()
+      : leaf_({/*callback_api=*/false, AlwaysReporting()}),
+        front_({/*callback_api=*/false, AlwaysReporting()}) {
+    leaf_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+      return at_leaf_(sc);
+    };
+    leaf_.download = [this](grpc::ServerContext& sc, const Ping&,
+                            grpc::ServerWriter<Pong>* writer) {
+      return stream_at_leaf_(sc, writer);
+    };
+    front_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+      return at_front_(sc);
+    };
+    to_leaf_ = leaf_.Stub();
+    to_front_ = front_.Stub();
+  }
+
+  grpc::Status CallLeaf(const Context& ctx) {
+    ClientCall call(ctx);
+    Pong pong;
+    return to_leaf_->Unary(&call, Ping(), &pong);
+  }
+
+  std::pair<grpc::Status, v1::CallReport> Call(absl::Duration timeout) {
+    auto [ctx, cancel] = WithTimeout(Background(), timeout);
+    ClientCall call(ctx);
+    Pong pong;
+    grpc::Status status = to_front_->Unary(&call, Ping(), &pong);
+    return {std::move(status), call.report()};
+  }
+
+  std::function<grpc::Status(grpc::ServerContext&)> at_leaf_ =
+      [](grpc::ServerContext&) { return grpc::Status::OK; };
+  std::function<grpc::Status(grpc::ServerContext&, grpc::ServerWriter<Pong>*)>
+      stream_at_leaf_;
+  std::function<grpc::Status(grpc::ServerContext&)> at_front_ =
+      [this](grpc::ServerContext& sc) { return CallLeaf(ContextOf(sc)); };
+  ProbeServer leaf_, front_;
+  std::unique_ptr<Probe::Stub> to_leaf_, to_front_;
+};
+
+// ---- Times ----
+
+TEST_F(CallReportTest, BeginsWhenItIsMadeNotWhenItIsPrepared) {
+  at_front_ = [this](grpc::ServerContext& sc) {
+    ClientCall call(ContextOf(sc));
+    absl::SleepFor(kWhile);  // the hop's own work
+    Pong pong;
+    return to_leaf_->Unary(&call, Ping(), &pong);
+  };
+  const auto [status, report] = Call(kNever);
+  ASSERT_TRUE(status.ok());
+  ASSERT_EQ(report.report().calls_size(), 1);
+  const v1::CallReport& call = report.report().calls(0);
+  EXPECT_GE(call.start_us(), absl::ToInt64Microseconds(kWhile));
+  EXPECT_GE(SelfTimeUs(report.report()), absl::ToInt64Microseconds(kWhile));
+  EXPECT_LE(call.time_left_us(), absl::ToInt64Microseconds(kNever - kWhile));
+}
+
+// One that nobody finished is over when it is dropped.
+TEST_F(CallReportTest, AnAbandonedStreamIsNotUnderWayForEver) {
+  stream_at_leaf_ = [](grpc::ServerContext& sc,
+                       grpc::ServerWriter<Pong>* writer) {
+    writer->Write(Pong());
+    const Context ctx = ContextOf(sc);
+    ctx.WaitFor(kNever);
+    return StatusOf(ctx);
+  };
+  at_front_ = [this](grpc::ServerContext& sc) {
+    {
+      auto [ctx, cancel] = WithCancel(ContextOf(sc));
+      ClientCall call(ctx);
+      const auto reader = to_leaf_->Download(&call, Ping());
+      Pong pong;
+      EXPECT_TRUE(reader->Read(&pong));
+      cancel();
+    }
+    absl::SleepFor(kWhile);
+    return grpc::Status::OK;
+  };
+  const auto [status, report] = Call(kNever);
+  ASSERT_TRUE(status.ok());
+  ASSERT_EQ(report.report().calls_size(), 1);
+  const v1::CallReport& call = report.report().calls(0);
+  EXPECT_FALSE(call.answered());
+  EXPECT_EQ(call.outcome(), 1);
+  EXPECT_EQ(call.reason(), v1::END_REASON_CANCELLED);
+  EXPECT_GE(SelfTimeUs(report.report()), absl::ToInt64Microseconds(kWhile));
+}
+
+TEST_F(CallReportTest, AStreamIsOneCallFromItsStartToItsStatus) {
+  stream_at_leaf_ = [](grpc::ServerContext&, grpc::ServerWriter<Pong>* writer) {
+    for (int i = 0; i < 3; ++i) {
+      writer->Write(Pong());
+      absl::SleepFor(kWhile / 3);
+    }
+    return grpc::Status(grpc::StatusCode::DATA_LOSS, "torn");
+  };
+  at_front_ = [this](grpc::ServerContext& sc) {
+    ClientCall call(ContextOf(sc));
+    const auto reader = to_leaf_->Download(&call, Ping());
+    Pong pong;
+    while (reader->Read(&pong)) {
+    }
+    return reader->Finish();
+  };
+  const auto [status, report] = Call(kNever);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DATA_LOSS);
+  ASSERT_EQ(report.report().calls_size(), 1);
+  const v1::CallReport& call = report.report().calls(0);
+  EXPECT_EQ(call.method(), "Download");
+  EXPECT_EQ(call.outcome(), 15);
+  EXPECT_GE(call.duration_us(), absl::ToInt64Microseconds(kWhile));
+  EXPECT_GE(call.report().total_us(), absl::ToInt64Microseconds(kWhile));
+}
+
+// ---- Who ended it ----
+
+TEST_F(CallReportTest, TryCancelIsNoAnswer) {
+  absl::Notification in_leaf;
+  at_leaf_ = [&](grpc::ServerContext& sc) {
+    in_leaf.Notify();
+    const Context ctx = ContextOf(sc);
+    ctx.WaitFor(kNever);
+    return StatusOf(ctx);
+  };
+  ClientCall call(Background());
+  std::thread leaver([&] {
+    in_leaf.WaitForNotification();
+    call.TryCancel();
+  });
+  Pong pong;
+  const grpc::Status status = to_leaf_->Unary(&call, Ping(), &pong);
+  leaver.join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_FALSE(call.report().answered());
+  EXPECT_EQ(call.report().reason(), v1::END_REASON_CANCELLED);
+}
+
+TEST_F(CallReportTest, AServersOwnCancelledIsAnAnswer) {
+  at_leaf_ = [](grpc::ServerContext&) {
+    return grpc::Status(grpc::StatusCode::CANCELLED, "");
+  };
+  ClientCall call(Background());
+  Pong pong;
+  EXPECT_EQ(to_leaf_->Unary(&call, Ping(), &pong).error_code(),
+            grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(call.report().answered());
+  EXPECT_EQ(call.report().reason(), v1::END_REASON_COMPLETED);
+}
+
+// ---- The message ----
+
+// Each hop between the one that was too slow and the client hands its status
+// back; the client's message is of the whole all the same.
+TEST_F(CallReportTest, TheMessageIsOfTheClientsCallNotOfTheLastHops) {
+  at_leaf_ = [](grpc::ServerContext& sc) {
+    const Context ctx = ContextOf(sc);
+    ctx.Wait();
+    return StatusOf(ctx);
+  };
+  at_front_ = [this](grpc::ServerContext& sc) {
+    absl::SleepFor(kWhile);
+    return CallLeaf(ContextOf(sc));
+  };
+  const auto [status, report] = Call(absl::Seconds(2));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  // Both are probe.Unary.
+  EXPECT_THAT(
+      status.error_message(),
+      StartsWith("context deadline exceeded: 2s, of which probe.Unary "))
+      << report.ShortDebugString();
+  EXPECT_THAT(status.error_message(), HasSubstr("(2 calls)"));
+}
+
+// A hop gave another one less than it had, and told so.
+TEST_F(CallReportTest, TheMessageTellsOfATimeoutOfAHopsOwn) {
+  at_leaf_ = [](grpc::ServerContext& sc) {
+    const Context ctx = ContextOf(sc);
+    ctx.Wait();
+    return StatusOf(ctx);
+  };
+  at_front_ = [this](grpc::ServerContext& sc) {
+    const auto [ctx, cancel] = WithTimeout(ContextOf(sc), kWhile);
+    return CallLeaf(ctx);
+  };
+  const auto [status, report] = Call(kNever);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(), HasSubstr(" (deadline 20s), of which "));
+}
+
+TEST_F(CallReportTest, AnApplicationsOwnDeadlineExceededStaysAsItIs) {
+  at_front_ = [](grpc::ServerContext&) {
+    return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "row lock",
+                        "id 7");
+  };
+  const auto [status, report] = Call(kNever);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(status.error_message(), "row lock");
+  EXPECT_EQ(status.error_details(), "id 7");
+}
+
+TEST_F(CallReportTest, DetailsOfTheServersStatusStay) {
+  at_front_ = [](grpc::ServerContext& sc) {
+    const Context ctx = ContextOf(sc);
+    ctx.Wait();
+    return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "row lock",
+                        "id 7");
+  };
+  const auto [status, report] = Call(absl::Seconds(2));
+  EXPECT_THAT(status.error_message(), StartsWith("context deadline exceeded"));
+  ASSERT_TRUE(report.has_report()) << status.error_message();
+  EXPECT_EQ(status.error_details(), "id 7");
+}
+
+// ---- Large statuses ----
+
+// gRPC takes 8 KiB of trailing metadata, the status's message included.
+TEST_F(CallReportTest, ALargeStatusIsNotLostToAReport) {
+  at_front_ = [this](grpc::ServerContext& sc) {
+    for (int i = 0; i < 16; ++i) CallLeaf(ContextOf(sc));
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, std::string(4000, 'm'),
+                        std::string(2400, 'd'));
+  };
+  const auto [status, report] = Call(kNever);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND)
+      << status.error_message().substr(0, 200);
+  EXPECT_EQ(status.error_message().size(), 4000u);
+  EXPECT_EQ(status.error_details().size(), 2400u);
+}
+
+// ---- Contexts and channels of others ----
+
+// A propagator should return what it was given, with more in it. One that does
+// not loses the report, and nothing else.
+class ForgetfulPropagator final : public Propagator {
+ public:
+  Context Extract(const Carrier&, const Context&) const override {
+    return Background();
+  }
+  void Inject(const Context&, Carrier&) const override {}
+  std::vector<std::string_view> Fields() const override { return {}; }
+  int64_t Dropped() const override { return 0; }
+};
+
+TEST_F(CallReportTest, APropagatorThatForgetsTheContextBreaksNothing) {
+  ServerOptions options = AlwaysReporting();
+  options.propagator = std::make_shared<ForgetfulPropagator>();
+  ProbeServer server({/*callback_api=*/false, options});
+  server.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+    return CallLeaf(ContextOf(sc));
+  };
+  const auto stub = server.Stub();
+  ClientCall call(Background());
+  Pong pong;
+  EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
+  EXPECT_FALSE(call.report().has_report());
+}
+
+TEST_F(CallReportTest, WithoutTheInterceptorThereIsNone) {
+  const auto plain = front_.Stub(std::nullopt);
+  ClientCall call(Background());
+  Pong pong;
+  EXPECT_TRUE(plain->Unary(&call, Ping(), &pong).ok());
+  EXPECT_EQ(call.report().SerializeAsString(), "");
+}
+
+// Work that goes on after the reply makes calls for a request that is over.
+TEST_F(CallReportTest, CallsAfterTheHandlerReturnedAreNotInItsReport) {
+  Context kept;
+  at_front_ = [&](grpc::ServerContext& sc) {
+    kept = WithoutCancel(ContextOf(sc));
+    return grpc::Status::OK;
+  };
+  const auto [status, report] = Call(kNever);
+  EXPECT_TRUE(status.ok());
+  EXPECT_EQ(report.report().calls_size(), 0);
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(CallLeaf(kept).ok());
+  kept = Context();
+}
+
+}  // namespace
+}  // namespace tether

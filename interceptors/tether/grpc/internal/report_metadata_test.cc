@@ -1,0 +1,154 @@
+#include "tether/grpc/internal/report_metadata.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+
+#include "tether/budget/report.h"
+#include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/stats.h"
+
+namespace tether::internal {
+namespace {
+
+const std::string kKey(kReportHeader);
+
+v1::BudgetReport Small() {
+  v1::BudgetReport report;
+  report.set_service("shop.v1.Orders");
+  report.set_method("GetOrder");
+  report.set_total_us(1000);
+  return report;
+}
+
+// Near to the 4 KiB that a report may have.
+v1::BudgetReport Large() {
+  v1::BudgetReport report = Small();
+  report.set_total_us(1'000'000);
+  for (int i = 0; i < 16; ++i) {
+    v1::CallReport& call = *report.add_calls();
+    call.set_service(std::string(120, 's'));
+    call.set_method(std::string(100, 'm'));
+    call.set_duration_us(1000);
+    call.set_answered(true);
+  }
+  return report;
+}
+
+size_t Bytes(SentMetadata::Map& metadata) {
+  return SentMetadata(metadata).Bytes();
+}
+
+std::optional<v1::BudgetReport> Receive(const SentMetadata::Map& sent,
+                                        const ReportLimits& limits = {}) {
+  ReceivedMetadata::Map received;
+  for (const auto& [key, value] : sent) received.emplace(key, value);
+  return ReceiveReport(received, limits);
+}
+
+TEST(SendReportTest, WhatIsSentIsReceived) {
+  SentMetadata::Map metadata;
+  SendReport(Small(), ReportLimits(), grpc::Status::OK, metadata);
+  ASSERT_EQ(metadata.count(kKey), 1u);
+  const auto report = Receive(metadata);
+  ASSERT_TRUE(report.has_value());
+  EXPECT_EQ(report->SerializeAsString(), Small().SerializeAsString());
+}
+
+TEST(SendReportTest, TheApplicationsOwnIsLeftAlone) {
+  SentMetadata::Map metadata = {{kKey, "mine"}};
+  SendReport(Small(), ReportLimits(), grpc::Status::OK, metadata);
+  ASSERT_EQ(metadata.size(), 1u);
+  EXPECT_EQ(metadata.begin()->second, "mine");
+}
+
+// With the rest, never more than a peer takes.
+TEST(SendReportTest, TheApplicationsMetadataGoesFirst) {
+  for (size_t size = 0; size < 9000; size += 100) {
+    SentMetadata::Map metadata = {{"x-large", std::string(size, 'x')}};
+    const size_t before = Bytes(metadata);
+    SendReport(Large(), ReportLimits(), grpc::Status::OK, metadata);
+    if (before < 7168) {
+      EXPECT_LE(Bytes(metadata), 7168u) << size;
+    } else {
+      EXPECT_EQ(Bytes(metadata), before) << size;
+    }
+    if (size == 0) {
+      EXPECT_GT(Bytes(metadata), 4000u);
+    }
+    if (size == 5000) {
+      EXPECT_EQ(metadata.count(kKey), 1u) << "a part of it";
+    }
+  }
+}
+
+TEST(SendReportTest, SoDoesTheStatus) {
+  for (const char c : {'x', '\n'}) {
+    for (const bool details : {false, true}) {
+      for (size_t size = 0; size < 9000; size += 100) {
+        const std::string text(size, c);
+        const grpc::Status status(grpc::StatusCode::NOT_FOUND,
+                                  details ? "" : text, details ? text : "");
+        SentMetadata::Map metadata;
+        SendReport(Large(), ReportLimits(), status, metadata);
+        const size_t on_wire = details     ? size / 3 * 4
+                               : c == '\n' ? 3 * size
+                                           : size;
+        if (metadata.empty()) {
+          EXPECT_GT(on_wire, 6500u) << "there was room";
+        } else {
+          EXPECT_LE(Bytes(metadata) + on_wire, 7168u);
+        }
+      }
+    }
+  }
+}
+
+TEST(SendReportTest, NothingFitsWithoutAnyBytes) {
+  ReportLimits limits;
+  limits.max_bytes = 0;
+  SentMetadata::Map metadata;
+  SendReport(Small(), limits, grpc::Status::OK, metadata);
+  EXPECT_TRUE(metadata.empty());
+}
+
+TEST(ReceiveReportTest, NoneIsNoMistake) {
+  const int64_t dropped = GetGrpcStats().bad_reports;
+  EXPECT_FALSE(Receive({}).has_value());
+  EXPECT_FALSE(Receive({{"x-other", "1"}}).has_value());
+  EXPECT_EQ(GetGrpcStats().bad_reports, dropped);
+}
+
+TEST(ReceiveReportTest, BadOnesAreDroppedAndCounted) {
+  const std::string good = EncodeReport(Small());
+  ReportLimits limits;
+  for (const SentMetadata::Map& metadata :
+       {SentMetadata::Map{{kKey, ""}}, SentMetadata::Map{{kKey, "\xff\xff"}},
+        SentMetadata::Map{{kKey, std::string(10'000'000, '\x0a')}},
+        SentMetadata::Map{{kKey, good}, {kKey, good}},
+        SentMetadata::Map{{kKey, good.substr(0, good.size() - 1)}}}) {
+    const int64_t dropped = GetGrpcStats().bad_reports;
+    EXPECT_FALSE(Receive(metadata, limits).has_value());
+    EXPECT_EQ(GetGrpcStats().bad_reports, dropped + 1);
+  }
+}
+
+// That is how one says that none are wanted.
+TEST(ReceiveReportTest, WithoutAnyBytesNothingIsLookedAt) {
+  ReportLimits limits;
+  limits.max_bytes = 0;
+  const int64_t dropped = GetGrpcStats().bad_reports;
+  EXPECT_FALSE(Receive({{kKey, EncodeReport(Small())}}, limits).has_value());
+  EXPECT_EQ(GetGrpcStats().bad_reports, dropped);
+}
+
+TEST(ToProtoTest, TheNumbersAreTheSame) {
+  for (int i = 0; i <= 9; ++i) {
+    EXPECT_EQ(static_cast<int>(ToProto(static_cast<EndReason>(i))), i);
+  }
+}
+
+}  // namespace
+}  // namespace tether::internal
