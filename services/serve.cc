@@ -10,10 +10,10 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "services/flag_types.h"
 #include "services/stdout_line.h"
+#include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 
@@ -60,7 +60,12 @@ int Serve(grpc::Service& service) {
   const std::string address = absl::StrCat("127.0.0.1:", port);
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
-  tether::InstallServer(builder);
+  auto [lifetime, end_lifetime] = tether::WithCancel(tether::Background());
+  tether::ServerOptions options;
+  options.lifetime = lifetime;
+  // The demo shows where the time goes in good requests, too.
+  options.report.when = tether::ReportOptions::When::kAlways;
+  tether::InstallServer(builder, options);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     std::cerr << "ERROR: can't listen on " << address << std::endl;
@@ -74,8 +79,8 @@ int Serve(grpc::Service& service) {
   if (auto* health = server->GetHealthCheckService()) {
     health->SetServingStatus(false);
   }
-  server->Shutdown(absl::ToChronoTime(
-      absl::Now() + absl::GetFlag(FLAGS_shutdown_grace).value));
+  tether::ShutdownServer(*server, end_lifetime,
+                         absl::GetFlag(FLAGS_shutdown_grace).value);
   server->Wait();
   return 0;
 }

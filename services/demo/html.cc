@@ -31,8 +31,7 @@ constexpr int64_t kFarDeadline = 2;
 
 constexpr int kMaxIndent = 8;
 
-// ---- The axis
-// -----------------------------------------------------------------
+// ---- The axis --------------------------------------------------------------
 
 class Axis {
  public:
@@ -86,8 +85,7 @@ class Axis {
   double end_us_;
 };
 
-// ---- Small parts
-// --------------------------------------------------------------
+// ---- Small parts -----------------------------------------------------------
 
 std::string FormatUs(int64_t us) {
   return FormatMs(static_cast<double>(us) / 1e3);
@@ -117,8 +115,7 @@ std::string Bar(const char* type, const std::string& position) {
   return absl::StrFormat("<i class=\"%s\" style=\"%s\"></i>", type, position);
 }
 
-// ---- The parts of the page
-// ----------------------------------------------------
+// ---- The parts of the page -------------------------------------------------
 
 std::string Header(const DemoStory& story) {
   const std::string outcome = OutcomeOf(story.result);
@@ -137,8 +134,9 @@ std::string Header(const DemoStory& story) {
       &html, Fact("Took", FormatMs(story.result.elapsed_ms())),
       Fact("Deadline",
            absl::StrCat(absl::FormatDuration(story.deadline), " <small>",
-                        left_ms > 0 ? absl::StrCat(FormatMs(left_ms), " left")
-                                    : "used up",
+                        left_ms > 0 && outcome != "deadline exceeded"
+                            ? absl::StrCat(FormatMs(left_ms), " left")
+                            : "used up",
                         "</small>")),
       Fact("Calls", absl::StrCat(story.timeline.rows.size(),
                                  story.timeline.cut ? " and more" : "")),

@@ -78,6 +78,13 @@ TEST_F(HtmlTest, ACallsOwnDeadlineIsMarkedInItsRow) {
               HasSubstr("<i class=\"end\" style=\"--at:27.451%\">"));
 }
 
+TEST_F(HtmlTest, OfADeadlineThatEndedTheCallNothingIsLeft) {
+  story_.result.set_elapsed_ms(187);  // the rest was kept for replies
+  EXPECT_THAT(HtmlPage(story_), HasSubstr("200ms <small>used up</small>"));
+  story_.result.set_status_code(0);
+  EXPECT_THAT(HtmlPage(story_), HasSubstr("200ms <small>13.0 ms left</small>"));
+}
+
 TEST_F(HtmlTest, TheTicksAreRound) {
   for (const auto& [end_us, last] :
        std::vector<std::pair<int64_t, std::string>>{{1, "0.001 ms"},

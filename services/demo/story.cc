@@ -111,9 +111,10 @@ std::string Sentence(const DemoStory& story) {
           result.elapsed_ms() < absl::ToDoubleMilliseconds(story.deadline)) {
         return absl::StrCat(late, "; without a fallback the error went up.");
       }
-      return absl::StrCat("The deadline of ",
-                          absl::FormatDuration(story.deadline), " passed",
-                          Watched(story), WhatTheHopsDid(story), ".");
+      // Not "passed": what the hops keep for their replies is left.
+      return absl::StrCat("The ", absl::FormatDuration(story.deadline),
+                          " until the deadline were used up", Watched(story),
+                          WhatTheHopsDid(story), ".");
     case absl::StatusCode::kCancelled:
       return absl::StrCat("The client left after ",
                           story.cancel_after

@@ -113,8 +113,9 @@ TEST_F(StoryTest, SaysWhoseTimeRanOut) {
   story_.result.set_status_code(4);
   story_.result.set_elapsed_ms(200.3);
   EndAllHops("deadline_exceeded");
-  EXPECT_EQ(Sentence(story_),
-            "The deadline of 200ms passed, and every hop stopped.");
+  EXPECT_EQ(
+      Sentence(story_),
+      "The 200ms until the deadline were used up, and every hop stopped.");
   story_.result.set_elapsed_ms(53);
   EXPECT_EQ(Sentence(story_),
             "inventory did not answer within 50ms; without a fallback the "

@@ -45,7 +45,9 @@ enum class Trust {
 
   // Strangers. Baggage and values of the application's own are dropped, traces
   // begin anew (EdgeOptions keeps what you say), max_timeout is a minute where
-  // nothing else is set, and no report tells of the services behind.
+  // nothing else is set, and no report tells of the services behind. (A status
+  // that a handler got from one of them and hands on does: its message may name
+  // them.)
   kEdge,
 };
 

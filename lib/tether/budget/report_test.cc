@@ -63,8 +63,7 @@ int WidthOf(const v1::BudgetReport& hop) {
   return width;
 }
 
-// ---- There and back
-// ----------------------------------------------------------
+// ---- There and back --------------------------------------------------------
 
 TEST(ReportTest, ComesBackAsItWas) {
   v1::BudgetReport report = ReportOf(StuckInventory());
@@ -120,8 +119,7 @@ TEST(ReportTest, NothingIsNoReport) {
   EXPECT_FALSE(ParseReport(""));
 }
 
-// ---- Writing: mended
-// ---------------------------------------------------------
+// ---- Writing: mended -------------------------------------------------------
 
 TEST(ReportTest, TimesThatCannotBeAreClampedOnTheWayOut) {
   v1::BudgetReport report = Hop(std::numeric_limits<int64_t>::max());
@@ -161,8 +159,7 @@ TEST(ReportTest, CodesThatGrpcDoesNotHaveAreUnknown) {
   EXPECT_EQ(Sent(report).outcome(), 16);
 }
 
-// ---- Writing: limited
-// --------------------------------------------------------
+// ---- Writing: limited ------------------------------------------------------
 
 TEST(ReportTest, WhatIsTooDeepIsLeftOutAndSaidSo) {
   ReportLimits limits;
@@ -303,8 +300,7 @@ TEST(ReportTest, SeventeenFullHopsFit) {
   EXPECT_EQ(DepthOf(read), 16);
 }
 
-// ---- Reading: hostile
-// --------------------------------------------------------
+// ---- Reading: hostile ------------------------------------------------------
 
 TEST(ReportTest, TenMegabytesAreNotLookedAt) {
   v1::BudgetReport report = Hop(10);
@@ -535,8 +531,7 @@ TEST(ReportTest, TimesThatDoNotFitIntoOneAnotherAreClamped) {
   EXPECT_EQ(read->calls(2).report().total_us(), 30);
 }
 
-// ---- The hop's own time
-// ------------------------------------------------------
+// ---- The hop's own time ----------------------------------------------------
 
 TEST(SelfTimeTest, ParallelCallsCountOnce) {
   v1::BudgetReport report = Hop(100);
@@ -573,8 +568,7 @@ TEST(SelfTimeTest, TakesAnyNumbers) {
   EXPECT_EQ(SelfTimeUs(report), 0);
 }
 
-// ---- Any report
-// --------------------------------------------------------------
+// ---- Any report ------------------------------------------------------------
 
 TEST(ReportPropertyTest, WhateverIsWrittenKeepsTheLimitsAndCanBeRead) {
   for (int seed = 0; seed < 1'000; ++seed) {

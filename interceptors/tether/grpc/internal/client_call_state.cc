@@ -138,21 +138,25 @@ void ClientCallState::Started(std::string_view method) {
   id_in_record_ = record_->BeginCall(method, start_us_, left_);
 }
 
-void ClientCallState::SettleReason(grpc::Status& status) const {
+bool ClientCallState::SettleReason(grpc::Status& status) const {
   const grpc::StatusCode code = status.error_code();
   if (code != grpc::StatusCode::CANCELLED &&
       code != grpc::StatusCode::DEADLINE_EXCEEDED) {
-    return;
+    return false;
   }
   // Core's own timer, or a cancellation that core heard of first, may have
   // ended the call; the reason is the context's.
   if (grpc::Status reason = StatusOf(context_); !reason.ok()) {
     status = std::move(reason);
-  } else if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
-             context_.Remaining() < absl::Milliseconds(2)) {
+    return true;
+  }
+  if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
+      context_.Remaining() < absl::Milliseconds(2)) {
     // Core keeps time in milliseconds, and may be ahead of us by one.
     status = grpc::Status(code, kOutOfTime);
+    return true;
   }
+  return false;
 }
 
 v1::CallReport ClientCallState::Facts(std::string_view method,
@@ -186,7 +190,7 @@ void ClientCallState::Settle(std::string_view method,
   const EndReason reason = EndReasonOf(context_);
   const bool ended_here = reason != EndReason::kNone;
   call->set_answered(IsAnswer(status, child.has_value(), ended_here));
-  SettleReason(status);
+  if (SettleReason(status) && !child.has_value()) call->set_answered(false);
   call->set_outcome(static_cast<int32_t>(status.error_code()));
   call->set_reason(ended_here         ? ToProto(reason)
                    : call->answered() ? v1::END_REASON_COMPLETED

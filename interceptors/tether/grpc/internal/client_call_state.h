@@ -84,7 +84,8 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
  private:
   void OnContextDone();
 
-  void SettleReason(grpc::Status& status) const;
+  // Where the context was the reason, says so, and returns true.
+  bool SettleReason(grpc::Status& status) const;
   // Names and times.
   v1::CallReport Facts(std::string_view method, int64_t duration_us) const;
 
