@@ -2,13 +2,15 @@
 // of them, or the link to it, is slow or stands still; and the client's message
 // and its report must name that one.
 //
-// Times are real, since gRPC's are. Each case is run kRuns times, and at least
-// 99 of 100 must name the right one: a machine that stands still for longer
+// Times are real, since gRPC's are. Each case is run --runs times, and at least
+// 99 of 100 must name the right one. A machine that stands still for longer
 // than a hop keeps back (Reserve) makes that hop's caller give up first, and
-// then the caller knows of nobody but the hop. kTimeout is as short as the
-// default reserve allows at its cap, 50 ms at each of the three hops: some
-// hundred times what an answer takes on an idle machine. Runs overlap, a new
-// one every kEvery, so that they don't all end at one moment.
+// then the caller knows of nobody but the hop. An answer takes less than a
+// millisecond on an idle machine, and the default reserve is enough there:
+// --reserve=0 takes that. The tests have two cores, and other tests and
+// compilers beside them, which stand still for 50 ms now and then: so each hop
+// keeps back 150 ms. Runs overlap, a new one every kEvery, so that they don't
+// all end at one moment.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -17,6 +19,7 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -24,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/status/status.h"
@@ -47,16 +51,20 @@
 #include "tether/v1/budget_report.pb.h"
 
 ABSL_FLAG(int, runs, 100, "How often each case is run.");
+ABSL_FLAG(absl::Duration, timeout, absl::Milliseconds(1800),
+          "The deadline of each run.");
+ABSL_FLAG(absl::Duration, reserve, absl::Milliseconds(150),
+          "What each hop keeps back; 0: the default.");
 
 namespace tether {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
-using ::testing::StartsWith;
 
 constexpr int kStorefront = BudgetChain::kStorefront;
 constexpr int kOrders = BudgetChain::kOrders;
@@ -65,7 +73,6 @@ constexpr int kHops = BudgetChain::kHops;
 constexpr const char* kNames[] = {"storefront.GetOrderPage", "orders.GetOrder",
                                   "inventory.GetStock"};
 
-constexpr absl::Duration kTimeout = absl::Milliseconds(1800);
 constexpr absl::Duration kEvery = absl::Milliseconds(12);
 // For what comes at once, on a machine that has much else to do.
 constexpr absl::Duration kPrompt = absl::Seconds(2);
@@ -117,30 +124,32 @@ class BudgetTest : public testing::GrpcLeakCheckedTest {
                  const std::function<bool(const Result&)>& is_right) {
     const int runs = absl::GetFlag(FLAGS_runs);
     EXPECT_TRUE(chain.Connect(kNever));
-    std::atomic<int> right{0};
+    int right = 0;
     absl::Mutex mutex;
     std::vector<std::string> wrong;
+    std::string example;
     std::vector<std::thread> clients;
     const absl::Time start = absl::Now();
     for (int i = 0; i < runs; ++i) {
       absl::SleepFor(start + i * kEvery - absl::Now());
       clients.emplace_back([&] {
-        const Result result = chain.Call(kTimeout);
+        const Result result = chain.Call(absl::GetFlag(FLAGS_timeout));
+        absl::MutexLock lock(&mutex);
         if (is_right(result)) {
           ++right;
-          return;
+          example = result.status.error_message();
+        } else {
+          wrong.push_back(absl::StrCat(result.status.error_code(), " ",
+                                       result.status.error_message(), "\n",
+                                       Explain(result.report)));
         }
-        absl::MutexLock lock(&mutex);
-        wrong.push_back(absl::StrCat(
-            result.status.error_code(), " ", result.status.error_message(),
-            "\n", wrong.size() < 3 ? Explain(result.report) : ""));
       });
     }
     for (std::thread& client : clients) client.join();
     release_.Notify();
-    std::printf("%d of %d\n", right.load(), runs);
-    for (const std::string& message : wrong) {
-      std::printf("  not: %s\n", message.c_str());
+    std::printf("%d of %d: %s\n", right, runs, example.c_str());
+    for (size_t i = 0; i < wrong.size() && i < 3; ++i) {
+      std::printf("not: %s\n", wrong[i].c_str());
     }
     return right;
   }
@@ -149,6 +158,10 @@ class BudgetTest : public testing::GrpcLeakCheckedTest {
   // `hop` as one that was answered or not.
   void ExpectBlame(Options options, const std::string& culprit, int hop,
                    bool answered, int stalled_link = -1) {
+    if (const absl::Duration reserve = absl::GetFlag(FLAGS_reserve);
+        reserve > absl::ZeroDuration()) {
+      options.client.reserve = {reserve, 0, reserve};
+    }
     BudgetChain chain(std::move(options));
     EXPECT_TRUE(chain.Connect(kNever));
     if (stalled_link >= 0) chain.StallLink(stalled_link);
@@ -255,6 +268,480 @@ TEST_P(SlowLinkTest, IsNamed) {
       GetParam() == kOrders ? "network to orders" : "network to inventory",
       // The last call was one too many.
       GetParam(), /*answered=*/false);
+}
+
+// The link in front of the client's own first hop: that hop ends with its time,
+// and its answer comes too late. All that the client knows is that none came.
+TEST_F(BudgetTest, ASlowLinkFromTheClientIsNamedByTheHopBehindIt) {
+  Options options;
+  options.handlers[kInventory] = UntilTheEnd;
+  options.link_delays[kStorefront] = absl::GetFlag(FLAGS_timeout) / 3;
+  ExpectBlame(std::move(options), kNames[kStorefront], kStorefront,
+              /*answered=*/false);
+}
+
+// ---- Who ended it, at every hop ---------------------------------------------
+
+class WhoEndedItTest : public BudgetTest {
+ protected:
+  // What `hop` found when it was over; kNone after kNever.
+  EndReason ReasonAt(int hop) {
+    absl::MutexLock lock(&mutex_);
+    const auto known = [this, hop] {
+      mutex_.AssertHeld();
+      return noted_[hop];
+    };
+    mutex_.AwaitWithTimeout(absl::Condition(&known), kNever);
+    return reasons_[hop];
+  }
+
+  void Note(int hop, const Context& ctx) {
+    const EndReason reason = EndReasonOf(ctx);
+    absl::MutexLock lock(&mutex_);
+    reasons_[hop] = reason;
+    noted_[hop] = true;
+  }
+
+  // Each hop calls the next one, and the leaf waits for its end; then all wait
+  // for theirs, for `patience`, and note why it came.
+  Options Noting(absl::Duration patience) {
+    Options options;
+    for (int hop = 0; hop < kHops; ++hop) {
+      options.handlers[hop] = [this, hop, patience](const Context& ctx,
+                                                    const CallNext& next,
+                                                    grpc::ServerContextBase&) {
+        if (hop == kInventory) {
+          in_leaf_.Notify();
+          ctx.WaitFor(kNever);
+        }
+        const grpc::Status status =
+            hop == kInventory ? StatusOf(ctx) : next(ctx, {});
+        ctx.WaitFor(patience);
+        Note(hop, ctx);
+        return status;
+      };
+    }
+    options.server.report.when = When::kAlways;
+    return options;
+  }
+
+  absl::Notification in_leaf_;
+
+ private:
+  absl::Mutex mutex_;
+  std::array<EndReason, kHops> reasons_ ABSL_GUARDED_BY(mutex_) = {};
+  std::array<bool, kHops> noted_ ABSL_GUARDED_BY(mutex_) = {};
+};
+
+TEST_F(WhoEndedItTest, TheDeadlineThatCameWithTheRequest) {
+  BudgetChain chain(Noting(kNever));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const Result result = chain.Call(absl::Milliseconds(500));
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  for (int hop = 0; hop < kHops; ++hop) {
+    EXPECT_EQ(ReasonAt(hop), EndReason::kInheritedDeadline) << hop;
+  }
+}
+
+TEST_F(WhoEndedItTest, ATimeoutOfTheHopsOwn) {
+  Options options = Noting(absl::ZeroDuration());
+  options.handlers[kOrders] = [this](const Context& ctx, const CallNext& next,
+                                     grpc::ServerContextBase&) {
+    const auto [stock_ctx, cancel] = WithTimeout(ctx, absl::Milliseconds(200));
+    const grpc::Status status = next(stock_ctx, {});
+    stock_ctx.Wait();
+    Note(kOrders, stock_ctx);
+    return status;
+  };
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const Result result = chain.Call(kNever);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(ReasonAt(kInventory), EndReason::kInheritedDeadline);
+  EXPECT_EQ(ReasonAt(kOrders), EndReason::kOwnTimeout);
+  // Its context had time left.
+  EXPECT_EQ(ReasonAt(kStorefront), EndReason::kNone);
+  EXPECT_THAT(result.status.error_message(), HasSubstr(kNames[kInventory]));
+}
+
+TEST_F(WhoEndedItTest, TheCallerLeft) {
+  BudgetChain chain(Noting(kNever));
+  ASSERT_TRUE(chain.Connect(kNever));
+  auto [ctx, cancel] = WithCancel(Background());
+  std::thread leaver([this, &leave = cancel] {
+    in_leaf_.WaitForNotification();
+    leave();
+  });
+  const Result result = chain.Call(ctx);
+  leaver.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(result.report.reason(), v1::END_REASON_CANCELLED);
+  EXPECT_FALSE(result.report.answered());
+  for (int hop = 0; hop < kHops; ++hop) {
+    EXPECT_EQ(ReasonAt(hop), EndReason::kCallerLeft) << hop;
+  }
+}
+
+// The client's side of a call knows that it was the connection. The server's
+// can't: for gRPC it is a caller that left.
+TEST_F(WhoEndedItTest, TheConnectionBroke) {
+  BudgetChain chain(Noting(absl::ZeroDuration()));
+  ASSERT_TRUE(chain.Connect(kNever));
+  std::thread cutter([&] {
+    in_leaf_.WaitForNotification();
+    chain.CutLink(kInventory);
+  });
+  const Result result = chain.Call(kNever);
+  cutter.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(ReasonAt(kInventory), EndReason::kCallerLeft);
+  const v1::CallReport* call = CallTo(kInventory, result.report);
+  ASSERT_NE(call, nullptr);
+  EXPECT_EQ(call->reason(), v1::END_REASON_CONNECTION_LOST);
+  EXPECT_FALSE(call->answered());
+  EXPECT_THAT(Explain(result.report), HasSubstr("connection lost"));
+}
+
+TEST_F(WhoEndedItTest, TheServerShutsDown) {
+  Options options = Noting(absl::ZeroDuration());
+  auto [lifetime, end_lifetime] = WithCancel(Background());
+  options.lifetimes[kOrders] = lifetime;
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  std::thread shutdown([&, &end = end_lifetime] {
+    in_leaf_.WaitForNotification();
+    ShutdownServer(chain.server(kOrders), end, absl::Milliseconds(20), kNever);
+  });
+  const Result result = chain.Call(kNever);
+  shutdown.join();
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(ReasonAt(kStorefront), EndReason::kNone);
+  EXPECT_EQ(ReasonAt(kOrders), EndReason::kServerShutdown);
+  EXPECT_EQ(ReasonAt(kInventory), EndReason::kCallerLeft);
+  const v1::CallReport* orders = CallTo(kOrders, result.report);
+  ASSERT_NE(orders, nullptr);
+  EXPECT_TRUE(orders->answered());
+  EXPECT_EQ(orders->report().reason(), v1::END_REASON_SERVER_SHUTDOWN);
+  const v1::CallReport* inventory = CallTo(kInventory, result.report);
+  ASSERT_NE(inventory, nullptr);
+  EXPECT_EQ(inventory->reason(), v1::END_REASON_SERVER_SHUTDOWN);
+}
+
+TEST_F(WhoEndedItTest, ASiblingFailed) {
+  Options options = Noting(kNever);
+  options.handlers[kStorefront] = [this](const Context& ctx,
+                                         const CallNext& next,
+                                         grpc::ServerContextBase&) {
+    TaskGroup group(ctx);
+    group.Go([&](const Context& task_ctx) {
+      next(task_ctx, {});
+      Note(kStorefront, task_ctx);
+    });
+    group.Go([&]() -> absl::Status {
+      in_leaf_.WaitForNotification();
+      return absl::NotFoundError("no such customer");
+    });
+    return ToGrpcStatus(group.Wait());
+  };
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const Result result = chain.Call(kNever);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(ReasonAt(kStorefront), EndReason::kSiblingFailed);
+  EXPECT_EQ(ReasonAt(kOrders), EndReason::kCallerLeft);
+  EXPECT_EQ(ReasonAt(kInventory), EndReason::kCallerLeft);
+  const v1::CallReport* orders = CallTo(kOrders, result.report);
+  ASSERT_NE(orders, nullptr);
+  EXPECT_EQ(orders->reason(), v1::END_REASON_SIBLING_FAILED);
+  EXPECT_EQ(result.report.report().reason(), v1::END_REASON_COMPLETED);
+}
+
+TEST_F(WhoEndedItTest, TooLittleTimeWasLeft) {
+  Options options = Noting(absl::ZeroDuration());
+  MethodPolicy policy{"/shop.v1.Inventory/*", TimePolicy()};
+  policy.policy.min_budget = 2 * kNever;
+  options.server.methods.push_back(policy);
+  options.server.shed_share = 1;
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const absl::Time start = absl::Now();
+  const Result result = chain.Call(kNever);
+  EXPECT_LT(absl::Now() - start, kNever / 2);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(result.status.error_message(), HasSubstr("min_budget"));
+  EXPECT_EQ(ReasonAt(kInventory), EndReason::kTooLittleTime);
+  const v1::CallReport* inventory = CallTo(kInventory, result.report);
+  ASSERT_NE(inventory, nullptr);
+  EXPECT_TRUE(inventory->answered());
+  EXPECT_EQ(inventory->outcome(), 4);
+}
+
+// ---- What one call asks for -------------------------------------------------
+
+TEST_F(BudgetTest, ACallMayHaveAReserveOfItsOwn) {
+  Options options;
+  options.client.reserve = {absl::Seconds(2), 0, absl::Seconds(2)};
+  options.server.report.when = When::kAlways;
+  options.handlers[kStorefront] = [](const Context& ctx, const CallNext& next,
+                                     grpc::ServerContextBase&) {
+    CallOptions whole;
+    whole.reserve = Reserve::None();
+    next(ctx, whole);
+    return next(ctx, {});
+  };
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  ASSERT_EQ(result.report.report().calls_size(), 2);
+  const auto kept = [](const v1::CallReport& call) {
+    return call.time_left_us() - call.report().time_left_us();
+  };
+  // What passed between the two readings is in it.
+  EXPECT_GE(kept(result.report.report().calls(0)), 0);
+  EXPECT_LT(kept(result.report.report().calls(0)), 1'900'000);
+  EXPECT_GE(kept(result.report.report().calls(1)), 2'000'000);
+}
+
+TEST_F(BudgetTest, ADetachedCallHasNeitherDeadlineNorCancellation) {
+  absl::Notification in_leaf, left, over;
+  absl::Duration remaining;
+  bool done = true;
+  Options options;
+  options.handlers[kOrders] = [&](const Context& ctx, const CallNext& next,
+                                  grpc::ServerContextBase&) {
+    const grpc::Status status = next(ctx, CallOptions::Detached());
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    over.Notify();
+    return status;
+  };
+  options.handlers[kInventory] = [&](const Context& ctx, const CallNext&,
+                                     grpc::ServerContextBase&) {
+    in_leaf.Notify();
+    left.WaitForNotification();
+    remaining = ctx.Remaining();
+    done = ctx.WaitFor(absl::Milliseconds(50));
+    return grpc::Status::OK;
+  };
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  std::thread leaver([&, &leave = cancel] {
+    in_leaf.WaitForNotification();
+    leave();
+  });
+  EXPECT_EQ(chain.Call(ctx).status.error_code(), grpc::StatusCode::CANCELLED);
+  leaver.join();
+  left.Notify();
+  EXPECT_TRUE(over.WaitForNotificationWithTimeout(kNever));
+  EXPECT_EQ(remaining, absl::InfiniteDuration());
+  EXPECT_FALSE(done);
+}
+
+// ---- Several calls ----------------------------------------------------------
+
+constexpr char kThreeAttempts[] =
+    R"({"methodConfig": [{"name": [{"service": "shop.v1.Inventory"}],
+        "retryPolicy": {"maxAttempts": 3, "backoffMultiplier": 1,
+        "initialBackoff": "0.02s", "maxBackoff": "0.02s",
+        "retryableStatusCodes": ["UNAVAILABLE"]}}]})";
+
+// Answers UNAVAILABLE to two of three requests.
+BudgetChain::Handler TwoOfThreeFail(std::atomic<int>& requests) {
+  return
+      [&requests](const Context&, const CallNext&, grpc::ServerContextBase&) {
+        return ++requests % 3 == 0
+                   ? grpc::Status::OK
+                   : grpc::Status(grpc::StatusCode::UNAVAILABLE, "not yet");
+      };
+}
+
+TEST_F(BudgetTest, RetriesOfGrpcAreOneCall) {
+  std::atomic<int> requests{0};
+  Options options;
+  options.service_config = kThreeAttempts;
+  options.server.report.when = When::kAlways;
+  options.handlers[kInventory] = TwoOfThreeFail(requests);
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(requests, 3);
+  const v1::BudgetReport& orders = CallTo(kOrders, result.report)->report();
+  ASSERT_EQ(orders.calls_size(), 1);
+  EXPECT_EQ(orders.calls(0).report().previous_attempts(), 2);
+  EXPECT_THAT(Explain(result.report), HasSubstr("gRPC attempt 3"));
+}
+
+TEST_F(BudgetTest, RetriesOfTheCodeAreCallsInARow) {
+  std::atomic<int> requests{0};
+  Options options;
+  options.server.report.when = When::kAlways;
+  options.handlers[kInventory] = TwoOfThreeFail(requests);
+  options.handlers[kOrders] = [](const Context& ctx, const CallNext& next,
+                                 grpc::ServerContextBase&) {
+    grpc::Status status = next(ctx, {});
+    while (!status.ok()) status = next(ctx, {});
+    return status;
+  };
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(CallTo(kOrders, result.report)->report().calls_size(), 3);
+  const std::string text = Explain(result.report);
+  EXPECT_THAT(text, HasSubstr("attempt 1 of 3"));
+  EXPECT_THAT(text, HasSubstr("attempt 3 of 3"));
+  EXPECT_THAT(text, Not(HasSubstr("parallel")));
+}
+
+TEST_F(BudgetTest, FanOutIsParallel) {
+  absl::Mutex mutex;
+  int in_leaf = 0;
+  Options options;
+  options.server.report.when = When::kAlways;
+  options.handlers[kInventory] = [&](const Context&, const CallNext&,
+                                     grpc::ServerContextBase&) {
+    // Until the others are here, too.
+    absl::MutexLock lock(&mutex);
+    ++in_leaf;
+    const auto all = [&in_leaf] { return in_leaf == 3; };
+    mutex.AwaitWithTimeout(absl::Condition(&all), kNever);
+    return grpc::Status::OK;
+  };
+  options.handlers[kOrders] = [](const Context& ctx, const CallNext& next,
+                                 grpc::ServerContextBase&) {
+    TaskGroup group(ctx);
+    for (int i = 0; i < 3; ++i) {
+      group.Go([&](const Context& task_ctx) {
+        return FromGrpcStatus(next(task_ctx, {}));
+      });
+    }
+    return ToGrpcStatus(group.Wait());
+  };
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(CallTo(kOrders, result.report)->report().calls_size(), 3);
+  const std::string text = Explain(result.report);
+  EXPECT_THAT(text, HasSubstr("parallel"));
+  EXPECT_THAT(text, Not(HasSubstr("attempt")));
+}
+
+TEST_F(BudgetTest, ErrorsAreTold) {
+  Options options;
+  options.handlers[kInventory] = [](const Context&, const CallNext&,
+                                    grpc::ServerContextBase&) -> grpc::Status {
+    throw std::runtime_error("a bug");
+  };
+  BudgetChain chain(std::move(options));
+  ASSERT_TRUE(chain.Connect(kNever));
+  const Result result = chain.Call(kNever);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNKNOWN);
+  const v1::CallReport* call = CallTo(kInventory, result.report);
+  ASSERT_NE(call, nullptr);
+  ASSERT_TRUE(call->has_report());
+  EXPECT_EQ(call->report().outcome(), 2);
+  EXPECT_EQ(call->report().reason(), v1::END_REASON_COMPLETED);
+}
+
+// ---- Large trees ------------------------------------------------------------
+
+// A chain of servers. Each calls the next one, and `width` times the last one.
+class TreeTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  ~TreeTest() override {
+    stubs_.clear();
+    // From the front, so that nobody calls a server that is gone.
+    for (auto& server : servers_) server.reset();
+  }
+
+  void Build(int depth, int width) {
+    for (int i = 0; i < depth; ++i) {
+      ServerOptions options;
+      options.report.when = When::kAlways;
+      servers_.push_back(std::make_unique<ProbeServer>(
+          ProbeServer::Options{/*callback_api=*/false, options}));
+      stubs_.push_back(servers_.back()->Stub());
+    }
+    for (int i = 0; i < depth; ++i) {
+      servers_[static_cast<size_t>(i)]->unary =
+          [this, i, depth, width](grpc::ServerContext& sc, const Ping&, Pong*) {
+            if (i + 1 == depth) return grpc::Status::OK;
+            TaskGroup group(ContextOf(sc));
+            for (int j = 0; j <= width; ++j) {
+              const int callee = j == 0 ? i + 1 : depth - 1;
+              group.Go([this, callee](const Context& ctx) {
+                return FromGrpcStatus(Call(ctx, callee).status);
+              });
+            }
+            return ToGrpcStatus(group.Wait());
+          };
+    }
+  }
+
+  Result Call(const Context& ctx, int server) {
+    ClientCall call(ctx);
+    Pong pong;
+    Result result;
+    result.status =
+        stubs_[static_cast<size_t>(server)]->Unary(&call, Ping(), &pong);
+    result.report = call.report();
+    return result;
+  }
+
+  Result Call() {
+    const auto [ctx, cancel] = WithTimeout(Background(), 2 * kNever);
+    return Call(ctx, 0);
+  }
+
+ private:
+  std::vector<std::unique_ptr<ProbeServer>> servers_;
+  std::vector<std::unique_ptr<Probe::Stub>> stubs_;
+};
+
+TEST_F(TreeTest, EightHopsDeepAllAreThere) {
+  Build(8, 0);
+  const Result result = Call();
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  const v1::CallReport* call = &result.report;
+  for (int depth = 1; depth < 8; ++depth) {
+    ASSERT_TRUE(call->has_report()) << depth;
+    ASSERT_EQ(call->report().calls_size(), 1) << depth;
+    call = &call->report().calls(0);
+  }
+  EXPECT_TRUE(call->has_report());
+}
+
+TEST_F(TreeTest, ThirtyCallsAreWithinTheLimits) {
+  Build(2, 29);
+  const Result result = Call();
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  ASSERT_TRUE(result.report.has_report());
+  EXPECT_EQ(result.report.report().calls_size(), ReportLimits().max_calls);
+  EXPECT_EQ(result.report.report().calls_left_out(),
+            30 - ReportLimits().max_calls);
+  EXPECT_THAT(Explain(result.report), HasSubstr("14 more calls"));
+}
+
+// More than fits. What is left out is counted, and nothing fails.
+TEST_F(TreeTest, DeepAndWideIsCutDown) {
+  Build(8, 12);
+  const Result result = Call();
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  ASSERT_TRUE(result.report.has_report());
+  EXPECT_LE(result.report.report().ByteSizeLong(), ReportLimits().max_bytes);
+  const v1::BudgetReport& front = result.report.report();
+  EXPECT_GT(front.calls_size(), 0);
+  int left_out = 0;
+  const std::function<void(const v1::BudgetReport&)> count =
+      [&](const v1::BudgetReport& hop) {
+        left_out += hop.calls_left_out();
+        for (const v1::CallReport& call : hop.calls()) count(call.report());
+      };
+  count(front);
+  EXPECT_GT(left_out, 0);
 }
 
 }  // namespace

@@ -551,7 +551,7 @@ TEST_F(ValuesAcrossTest, TheSpansFormExactlyTheCallTree) {
     // path sent, and of no other.
     ASSERT_EQ(arrival.span, SpanIn(sent.find(path)->second)) << path;
     EXPECT_EQ(arrival.b3_span, arrival.span) << path;
-    EXPECT_TRUE(spans.insert(arrival.span).second) << path;
+    ASSERT_TRUE(spans.insert(arrival.span).second) << path;
 
     // And the parent of that is the span which the calling handler received.
     const std::string parent = ParentOf(path);

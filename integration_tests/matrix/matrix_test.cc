@@ -180,10 +180,11 @@ void MatrixTest::CheckReply(const Cell& cell, const Reply& reply) {
     case Event::kDeadline:
       EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
       // Whose time it was. A busy machine may spend it all on the way.
-      EXPECT_THAT(status.error_message(),
-                  ::testing::MatchesRegex(
-                      "context deadline exceeded: [0-9.]+m?s( .deadline "
-                      "[0-9.]+m?s.)?, of which (network to probe |probe\\.).*"));
+      EXPECT_THAT(
+          status.error_message(),
+          ::testing::MatchesRegex(
+              "context deadline exceeded: [0-9.]+m?s( .deadline "
+              "[0-9.]+m?s.)?, of which (network to probe |probe\\.).*"));
       break;
     case Event::kDisconnect:
     case Event::kShutdown:

@@ -272,14 +272,14 @@ TEST_F(CallReportTest, DetailsOfTheServersStatusStay) {
 TEST_F(CallReportTest, ALargeStatusIsNotLostToAReport) {
   at_front_ = [this](grpc::ServerContext& sc) {
     for (int i = 0; i < 16; ++i) CallLeaf(ContextOf(sc));
-    return grpc::Status(grpc::StatusCode::NOT_FOUND, std::string(4000, 'm'),
-                        std::string(2400, 'd'));
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, std::string(5700, 'm'),
+                        std::string(1600, 'd'));
   };
   const auto [status, report] = Call(kNever);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND)
       << status.error_message().substr(0, 200);
-  EXPECT_EQ(status.error_message().size(), 4000u);
-  EXPECT_EQ(status.error_details().size(), 2400u);
+  EXPECT_EQ(status.error_message().size(), 5700u);
+  EXPECT_EQ(status.error_details().size(), 1600u);
 }
 
 // ---- Contexts and channels of others ----

@@ -81,7 +81,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
       internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
       return;
     }
-    WriteValues(used == 0 ? SIZE_MAX : kRoom - used, carrier);
+    WriteValues(kRoom - used, carrier);
     // Last, so that as little time as possible passes until they are on the
     // wire.
     const absl::Duration own =
@@ -103,12 +103,9 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     const Propagator& propagator = *options_->propagator;
     const Context& ctx = state_->context();
     try {
-      if (room == SIZE_MAX) {
-        propagator.Inject(ctx, carrier);  // it has limits of its own
-        return;
-      }
       InjectLimits limits;
       limits.max_bytes = room;
+      limits.max_headers = SIZE_MAX;
       if (!LimitedCarrier(carrier, limits).Inject(propagator, ctx)) {
         internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
       }
