@@ -44,8 +44,8 @@ tether::ServerOptions OrdersOptions() {
 
 tether::ClientOptions SlowNetwork() {
   tether::ClientOptions options;
-  options.reserve.fixed = absl::Milliseconds(100);
-  options.reserve.cap = absl::Milliseconds(200);
+  options.reserve.fixed = absl::Milliseconds(40);
+  options.reserve.cap = absl::Milliseconds(100);
   return options;
 }
 
@@ -95,7 +95,6 @@ class OrdersService final : public Orders::Service {
                         const shop::v1::GetOrderRequest* request,
                         shop::v1::Order* order) override {
     const tether::Context ctx = tether::ContextOf(*sc);
-    Prefetch(ctx);
     audit_ = std::thread([after = tether::WithoutCancel(ctx)] {
       std::printf("audit: %s\n", after.Done() ? "done" : "goes on");
     });
@@ -107,15 +106,6 @@ class OrdersService final : public Orders::Service {
         inventory_->GetStock(&call, stock_request, &stock);
     order->set_stock(stock.stock());
     return status;
-  }
-
-  void Prefetch(const tether::Context& ctx) {
-    shop::v1::GetStockRequest request;
-    request.set_product_id("tea");
-    shop::v1::GetStockResponse stock;
-    // Of use to the next request, even if this one is out of time.
-    tether::ClientCall call(ctx, tether::CallOptions::Detached());
-    inventory_->GetStock(&call, request, &stock);
   }
 
   const std::unique_ptr<Inventory::Stub> inventory_;
@@ -153,9 +143,20 @@ std::pair<std::unique_ptr<grpc::Server>, std::string> Serve(
   return {std::move(server), "127.0.0.1:" + std::to_string(port)};
 }
 
+// Of use to the next request, even if this one is out of time.
+void Prefetch(const tether::Context& ctx, Inventory::Stub& inventory) {
+  shop::v1::GetStockRequest request;
+  request.set_product_id("tea");
+  shop::v1::GetStockResponse stock;
+  tether::ClientCall call(ctx, tether::CallOptions::Detached());
+  const grpc::Status status = inventory.GetStock(&call, request, &stock);
+  std::printf("prefetch: %d in stock, status %d\n", stock.stock(),
+              status.error_code());
+}
+
 void GetPage(Storefront::Stub& storefront) {
   auto [ctx, cancel] =
-      tether::WithTimeout(tether::Background(), absl::Seconds(1));
+      tether::WithTimeout(tether::Background(), absl::Seconds(2));
   shop::v1::GetOrderPageRequest request;
   request.set_order_id("coffee");
   shop::v1::GetOrderPageResponse page;
@@ -187,6 +188,10 @@ int main() {
   auto [storefront_server, storefront_address] = Serve(storefront);
 
   GetPage(*Storefront::NewStub(ChannelTo(storefront_address)));
+
+  auto [ctx, cancel] = tether::WithCancel(tether::Background());
+  cancel();
+  Prefetch(ctx, *Inventory::NewStub(ChannelTo(inventory_address)));
 
   storefront_server->Shutdown();
   orders_server->Shutdown();
