@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "tether/propagation/internal/header_text.h"
+#include "tether/propagation/internal/injected_bytes.h"
 
 namespace tether::internal {
 namespace {
@@ -12,11 +12,6 @@ std::string_view View(const grpc::string_ref& s) {
 }
 
 }  // namespace
-
-size_t HeaderBytes(std::string_view key, size_t value_size) {
-  return key.size() + 32 +
-         (IsBinaryHeaderName(key) ? value_size / 3 * 4 + 4 : value_size);
-}
 
 ReceivedMetadata::ReceivedMetadata(const Map& map) {
   for (const auto& [key, value] : map) {
@@ -78,7 +73,8 @@ void SentMetadata::ForEachKey(
 
 size_t SentMetadata::Bytes() const {
   size_t bytes = 0;
-  for (const auto& [key, value] : map_) bytes += HeaderBytes(key, value.size());
+  for (const auto& [key, value] : map_)
+    bytes += InjectedBytes(key, value.size());
   return bytes;
 }
 

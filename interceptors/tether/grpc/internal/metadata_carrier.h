@@ -17,10 +17,6 @@
 
 namespace tether::internal {
 
-// What a header of `value_size` bytes takes of the limit that a peer has for
-// metadata.
-size_t HeaderBytes(std::string_view key, size_t value_size);
-
 // Read only: Set does nothing. Valid during the hook that handed out the map.
 //
 // Propagators ask for several headers, mostly in vain, and a request has few:

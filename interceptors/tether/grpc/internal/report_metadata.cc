@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tether/grpc/internal/counters.h"
+#include "tether/propagation/internal/injected_bytes.h"
 
 namespace tether::internal {
 namespace {
@@ -21,10 +22,10 @@ size_t BytesOf(const grpc::Status& status) {
   for (const char c : status.error_message()) {
     message += c >= ' ' && c <= '~' && c != '%' ? 1 : 3;
   }
-  size_t bytes = HeaderBytes("grpc-message", message);
+  size_t bytes = InjectedBytes("grpc-message", message);
   if (!status.error_details().empty()) {
     bytes +=
-        HeaderBytes("grpc-status-details-bin", status.error_details().size());
+        InjectedBytes("grpc-status-details-bin", status.error_details().size());
   }
   return bytes;
 }
@@ -44,10 +45,10 @@ void SendReport(v1::BudgetReport report, ReportLimits limits,
                 const grpc::Status& status,
                 SentMetadata::Map& trailing_metadata) noexcept {
   try {
-    size_t used = HeaderBytes(kReportHeader, 0) + BytesOf(status);
+    size_t used = InjectedBytes(kReportHeader, 0) + BytesOf(status);
     for (const auto& [key, value] : trailing_metadata) {
       if (key == kReportHeader) return;  // the application's own business
-      used += HeaderBytes(key, value.size());
+      used += InjectedBytes(key, value.size());
     }
     if (used >= kMostBytes) return;
     limits.max_bytes = std::min(limits.max_bytes, (kMostBytes - used) / 4 * 3);
