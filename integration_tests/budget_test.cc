@@ -74,8 +74,6 @@ constexpr const char* kNames[] = {"storefront.GetOrderPage", "orders.GetOrder",
                                   "inventory.GetStock"};
 
 constexpr absl::Duration kEvery = absl::Milliseconds(12);
-// For what comes at once, on a machine that has much else to do.
-constexpr absl::Duration kPrompt = absl::Seconds(2);
 constexpr absl::Duration kNever = absl::Seconds(20);
 
 using Options = BudgetChain::Options;
