@@ -273,10 +273,11 @@ class Chain {
     std::thread caller(
         [&] { status = hops_.back()->stub->Unary(&call, ping, &pong); });
     Await(leaf.arrived, "the call has not arrived");
-    // Until all that led there has come to rest, and at no fixed time of the
+    // Until all that led there has come to rest (and each hop has its watch,
+    // for which it waits two milliseconds), and at no fixed time of the
     // one that polls.
     std::this_thread::sleep_for(std::chrono::microseconds(
-        2000 + static_cast<int64_t>(
+        5000 + static_cast<int64_t>(
                    steady_clock::now().time_since_epoch().count() % 1000)));
     const auto start = steady_clock::now();
     cancel();

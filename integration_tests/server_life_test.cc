@@ -28,6 +28,7 @@
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/internal/live_counts.h"
 
 namespace tether {
 namespace {
@@ -507,6 +508,7 @@ TEST_F(ServerLifeTest, AnAsyncCallThatIsDroppedUnobservedLeavesNothing) {
   Caller caller(*server.running->stub);
   ASSERT_EQ(server.Next(), rpc.get());
   EXPECT_EQ(GetGrpcStats().watches, 0);
+  EXPECT_EQ(internal::LiveCount(internal::Live::kCallback), 0);
   rpc.reset();
   caller.call.TryCancel();
   caller.thread.join();

@@ -6,6 +6,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "tether/after_func.h"
+#include "tether/clock.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/report_metadata.h"
@@ -111,6 +113,7 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   if (told_of_end) {
     cancelable = WithTimeoutFrom(now, options.lifetime, timeout, cause);
   } else {
+    arrival_ = Clock::Real().SteadyNanos();
     {
       MutexLock lock(mutex_);
       call_ = server_context->c_call();
@@ -118,8 +121,7 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
     }
     cancelable = WithLazyCancel(now, options.lifetime, timeout, cause,
                                 [weak = weak_from_this()] {
-                                  if (auto self = weak.lock())
-                                    self->StartWatch();
+                                  if (auto self = weak.lock()) self->Observed();
                                 });
   }
   cancel_ = std::move(cancelable.cancel);
@@ -165,6 +167,30 @@ void ServerCall::TurnAway(grpc::ServerContextBase* server_context,
     grpc_call_cancel_with_status(call, GRPC_STATUS_DEADLINE_EXCEEDED,
                                  message.c_str(), nullptr);
   }
+}
+
+// A timeout whose end starts the watch. The registration goes first: when it is
+// gone, its callback isn't running.
+struct ServerCall::DelayedWatch {
+  DelayedWatch(const std::shared_ptr<ServerCall>& call, absl::Duration delay)
+      : timeout(WithTimeout(Background(), delay)),
+        at_its_end(timeout.ctx, [weak = std::weak_ptr<ServerCall>(call)] {
+          if (auto self = weak.lock()) self->StartWatch();
+        }) {}
+
+  const Cancelable timeout;
+  Registration at_its_end;
+};
+
+void ServerCall::Observed() {
+  const absl::Duration delay =
+      kWatchDelay - absl::Nanoseconds(Clock::Real().SteadyNanos() - arrival_);
+  if (delay <= absl::ZeroDuration()) return StartWatch();
+  // Not under the lock: the callback may run at once.
+  auto watch = std::make_unique<DelayedWatch>(shared_from_this(), delay);
+  MutexLock lock(mutex_);
+  if (call_ != nullptr) delayed_watch_.swap(watch);
+  // Else it has ended, and the watch goes, after the lock.
 }
 
 void ServerCall::StartWatch() {
@@ -237,9 +263,11 @@ void ServerCall::EndOfCall() {
 
 void ServerCall::DropCall() {
   grpc_call* call;
+  std::unique_ptr<DelayedWatch> watch;
   {
     MutexLock lock(mutex_);
     call = std::exchange(call_, nullptr);
+    watch = std::move(delayed_watch_);
   }
   if (call != nullptr) grpc_call_unref(call);
 }

@@ -22,6 +22,7 @@
 #include "tether/grpc/internal/policy_table.h"
 #include "tether/grpc/server.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/timer_wheel.h"
 
 namespace tether::internal {
 
@@ -90,8 +91,17 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   void ExtractValues(const ReceivedMetadata& metadata) noexcept;
   void TurnAway(grpc::ServerContextBase* server_context,
                 absl::Duration asked_for, absl::Duration min_budget);
+  // Somebody looks at the context: watches for the call's end, if need be in a
+  // moment. A watch costs as much as a whole RPC with an empty handler, so
+  // requests that are done within kWatchDelay have none. A caller who leaves
+  // before that is noticed then: core ends a watch on an ended call at once.
+  void Observed();
   void StartWatch();
+  // Ends all that waits for the call's end.
   void DropCall();
+
+  static constexpr absl::Duration kWatchDelay = absl::Milliseconds(2);
+  struct DelayedWatch;
 
   const std::shared_ptr<ServerShared> shared_;
   absl::Duration slack_;  // see EndOfCall
@@ -106,9 +116,12 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   absl::Duration time_left_ = absl::InfiniteDuration();  // on arrival
   int32_t previous_attempts_ = 0;
 
+  Nanos arrival_ = 0;  // on the real clock
+
   Mutex mutex_;
   // A reference, until the end.
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::unique_ptr<DelayedWatch> delayed_watch_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tether::internal
