@@ -3,13 +3,15 @@
 def _generate_grpc_impl(ctx):
     proto = ctx.attr.src[ProtoInfo]
     root = proto.proto_source_root
-    here = ctx.label.package + "/"
+    here = ctx.label.package + "/" if ctx.label.package else ""
     outputs = []
     out_dir = None
     for source in proto.direct_sources:
         # Below the package: "shop.proto", or "_virtual_imports/shop_proto/shop/v1/shop.proto" where the proto_library
         # changes its import path.
         path = source.short_path
+        if path.startswith("../"):  # of another repository: "../repository/package/shop.proto"
+            path = path.split("/", 2)[2]
         if not path.startswith(here):
             fail("%s is not in the package %s" % (path, ctx.label.package))
         stem = path[len(here):-len(".proto")]

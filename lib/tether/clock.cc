@@ -58,7 +58,7 @@ class RealTimerService final : public internal::TimerService {
       RunDue(RealSteadyNanos());
       internal::MutexLock lock(mutex_);
       if (stopped_) return;
-      const Nanos next = PlanSleep();
+      const Nanos next = PlanSleep(RealSteadyNanos());
       if (!woken_) {
         if (next == kNever) {
           wake_.Wait(mutex_);

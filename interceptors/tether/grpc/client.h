@@ -3,10 +3,9 @@
 //
 //   auto channel = tether::CreateChannel(target, credentials);
 //
-//   auto [stock_ctx, cancel] = tether::WithTimeout(ctx,
-//   absl::Milliseconds(50)); tether::ClientCall call(stock_ctx);  // instead of
-//   grpc::ClientContext grpc::Status status = stub->GetStock(&call, request,
-//   &reply);
+//   auto [stock, cancel] = tether::WithTimeout(ctx, absl::Milliseconds(50));
+//   tether::ClientCall call(stock);  // instead of grpc::ClientContext
+//   grpc::Status status = stub->GetStock(&call, request, &reply);
 //
 // A plain grpc::ClientContext on such a channel works for Current().
 //

@@ -142,7 +142,7 @@ TEST_F(ClientTest, ALaterDeadlineOfTheCallerHasNoEffect) {
   const grpc::Status status = Call(call, kWait);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(),
-              StartsWith("context deadline exceeded: 100ms, of which "));
+              StartsWith("context deadline exceeded: "));
   EXPECT_LE(remaining_, absl::Milliseconds(100));
   EXPECT_LT(absl::Now() - start, kPrompt);
 }

@@ -33,8 +33,8 @@ struct TimePolicy {
 // Example:
 //
 //   tether::ServerOptions options;
-//   options.policy.max_timeout = absl::Seconds(10);
-//   tether::MethodPolicy exports{"/shop.v1.Orders/Export", options.policy};
+//   options.max_timeout = absl::Seconds(10);
+//   tether::MethodPolicy exports{"/shop.v1.Orders/Export", options};
 //   exports.policy.max_timeout = absl::Minutes(5);
 //   options.methods.push_back(exports);
 struct MethodPolicy {

@@ -1,5 +1,6 @@
 #include "tether/grpc/server.h"
 
+#include <optional>
 #include <typeinfo>
 #include <utility>
 #include <vector>
@@ -35,8 +36,12 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
-      call_->WriteReport(info_->method(), methods->GetSendStatus(),
+      const grpc::Status status = methods->GetSendStatus();
+      call_->WriteReport(info_->method(), status,
                          *methods->GetSendTrailingMetadata());
+      if (std::optional<grpc::Status> discreet = call_->Discreet(status)) {
+        methods->ModifySendStatus(*discreet);
+      }
       call_->EndOfHandler();
     }
     if (methods->QueryInterceptionHookPoint(
@@ -74,9 +79,13 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
 void Harden(ServerOptions& options) {
   options.propagator =
       std::make_shared<EdgePropagator>(options.propagator, options.edge);
-  if (options.max_timeout == absl::InfiniteDuration()) {
-    options.max_timeout = absl::Minutes(1);
-  }
+  const auto limit = [](TimePolicy& policy) {
+    if (policy.max_timeout == absl::InfiniteDuration()) {
+      policy.max_timeout = absl::Minutes(1);
+    }
+  };
+  limit(options);
+  for (MethodPolicy& method : options.methods) limit(method.policy);
   options.report.when = ReportOptions::When::kNever;
 }
 

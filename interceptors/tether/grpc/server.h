@@ -45,9 +45,8 @@ enum class Trust {
 
   // Strangers. Baggage and values of the application's own are dropped, traces
   // begin anew (EdgeOptions keeps what you say), max_timeout is a minute where
-  // nothing else is set, and no report tells of the services behind. (A status
-  // that a handler got from one of them and hands on does: its message may name
-  // them.)
+  // nothing else is set, and neither a report nor the message of a deadline
+  // tells of the services behind.
   kEdge,
 };
 
@@ -106,6 +105,12 @@ class ServerInterceptorFactory final
 // then. When this returns, the lifetime has ended, and grpc::Server::Shutdown
 // has returned.
 //
+//   auto [lifetime, end_lifetime] = tether::WithCancel(tether::Background());
+//   tether::ServerOptions options;
+//   options.lifetime = lifetime;
+//   …
+//   tether::ShutdownServer(*server, end_lifetime, absl::Seconds(5));
+//
 // grpc::Server::Shutdown alone ends the contexts, too, when its deadline has
 // passed; but the interceptors can't tell that from callers that vanish.
 void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
@@ -113,12 +118,11 @@ void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
                     absl::Duration drain = absl::Milliseconds(100));
 
 // The context of the request that `server_context` serves, with its deadline
-// (the earliest of grpc-timeout, tether-timeout-us and
-// the server's max_timeout), its values, and its end; EndReasonOf
-// (tether/end_reason.h) tells who ended it. Background() when
-// tether isn't installed, or before the request has arrived. Any thread, while
-// the server context exists. Work that goes on after the handler uses
-// WithoutCancel(ContextOf(…)).
+// (the earliest of grpc-timeout, tether-timeout-us and the server's
+// max_timeout), its values, and its end; EndReasonOf (tether/end_reason.h)
+// tells who ended it. Background() when tether isn't installed, or before the
+// request has arrived. Any thread, while the server context exists. Work that
+// goes on after the handler uses WithoutCancel(ContextOf(…)).
 //
 // The context also ends when the handler has sent its status, so its AfterFunc
 // callbacks run, too, within a callback or async handler's own Finish(). A

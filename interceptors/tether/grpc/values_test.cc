@@ -114,6 +114,39 @@ TEST_F(ValuesTest, TheEdgeKeepsWhatItIsTold) {
   EXPECT_GT(remaining_, absl::Minutes(4));
 }
 
+TEST_F(ValuesTest, TheEdgeCapsMethodsWithAPolicyOfTheirOwn) {
+  ServerOptions options;
+  options.trust = Trust::kEdge;
+  MethodPolicy method{"/tether.testing.Probe/*", TimePolicy()};
+  method.policy.min_budget = absl::Milliseconds(1);
+  options.methods.push_back(method);
+  ASSERT_TRUE(Call(options, ClientOptions()).ok());
+  EXPECT_LE(remaining_, absl::Minutes(1));
+}
+
+TEST_F(ValuesTest, TheEdgeDoesNotNameThoseBehindIt) {
+  for (const Trust trust : {Trust::kInternal, Trust::kEdge}) {
+    ServerOptions options;
+    options.trust = trust;
+    ProbeServer server({/*callback_api=*/false, options});
+    server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
+      // As from a call to another service.
+      return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                          "context deadline exceeded: 2s, of which secret.Get");
+    };
+    auto stub = server.Stub(std::nullopt);
+    grpc::ClientContext call;
+    Pong pong;
+    const std::string message =
+        stub->Unary(&call, Ping(), &pong).error_message();
+    if (trust == Trust::kEdge) {
+      EXPECT_EQ(message, "context deadline exceeded");
+    } else {
+      EXPECT_NE(message.find("secret"), std::string::npos);
+    }
+  }
+}
+
 TEST_F(ValuesTest, TheEdgeTellsNothingOfItsTime) {
   for (const Trust trust : {Trust::kInternal, Trust::kEdge}) {
     ServerOptions options;

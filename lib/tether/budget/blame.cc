@@ -190,10 +190,10 @@ std::string TextOfHop(const Entry& entry) {
                         : absl::StrCat(entry.unanswered, " did not answer"));
   }
   if (entry.reports_left_out > 0) notes.push_back("with its calls");
-  if (entry.without_report > 0) notes.push_back("no report");
   return absl::StrCat(
-      HopName(entry.service, entry.method), " ", FormatTime(entry.shown_us()),
-      entry.parallel() ? " in parallel" : "",
+      HopName(entry.service, entry.method),
+      entry.without_report > 0 ? " or the network to it " : " ",
+      FormatTime(entry.shown_us()), entry.parallel() ? " in parallel" : "",
       notes.empty() ? "" : absl::StrCat(" (", absl::StrJoin(notes, ", "), ")"));
 }
 

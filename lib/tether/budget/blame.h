@@ -18,8 +18,8 @@ struct BlameLimits {
   size_t max_bytes = 256;
 };
 
-// Who used the time up, in one line of ASCII: the message for a status
-// DEADLINE_EXCEEDED.
+// Who used the time up, in one line of ASCII: for the message of a status
+// DEADLINE_EXCEEDED, where "context " stands before it.
 //
 //   deadline exceeded: 200ms, of which inventory.GetStock 187ms (did not
 //   answer), orders.GetOrder 9ms, storefront.GetOrderPage 4ms
@@ -36,8 +36,9 @@ struct BlameLimits {
 //    are named that did not answer: `pricing.Quote 187ms in parallel (did not
 //    answer)`.
 //  - A call that got no answer counts for the hop that was called, whole. So
-//    does one whose answer brought no report, `(no report)`, or one whose
-//    report was left out, `(with its calls)`.
+//    does one whose report was left out, `(with its calls)`, and one whose
+//    answer brought no report: `orders.GetOrder or the network to it 100ms`,
+//    since nobody told which.
 //  - What a call took longer than the hop that served it is `network to
 //    orders`; that includes queues on both sides. Where gRPC retried, it is
 //    `earlier attempts of orders.GetOrder`. It is named if it is the largest

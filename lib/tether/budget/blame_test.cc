@@ -150,7 +150,7 @@ TEST_F(BlameTest, SaysWhatItDoesNotKnow) {
   deep.clear_report();
   deep.set_report_left_out(true);
   EXPECT_EQ(Blame(),
-            "legacy.Get 100ms (no report), deep.Get 80ms (with its "
+            "legacy.Get or the network to it 100ms, deep.Get 80ms (with its "
             "calls), storefront.GetOrderPage 20ms");
 }
 

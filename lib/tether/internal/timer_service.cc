@@ -53,9 +53,10 @@ size_t TimerService::armed() {
   return wheel_.size();
 }
 
-Nanos TimerService::PlanSleep() {
+Nanos TimerService::PlanSleep(Nanos now) {
   SpinLockHolder lock(lock_);
-  sleeping_until_ = wheel_.NextEvent();
+  const Nanos next = wheel_.NextEvent();
+  if (sleeping_until_ <= now || sleeping_until_ > next) sleeping_until_ = next;
   return sleeping_until_;
 }
 

@@ -42,8 +42,11 @@ class TimerService {
 
  protected:
   // When the thread means to wake; an earlier timer must wake it. Returns that
-  // time.
-  Nanos PlanSleep() ABSL_LOCKS_EXCLUDED(lock_);
+  // time: the next event's, or an earlier one for which it was woken and which
+  // is still to come. That one's timer may be gone by now; but where short
+  // timers come and go, as those of requests do, each would else have to wake
+  // the thread anew.
+  Nanos PlanSleep(Nanos now) ABSL_LOCKS_EXCLUDED(lock_);
 
   // There is no thread that sleeps: the next timer has to wake one.
   void ForgetSleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {

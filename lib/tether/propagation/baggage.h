@@ -60,8 +60,8 @@ struct BaggageProperty {
 // Example:
 //
 //   if (auto tenant = tether::BaggageOf(ctx).Get("tenant")) Bill(*tenant);
-//   ctx = tether::WithBaggage(ctx, tether::BaggageOf(ctx).With("route", "a
-//   b"));
+//   ctx = tether::WithBaggage(
+//       ctx, tether::BaggageOf(ctx).With("route", "canary north"));
 class Baggage {
  public:
   class Entry;

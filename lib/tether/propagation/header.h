@@ -23,9 +23,9 @@
 namespace tether {
 
 // How a T is written in a header. ProtoCodec (proto_codec.h) is one for
-// messages. Both functions are called from any thread,
-// also at the same time. Either may be null, for a header that is only sent or
-// only received. What they throw counts as a drop.
+// messages. Both functions are called from any thread, also at the same time.
+// Either may be null, for a header that is only sent or only received. What
+// they throw counts as a drop.
 template <typename T>
 struct HeaderCodec {
   // nullopt: malformed.
@@ -69,7 +69,9 @@ struct HeaderLimits {
 //       tether::HeaderCodec<int>{
 //           [](std::string_view text) -> std::optional<int> {
 //             int priority;
-//             if (!absl::SimpleAtoi(text, &priority)) return std::nullopt;
+//             if (!absl::SimpleAtoi(std::string(text), &priority)) {
+//               return std::nullopt;
+//             }
 //             return priority;
 //           },
 //           [](const int& priority) { return std::to_string(priority); }});

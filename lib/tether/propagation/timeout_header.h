@@ -1,8 +1,9 @@
 // The header `tether-timeout-us`: how much time is left for a call.
 //
-// Wire format, version 1: the time from the moment the headers are sent to the
-// deadline, in whole microseconds, rounded down; 1 to 18 ASCII digits, nothing
-// else. It is relative, since the clocks of hosts differ.
+// Wire format, version 1: the time that the callee has from the moment the
+// headers are sent, in whole microseconds, rounded down; 1 to 18 ASCII digits,
+// nothing else. That is the caller's own time, less what it keeps back for the
+// reply. It is relative, since the clocks of hosts differ.
 //
 //   tether-timeout-us: 1500000      1.5 s are left
 //   tether-timeout-us: 0            none is left

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -234,6 +235,17 @@ void ServerCall::WriteReport(std::string_view method,
   report.set_previous_attempts(previous_attempts_);
   record_->Fill(SteadyMicros(), report);
   SendReport(std::move(report), options.limits, status, trailing_metadata);
+}
+
+std::optional<grpc::Status> ServerCall::Discreet(
+    const grpc::Status& status) const {
+  constexpr absl::string_view kOutOfTime = "context deadline exceeded";
+  if (shared_->options.trust != Trust::kEdge ||
+      status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED ||
+      !absl::StartsWith(status.error_message(), kOutOfTime)) {
+    return std::nullopt;
+  }
+  return grpc::Status(status.error_code(), std::string(kOutOfTime));
 }
 
 void ServerCall::EndOfHandler() {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -57,6 +58,11 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // Before EndOfHandler.
   void WriteReport(std::string_view method, const grpc::Status& status,
                    SentMetadata::Map& trailing_metadata);
+
+  // `status` as strangers may see it (Trust::kEdge), where that is less: the
+  // message of a DEADLINE_EXCEEDED that came from a service behind has the
+  // names of those that used the time up.
+  std::optional<grpc::Status> Discreet(const grpc::Status& status) const;
 
   // End the context, unless it has ended; ContextOf still finds it. They run
   // callbacks of the context.
