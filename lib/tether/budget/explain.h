@@ -25,6 +25,8 @@ struct ExplainOptions {
 //     orders.GetOrder          █▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒█    197.5 ms ...
 //       inventory.GetStock       ???????????????????????????     187.1 ms ...
 //
+// Of an empty report it says that nothing was told.
+//
 // Any report will do, one that was made by hand included: what doesn't fit is
 // clamped, names are cleaned, and the text's size is bounded, as MakeTimeline
 // says.

@@ -88,6 +88,10 @@ TEST(ExplainTest, EvenTheShortestCallShows) {
   EXPECT_EQ(BarOf(lines[4], 15), std::string(31, ' ') + "█");
 }
 
+TEST(ExplainTest, OfNothingItSaysSo) {
+  EXPECT_EQ(Explain(v1::CallReport()), "nothing was told of this call\n");
+}
+
 TEST(ExplainTest, ColorsOnlyWhenAsked) {
   ExplainOptions options;
   options.color = true;
