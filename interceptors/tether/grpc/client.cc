@@ -48,7 +48,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_STATUS)) {
-      state_->Settle(info_->method(), *methods->GetRecvTrailingMetadata(),
+      state_->Settle(*methods->GetRecvTrailingMetadata(),
                      options_->report_limits, *methods->GetRecvStatus());
       state_->Detach();
     }
@@ -66,7 +66,8 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     }
     grpc_call* call = info_->client_context()->c_call();
     if (call == nullptr) return;
-    attached_.store(true, std::memory_order_relaxed);
+    if (attached_.exchange(true, std::memory_order_relaxed)) return;
+    state_->Started();
     state_->Attach(call);  // once, though hooks of a stream run side by side
   }
 
@@ -74,6 +75,8 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     // What a peer takes, less some for gRPC's own: beyond it the call fails,
     // which without tether it would not.
     constexpr size_t kRoom = 8192 - 1024;
+    // Credentials are added below the interceptors, where nobody sees them.
+    constexpr size_t kForCredentials = 2048;
     internal::SentMetadata carrier(metadata);
     carrier.Remove(kTimeoutHeader);
     const size_t used = carrier.Bytes();
@@ -81,7 +84,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
       internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
       return;
     }
-    WriteValues(kRoom - used, carrier);
+    WriteValues(kRoom - std::min(kRoom, used + kForCredentials), carrier);
     // Last, so that as little time as possible passes until they are on the
     // wire.
     const absl::Duration own =
@@ -159,7 +162,7 @@ ClientInterceptorFactory::CreateClientInterceptor(
                                               /*client_context=*/nullptr);
     state->Start();
   }
-  state->Started(info->method());
+  state->Prepared(info->method());
   return new ClientInterceptor(info, std::move(state), options_);
 }
 

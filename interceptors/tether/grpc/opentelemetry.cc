@@ -247,6 +247,9 @@ class ClientPropagator final : public Propagator {
   std::vector<std::string_view> Fields() const override {
     return inner_->Fields();
   }
+  size_t MaxInjectBytes(const Context& ctx) const override {
+    return inner_->MaxInjectBytes(ctx);
+  }
   int64_t Dropped() const override { return inner_->Dropped(); }
 
  private:

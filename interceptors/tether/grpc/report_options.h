@@ -26,6 +26,9 @@ struct ReportOptions {
   // 0 to 1.
   double min_share = 0.1;
 
+  // For callers that take less than gRPC's default of 8 KiB of metadata, lower
+  // max_bytes: beyond what they take, their calls fail.
+  //
   // What doesn't fit into the limits is left out of the report, the least
   // important first; a report that doesn't fit beside the trailing metadata of
   // the application itself is not sent.

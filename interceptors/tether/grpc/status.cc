@@ -51,7 +51,11 @@ grpc::Status StatusOf(const Context& ctx) {
   const absl::Status err = ctx.Err();
   if (err.ok()) return grpc::Status::OK;
   const absl::Status cause = ctx.Cause();
-  if (cause == err || cause.message().empty()) return ToGrpcStatus(err);
+  // Not ==: a cause that is the error itself may be marked (end_reason.h).
+  if (cause.message().empty() ||
+      (cause.code() == err.code() && cause.message() == err.message())) {
+    return ToGrpcStatus(err);
+  }
   return grpc::Status(static_cast<grpc::StatusCode>(err.code()),
                       absl::StrCat(err.message(), ": ", cause.message()));
 }

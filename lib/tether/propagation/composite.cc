@@ -59,7 +59,10 @@ std::vector<std::string_view> CompositePropagator::Fields() const {
 size_t CompositePropagator::MaxInjectBytes(const Context& ctx) const {
   size_t sum = 0;
   for (const auto& part : parts_) {
-    sum = internal::AddBytes(sum, part->MaxInjectBytes(ctx));
+    try {
+      sum = internal::AddBytes(sum, part->MaxInjectBytes(ctx));
+    } catch (...) {  // counted by Inject, which asks again
+    }
   }
   return std::min(sum, limits_.max_bytes);
 }

@@ -70,6 +70,18 @@ TEST(CompositePropagatorTest, RunsItsPartsInOrder) {
   EXPECT_EQ(carrier.Get("trail"), "abc");
 }
 
+TEST(CompositePropagatorTest, ContainsAPartThatThrowsAtAnyQuestion) {
+  class Evasive final : public Thrower {
+    size_t MaxInjectBytes(const Context&) const override { throw 43; }
+  };
+  const CompositePropagator all =
+      Make(std::make_shared<Appender>("a"), std::make_shared<Evasive>());
+  EXPECT_NO_THROW(all.MaxInjectBytes(Background()));
+  MapCarrier carrier;
+  all.Inject(Background(), carrier);
+  EXPECT_EQ(carrier.Get("trail"), "a");
+}
+
 TEST(CompositePropagatorTest, CatchesCountsAndSkipsAPartThatThrows) {
   const CompositePropagator all =
       Make(std::make_shared<Appender>("a"), std::make_shared<Thrower>(),

@@ -12,21 +12,33 @@
 namespace tether {
 namespace {
 
-// Swallows what is set under some keys.
+// Swallows what is set under some keys, and entries of baggage, whoever writes
+// that: RelayPropagator, or OpenTelemetry's.
 class RedactingCarrier final : public Carrier {
  public:
-  RedactingCarrier(Carrier& inner, const std::vector<std::string>& keys)
-      : inner_(inner), keys_(keys) {}
+  RedactingCarrier(Carrier& inner, const std::vector<std::string>& keys,
+                   const std::vector<std::string>& baggage_keys)
+      : inner_(inner), keys_(keys), baggage_keys_(baggage_keys) {}
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index) const override {
     return inner_.Get(key, index);
   }
   void Set(std::string_view key, std::string_view value) override {
-    if (!IsRedacted(key)) inner_.Set(key, value);
+    if (IsRedacted(key)) return;
+    if (baggage_keys_.empty() || key != kBaggageHeader) {
+      return inner_.Set(key, value);
+    }
+    const Baggage sent = Redacted(value);
+    if (!sent.empty()) inner_.Set(key, sent.header());
   }
   bool Add(std::string_view key, std::string_view value) override {
-    return IsRedacted(key) || inner_.Add(key, value);
+    if (IsRedacted(key)) return true;
+    if (baggage_keys_.empty() || key != kBaggageHeader) {
+      return inner_.Add(key, value);
+    }
+    const Baggage sent = Redacted(value);
+    return sent.empty() || inner_.Add(key, sent.header());
   }
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override {
@@ -38,8 +50,15 @@ class RedactingCarrier final : public Carrier {
     return std::find(keys_.begin(), keys_.end(), key) != keys_.end();
   }
 
+  Baggage Redacted(std::string_view header) const {
+    Baggage baggage = Baggage::Parse(header, {SIZE_MAX, SIZE_MAX});
+    for (const std::string& key : baggage_keys_) baggage = baggage.Without(key);
+    return baggage;
+  }
+
   Carrier& inner_;
   const std::vector<std::string>& keys_;
+  const std::vector<std::string>& baggage_keys_;
 };
 
 std::vector<std::string> LowerCased(const std::vector<std::string>& names) {
@@ -67,7 +86,7 @@ Context RedactPropagator::Extract(const Carrier& carrier,
 }
 
 void RedactPropagator::Inject(const Context& ctx, Carrier& carrier) const {
-  RedactingCarrier redacting(carrier, headers_);
+  RedactingCarrier redacting(carrier, headers_, baggage_keys_);
   const Baggage& all = BaggageOf(ctx);
   Baggage sent = all;
   for (const std::string& key : baggage_keys_) sent = sent.Without(key);

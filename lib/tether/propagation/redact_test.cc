@@ -1,6 +1,7 @@
 #include "tether/propagation/redact.h"
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -115,6 +116,19 @@ TEST(RedactPropagatorTest, WithoutAnotherOneDoesNothing) {
   redact.Inject(WithRequestId(Background(), "r1"), out);
   EXPECT_TRUE(out.map().empty());
   EXPECT_TRUE(redact.Fields().empty());
+}
+
+// Whoever writes it.
+TEST(RedactPropagatorTest, BaggageThatIsRelayedIsRedactedToo) {
+  const MapCarrier in{{"baggage", "user.email=a%40b.c,route=north"}};
+  RedactOptions options;
+  options.baggage_keys = {"user.email"};
+  const RedactPropagator redact(
+      std::make_shared<RelayPropagator>(std::vector<std::string>{"baggage"}),
+      options);
+  MapCarrier out;
+  redact.Inject(redact.Extract(in, Background()), out);
+  EXPECT_EQ(out.Get("baggage"), "route=north");
 }
 
 }  // namespace

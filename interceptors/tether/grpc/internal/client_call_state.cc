@@ -10,6 +10,7 @@
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/status.h"
+#include "tether/internal/rpc_context.h"
 
 namespace tether::internal {
 namespace {
@@ -45,6 +46,14 @@ bool ByDeadline(const v1::CallReport& call, const grpc::Status& status) {
   return IsDeadline(call.reason()) || IsDeadline(call.report().reason()) ||
          (call.has_report() &&
           absl::StartsWith(status.error_message(), kOutOfTime));
+}
+
+// Whether nobody but tether or core has said why: what a server's own code says
+// is not ours to replace.
+bool HasNoWordsOfItsOwn(const grpc::Status& status) {
+  const std::string& message = status.error_message();
+  return message.empty() || message == "Deadline Exceeded" ||
+         absl::StartsWith(message, kOutOfTime);
 }
 
 v1::EndReason ReasonOfNoAnswer(grpc::StatusCode code) {
@@ -130,12 +139,16 @@ void ClientCallState::Detach() {
   if (call != nullptr) grpc_call_unref(call);
 }
 
-void ClientCallState::Started(std::string_view method) {
+void ClientCallState::Prepared(std::string_view method) {
+  method_ = std::string(method);
+}
+
+void ClientCallState::Started() {
   // Here, and not before: a call may be prepared long before it is made.
   start_us_ = SteadyMicros();
   left_ = context_.Remaining();
   if (record_ == nullptr) return;
-  id_in_record_ = record_->BeginCall(method, start_us_, left_);
+  id_in_record_ = record_->BeginCall(method_, start_us_, left_);
 }
 
 bool ClientCallState::SettleReason(grpc::Status& status) const {
@@ -159,10 +172,9 @@ bool ClientCallState::SettleReason(grpc::Status& status) const {
   return false;
 }
 
-v1::CallReport ClientCallState::Facts(std::string_view method,
-                                      int64_t duration_us) const {
+v1::CallReport ClientCallState::Facts(int64_t duration_us) const {
   v1::CallReport call;
-  SetNames(method, call);
+  SetNames(method_, call);
   call.set_duration_us(std::max<int64_t>(0, duration_us));
   if (left_ != absl::InfiniteDuration()) {
     call.set_time_left_us(
@@ -171,22 +183,22 @@ v1::CallReport ClientCallState::Facts(std::string_view method,
   return call;
 }
 
-void ClientCallState::Settle(std::string_view method,
-                             const ReceivedMetadata::Map& trailing_metadata,
+void ClientCallState::Settle(const ReceivedMetadata::Map& trailing_metadata,
                              const ReportLimits& limits, grpc::Status& status) {
   std::optional<v1::BudgetReport> child =
       ReceiveReport(trailing_metadata, limits);
   const int64_t now = SteadyMicros();
+  if (start_us_ == 0) start_us_ = now;  // no hook came before
   settled_ = true;
-  if (status.ok() && !child.has_value() && record_ == nullptr) {
+  if (status.ok() && !child.has_value() && !HasEnded(context_)) {
+    if (record_ != nullptr) record_->EndGoodCall(id_in_record_, now);
     // Most calls: little to tell, and perhaps nobody to ask.
     if (client_context_ == nullptr) return;
     MutexLock lock(mutex_);
-    method_ = std::string(method);
     duration_us_ = now - start_us_;
     return;
   }
-  auto call = std::make_unique<v1::CallReport>(Facts(method, now - start_us_));
+  auto call = std::make_unique<v1::CallReport>(Facts(now - start_us_));
   const EndReason reason = EndReasonOf(context_);
   const bool ended_here = reason != EndReason::kNone;
   call->set_answered(IsAnswer(status, child.has_value(), ended_here));
@@ -198,7 +210,8 @@ void ClientCallState::Settle(std::string_view method,
   if (child.has_value()) *call->mutable_report() = *std::move(child);
   // A call that had no time to begin with blames nobody.
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      left_ > absl::ZeroDuration() && ByDeadline(*call, status)) {
+      left_ > absl::ZeroDuration() && ByDeadline(*call, status) &&
+      HasNoWordsOfItsOwn(status)) {
     status = grpc::Status(
         status.error_code(),
         absl::StrCat("context ", BlameDeadline(*call), NoteOf(context_)),
@@ -213,8 +226,8 @@ void ClientCallState::Settle(std::string_view method,
 v1::CallReport ClientCallState::report() const {
   MutexLock lock(mutex_);
   if (report_ != nullptr) return *report_;
-  if (method_.empty()) return v1::CallReport();
-  v1::CallReport call = Facts(method_, duration_us_);
+  if (duration_us_ < 0) return v1::CallReport();
+  v1::CallReport call = Facts(duration_us_);
   call.set_answered(true);
   call.set_reason(v1::END_REASON_COMPLETED);
   return call;

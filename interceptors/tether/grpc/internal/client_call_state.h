@@ -54,13 +54,15 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   void Detach();
 
   // The stub has been called: `method` is what for.
-  void Started(std::string_view method);
+  void Prepared(std::string_view method);
+
+  // The call begins; that may be long after. Once.
+  void Started();
 
   // The status has come. Where the context was the reason, it becomes the
   // context's, with the name of the hop that used the time up. Keeps the
   // report, and hands it to the hop that the call was made by.
-  void Settle(std::string_view method,
-              const ReceivedMetadata::Map& trailing_metadata,
+  void Settle(const ReceivedMetadata::Map& trailing_metadata,
               const ReportLimits& limits, grpc::Status& status);
 
   // As ClientCall::report().
@@ -87,14 +89,16 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   // Where the context was the reason, says so, and returns true.
   bool SettleReason(grpc::Status& status) const;
   // Names and times.
-  v1::CallReport Facts(std::string_view method, int64_t duration_us) const;
+  v1::CallReport Facts(int64_t duration_us) const;
 
   const Context context_;
   const CallOptions options_;
   const absl::Duration left_at_start_ = context_.Remaining();
   // The hop that makes the call, where it keeps a record.
   const HopRecord* const record_;
-  // Set before the call starts.
+  // Set before the call starts. gRPC's own view of the name of a method is
+  // valid only while the stub is called, where that is a GenericStub.
+  std::string method_;
   uint64_t id_in_record_ = 0;
   int64_t start_us_ = 0;
   absl::Duration left_ = absl::InfiniteDuration();
@@ -104,8 +108,8 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
   // Once the call is settled: either a report, or what one can be made of.
   std::unique_ptr<const v1::CallReport> report_ ABSL_GUARDED_BY(mutex_);
-  std::string method_ ABSL_GUARDED_BY(mutex_);
-  int64_t duration_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Of a call without a report; -1: not settled.
+  int64_t duration_us_ ABSL_GUARDED_BY(mutex_) = -1;
   bool settled_ = false;           // of those who settle it, and the destructor
   std::atomic<bool> over_{false};  // set under mutex_: no call from then on
 

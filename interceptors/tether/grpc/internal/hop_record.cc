@@ -73,25 +73,41 @@ bool HopRecord::MakeRoom() const {
   return true;
 }
 
-void HopRecord::EndCall(uint64_t id, int64_t now_us,
-                        v1::CallReport call) const {
-  MutexLock lock(mutex_);
+HopRecord::Call* HopRecord::Ended(uint64_t id, int64_t now_us) const {
+  if (id == 0) return nullptr;  // it never began
   // Mostly the last.
   const auto it = std::find_if(calls_.rbegin(), calls_.rend(),
                                [id](const Call& c) { return c.id == id; });
-  if (it != calls_.rend() && it->over) return;
+  if (it != calls_.rend() && it->over) return nullptr;
   if (--under_way_ == 0) {
     busy_us_ += std::max<int64_t>(0, now_us - busy_since_us_);
   }
-  if (it == calls_.rend()) return;
-  v1::CallReport& kept = it->report;
+  if (it == calls_.rend()) return nullptr;
+  it->over = true;
+  it->report.set_duration_us(
+      std::max<int64_t>(0, now_us - arrival_us_ - it->report.start_us()));
+  return &*it;
+}
+
+void HopRecord::EndGoodCall(uint64_t id, int64_t now_us) const {
+  MutexLock lock(mutex_);
+  Call* kept = Ended(id, now_us);
+  if (kept == nullptr) return;
+  kept->report.set_answered(true);
+  kept->report.set_reason(v1::END_REASON_COMPLETED);
+}
+
+void HopRecord::EndCall(uint64_t id, int64_t now_us,
+                        v1::CallReport call) const {
+  MutexLock lock(mutex_);
+  Call* entry = Ended(id, now_us);
+  if (entry == nullptr) return;
+  v1::CallReport& kept = entry->report;
   call.set_start_us(kept.start_us());
+  call.set_duration_us(kept.duration_us());
   *call.mutable_service() = std::move(*kept.mutable_service());
   *call.mutable_method() = std::move(*kept.mutable_method());
   if (kept.has_time_left_us()) call.set_time_left_us(kept.time_left_us());
-  call.set_duration_us(
-      std::max<int64_t>(0, now_us - arrival_us_ - kept.start_us()));
-  it->over = true;
   kept = std::move(call);
 }
 

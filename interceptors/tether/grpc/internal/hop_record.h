@@ -44,6 +44,8 @@ class HopRecord {
 
   // It is over. Takes from `call` all but the names and the start.
   void EndCall(uint64_t id, int64_t now_us, v1::CallReport call) const;
+  // The same for one that was answered OK, without a report.
+  void EndGoodCall(uint64_t id, int64_t now_us) const;
 
   // Writes arrival to `now_us`, and the calls, into `report`. Those under way
   // count up to now, as not answered.
@@ -57,6 +59,10 @@ class HopRecord {
     bool over = false;
     v1::CallReport report;
   };
+
+  // Null where nothing is kept of it.
+  Call* Ended(uint64_t id, int64_t now_us) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Makes room; false if all calls are under way.
   bool MakeRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

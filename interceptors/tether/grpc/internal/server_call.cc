@@ -126,6 +126,7 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
                                 });
   }
   cancel_ = std::move(cancelable.cancel);
+  scope_ = cancelable.ctx;
   context_ = std::move(cancelable.ctx);
   if (options.report.when != ReportOptions::When::kNever) {
     context_ = WithValue(context_, kHop, HopRecord(SteadyMicros()));
@@ -161,8 +162,8 @@ void ServerCall::TurnAway(grpc::ServerContextBase* server_context,
       absl::StrCat("the request arrived with ", absl::FormatDuration(asked_for),
                    " left, less than the ", absl::FormatDuration(min_budget),
                    " that it needs here (min_budget)");
-  Expire(context_, WithEndReason(absl::DeadlineExceededError(message),
-                                 EndReason::kTooLittleTime));
+  Expire(scope_, WithEndReason(absl::DeadlineExceededError(message),
+                               EndReason::kTooLittleTime));
   if (grpc_call* call = server_context->c_call()) {
     // The answer, now. What the handler sends later goes nowhere.
     grpc_call_cancel_with_status(call, GRPC_STATUS_DEADLINE_EXCEEDED,
@@ -266,8 +267,8 @@ void ServerCall::EndOfCall() {
   // Where the handler has returned, that is the reason.
   if (handler_ended_.load(std::memory_order_relaxed)) return;
   DropCall();
-  if (context_.Remaining() <= slack_) {
-    Expire(context_, gave_up);
+  if (scope_.Remaining() <= slack_) {
+    Expire(scope_, gave_up);
   } else {
     cancel_(left);
   }

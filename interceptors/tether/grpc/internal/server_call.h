@@ -115,7 +115,10 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   const void* address_ = nullptr;
   std::atomic<bool> handler_ended_{false};
   CancelFunc cancel_;
-  Context context_;
+  // What cancel_ ends. Set before anybody can observe it, and never again,
+  // since the watch may look at it while Begin is under way.
+  Context scope_;
+  Context context_;  // with the values
 
   // For the report; without one, null.
   const HopRecord* record_ = nullptr;                    // in context_

@@ -12,6 +12,9 @@ absl::Duration UntilDeadline(gpr_timespec deadline) {
   if (deadline.tv_sec == std::numeric_limits<int64_t>::max()) {
     return absl::InfiniteDuration();
   }
+  if (deadline.clock_type == GPR_TIMESPAN) {  // core takes those, too
+    return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec);
+  }
   const gpr_timespec now = gpr_now(deadline.clock_type);
   constexpr int64_t kCentury = int64_t{100} * 366 * 24 * 3600;
   if (deadline.tv_sec > now.tv_sec - kCentury &&

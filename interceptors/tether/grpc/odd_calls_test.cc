@@ -1,0 +1,243 @@
+// Calls that are out of the ordinary: prepared and left, relative deadlines,
+// credentials, a GenericStub's names, propagators that don't play by the rules.
+// Each was wrong once.
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/security/credentials.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/baggage.h"
+#include "tether/propagation/trace_context.h"
+#include "tether/task_group.h"
+
+namespace tether {
+namespace {
+
+using testing::Ping;
+using testing::Pong;
+using testing::ProbeServer;
+
+class OddCallsTest : public testing::GrpcLeakCheckedTest {};
+
+// A GenericStub names its method by a string of the caller's.
+TEST_F(OddCallsTest, TheNameOfAGenericCallMayGoBeforeItEnds) {
+  ProbeServer server(ProbeServer::Options{});
+  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
+    return grpc::Status::OK;
+  };
+  auto channel = tether::CreateChannel(server.address(),
+                                       grpc::InsecureChannelCredentials());
+  grpc::TemplatedGenericStub<Ping, Pong> stub(channel);
+  grpc::CompletionQueue cq;
+  {
+    ClientCall call(Background());
+    Ping ping;
+    Pong pong;
+    grpc::Status status;
+    auto method = std::make_unique<std::string>("/tether.testing.Probe/Unary");
+    auto rpc = stub.PrepareUnaryCall(&call, *method, ping, &cq);
+    rpc->StartCall();
+    method->assign(method->size(), 'Z');  // the caller reuses its buffer
+    method.reset();
+    rpc->Finish(&pong, &status, reinterpret_cast<void*>(1));
+    void* tag;
+    bool ok;
+    ASSERT_TRUE(cq.Next(&tag, &ok));
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(call.report().service(), "tether.testing.Probe");
+    EXPECT_EQ(call.report().method(), "Unary");
+  }
+  cq.Shutdown();
+}
+
+// Core takes them, so they must not end the process.
+TEST_F(OddCallsTest, ARelativeDeadlineIsOne) {
+  ProbeServer server(ProbeServer::Options{});
+  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
+    return grpc::Status::OK;
+  };
+  for (bool with : {false, true}) {
+    auto stub = with ? server.Stub() : server.Stub(std::nullopt);
+    grpc::ClientContext call;
+    call.set_deadline(gpr_time_from_seconds(5, GPR_TIMESPAN));
+    Pong pong;
+    grpc::Status s = stub->Unary(&call, Ping(), &pong);
+    EXPECT_TRUE(s.ok());
+  }
+}
+
+class Token : public grpc::MetadataCredentialsPlugin {
+ public:
+  explicit Token(size_t n) : n_(n) {}
+  grpc::Status GetMetadata(
+      grpc::string_ref, grpc::string_ref, const grpc::AuthContext&,
+      std::multimap<grpc::string, grpc::string>* m) override {
+    m->emplace("authorization", "Bearer " + std::string(n_, 'j'));
+    return grpc::Status::OK;
+  }
+
+ private:
+  size_t n_;
+};
+
+// Those are added below the interceptors, and count toward the 8 KiB, too.
+TEST_F(OddCallsTest, ValuesLeaveRoomForCredentials) {
+  // A server with local credentials.
+  class Service final : public testing::Probe::Service {
+    grpc::Status Unary(grpc::ServerContext*, const Ping*, Pong*) override {
+      return grpc::Status::OK;
+    }
+  } service;
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(
+      "127.0.0.1:0", grpc::experimental::LocalServerCredentials(LOCAL_TCP),
+      &port);
+  builder.RegisterService(&service);
+  auto server = builder.BuildAndStart();
+  const std::string address = "127.0.0.1:" + std::to_string(port);
+  auto creds = grpc::experimental::LocalCredentials(LOCAL_TCP);
+  Context values = WithTrace(Background(), NewTrace());
+  values = WithBaggage(values, Baggage().With("cart", std::string(3200, 'b')));
+  for (bool with : {false, true}) {
+    auto channel = with ? tether::CreateChannel(address, creds)
+                        : grpc::CreateChannel(address, creds);
+    auto stub = testing::Probe::NewStub(channel);
+    ClientCall call(values);
+    call.AddMetadata("x-own", std::string(2500, 'x'));
+    call.set_credentials(grpc::MetadataCredentialsFromPlugin(
+        std::unique_ptr<grpc::MetadataCredentialsPlugin>(new Token(2000))));
+    Pong pong;
+    grpc::Status s = stub->Unary(&call, Ping(), &pong);
+    EXPECT_TRUE(s.ok());
+  }
+  server->Shutdown();
+}
+
+// Only what tether and core say themselves is said better.
+TEST_F(OddCallsTest, TheServersOwnWordsStay) {
+  ProbeServer server(ProbeServer::Options{});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    ContextOf(sc).Wait();
+    return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                        "shard 7 of table orders is rebuilding", "details");
+  };
+  auto stub = server.Stub();
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(400));
+  ClientCall call(ctx);
+  Pong pong;
+  grpc::Status s = stub->Unary(&call, Ping(), &pong);
+  EXPECT_NE(s.error_message().find("shard 7"), std::string::npos);
+}
+
+// A propagator whose context doesn't come from the one it was given.
+class Foreign final : public Propagator {
+ public:
+  explicit Foreign(Context c) : c_(std::move(c)) {}
+  Context Extract(const Carrier&, const Context&) const override { return c_; }
+  void Inject(const Context&, Carrier&) const override {}
+  std::vector<std::string_view> Fields() const override { return {}; }
+  int64_t Dropped() const override { return 0; }
+  Context c_;
+};
+
+// Whatever the propagator makes of that.
+TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
+  auto [life, end] = WithCancel(Background());
+  {
+    ServerOptions options;
+    options.lifetime = life;
+    options.min_budget = absl::Seconds(5);
+    options.shed_share = 1;
+    options.propagator = std::make_shared<Foreign>(life);
+    ProbeServer server({false, options});
+    server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {
+      return grpc::Status::OK;
+    };
+    auto stub = server.Stub();
+    auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
+    ClientCall call(ctx);
+    Pong pong;
+    (void)stub->Unary(&call, Ping(), &pong);
+  }
+  EXPECT_FALSE(life.Done()) << "one request ended the server's lifetime";
+}
+
+// Although it is marked.
+TEST_F(OddCallsTest, ACauseThatIsTheErrorIsSaidOnce) {
+  TaskGroup group(Background());
+  group.Go(
+      [](const Context&) { return absl::CancelledError("context canceled"); });
+  (void)group.Wait();
+  EXPECT_EQ(StatusOf(group.context()).error_message(), "context canceled");
+}
+
+TEST_F(OddCallsTest, APreparedCallHasNotBegun) {
+  ProbeServer server(ProbeServer::Options{});
+  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
+    return grpc::Status::OK;
+  };
+  auto stub = server.Stub();
+  grpc::CompletionQueue cq;
+  {
+    auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(20));
+    ClientCall call(ctx);
+    Pong pong;
+    grpc::Status status;
+    auto rpc = stub->PrepareAsyncUnary(&call, Ping(), &cq);
+    absl::SleepFor(absl::Milliseconds(300));
+    rpc->StartCall();
+    rpc->Finish(&pong, &status, reinterpret_cast<void*>(1));
+    void* tag;
+    bool ok;
+    ASSERT_TRUE(cq.Next(&tag, &ok));
+    ASSERT_TRUE(status.ok());
+    EXPECT_LT(call.report().duration_us(), 250000);
+  }
+  cq.Shutdown();
+}
+
+TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
+  ProbeServer backend(ProbeServer::Options{});
+  backend.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
+    return grpc::Status::OK;
+  };
+  auto back = backend.Stub();
+  grpc::CompletionQueue cq;
+  ProbeServer server(ProbeServer::Options{});
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    ClientCall spare(ContextOf(sc));
+    auto rpc =
+        back->PrepareAsyncUnary(&spare, Ping(), &cq);  // not needed after all
+    ContextOf(sc).Wait();
+    return StatusOf(ContextOf(sc));
+  };
+  auto stub = server.Stub();
+  {
+    auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(500));
+    ClientCall call(ctx);
+    Pong pong;
+    grpc::Status s = stub->Unary(&call, Ping(), &pong);
+    EXPECT_EQ(s.error_message().find("did not answer"), std::string::npos);
+  }
+  cq.Shutdown();
+}
+
+}  // namespace
+}  // namespace tether
