@@ -6,6 +6,9 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include <map>
 #include <memory>
@@ -213,6 +216,16 @@ TEST_F(OddCallsTest, APreparedCallHasNotBegun) {
   cq.Shutdown();
 }
 
+// gRPC itself leaks 320 bytes of a call that is prepared and never started,
+// also without any interceptor: LeakSanitizer is not to blame us.
+auto Prepare(testing::Probe::Stub& stub, grpc::ClientContext* call,
+             grpc::CompletionQueue* cq) {
+#ifdef __SANITIZE_ADDRESS__
+  __lsan::ScopedDisabler disabler;
+#endif
+  return stub.PrepareAsyncUnary(call, Ping(), cq);
+}
+
 TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
   ProbeServer backend(ProbeServer::Options{});
   backend.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
@@ -223,8 +236,7 @@ TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     ClientCall spare(ContextOf(sc));
-    auto rpc =
-        back->PrepareAsyncUnary(&spare, Ping(), &cq);  // not needed after all
+    const auto rpc = Prepare(*back, &spare, &cq);  // not needed after all
     ContextOf(sc).Wait();
     return StatusOf(ContextOf(sc));
   };
