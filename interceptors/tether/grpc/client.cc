@@ -72,19 +72,18 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   }
 
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
-    // What a peer takes, less some for gRPC's own: beyond it the call fails,
-    // which without tether it would not.
-    constexpr size_t kRoom = 8192 - 1024;
     // Credentials are added below the interceptors, where nobody sees them.
     constexpr size_t kForCredentials = 2048;
     internal::SentMetadata carrier(metadata);
     carrier.Remove(kTimeoutHeader);
     const size_t used = carrier.Bytes();
-    if (used > kRoom) {
+    if (used > internal::kMetadataRoom) {
       internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
       return;
     }
-    WriteValues(kRoom - std::min(kRoom, used + kForCredentials), carrier);
+    WriteValues(internal::kMetadataRoom -
+                    std::min(internal::kMetadataRoom, used + kForCredentials),
+                carrier);
     // Last, so that as little time as possible passes until they are on the
     // wire.
     const absl::Duration own =

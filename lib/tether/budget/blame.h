@@ -14,7 +14,8 @@ struct BlameLimits {
   // Entries that are named; those after them are counted.
   int max_entries = 5;
 
-  // Of the whole sentence. It is never shorter than its first two figures.
+  // Of the whole sentence; entries that don't fit are counted. What it begins
+  // with, the time that the call had, stands there in any case.
   size_t max_bytes = 256;
 };
 

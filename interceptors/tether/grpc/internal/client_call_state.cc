@@ -217,8 +217,13 @@ void ClientCallState::Settle(const ReceivedMetadata::Map& trailing_metadata,
         absl::StrCat("context ", BlameDeadline(*call), NoteOf(context_)),
         status.error_details());
   }
+  if (client_context_ == nullptr) {  // nobody to ask for it
+    if (record_ != nullptr) {
+      record_->EndCall(id_in_record_, now, std::move(*call));
+    }
+    return;
+  }
   if (record_ != nullptr) record_->EndCall(id_in_record_, now, *call);
-  if (client_context_ == nullptr) return;  // nobody to ask for it
   MutexLock lock(mutex_);
   report_ = std::move(call);
 }

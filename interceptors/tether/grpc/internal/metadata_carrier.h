@@ -17,6 +17,11 @@
 
 namespace tether::internal {
 
+// How much metadata, in all, leaves room for gRPC's own in the 8 KiB that a
+// peer takes by default. Beyond those the call fails, which without tether it
+// would not.
+inline constexpr size_t kMetadataRoom = 8192 - 1024;
+
 // Read only: Set does nothing. Valid during the hook that handed out the map.
 //
 // Propagators ask for several headers, mostly in vain, and a request has few:

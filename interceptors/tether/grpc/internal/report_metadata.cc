@@ -11,10 +11,6 @@
 namespace tether::internal {
 namespace {
 
-// Of all trailing metadata: gRPC's default limit, less what it adds itself (the
-// status code, and what else it may add one day).
-constexpr size_t kMostBytes = 8192 - 1024;
-
 // Its message is sent with all that isn't printable ASCII as "%0A".
 size_t BytesOf(const grpc::Status& status) {
   if (status.ok()) return 0;
@@ -50,8 +46,9 @@ void SendReport(v1::BudgetReport report, ReportLimits limits,
       if (key == kReportHeader) return;  // the application's own business
       used += InjectedBytes(key, value.size());
     }
-    if (used >= kMostBytes) return;
-    limits.max_bytes = std::min(limits.max_bytes, (kMostBytes - used) / 4 * 3);
+    if (used >= kMetadataRoom) return;
+    limits.max_bytes =
+        std::min(limits.max_bytes, (kMetadataRoom - used) / 4 * 3);
     std::string bytes = EncodeReport(std::move(report), limits);
     if (bytes.empty()) return;
     trailing_metadata.emplace(kReportHeader, std::move(bytes));
