@@ -19,8 +19,8 @@ namespace tether {
 
 // Writes a T in its binary form, so the header must be a "...-bin" one: in
 // another, most messages are dropped. What doesn't parse as a T, or lacks a
-// required field, is dropped. Fields that T doesn't know are kept. Of a field of
-// type `string` that is no UTF-8, Protobuf itself logs a line, as often as a
+// required field, is dropped. Fields that T doesn't know are kept. Of a field
+// of type `string` that is no UTF-8, Protobuf itself logs a line, as often as a
 // peer sends it: `bytes` doesn't.
 //
 // Example:
