@@ -20,7 +20,6 @@
 #include <atomic>
 #include <cstdio>
 #include <functional>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -61,10 +60,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::Ping;
-using testing::Pong;
-using testing::Probe;
-using testing::ProbeServer;
 
 constexpr int kStorefront = BudgetChain::kStorefront;
 constexpr int kOrders = BudgetChain::kOrders;
@@ -642,104 +637,6 @@ TEST_F(BudgetTest, ErrorsAreTold) {
   ASSERT_TRUE(call->has_report());
   EXPECT_EQ(call->report().outcome(), 2);
   EXPECT_EQ(call->report().reason(), v1::END_REASON_COMPLETED);
-}
-
-// ---- Large trees ------------------------------------------------------------
-
-// A chain of servers. Each calls the next one, and `width` times the last one.
-class TreeTest : public testing::GrpcLeakCheckedTest {
- protected:
-  ~TreeTest() override {
-    stubs_.clear();
-    // From the front, so that nobody calls a server that is gone.
-    for (auto& server : servers_) server.reset();
-  }
-
-  void Build(int depth, int width) {
-    for (int i = 0; i < depth; ++i) {
-      ServerOptions options;
-      options.report.when = When::kAlways;
-      servers_.push_back(std::make_unique<ProbeServer>(
-          ProbeServer::Options{/*callback_api=*/false, options}));
-      stubs_.push_back(servers_.back()->Stub());
-    }
-    for (int i = 0; i < depth; ++i) {
-      servers_[static_cast<size_t>(i)]->unary =
-          [this, i, depth, width](grpc::ServerContext& sc, const Ping&, Pong*) {
-            if (i + 1 == depth) return grpc::Status::OK;
-            TaskGroup group(ContextOf(sc));
-            for (int j = 0; j <= width; ++j) {
-              const int callee = j == 0 ? i + 1 : depth - 1;
-              group.Go([this, callee](const Context& ctx) {
-                return FromGrpcStatus(Call(ctx, callee).status);
-              });
-            }
-            return ToGrpcStatus(group.Wait());
-          };
-    }
-  }
-
-  Result Call(const Context& ctx, int server) {
-    ClientCall call(ctx);
-    Pong pong;
-    Result result;
-    result.status =
-        stubs_[static_cast<size_t>(server)]->Unary(&call, Ping(), &pong);
-    result.report = call.report();
-    return result;
-  }
-
-  Result Call() {
-    const auto [ctx, cancel] = WithTimeout(Background(), 2 * kNever);
-    return Call(ctx, 0);
-  }
-
- private:
-  std::vector<std::unique_ptr<ProbeServer>> servers_;
-  std::vector<std::unique_ptr<Probe::Stub>> stubs_;
-};
-
-TEST_F(TreeTest, EightHopsDeepAllAreThere) {
-  Build(8, 0);
-  const Result result = Call();
-  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
-  const v1::CallReport* call = &result.report;
-  for (int depth = 1; depth < 8; ++depth) {
-    ASSERT_TRUE(call->has_report()) << depth;
-    ASSERT_EQ(call->report().calls_size(), 1) << depth;
-    call = &call->report().calls(0);
-  }
-  EXPECT_TRUE(call->has_report());
-}
-
-TEST_F(TreeTest, ThirtyCallsAreWithinTheLimits) {
-  Build(2, 29);
-  const Result result = Call();
-  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
-  ASSERT_TRUE(result.report.has_report());
-  EXPECT_EQ(result.report.report().calls_size(), ReportLimits().max_calls);
-  EXPECT_EQ(result.report.report().calls_left_out(),
-            30 - ReportLimits().max_calls);
-  EXPECT_THAT(Explain(result.report), HasSubstr("14 more calls"));
-}
-
-// More than fits. What is left out is counted, and nothing fails.
-TEST_F(TreeTest, DeepAndWideIsCutDown) {
-  Build(8, 12);
-  const Result result = Call();
-  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
-  ASSERT_TRUE(result.report.has_report());
-  EXPECT_LE(result.report.report().ByteSizeLong(), ReportLimits().max_bytes);
-  const v1::BudgetReport& front = result.report.report();
-  EXPECT_GT(front.calls_size(), 0);
-  int left_out = 0;
-  const std::function<void(const v1::BudgetReport&)> count =
-      [&](const v1::BudgetReport& hop) {
-        left_out += hop.calls_left_out();
-        for (const v1::CallReport& call : hop.calls()) count(call.report());
-      };
-  count(front);
-  EXPECT_GT(left_out, 0);
 }
 
 }  // namespace
