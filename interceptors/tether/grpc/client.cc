@@ -168,7 +168,7 @@ ClientInterceptorFactory::CreateClientInterceptor(
 ClientCall::ClientCall(const Context& ctx, CallOptions options)
     : state_(std::make_shared<ClientCallState>(
           options.detached ? WithoutCancel(ctx) : ctx, options, this)) {
-  const absl::Duration left = state_->left_at_start();
+  const absl::Duration left = state_->context().Remaining();
   if (left != absl::InfiniteDuration()) {
     set_deadline(internal::DeadlineAfter(left));
   }

@@ -74,8 +74,6 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
 
   const Context& context() const { return context_; }
   const CallOptions& options() const { return options_; }
-  // When the state was made.
-  absl::Duration left_at_start() const { return left_at_start_; }
 
   // From the address of a ClientCall.
   static CallRegistry<ClientCallState>& Registry();
@@ -93,7 +91,6 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
 
   const Context context_;
   const CallOptions options_;
-  const absl::Duration left_at_start_ = context_.Remaining();
   // The hop that makes the call, where it keeps a record.
   const HopRecord* const record_;
   // Set before the call starts. gRPC's own view of the name of a method is
