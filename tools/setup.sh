@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that tether needs, and only those that are missing.
 #
-#   tools/setup.sh            everything to build and test
+#   tools/setup.sh            everything to build and test with Bazel
 #   tools/setup.sh GROUP...   the named groups (see packages_of below)
 #
 # The group "opentelemetry" is for the bridge to it, and "bench" holds what bench.sh measures tether beside. Debian 12 has
@@ -11,18 +11,38 @@
 # When nothing is missing it asks no registry and needs no root, so scripts can call it every time.
 set -euo pipefail
 
+# The suite of Debian, such as bookworm. Debian's unstable suite, sid, names itself after the next release.
+suite=$(. "${TETHER_OS_RELEASE:-/etc/os-release}" 2>/dev/null && echo "${VERSION_CODENAME-}" || true)
+
+# What tether is built from, whatever builds it.
+libraries="libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
+  libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev"
+
 packages_of() {
   case "$1" in
-    # bazel-bootstrap is Debian's own build of Bazel 4.2; it finds its Java and proto rules in the two packages after it.
+    # bazel-bootstrap is Debian's own build of Bazel, which finds its Java and proto rules in the two packages after it.
     build) echo bazel-bootstrap bazel-rules-java bazel-rules-proto \
-      g++ clang clang-format \
-      libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev \
-      libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev \
+      g++ clang clang-format $libraries \
       libfaketime python3-grpcio \
       pkg-config python3 git ca-certificates ;;
-    bench) echo golang-1.23-go "$(packages_of opentelemetry)" ;;
+    bench)
+      case "$suite" in
+        bookworm) echo golang-1.23-go ;;
+        *) echo golang-go ;;
+      esac
+      packages_of opentelemetry ;;
     browser) echo chromium ;;  # for //services/demo:html_render_test
-    fuzz) echo libclang-rt-14-dev ;;
+    cleanroom) echo debootstrap zstd ;;  # for tools/cleanroom.sh
+    cmake) echo cmake ninja-build make ccache dpkg-dev g++ $libraries pkg-config python3 git ca-certificates ;;
+    # gRPC's newest release, from Debian's experimental suite, on sid. It can't be installed beside Bazel.
+    experimental) echo cmake ninja-build ccache g++ pkg-config python3 git ca-certificates procps \
+      {libgrpc++-dev,libgrpc-dev,libupb-dev,libprotobuf-dev,protobuf-compiler,protobuf-compiler-grpc}/experimental \
+      libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev ;;
+    fuzz)
+      case "$suite" in
+        bookworm) echo libclang-rt-14-dev ;;
+        *) echo libclang-rt-dev ;;
+      esac ;;
     opentelemetry) echo opentelemetry-cpp-dev ;;
     *) return 1 ;;
   esac
@@ -33,7 +53,6 @@ fail() { echo "setup: $*" >&2; exit 1; }
 [ $# -gt 0 ] || set -- build
 
 # backports_source FOLDER: writes into FOLDER the machine's own sources of Debian's suite, and of its backports.
-suite=bookworm
 backports_source() {
   local list parts file
   eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
@@ -67,20 +86,22 @@ backports_source() {
 
 wanted=() backports=""
 for group in "$@"; do
-  list=$(packages_of "$group") || fail "unknown group '$group' (known: build, browser, bench, fuzz, opentelemetry)"
+  list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake," \
+    "experimental, fuzz, opentelemetry)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
-  [[ $group != bench && $group != opentelemetry ]] || backports=yes
+  # Later releases have these themselves.
+  [[ $suite != bookworm || ($group != bench && $group != opentelemetry) ]] || backports=yes
 done
 
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
-  fail "this is not a Debian-like system (no dpkg-query or apt-get). tether is built on Debian 12;" \
+  fail "this is not a Debian-like system (no dpkg-query or apt-get). tether is built on Debian;" \
     "elsewhere, install the equivalent of: ${wanted[*]}"
 
 missing=()
 for package in "${wanted[@]}"; do
   # A package that was removed but not purged is still known to dpkg-query: only "installed" counts.
-  status=$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | head -n 1 || true)
+  status=$(dpkg-query -W -f '${db:Status-Status}\n' "${package%/*}" 2>/dev/null | head -n 1 || true)
   [ "$status" = installed ] || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
@@ -113,7 +134,7 @@ if [ -n "$backports" ]; then
   mkdir "$folder/sources" "$folder/lists"
   chmod 755 "$folder"  # apt downloads as a user of its own
   backports_source "$folder/sources" ||
-    fail "found no source of Debian 12 ($suite) among apt's sources, so none for its backports"
+    fail "found no source of Debian's $suite among apt's sources, so none for its backports"
   # Lists of its own, so that the machine's are left alone.
   options=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$folder/sources"
     -o Dir::State::Lists="$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=

@@ -25,7 +25,9 @@ check() {
   fi
 }
 
-export MISSING="" APT_FAILS="" USER_ID=0
+on() { echo "VERSION_CODENAME=$1" >"$work/os-release"; }
+on bookworm
+export MISSING="" APT_FAILS="" USER_ID=0 TETHER_OS_RELEASE=$work/os-release
 check "nothing is missing: nothing is done" 0 "" ""
 check "an unknown group" 1 "" "*unknown group 'nope'*" nope
 MISSING="g++ pkg-config"
@@ -69,7 +71,14 @@ Components: main
 
 EOF
 rm "$APT/parts/debian.sources"
-check "no source of Debian 12" 1 "" "*found no source of Debian 12*" bench
+check "no source of Debian 12" 1 "" "*found no source of Debian's bookworm*" bench
 MISSING=""
 check "what is installed isn't asked for again" 0 "" "" bench
+
+on trixie
+MISSING="opentelemetry-cpp-dev"
+check "Debian 13 needs no backports" 0 $'update\nopentelemetry-cpp-dev' "*opentelemetry-cpp-dev*" bench
+on forky
+MISSING="libgrpc-dev"
+check "a package of a named suite is looked up without the suite" 0 $'update\nlibgrpc-dev/experimental' "*" experimental
 exit $((failures > 0))
