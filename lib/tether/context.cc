@@ -291,6 +291,13 @@ void Expire(const Context& ctx, const absl::Status& cause) {
   if (scope != nullptr) EndScope(scope, kDeadlineExceeded, cause);
 }
 
+OwedCallbacks EndQuietly(const Context& ctx, bool deadline,
+                         const absl::Status& cause) {
+  Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  if (scope == nullptr) return {};
+  return MarkEnded(scope, deadline ? kDeadlineExceeded : kCanceled, cause);
+}
+
 bool HasEnded(const Context& ctx) {
   const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
   return scope != nullptr && scope->ended();

@@ -16,7 +16,8 @@
 //     that says "ended", and never after it. So a reader that saw the end with
 //     an acquire load reads `cause` without the lock.
 //  4. Once a scope has ended, its child list stays empty, and its callbacks are
-//     run by the thread that ended it.
+//     run by the thread that ended it, or by the one that it handed them to
+//     (OwedCallbacks).
 
 #ifndef TETHER_INTERNAL_NODE_H_
 #define TETHER_INTERNAL_NODE_H_

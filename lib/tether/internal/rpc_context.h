@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
+#include "tether/internal/owed_callbacks.h"
 #include "tether/internal/timer_wheel.h"
 
 namespace tether::internal {
@@ -36,6 +37,12 @@ Cancelable WithLazyCancel(Nanos now, const Context& parent,
 // deadline had passed; no effect when it has ended. For a caller that gave up
 // at its own deadline a moment before ours.
 void Expire(const Context& ctx, const absl::Status& cause);
+
+// Ends what ends `ctx` with CANCELLED, or for `deadline` as Expire does; all of
+// it is done when this returns. But the callbacks are left to the caller: for a
+// thread that may hold a user's locks.
+[[nodiscard]] OwedCallbacks EndQuietly(const Context& ctx, bool deadline,
+                                       const absl::Status& cause);
 
 // Whether somebody has ended `ctx`, without counting as an observer: a deadline
 // that has passed and that nobody noticed yet doesn't count.

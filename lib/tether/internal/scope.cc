@@ -127,9 +127,9 @@ class SubtreeEnder {
   SubtreeEnder(uint8_t how, const absl::Status& cause)
       : how_(how), cause_(cause) {}
 
-  // Requires top->lock, releases it. What is in to_settle() afterwards has a
-  // reference for the caller.
-  void End(Scope* top) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  // Requires top->lock, releases it. What is owed to others below `top` goes to
+  // `owed`.
+  void End(Scope* top, OwedCallbacks& owed) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     Mark(top);
     Scope* scope = top;
     for (;;) {
@@ -150,8 +150,7 @@ class SubtreeEnder {
         up = scope->parent_scope();
         if (scope->observers != nullptr || scope->kind == NodeKind::kMerge) {
           Ref(scope);
-          scope->sibling_next = to_settle_;
-          to_settle_ = scope;
+          owed.Add(scope);
         }
       }
       scope->lock.unlock();  // from here on it may be freed
@@ -159,8 +158,6 @@ class SubtreeEnder {
       scope = up;
     }
   }
-
-  Scope* to_settle() const { return to_settle_; }
 
  private:
   void Mark(Scope* scope) {
@@ -188,7 +185,6 @@ class SubtreeEnder {
   const uint8_t how_;
   const absl::Status& cause_;
   Nanos now_ = std::numeric_limits<Nanos>::min();
-  Scope* to_settle_ = nullptr;
 };
 
 // Tells `top` and all below it to compare the clock from now on. Requires
@@ -320,34 +316,51 @@ void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if ((parent_state & kUnobserved) != 0) StartSource(parent);
 }
 
-bool EndScope(Scope* scope, uint8_t how,
-              const absl::Status& cause) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+bool EndScope(Scope* scope, uint8_t how, const absl::Status& cause) {
+  return MarkEnded(scope, how, cause).Run();
+}
+
+OwedCallbacks MarkEnded(Scope* scope, uint8_t how, const absl::Status& cause)
+    ABSL_NO_THREAD_SAFETY_ANALYSIS {
   PrepareLiveCount();
+  OwedCallbacks owed;
   scope->lock.lock();
   // Not without the lock: whoever ends us from above may still be at work below
   // us, and reads us until it unlocks.
   if (scope->ended()) {
     scope->lock.unlock();
-    return false;
+    return owed;
   }
   const bool settle =
       scope->observers != nullptr || scope->kind == NodeKind::kMerge;
   SubtreeEnder ender(how, cause);
-  ender.End(scope);
+  ender.End(scope, owed);
   if (Scope* parent = scope->parent_scope()) {
     SpinLockHolder lock(parent->lock);
     if (scope->linked) UnlinkChild(scope);
   }
-  if (!settle && ender.to_settle() == nullptr) return false;
-  Ref(scope);  // the callbacks may drop the caller's reference
-  if (settle) Settle(scope);
-  for (Scope* s = ender.to_settle(); s != nullptr;) {
-    Scope* next = s->sibling_next;
-    Settle(s);
-    Unref(s);
-    s = next;
+  if (settle) {
+    Ref(scope);
+    owed.Add(scope);
   }
-  Unref(scope);
+  return owed;
+}
+
+void OwedCallbacks::Add(Scope* scope) {
+  scope->sibling_next = first_;
+  first_ = scope;
+}
+
+bool OwedCallbacks::Run() {
+  Scope* scope = std::exchange(first_, nullptr);
+  if (scope == nullptr) return false;
+  PrepareLiveCount();
+  do {
+    Scope* next = scope->sibling_next;
+    Settle(scope);
+    Unref(scope);
+    scope = next;
+  } while (scope != nullptr);
   return true;
 }
 

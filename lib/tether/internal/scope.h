@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "tether/clock.h"
 #include "tether/internal/node.h"
+#include "tether/internal/owed_callbacks.h"
 #include "tether/internal/timer_service.h"
 
 namespace tether::internal {
@@ -121,6 +122,10 @@ void Adopt(Scope* child);
 // passed meanwhile, the deadline is the reason, since Done() has been saying
 // so. Returns whether it ran callbacks, which may have destroyed the caller.
 bool EndScope(Scope* scope, uint8_t how, const absl::Status& cause);
+
+// EndScope, but whoever gets the result runs the callbacks.
+[[nodiscard]] OwedCallbacks MarkEnded(Scope* scope, uint8_t how,
+                                      const absl::Status& cause);
 
 // EndScope for a scope that nobody has seen alive, and a reason that was there
 // before it: that its own deadline has passed as well doesn't count.

@@ -1,0 +1,42 @@
+// The callbacks of contexts that have ended, where the thread that ended them
+// must not run them. Internal.
+
+#ifndef TETHER_INTERNAL_OWED_CALLBACKS_H_
+#define TETHER_INTERNAL_OWED_CALLBACKS_H_
+
+#include <utility>
+
+namespace tether::internal {
+
+struct Scope;
+
+// Owns a reference to each scope. Thread-compatible. A Registration that is
+// stopped before Run takes its callback off, as it does with a live context.
+class OwedCallbacks {
+ public:
+  OwedCallbacks() = default;
+  ~OwedCallbacks() { Run(); }
+  OwedCallbacks(OwedCallbacks&& other) noexcept
+      : first_(std::exchange(other.first_, nullptr)) {}
+  // Runs what it had.
+  OwedCallbacks& operator=(OwedCallbacks&& other) noexcept {
+    OwedCallbacks old(std::move(*this));
+    first_ = std::exchange(other.first_, nullptr);
+    return *this;
+  }
+
+  // Takes over a reference to `scope`, whose sibling_next is free.
+  void Add(Scope* scope);
+
+  // Runs them on this thread, which holds no lock; what is there is done once.
+  // Returns whether there were any; if so, they may have destroyed whatever the
+  // caller doesn't own.
+  bool Run();
+
+ private:
+  Scope* first_ = nullptr;  // linked by sibling_next
+};
+
+}  // namespace tether::internal
+
+#endif  // TETHER_INTERNAL_OWED_CALLBACKS_H_
