@@ -140,7 +140,7 @@ BudgetChain::~BudgetChain() {
     servers_[hop]->Shutdown();
     servers_[hop]->Wait();
   }
-  absl::MutexLock lock(&mutex_);
+  internal::MutexLock lock(mutex_);
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -192,7 +192,7 @@ grpc::Status BudgetChain::Handle(int hop, const Context& ctx,
 grpc::ServerUnaryReactor* BudgetChain::HandleOnThread(
     int hop, grpc::CallbackServerContext* sc) {
   grpc::ServerUnaryReactor* reactor = sc->DefaultReactor();
-  absl::MutexLock lock(&mutex_);
+  internal::MutexLock lock(mutex_);
   threads_.emplace_back([this, hop, sc, reactor, ctx = ContextOf(*sc)] {
     reactor->Finish(Handle(hop, ctx, *sc));
   });

@@ -20,12 +20,12 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "integration_tests/tcp_proxy.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/internal/mutex.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether {
@@ -113,7 +113,7 @@ class BudgetChain {
   std::array<std::unique_ptr<grpc::Server>, kHops> servers_;
   std::array<Link, kHops> links_;
 
-  absl::Mutex mutex_;
+  internal::Mutex mutex_;
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -40,17 +40,42 @@ absl::Duration DeadlineOf(const Context& ctx) {
   return deadline;
 }
 
+absl::Duration SinceGrpcsEpoch(gpr_timespec at) {
+  return absl::Seconds(at.tv_sec) + absl::Nanoseconds(at.tv_nsec);
+}
+
+// How far gRPC's monotonic clock is ahead of std::chrono::steady_clock: they
+// are the same in 1.51, and 5 s apart in 1.83.
+absl::Duration GrpcIsAhead() {
+  static const absl::Duration ahead = [] {
+    absl::Duration best = absl::InfiniteDuration();
+    absl::Duration result;
+    for (int i = 0; i < 1000; ++i) {
+      const absl::Duration before = Now();
+      const absl::Duration grpc = SinceGrpcsEpoch(gpr_now(GPR_CLOCK_MONOTONIC));
+      const absl::Duration taken = Now() - before;
+      if (taken < best) {
+        best = taken;
+        result = grpc - (before + taken / 2);
+      }
+    }
+    return result;
+  }();
+  return ahead;
+}
+
 absl::Duration DeadlineOf(const grpc::ServerContext& sc) {
-  // Of std::chrono::steady_clock's epoch, as gRPC says on Linux.
   const gpr_timespec deadline =
       gpr_convert_clock_type(sc.raw_deadline(), GPR_CLOCK_MONOTONIC);
   if (gpr_time_cmp(deadline, gpr_inf_future(GPR_CLOCK_MONOTONIC)) == 0) {
     return absl::InfiniteDuration();
   }
-  return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec);
+  return SinceGrpcsEpoch(deadline) - GrpcIsAhead();
 }
 
-gpr_timespec ToGpr(absl::Duration since_epoch) {
+// `steady` counts from std::chrono::steady_clock's epoch.
+gpr_timespec ToGpr(absl::Duration steady) {
+  const absl::Duration since_epoch = steady + GrpcIsAhead();
   gpr_timespec at;
   at.clock_type = GPR_CLOCK_MONOTONIC;
   at.tv_sec = absl::ToInt64Seconds(since_epoch);

@@ -21,7 +21,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -31,6 +30,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/internal/mutex.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/timeout_header.h"
 #include "tether/propagation/trace_context.h"
@@ -116,7 +116,7 @@ class MixedChainTest : public testing::GrpcLeakCheckedTest {
                          Pong* pong) {
       const Context ctx = ContextOf(sc);
       {
-        absl::MutexLock lock(&mutex_);
+        internal::MutexLock lock(mutex_);
         seen_ = See(sc, ctx);
       }
       pong->set_number(7);
@@ -203,7 +203,7 @@ class MixedChainTest : public testing::GrpcLeakCheckedTest {
   }
 
   Seen seen() {
-    absl::MutexLock lock(&mutex_);
+    internal::MutexLock lock(mutex_);
     return seen_;
   }
 
@@ -232,7 +232,7 @@ class MixedChainTest : public testing::GrpcLeakCheckedTest {
     ASSERT_TRUE(result.status.ok()) << result.status.error_message();
   }
 
-  absl::Mutex mutex_;
+  internal::Mutex mutex_;
   Seen seen_ ABSL_GUARDED_BY(mutex_);
 
   ProbeServer leaf_;

@@ -17,7 +17,6 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
@@ -25,6 +24,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/internal/mutex.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/header.h"
@@ -74,7 +74,7 @@ class RelayAndLimitsTest : public testing::GrpcLeakCheckedTest {
       : leaf_({/*callback_api=*/false, /*tether=*/std::nullopt}),
         straight_(leaf_.Stub(/*tether=*/std::nullopt)) {
     leaf_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
-      absl::MutexLock lock(&mutex_);
+      internal::MutexLock lock(mutex_);
       got_.clear();
       bytes_ = 0;
       for (const auto& [name, value] : sc.client_metadata()) {
@@ -111,12 +111,12 @@ class RelayAndLimitsTest : public testing::GrpcLeakCheckedTest {
 
   // What the leaf got of the last call.
   Values Got(const std::string& name) {
-    absl::MutexLock lock(&mutex_);
+    internal::MutexLock lock(mutex_);
     const auto it = got_.find(name);
     return it == got_.end() ? Values() : it->second;
   }
   size_t GotBytes() {
-    absl::MutexLock lock(&mutex_);
+    internal::MutexLock lock(mutex_);
     return bytes_;
   }
 
@@ -137,7 +137,7 @@ class RelayAndLimitsTest : public testing::GrpcLeakCheckedTest {
     ASSERT_TRUE(status.ok()) << status.error_message();
   }
 
-  absl::Mutex mutex_;
+  internal::Mutex mutex_;
   std::map<std::string, Values> got_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   ProbeServer leaf_;

@@ -131,7 +131,7 @@ TEST_F(ServerLifeTest, ShutdownServerLetsARequestFinishWithinTheGrace) {
   waiting.WaitForNotification();
   std::thread later([&] {
     absl::SleepFor(absl::Milliseconds(20));
-    EXPECT_FALSE(lifetime.Done());
+    EXPECT_FALSE(options.lifetime.Done());
     go_on.Notify();
   });
   const absl::Time start = absl::Now();

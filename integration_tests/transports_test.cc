@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -24,6 +23,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/internal/mutex.h"
 #include "tether/propagation/request_id.h"
 
 // OpenSSL keeps an error state for each of gRPC's threads, which is not freed
@@ -253,13 +253,13 @@ Transport WithRetries(const std::string& backoff) {
 
 // What the attempts of a call saw.
 struct Attempts {
-  absl::Mutex mutex;
+  internal::Mutex mutex;
   std::vector<absl::Duration> remaining ABSL_GUARDED_BY(mutex);
   std::vector<std::string> request_ids ABSL_GUARDED_BY(mutex);
   absl::Notification first;
 
   int Add(const Context& ctx) {
-    absl::MutexLock lock(&mutex);
+    internal::MutexLock lock(mutex);
     remaining.push_back(ctx.Remaining());
     const std::string* id = RequestIdOf(ctx);
     request_ids.push_back(id == nullptr ? "" : *id);
@@ -285,7 +285,7 @@ TEST_F(TransportsTest, EachAttemptOfACallHasItsValuesAndWhatIsLeftOfItsTime) {
     grpc::ClientContext plain;
     const grpc::Status status = Call(current ? plain : call_of_ctx);
     EXPECT_TRUE(status.ok()) << status.error_message();
-    absl::MutexLock lock(&attempts.mutex);
+    internal::MutexLock lock(attempts.mutex);
     ASSERT_EQ(attempts.remaining.size(), 3u);
     for (const std::string& id : attempts.request_ids) EXPECT_EQ(id, "req-2");
     // gRPC sends the headers of the first attempt again, tether's among them;

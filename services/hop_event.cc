@@ -1,12 +1,11 @@
 #include "services/hop_event.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <cmath>
 #include <string>
 #include <utility>
 
 #include "absl/time/time.h"
+#include "services/proto_json.h"
 #include "services/stdout_line.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
@@ -36,14 +35,8 @@ const char* OutcomeOf(int code) {
 
 HopSink HopsToStdout() {
   return [](const v1::HopEvent& event) {
-    google::protobuf::util::JsonPrintOptions options;
-    options.preserve_proto_field_names = true;
-    options.always_print_primitive_fields = true;
-    std::string json;
-    if (google::protobuf::util::MessageToJsonString(event, &json, options)
-            .ok()) {
-      WriteStdoutLine(json);
-    }
+    const std::string json = ToJson(event);
+    if (!json.empty()) WriteStdoutLine(json);
   };
 }
 

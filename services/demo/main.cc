@@ -1,7 +1,6 @@
 // The demo: three services as processes, one request through all of them, and
 // what each hop saw of it.
 
-#include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -23,6 +22,7 @@
 #include "services/demo/story.h"
 #include "services/demo/waterfall.h"
 #include "services/flag_types.h"
+#include "services/proto_json.h"
 #include "services/stdout_line.h"
 #include "shop/v1/demo.pb.h"
 #include "shop/v1/orders.pb.h"
@@ -85,14 +85,8 @@ void PrintResult(const DemoStory& story) {
   WriteStdoutLine(absl::StrCat(Waterfall(story, color), Sentence(story),
                                blame.empty() ? "" : "\n", blame));
   if (!absl::GetFlag(FLAGS_json)) return;
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  std::string json;
-  if (google::protobuf::util::MessageToJsonString(story.result, &json, options)
-          .ok()) {
-    WriteStdoutLine(json);
-  }
+  const std::string json = ToJson(story.result);
+  if (!json.empty()) WriteStdoutLine(json);
 }
 
 absl::Status WritePage(const DemoStory& story) {

@@ -1,13 +1,68 @@
 #include "tether/grpc/internal/end_watcher.h"
 
-#include <grpc/grpc_security.h>
+#include <grpc/grpc_posix.h>
 #include <grpc/slice.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/grpc_version.h"
 
 namespace tether::internal {
+namespace {
+
+// A channel that sends nothing, for the child calls. Where they need a
+// transport, it has one end of a socket pair, and nobody reads the other end.
+// Otherwise it has an address that no call ever makes it connect to.
+class IdleChannel {
+ public:
+  IdleChannel() {
+    // Not listed among the application's own channels.
+    grpc_arg args[] = {IntegerArg(GRPC_ARG_ENABLE_CHANNELZ, 0),
+                       // The silent peer sends no settings.
+                       IntegerArg("grpc.http2.settings_timeout",
+                                  std::numeric_limits<int>::max())};
+    const grpc_channel_args all = {2, args};
+    grpc_channel_credentials* credentials = grpc_insecure_credentials_create();
+    int ends[2];
+    if (kChildCallsNeedTransport &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+                   ends) == 0) {
+      peer_ = ends[1];
+      channel_ =  // owns ends[0]
+          grpc_channel_create_from_fd("tether", ends[0], credentials, &all);
+    } else {
+      channel_ = grpc_channel_create("ipv4:127.0.0.1:1", credentials, &all);
+    }
+    grpc_channel_credentials_release(credentials);
+  }
+  ~IdleChannel() {
+    grpc_channel_destroy(channel_);
+    if (peer_ >= 0) close(peer_);
+  }
+  IdleChannel(const IdleChannel&) = delete;
+  IdleChannel& operator=(const IdleChannel&) = delete;
+
+  grpc_channel* get() const { return channel_; }
+
+ private:
+  static grpc_arg IntegerArg(const char* key, int value) {
+    grpc_arg arg;
+    arg.type = GRPC_ARG_INTEGER;
+    arg.key = const_cast<char*>(key);  // core copies it
+    arg.value.integer = value;
+    return arg;
+  }
+
+  grpc_channel* channel_ = nullptr;
+  int peer_ = -1;
+};
+
+}  // namespace
 
 // One child call, from Watch to the event that it was cancelled.
 struct EndWatcher::Child {
@@ -37,13 +92,10 @@ struct EndWatcher::Queue {
     // Its calls do no I/O, but the queue polls all the same: an async server
     // whose one thread is busy in a handler has nobody else to read the news.
     cq = grpc_completion_queue_create_for_next(nullptr);
-    grpc_channel_credentials* credentials = grpc_insecure_credentials_create();
-    // Never used: the calls on it send nothing, so it stays idle.
-    channel = grpc_channel_create("ipv4:127.0.0.1:1", credentials, nullptr);
-    grpc_channel_credentials_release(credentials);
+    channel.emplace();
   }
   ~Queue() {
-    grpc_channel_destroy(channel);
+    channel.reset();
     grpc_completion_queue_destroy(cq);
     grpc_shutdown();
   }
@@ -63,7 +115,7 @@ struct EndWatcher::Queue {
   }
 
   grpc_completion_queue* cq;
-  grpc_channel* channel;
+  std::optional<IdleChannel> channel;  // lives between grpc_init and _shutdown
   Mutex mutex;
   absl::flat_hash_set<Child*> children ABSL_GUARDED_BY(mutex);
 };
@@ -116,7 +168,7 @@ void EndWatcher::Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end) {
   }
   auto* child = new Child(std::move(on_end));
   child->call = grpc_channel_create_call(
-      queue_->channel, call, GRPC_PROPAGATE_CANCELLATION, queue_->cq,
+      queue_->channel->get(), call, GRPC_PROPAGATE_CANCELLATION, queue_->cq,
       grpc_slice_from_static_string("/tether.EndWatcher/Watch"), nullptr,
       gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
   grpc_op op = {};

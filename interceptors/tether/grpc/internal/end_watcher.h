@@ -1,8 +1,8 @@
 // Tells when a server call ends: the push that gRPC's sync and async servers
 // don't have.
 //
-// A child call with cancellation propagation is made on a channel that never
-// connects; core cancels it the moment its parent ends (the client cancelled or
+// A child call with cancellation propagation is made on a channel that sends
+// nothing; core cancels it the moment its parent ends (the client cancelled or
 // vanished, the deadline passed, the handler finished). One thread waits for
 // that on behalf of all. It says "ended", not why. Costs some tens of
 // microseconds, so it is made only for calls that somebody observes.
