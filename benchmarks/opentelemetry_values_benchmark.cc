@@ -110,7 +110,7 @@ void ExtractBaggage(benchmark::State& state) {
   }
   CountAllocations count(state);
   for (auto _ : state) {
-    const Context ctx = propagator.Extract(Incoming(), parent);
+    Context ctx = propagator.Extract(Incoming(), parent);
     benchmark::DoNotOptimize(ctx);
   }
 }
@@ -141,7 +141,7 @@ void LookUpTrace(benchmark::State& state) {
   BaggagePropagator baggages;
   Context parent;
   Context with_trace = traces.Extract(Incoming(), parent);
-  const Context ctx = baggages.Extract(Incoming(), with_trace);
+  Context ctx = baggages.Extract(Incoming(), with_trace);
   bool sampled = true;
   {
     CountAllocations count(state);

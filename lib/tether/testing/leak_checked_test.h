@@ -25,13 +25,7 @@ class LeakCheckedTest : public ::testing::Test {
   void SetUp() override { before_ = Now(); }
 
   void TearDown() override {
-    // The clock's own thread drops its last reference a moment after the
-    // callback that a test may have waited for, and can't be joined.
-    const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    while (!(Now() == before_) && std::chrono::steady_clock::now() < give_up) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    Await([this] { return Now() == before_; });
     EXPECT_EQ(LiveNodes(), 0) << "contexts are left";
     EXPECT_EQ(LiveCallbacks(), 0) << "callbacks are left linked";
     EXPECT_EQ(LiveTimers(), 0) << "timers are left armed";
@@ -43,7 +37,25 @@ class LeakCheckedTest : public ::testing::Test {
   int64_t LiveCallbacks() const { return Now().callbacks - before_.callbacks; }
   int64_t LiveTimers() const { return Now().timers - before_.timers; }
 
+  // LiveNodes(), for tests whose deadlines passed on the real clock: waits up
+  // to 5 s for `expected`. The clock's own thread holds a reference to a
+  // context whose timer it fires. It drops that a moment after the context is
+  // done, and can't be joined.
+  int64_t LiveNodesOnceFired(int64_t expected) const {
+    Await([&] { return LiveNodes() == expected; });
+    return LiveNodes();
+  }
+
  private:
+  template <typename Condition>
+  static void Await(const Condition& condition) {
+    const auto give_up =
+        std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (!condition() && std::chrono::steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
   struct Counts {
     int64_t nodes = 0;
     int64_t callbacks = 0;

@@ -8,6 +8,13 @@
 #include "tether/internal/live_counts.h"
 
 namespace tether::testing {
+namespace {
+
+constexpr int kMaxMetadataSize = 8 * 1024;  // gRPC's default
+// 1.51 has no name for it, and ignores it.
+constexpr char kAbsoluteMaxMetadataSize[] = "grpc.absolute_max_metadata_size";
+
+}  // namespace
 
 class ProbeServer::SyncService final : public Probe::Service {
  public:
@@ -50,6 +57,10 @@ ProbeServer::ProbeServer(Options options) {
     service_ = std::make_unique<SyncService>(*this);
   }
   grpc::ServerBuilder builder;
+  // What is too much metadata is decided by size alone, as in 1.51: later
+  // releases reject at random between a soft limit and a hard one.
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataSize);
+  builder.AddChannelArgument(kAbsoluteMaxMetadataSize, kMaxMetadataSize);
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                            &port);
@@ -73,6 +84,8 @@ std::unique_ptr<Probe::Stub> ProbeServer::Stub(
   // Not shared with other tests' channels to a server that had the same port.
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataSize);
+  arguments.SetInt(kAbsoluteMaxMetadataSize, kMaxMetadataSize);
   const auto credentials = grpc::InsecureChannelCredentials();
   return Probe::NewStub(
       tether
