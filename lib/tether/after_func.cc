@@ -23,8 +23,13 @@ bool Registration::Stop() {
                              ? pending_.exchange(false)
                              : pending_.load(std::memory_order_relaxed) &&
                                    internal::RemoveObserver(scope, &observer_);
-  if (prevented) observer_.fn = nullptr;
-  return prevented;
+  if (!prevented) return false;
+  // What `fn` captured is destroyed when this returns, as part of a local:
+  // where that owns the object which holds this Registration, nothing of it is
+  // touched any more.
+  pending_.store(false, std::memory_order_relaxed);
+  const absl::AnyInvocable<void()&&> fn = std::move(observer_.fn);
+  return true;
 }
 
 }  // namespace tether

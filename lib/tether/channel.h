@@ -78,6 +78,8 @@ class Channel {
       : capacity_(static_cast<size_t>(std::max(capacity, 1))) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
+  // The destructors of the values that are left find the channel closed.
+  ~Channel();
 
   // Blocks while the channel is full. Returns
   //   OK                  the value is in the channel;
@@ -175,6 +177,14 @@ absl::StatusOr<T> Channel<T>::Receive(const Context& ctx) {
   }
   if (!result.ok()) return result;
   return absl::StatusOr<T>(absl::in_place, std::move(node.front()));
+}
+
+template <typename T>
+Channel<T>::~Channel() {
+  Close();
+  Values rest;
+  internal::MutexLock lock(mutex_);
+  rest.swap(values_);
 }
 
 template <typename T>

@@ -177,13 +177,15 @@ std::string Context::DebugString() const {
 }
 
 CancelFunc& CancelFunc::operator=(CancelFunc&& other) noexcept {
-  if (this != &other) {
-    Reset();
-    scope_ = std::exchange(other.scope_, nullptr);
-    called_.store(other.called_.load(std::memory_order_relaxed),
-                  std::memory_order_relaxed);
-  }
-  return *this;
+  if (this == &other) return *this;
+  // The old scope ends last, as that of `old`: its callbacks may assign to this
+  // variable once more, or destroy it.
+  CancelFunc& self = *this;
+  const CancelFunc old = std::move(*this);
+  scope_ = std::exchange(other.scope_, nullptr);
+  called_.store(other.called_.load(std::memory_order_relaxed),
+                std::memory_order_relaxed);
+  return self;
 }
 
 void CancelFunc::Cancel(const absl::Status& cause) const {

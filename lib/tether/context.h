@@ -167,7 +167,8 @@ class Context {
 //
 // Idempotent, from any thread: only the first call counts. When a call returns,
 // the context and all descendants are done; the callbacks of those that this
-// call ended have run. Default-constructed or moved from, it does nothing.
+// call ended have run. They may call, assign to or destroy the very CancelFunc
+// that runs them. Default-constructed or moved from, it does nothing.
 class CancelFunc {
  public:
   CancelFunc() = default;
@@ -221,7 +222,9 @@ Cancelable WithTimeout(const Context& parent, absl::Duration timeout,
                        absl::Status cause = absl::OkStatus());
 
 // A child with one more value. It hides the parent's value under the same key.
-// T must be nothrow-destructible, and safe to read from several threads.
+// T must be nothrow-destructible, and safe to read from several threads. Its
+// destructor runs where the last context with the value is dropped, outside
+// every lock, and may use any other context.
 template <typename T>
 Context WithValue(const Context& parent, const Key<T>& key,
                   internal::TypeIdentity<T> value);

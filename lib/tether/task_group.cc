@@ -50,6 +50,9 @@ void JoinAll(std::list<std::thread>& threads) {
 //     executor does with the callable: runs it, runs it twice, or drops it.
 //  2. The slot is released last, when the task is destroyed and the context
 //     given back.
+//  3. All code of the user's that runs while the slot is taken, the destructor
+//     of what the task captured and the callbacks of the group's context
+//     included, runs within a Frame: a Wait there would wait for itself.
 class TaskGroup::Slot {
  public:
   Slot() = default;
@@ -71,8 +74,11 @@ class TaskGroup::Slot {
   void Run() {
     TaskGroup* group = group_.exchange(nullptr);
     if (group == nullptr) return;
-    absl::Status status = Call(group);
-    if (!status.ok()) group->Fail(std::move(status));
+    {
+      Frame frame(group);
+      absl::Status status = Call(group);
+      if (!status.ok()) group->Fail(std::move(status));
+    }
     group->Release(thread_);
   }
 
@@ -80,14 +86,16 @@ class TaskGroup::Slot {
   void GiveUp(absl::Status error) {
     TaskGroup* group = group_.exchange(nullptr);
     if (group == nullptr) return;
-    task_ = nullptr;
-    if (!error.ok()) group->Fail(std::move(error));
+    {
+      Frame frame(group);
+      task_ = nullptr;
+      if (!error.ok()) group->Fail(std::move(error));
+    }
     group->Release(thread_);
   }
 
  private:
   absl::Status Call(TaskGroup* group) {
-    Frame frame(group);
     ScopedContext scope(group->context());
     absl::Status status;
     try {
@@ -172,7 +180,8 @@ void TaskGroup::Start(SlotPtr slot, Task task) {
   absl::Status refused;
   try {
     if (executor_) {
-      executor_([slot] { slot->Run(); });
+      // A copy, since the task may destroy the callable that runs it.
+      executor_([slot] { SlotPtr(slot)->Run(); });
     } else {
       StartThread(slot);
     }

@@ -79,7 +79,8 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
 
   // Cancels the context and waits for all tasks. In a task of the group itself
-  // that can't be, and aborts the program.
+  // that can't be, and aborts the program; so it does where a failing task ends
+  // the context, in a callback of that.
   ~TaskGroup();
 
   // Ends with the parent, with the first error, or when Wait returns.
@@ -113,7 +114,9 @@ class TaskGroup {
   //
   // Can be called again, also after more tasks, which find their context ended;
   // the first error stays. In a task of the group itself, which it would wait
-  // for, it returns FAILED_PRECONDITION at once, and does nothing else. In a
+  // for, it returns FAILED_PRECONDITION at once, and does nothing else; also in
+  // the destructor of what a task captured, and in a callback of the group's
+  // context that runs because a task failed. In a
   // task of another group for which a task of this one waits, it blocks for
   // ever.
   absl::Status Wait();
