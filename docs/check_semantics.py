@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Checks that each promise of docs/semantics.md is kept by a test that exists.
+
+  docs/check_semantics.py [ROOT]     prints what is wrong, one line each; the exit code is 0 only if nothing is
+
+A promise is a list item. It ends with one or more links of the form [Suite.Test](../path/of/the_test.cc). Then
+ - the file exists, and the nearest BUILD file names it;
+ - it has that test: TEST(Suite, Test), TEST_F or TEST_P; in a Python file, a method Test of a class Suite;
+ - the test isn't disabled.
+"""
+
+import os
+import re
+import sys
+
+import check_docs
+
+DOCUMENT = "docs/semantics.md"
+ITEM = re.compile(r"^[-*] ")
+LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
+NAME = re.compile(r"^\w+\.\w+$")
+
+
+def items(text):
+  """The list items as (number of the first line, text on one line)."""
+  result, number, lines = [], None, []
+  for i, line in enumerate(text.split("\n") + [""], 1):
+    if number is not None and line.startswith("  ") and line.strip():
+      lines.append(line.strip())
+      continue
+    if number is not None:
+      result.append((number, " ".join(lines)))
+      number = None
+    if ITEM.match(line):
+      number, lines = i, [line[2:].strip()]
+  return result
+
+
+def has_test(path, source, suite, test):
+  if path.endswith(".py"):
+    body = re.search(r"^class %s\b.*?(?=^\S|\Z)" % re.escape(suite), source, re.MULTILINE | re.DOTALL)
+    return bool(body) and re.search(r"^\s+def %s\(" % re.escape(test), body.group(0), re.MULTILINE) is not None
+  # A comment could name one, too.
+  code = re.sub(r"//[^\n]*", "", source)
+  return re.search(r"\bTEST(_F|_P)?\(\s*%s\s*,\s*%s\s*\)" % (re.escape(suite), re.escape(test)), code) is not None
+
+
+def check_link(root, name, link):
+  """What is wrong with one [name](link), or None."""
+  path = os.path.normpath(os.path.join(os.path.dirname(DOCUMENT), link))
+  if not NAME.match(name):
+    return "not Suite.Test: " + name
+  if path.startswith("..") or not os.path.isfile(os.path.join(root, path)):
+    return "there is no file " + path
+  if not check_docs.is_compiled(root, path):
+    return "no BUILD file names " + path
+  suite, test = name.split(".")
+  if not has_test(path, check_docs.read(os.path.join(root, path)), suite, test):
+    return "%s has no test %s" % (path, name)
+  if suite.startswith("DISABLED_") or test.startswith("DISABLED_"):
+    return "disabled: " + name
+  return None
+
+
+def check(root):
+  """All that is wrong, as "file:line: what"."""
+  problems = []
+  promises = items(check_docs.read(os.path.join(root, DOCUMENT)))
+  if not promises:
+    problems.append("%s:1: no promise at all" % DOCUMENT)
+  for number, text in promises:
+    links = LINK.findall(text)
+    if not links or not text.endswith(")"):
+      problems.append("%s:%d: no test keeps this: %s" % (DOCUMENT, number, text))
+    for name, link in links:
+      problem = check_link(root, name, link)
+      if problem:
+        problems.append("%s:%d: %s" % (DOCUMENT, number, problem))
+  return problems
+
+
+def main(argv):
+  root = argv[0] if argv else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+  problems = check(root)
+  for problem in problems:
+    print(problem)
+  return 1 if problems else 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))
