@@ -18,15 +18,16 @@ import sys
 
 # Command -> the file that runs it, and the text there that does.
 COMMANDS = {
-    "./demo.sh": (".ci/run", 'stage "demo" ./demo.sh\n'),
-    "./demo.sh --inventory_delay=2s": (".ci/run", "./demo.sh --inventory_delay=2s\n"),
-    "./test.sh": (".ci/run", 'stage "tests" tests\n'),
+    "./demo.sh": (".ci/run", 'readme="./demo.sh && '),
+    "./demo.sh --inventory_delay=2s": (".ci/run", " && ./demo.sh --inventory_delay=2s && "),
+    "./test.sh": (".ci/run", ' && ./test.sh"\n'),
     "./test.sh --config=asan //lib/... //interceptors/... //integration_tests/...":
-        (".ci/run", "tests --config=asan //lib/... //interceptors/... //integration_tests/...\n"),
-    "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan //lib/...\n"),
-    "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/...\n"),
+        (".ci/run", "tests --config=asan //lib/... //interceptors/... //integration_tests/... &&\n"),
+    "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan //lib/... &&"),
+    "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/... &&"),
     "bazel build --config=clang //lib/... //interceptors/... //examples/...":
-        (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //examples/...\n"),
+        (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //examples/... &&\n"),
+    "tools/cleanroom.sh bookworm './demo.sh && ./test.sh'": (".ci/run", ' bookworm "$readme"; }\n'),
     "tools/format.sh --check": (".ci/run", 'stage "format" tools/format.sh --check\n'),
     "tools/fuzz.sh 60": (".ci/run", "tools/fuzz.sh 60\n"),
 }

@@ -11,7 +11,7 @@
 #   --user              COMMAND runs as a user without rights, after root has run "tools/setup.sh build"
 #   --groups "GROUP…"   starts from a room in which "tools/setup.sh GROUP…" has run; the room is kept for the next run
 #   --with SUITE        another suite as a source of packages, such as experimental; nothing is taken from it by itself
-#   --cache             keeps the caches of Bazel and ccache for the next run with the same suite
+#   --cache             keeps the caches of Bazel and ccache for the next run with the same suite; tests run anew
 #   --out FOLDER        COMMAND's folder /out is FOLDER, for files that must outlive the room
 #   --env NAME=VALUE    sets a variable for COMMAND
 #
@@ -20,7 +20,7 @@
 # ${TETHER_CLEANROOM_CACHE:-~/.cache/tether-cleanroom}: the minimal systems, so that the second run starts in seconds; the
 # packages that apt has downloaded; and what the options ask for. The folder can be deleted at any time.
 #
-# The exit code is COMMAND's; 69 stands for a room that can't be set up.
+# The exit code is COMMAND's, or 1 for its 69; 69 stands for a room that can't be set up.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -161,6 +161,7 @@ clone "$home/tether"
 if [ -n "$keep" ]; then
   mkdir -p "$room$home/.cache"
   ln -s /var/cache/build/bazel "$room$home/.cache/tether-bazel"
+  echo "test --nocache_test_results" >"$room$home/.bazelrc"
   variables+=(CCACHE_DIR=/var/cache/build/ccache)
   # Every user of the room writes there.
   mkdir -p "$cache/$suite/build/bazel" "$cache/$suite/build/ccache"
@@ -171,4 +172,5 @@ fi
 
 status=0
 inside "${become[@]}" env HOME="$home" "${variables[@]}" bash -c "cd $home/tether && $command" </dev/null || status=$?
+[ "$status" -ne 69 ] || status=1  # 69 is ours
 exit "$status"
