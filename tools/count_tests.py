@@ -7,12 +7,18 @@ built, and one that failed though none of its cases did (a leak found at exit), 
 
   count_tests.py --bazel_exit_code=N EVENTS.json
 
-prints the failed ones, and then "N passed, N failed" as its last line (", N skipped" follows if any were). The exit code
-is 0 only if something passed, nothing failed, and Bazel's exit code was 0.
+  count_tests.py --ctest=FOLDER --exit_code=N
+
+does the same for a run of ctest: FOLDER has its tests.xml (--output-junit), and in cases/ what the tests of GoogleTest wrote
+(GTEST_OUTPUT).
+
+Both print the failed ones, and then "N passed, N failed" as its last line (", N skipped" follows if any were). The exit code
+is 0 only if something passed, nothing failed, and Bazel's or ctest's exit code was 0.
 """
 
 import argparse
 import json
+import os
 import sys
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
@@ -46,14 +52,15 @@ def xml_path(result):
   return None
 
 
-def count_result(label, result, count):
-  """Adds one run (one shard) of one target."""
-  status = result.get("status", "NO_STATUS")
-  cases = []
+def read_cases(path):
   try:
-    cases = list(ElementTree.parse(xml_path(result) or "").iter("testcase"))
+    return list(ElementTree.parse(path or "").iter("testcase"))
   except (OSError, ElementTree.ParseError):
-    pass  # it died before it wrote a whole file
+    return []  # it died before it wrote a whole file
+
+
+def count_target(label, cases, status, has_passed, count):
+  """Adds one run of one target, in which `cases` ran."""
   failed_before = len(count.failed)
   passed = 0
   for case in cases:
@@ -65,11 +72,37 @@ def count_result(label, result, count):
     else:
       passed += 1
   count.passed += passed
-  if status in ("PASSED", "FLAKY"):
+  if has_passed:
     if not cases:
       count.passed += 1
   elif len(count.failed) == failed_before:
     count.failed.append("%s (%s)" % (label, status))
+
+
+def count_result(label, result, count):
+  """Adds one run (one shard) of one target of Bazel's."""
+  status = result.get("status", "NO_STATUS")
+  count_target(label, read_cases(xml_path(result)), status, status in ("PASSED", "FLAKY"), count)
+
+
+def count_ctest(folder):
+  count = Count()
+  try:
+    tests = list(ElementTree.parse(os.path.join(folder, "tests.xml")).iter("testcase"))
+  except (OSError, ElementTree.ParseError) as error:
+    print("count_tests: no results: %s" % error, file=sys.stderr)
+    return count
+  for test in tests:
+    name = test.get("name")
+    status = test.get("status", "fail")
+    if status in ("notrun", "disabled"):
+      if test.find("failure") is None and test.find("error") is None and test.find("skipped") is not None:
+        count.skipped += 1
+      else:
+        count.failed.append("%s (not run)" % name)
+      continue
+    count_target(name, read_cases(os.path.join(folder, "cases", name + ".xml")), status, status == "run", count)
+  return count
 
 
 def count_events(events):
@@ -98,17 +131,20 @@ def count_events(events):
 
 def main(argv):
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("--bazel_exit_code", type=int, default=0)
-  parser.add_argument("events")
+  parser.add_argument("--bazel_exit_code", "--exit_code", type=int, default=0)
+  parser.add_argument("--ctest", metavar="FOLDER")
+  parser.add_argument("events", nargs="?")
   args = parser.parse_args(argv)
+  if (args.ctest is None) == (args.events is None):
+    parser.error("either events or --ctest")
   try:
-    count = count_events(read_events(args.events))
+    count = count_ctest(args.ctest) if args.ctest else count_events(read_events(args.events))
   except OSError as error:
     count = Count()
     print("count_tests: no events: %s" % error, file=sys.stderr)
-  # 4 is "no test targets": the counts say so already. Any other failure must show in them.
-  if args.bazel_exit_code not in (0, 4) and not count.failed:
-    count.failed.append("bazel test (exit code %d)" % args.bazel_exit_code)
+  # Bazel's 4 is "no test targets": the counts say so already. Any other failure must show in them.
+  if args.bazel_exit_code not in ((0,) if args.ctest else (0, 4)) and not count.failed:
+    count.failed.append("%s (exit code %d)" % ("ctest" if args.ctest else "bazel test", args.bazel_exit_code))
   for name in count.failed:
     print("failed: " + name)
   print(count)

@@ -135,6 +135,38 @@ class CountTestsTest(unittest.TestCase):
       self.assertEqual(code, 1, line)
       self.assertRegex(line, r"^\d+ passed, [1-9]\d* failed(, \d+ skipped)?$")
 
+  # ---- ctest ----
+
+  def run_ctest(self, tests, cases=(), exit_code=0):
+    folder = self.path("results")
+    os.makedirs(os.path.join(folder, "cases"))
+    if tests is not None:
+      with open(os.path.join(folder, "tests.xml"), "w", encoding="utf-8") as file:
+        file.write("<testsuite>%s</testsuite>" % tests)
+    for name, xml in cases:
+      with open(os.path.join(folder, "cases", name + ".xml"), "w", encoding="utf-8") as file:
+        file.write(xml)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+      code = count_tests.main(["--exit_code=%d" % exit_code, "--ctest", folder])
+    return out.getvalue().splitlines()[-1], code
+
+  def test_ctest_counts_the_cases_of_each_program(self):
+    run = '<testcase name="a_test" status="run"/><testcase name="script" status="run"/>'
+    self.assertEqual(self.run_ctest(run, [("a_test", self.suite(PASSED, PASSED, SKIPPED))]),
+                     ("3 passed, 0 failed, 1 skipped", 0))
+
+  def test_ctest_a_failed_program_counts_though_no_case_failed(self):
+    run = '<testcase name="a_test" status="fail"><failure message="SEGFAULT"/></testcase>'
+    self.assertEqual(self.run_ctest(run, [("a_test", self.suite(PASSED))], 8), ("1 passed, 1 failed", 1))
+
+  def test_ctest_a_program_that_is_missing_has_failed(self):
+    run = '<testcase name="a_test" status="notrun"><failure message="not found"/></testcase>'
+    self.assertEqual(self.run_ctest(run + '<testcase name="b" status="run"/>', exit_code=8), ("1 passed, 1 failed", 1))
+
+  def test_ctest_without_results_is_no_success(self):
+    self.assertEqual(self.run_ctest(None, exit_code=8), ("0 passed, 1 failed", 1))
+
 
 if __name__ == "__main__":
   unittest.main()

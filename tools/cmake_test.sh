@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Configures, builds and tests tether with CMake, in build/PRESET.
+#
+#   tools/cmake_test.sh                        the preset "debug"
+#   tools/cmake_test.sh --preset=asan          another one of CMakePresets.json
+#   tools/cmake_test.sh -R 'server|client'     with options of ctest
+#
+# The last line is "N passed, N failed", in test cases. The exit code is 0 only if some passed and none failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+preset=debug
+if [[ ${1-} == --preset=* ]]; then
+  preset=${1#*=}
+  shift
+fi
+folder=build/$preset
+
+log=$(mktemp "${TMPDIR:-/tmp}/tether-cmake.XXXXXX")
+trap 'rm -f "$log"' EXIT
+launcher=()
+! command -v ccache >/dev/null || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+cmake --preset "$preset" "${launcher[@]}" >"$log" 2>&1 || { cat "$log"; exit 1; }
+cmake --build --preset "$preset" --parallel "$(nproc)" >"$log" 2>&1 || { tail -n 200 "$log"; exit 1; }
+
+rm -rf "$folder/results"
+mkdir -p "$folder/results/cases"
+status=0
+GTEST_OUTPUT="xml:$PWD/$folder/results/cases/" ctest --test-dir "$folder" --output-on-failure --no-tests=error \
+  --output-junit results/tests.xml "$@" || status=$?
+# Counting is the last thing to do, so that nothing is printed after its last line.
+tools/count_tests.py --ctest="$folder/results" --exit_code="$status"
