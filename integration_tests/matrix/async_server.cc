@@ -147,7 +147,9 @@ class DownloadScript final : public AsyncScript {
     Start(Kind::kDownload, ContextOf(sc_));
   }
   void DoRead() override { DidRead(true, ping_.number()); }
-  void DoWrite() override { writer_.Write(Pong(), &write_tag_); }
+  void DoWrite() override {
+    writer_.Write(Payload<Pong>(request()), &write_tag_);
+  }
   void DoFinish(const grpc::Status& status) override {
     writer_.Finish(status, &finish_tag);
   }
@@ -174,7 +176,9 @@ class ChatScript final : public AsyncScript {
     Start(Kind::kChat, ContextOf(sc_));
   }
   void DoRead() override { stream_.Read(&ping_, &read_tag_); }
-  void DoWrite() override { stream_.Write(Pong(), &write_tag_); }
+  void DoWrite() override {
+    stream_.Write(Payload<Pong>(request()), &write_tag_);
+  }
   void DoFinish(const grpc::Status& status) override {
     stream_.Finish(status, &finish_tag);
   }
@@ -196,7 +200,6 @@ class GenericScript final : public AsyncScript {
 
  private:
   void DoRequest() override {
-    SetNumber(out_, 0);
     sc_.AsyncNotifyWhenDone(&over_tag_);
     service_->RequestCall(&sc_, &stream_, cq(), cq(), &request_tag);
   }
@@ -207,7 +210,9 @@ class GenericScript final : public AsyncScript {
     }
   }
   void DoRead() override { stream_.Read(&in_, &read_tag_); }
-  void DoWrite() override { stream_.Write(out_, &write_tag_); }
+  void DoWrite() override {
+    stream_.Write(Payload<grpc::ByteBuffer>(request()), &write_tag_);
+  }
   void DoFinish(const grpc::Status& status) override {
     stream_.Finish(status, &half_over_tag_);
   }
@@ -215,7 +220,6 @@ class GenericScript final : public AsyncScript {
   grpc::AsyncGenericService* const service_;
   grpc::GenericServerContext sc_;
   grpc::ByteBuffer in_;
-  grpc::ByteBuffer out_;
   grpc::GenericServerAsyncReaderWriter stream_{&sc_};
   int to_come_ = 2;
   Tag read_tag_ = [this](bool ok) { DidRead(ok, ok ? NumberOf(in_) : 0); };
@@ -228,7 +232,8 @@ class GenericScript final : public AsyncScript {
 
 class AsyncServer final : public GrpcServer {
  public:
-  AsyncServer(std::shared_ptr<Observation> seen, bool generic) {
+  AsyncServer(std::shared_ptr<Observation> seen, ServerOptions options,
+              bool generic) {
     grpc::ServerBuilder builder;
     if (generic) {
       builder.RegisterAsyncGenericService(&generic_service_);
@@ -236,7 +241,7 @@ class AsyncServer final : public GrpcServer {
       builder.RegisterService(&service_);
     }
     queue_.cq = builder.AddCompletionQueue();
-    BuildAndStart(builder);
+    BuildAndStart(builder, std::move(options));
     if (generic) {
       Request<GenericScript>(seen, &generic_service_);
     } else {
@@ -275,13 +280,16 @@ class AsyncServer final : public GrpcServer {
 
 }  // namespace
 
-std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<Observation> seen) {
-  return std::make_unique<AsyncServer>(std::move(seen), /*generic=*/false);
+std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<Observation> seen,
+                                         ServerOptions options) {
+  return std::make_unique<AsyncServer>(std::move(seen), std::move(options),
+                                       /*generic=*/false);
 }
 
 std::unique_ptr<Server> StartGenericAsyncServer(
-    std::shared_ptr<Observation> seen) {
-  return std::make_unique<AsyncServer>(std::move(seen), /*generic=*/true);
+    std::shared_ptr<Observation> seen, ServerOptions options) {
+  return std::make_unique<AsyncServer>(std::move(seen), std::move(options),
+                                       /*generic=*/true);
 }
 
 }  // namespace tether::matrix

@@ -71,7 +71,10 @@ class DownloadScript final
 
  private:
   void DoRead() override { DidRead(true, ping_->number()); }
-  void DoWrite() override { StartWrite(&pong_); }
+  void DoWrite() override {
+    pong_ = Payload<Pong>(request());
+    StartWrite(&pong_);
+  }
   void OnWriteDone(bool ok) override { DidWrite(ok); }
 
   const Ping* const ping_;
@@ -83,16 +86,17 @@ class BidiScript final
     : public CallbackScript<grpc::ServerBidiReactor<In, Out>> {
  public:
   explicit BidiScript(std::shared_ptr<Observation> seen)
-      : CallbackScript<grpc::ServerBidiReactor<In, Out>>(std::move(seen)) {
-    SetNumber(out_, 0);
-  }
+      : CallbackScript<grpc::ServerBidiReactor<In, Out>>(std::move(seen)) {}
 
  private:
   void DoRead() override { this->StartRead(&in_); }
   void OnReadDone(bool ok) override {
     this->DidRead(ok, ok ? NumberOf(in_) : 0);
   }
-  void DoWrite() override { this->StartWrite(&out_); }
+  void DoWrite() override {
+    out_ = Payload<Out>(this->request());
+    this->StartWrite(&out_);
+  }
   void OnWriteDone(bool ok) override { this->DidWrite(ok); }
 
   In in_;
@@ -147,11 +151,11 @@ class GenericCallbackService final : public grpc::CallbackGenericService {
 
 class CallbackServer final : public GrpcServer {
  public:
-  explicit CallbackServer(std::shared_ptr<Observation> seen)
+  CallbackServer(std::shared_ptr<Observation> seen, ServerOptions options)
       : service_(std::move(seen)) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
-    BuildAndStart(builder);
+    BuildAndStart(builder, std::move(options));
   }
   ~CallbackServer() override { Shutdown(absl::ZeroDuration()); }
 
@@ -161,11 +165,12 @@ class CallbackServer final : public GrpcServer {
 
 class GenericCallbackServer final : public GrpcServer {
  public:
-  explicit GenericCallbackServer(std::shared_ptr<Observation> seen)
+  GenericCallbackServer(std::shared_ptr<Observation> seen,
+                        ServerOptions options)
       : service_(std::move(seen)) {
     grpc::ServerBuilder builder;
     builder.RegisterCallbackGenericService(&service_);
-    BuildAndStart(builder);
+    BuildAndStart(builder, std::move(options));
   }
   ~GenericCallbackServer() override { Shutdown(absl::ZeroDuration()); }
 
@@ -175,13 +180,15 @@ class GenericCallbackServer final : public GrpcServer {
 
 }  // namespace
 
-std::unique_ptr<Server> StartCallbackServer(std::shared_ptr<Observation> seen) {
-  return std::make_unique<CallbackServer>(std::move(seen));
+std::unique_ptr<Server> StartCallbackServer(std::shared_ptr<Observation> seen,
+                                            ServerOptions options) {
+  return std::make_unique<CallbackServer>(std::move(seen), std::move(options));
 }
 
 std::unique_ptr<Server> StartGenericCallbackServer(
-    std::shared_ptr<Observation> seen) {
-  return std::make_unique<GenericCallbackServer>(std::move(seen));
+    std::shared_ptr<Observation> seen, ServerOptions options) {
+  return std::make_unique<GenericCallbackServer>(std::move(seen),
+                                                 std::move(options));
 }
 
 }  // namespace tether::matrix

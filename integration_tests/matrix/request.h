@@ -27,6 +27,11 @@ enum class Request : int {
   kAnswer = 0,  // reply OK
   kFail = 1,    // reply NOT_FOUND
   kWait = 2,    // wait for the end of the context, reply with its status
+
+  // Streams only. Never look at the context until an operation fails; then note
+  // what it says (Observation::failed), and reply with its status.
+  kReadToEnd = 3,   // where the client streams: read until that fails
+  kWriteToEnd = 4,  // where the server streams: write until that fails
 };
 
 // What a stream has when it is not cut short, in either direction.
@@ -47,6 +52,25 @@ inline void SetNumber(grpc::ByteBuffer& message, int number) {
   ping.set_number(number);
   bool own_buffer;
   grpc::SerializationTraits<Ping>::Serialize(ping, &message, &own_buffer);
+}
+// What a server streams: for Request::kWriteToEnd so large that a few fill any
+// window, and writing blocks soon when nobody reads.
+template <typename Message>
+Message Payload(Request request) {
+  Message message;
+  if (request == Request::kWriteToEnd) {
+    message.GetReflection()->MutableUnknownFields(&message)->AddLengthDelimited(
+        99, std::string(16 << 10, '.'));
+  }
+  return message;
+}
+template <>
+inline grpc::ByteBuffer Payload(Request request) {
+  const Pong pong = Payload<Pong>(request);
+  grpc::ByteBuffer message;
+  bool own_buffer;
+  grpc::SerializationTraits<Pong>::Serialize(pong, &message, &own_buffer);
+  return message;
 }
 inline int NumberOf(const Ping& message) { return message.number(); }
 inline int NumberOf(grpc::ByteBuffer& message) {

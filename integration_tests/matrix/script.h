@@ -53,6 +53,7 @@ class Script : public std::enable_shared_from_this<Script> {
 
   void DidRead(bool ok, int number) {
     if (!request_) return DidReadRequest(ok, number);
+    if (request_ == Request::kReadToEnd) return ok ? DoRead() : DidFail();
     if (!ok) {  // the client's last message was before this
       return kind_ == Kind::kUpload ? DoWrite() : DoFinish(grpc::Status::OK);
     }
@@ -61,6 +62,7 @@ class Script : public std::enable_shared_from_this<Script> {
 
   void DidWrite(bool ok) {
     if (request_ == Request::kWait) return WaitForEnd();
+    if (request_ == Request::kWriteToEnd) return ok ? DoWrite() : DidFail();
     if (!ok) return DoFinish(grpc::Status::CANCELLED);
     if (kind_ == Kind::kChat) return DoRead();
     if (kind_ == Kind::kDownload && ++written_ < kMessages) return DoWrite();
@@ -72,6 +74,11 @@ class Script : public std::enable_shared_from_this<Script> {
     DoFinish(StatusOf(ctx_));
   }
 
+  void DidFail() {
+    seen_->Fail(ctx_);
+    DoFinish(StatusOf(ctx_));
+  }
+
   void Over() {
     const std::shared_ptr<Script> self = std::move(self_);
     // Before anything that the callback uses goes.
@@ -79,6 +86,7 @@ class Script : public std::enable_shared_from_this<Script> {
   }
 
   const std::shared_ptr<Observation>& seen() const { return seen_; }
+  Request request() const { return *request_; }
 
  private:
   void DidReadRequest(bool ok, int number) {
@@ -94,6 +102,12 @@ class Script : public std::enable_shared_from_this<Script> {
       case Request::kAnswer:
         seen_->Keep(ctx_);
         return kind_ == Kind::kUpload ? DoRead() : DoWrite();
+      case Request::kReadToEnd:
+        seen_->Work(ctx_);
+        return DoRead();
+      case Request::kWriteToEnd:
+        seen_->Work(ctx_);
+        return DoWrite();
     }
   }
 

@@ -36,30 +36,47 @@ void Observation::End(const Context& ctx) {
   ended.Notify();
 }
 
+void Observation::Work(const Context& ctx) {
+  // Not again before an operation fails. (Its deadline may have passed already,
+  // on a busy machine.)
+  if (look_first) static_cast<void>(ctx.Done());
+  absl::MutexLock lock(&mutex);
+  ++at_work;
+}
+
+void Observation::Fail(const Context& ctx) {
+  const bool done = ctx.Done();
+  const absl::Time now = absl::Now();
+  absl::MutexLock lock(&mutex);
+  failed.push_back({done, ctx.Cause(), now});
+}
+
 std::unique_ptr<Server> StartServer(ServerStyle style,
-                                    std::shared_ptr<Observation> seen) {
+                                    std::shared_ptr<Observation> seen,
+                                    ServerOptions options) {
   switch (style) {
     case ServerStyle::kSync:
-      return StartSyncServer(std::move(seen));
+      return StartSyncServer(std::move(seen), std::move(options));
     case ServerStyle::kCallback:
-      return StartCallbackServer(std::move(seen));
+      return StartCallbackServer(std::move(seen), std::move(options));
     case ServerStyle::kGenericCallback:
-      return StartGenericCallbackServer(std::move(seen));
+      return StartGenericCallbackServer(std::move(seen), std::move(options));
     case ServerStyle::kAsync:
-      return StartAsyncServer(std::move(seen));
+      return StartAsyncServer(std::move(seen), std::move(options));
     case ServerStyle::kGenericAsync:
-      return StartGenericAsyncServer(std::move(seen));
+      return StartGenericAsyncServer(std::move(seen), std::move(options));
   }
   return nullptr;
 }
 
 GrpcServer::~GrpcServer() = default;
 
-void GrpcServer::BuildAndStart(grpc::ServerBuilder& builder) {
+void GrpcServer::BuildAndStart(grpc::ServerBuilder& builder,
+                               ServerOptions options) {
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                            &port);
-  InstallServer(builder);
+  InstallServer(builder, std::move(options));
   server_ = builder.BuildAndStart();
   address_ = "127.0.0.1:" + std::to_string(port);
 }

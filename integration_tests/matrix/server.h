@@ -12,6 +12,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -20,6 +21,7 @@
 #include "absl/time/time.h"
 #include "integration_tests/matrix/cell.h"
 #include "tether/context.h"
+#include "tether/grpc/server.h"
 
 namespace tether::matrix {
 
@@ -46,11 +48,24 @@ struct Observation {
   bool was_done ABSL_GUARDED_BY(mutex) = false;
   absl::Duration remaining ABSL_GUARDED_BY(mutex);
 
+  // Request::kReadToEnd, kWriteToEnd: how many handlers are at it, and what
+  // each context said when an operation had failed.
+  struct Failed {
+    bool done;
+    absl::Status cause;
+    absl::Time at;
+  };
+  bool look_first = false;  // before the first operation; set before any RPC
+  int at_work ABSL_GUARDED_BY(mutex) = 0;
+  std::vector<Failed> failed ABSL_GUARDED_BY(mutex);
+
   // For what the handler of every style does.
   void Begin(const Context& ctx);
   void Keep(const Context& ctx);
   void Wait(const Context& ctx);
   void End(const Context& ctx);
+  void Work(const Context& ctx);
+  void Fail(const Context& ctx);
 };
 
 class Server {
@@ -69,7 +84,8 @@ class Server {
 };
 
 std::unique_ptr<Server> StartServer(ServerStyle style,
-                                    std::shared_ptr<Observation> seen);
+                                    std::shared_ptr<Observation> seen,
+                                    ServerOptions options = {});
 
 }  // namespace tether::matrix
 

@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "integration_tests/matrix/server.h"
+#include "tether/grpc/server.h"
 
 namespace tether::matrix {
 
@@ -23,7 +24,7 @@ class GrpcServer : public Server {
   void Shutdown(absl::Duration grace) final;
 
  protected:
-  void BuildAndStart(grpc::ServerBuilder& builder);
+  void BuildAndStart(grpc::ServerBuilder& builder, ServerOptions options);
   // All RPCs have ended; the grpc::Server still exists.
   virtual void DidShutdown() {}
 
@@ -32,13 +33,16 @@ class GrpcServer : public Server {
   std::unique_ptr<grpc::Server> server_ ABSL_GUARDED_BY(mutex_);
 };
 
-std::unique_ptr<Server> StartSyncServer(std::shared_ptr<Observation> seen);
-std::unique_ptr<Server> StartCallbackServer(std::shared_ptr<Observation> seen);
+std::unique_ptr<Server> StartSyncServer(std::shared_ptr<Observation> seen,
+                                        ServerOptions options);
+std::unique_ptr<Server> StartCallbackServer(std::shared_ptr<Observation> seen,
+                                            ServerOptions options);
 std::unique_ptr<Server> StartGenericCallbackServer(
-    std::shared_ptr<Observation> seen);
-std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<Observation> seen);
+    std::shared_ptr<Observation> seen, ServerOptions options);
+std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<Observation> seen,
+                                         ServerOptions options);
 std::unique_ptr<Server> StartGenericAsyncServer(
-    std::shared_ptr<Observation> seen);
+    std::shared_ptr<Observation> seen, ServerOptions options);
 
 }  // namespace tether::matrix
 

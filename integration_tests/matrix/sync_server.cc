@@ -14,7 +14,7 @@ constexpr absl::Duration kNever = absl::Seconds(20);
 
 grpc::Status Serve(Observation& seen, Kind kind, const Context& ctx,
                    const std::function<bool(Ping*)>& read,
-                   const std::function<bool()>& write) {
+                   const std::function<bool(const Pong&)>& write) {
   seen.Begin(ctx);
   Ping ping;
   if (!read(&ping)) return grpc::Status::CANCELLED;
@@ -23,10 +23,22 @@ grpc::Status Serve(Observation& seen, Kind kind, const Context& ctx,
       seen.Keep(ctx);
       return grpc::Status(grpc::StatusCode::NOT_FOUND, kFailure);
     case Request::kWait:
-      if (kind == Kind::kDownload || kind == Kind::kChat) write();
+      if (kind == Kind::kDownload || kind == Kind::kChat) write(Pong());
       seen.Wait(ctx);
       ctx.WaitFor(kNever);
       seen.End(ctx);
+      return StatusOf(ctx);
+    case Request::kReadToEnd:
+      seen.Work(ctx);
+      while (read(&ping)) {
+      }
+      seen.Fail(ctx);
+      return StatusOf(ctx);
+    case Request::kWriteToEnd:
+      seen.Work(ctx);
+      while (write(Payload<Pong>(Request::kWriteToEnd))) {
+      }
+      seen.Fail(ctx);
       return StatusOf(ctx);
     case Request::kAnswer:
       break;
@@ -40,11 +52,11 @@ grpc::Status Serve(Observation& seen, Kind kind, const Context& ctx,
       }
       break;
     case Kind::kDownload:
-      for (int i = 0; i < kMessages; ++i) write();
+      for (int i = 0; i < kMessages; ++i) write(Pong());
       break;
     case Kind::kChat:
       do {
-        write();
+        write(Pong());
       } while (read(&ping));
       break;
   }
@@ -59,26 +71,26 @@ class SyncService final : public Probe::Service {
   grpc::Status Unary(grpc::ServerContext* sc, const Ping* ping,
                      Pong*) override {
     return Serve(*seen_, Kind::kUnary, ContextOf(*sc), ReadOne(*ping),
-                 [] { return true; });
+                 [](const Pong&) { return true; });
   }
   grpc::Status Upload(grpc::ServerContext* sc, grpc::ServerReader<Ping>* reader,
                       Pong*) override {
     return Serve(
         *seen_, Kind::kUpload, ContextOf(*sc),
         [reader](Ping* ping) { return reader->Read(ping); },
-        [] { return true; });
+        [](const Pong&) { return true; });
   }
   grpc::Status Download(grpc::ServerContext* sc, const Ping* ping,
                         grpc::ServerWriter<Pong>* writer) override {
     return Serve(*seen_, Kind::kDownload, ContextOf(*sc), ReadOne(*ping),
-                 [writer] { return writer->Write(Pong()); });
+                 [writer](const Pong& pong) { return writer->Write(pong); });
   }
   grpc::Status Chat(grpc::ServerContext* sc,
                     grpc::ServerReaderWriter<Pong, Ping>* stream) override {
     return Serve(
         *seen_, Kind::kChat, ContextOf(*sc),
         [stream](Ping* ping) { return stream->Read(ping); },
-        [stream] { return stream->Write(Pong()); });
+        [stream](const Pong& pong) { return stream->Write(pong); });
   }
 
  private:
@@ -94,11 +106,11 @@ class SyncService final : public Probe::Service {
 
 class SyncServer final : public GrpcServer {
  public:
-  explicit SyncServer(std::shared_ptr<Observation> seen)
+  SyncServer(std::shared_ptr<Observation> seen, ServerOptions options)
       : service_(std::move(seen)) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
-    BuildAndStart(builder);
+    BuildAndStart(builder, std::move(options));
   }
   ~SyncServer() override { Shutdown(absl::ZeroDuration()); }
 
@@ -108,8 +120,9 @@ class SyncServer final : public GrpcServer {
 
 }  // namespace
 
-std::unique_ptr<Server> StartSyncServer(std::shared_ptr<Observation> seen) {
-  return std::make_unique<SyncServer>(std::move(seen));
+std::unique_ptr<Server> StartSyncServer(std::shared_ptr<Observation> seen,
+                                        ServerOptions options) {
+  return std::make_unique<SyncServer>(std::move(seen), std::move(options));
 }
 
 }  // namespace tether::matrix

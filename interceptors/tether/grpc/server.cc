@@ -1,5 +1,6 @@
 #include "tether/grpc/server.h"
 
+#include <atomic>
 #include <optional>
 #include <typeinfo>
 #include <utility>
@@ -44,6 +45,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       }
       call_->EndOfHandler();
     }
+    NoteFailure(methods);
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_CLOSE)) {
       // Not necessarily after the handler returned, and never a reason to ask
@@ -71,8 +73,39 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   }
 
  private:
+  // An operation of the handler's has failed, since the call is over: so that
+  // the context says it before the handler hears of the failure.
+  void NoteFailure(grpc::experimental::InterceptorBatchMethods* methods) {
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::POST_RECV_MESSAGE)) {
+      // No message: the caller has sent all, or the call is over. Core tells
+      // the two apart; gRPC's own IsCancelled() relies on the same.
+      if (methods->GetRecvMessage() != nullptr) return;
+      grpc_call* call = info_->server_context()->c_call();
+      if (call != nullptr && grpc_call_failed_before_recv_message(call) != 0) {
+        call_->OperationFailed();
+      }
+      return;
+    }
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_MESSAGE)) {
+      writing_.store(methods, std::memory_order_release);
+      return;
+    }
+    // Core cancels a call whose message could not be sent, if it isn't over by
+    // itself. Async streams have no POST_SEND_MESSAGE (gRPC forgets the message
+    // before it asks whether there was one): there the batch comes again,
+    // without any hook.
+    if (writing_.load(std::memory_order_acquire) == methods) {
+      writing_.store(nullptr, std::memory_order_release);
+      if (!methods->GetSendMessageStatus()) call_->OperationFailed();
+    }
+  }
+
   grpc::experimental::ServerRpcInfo* const info_;
   const std::shared_ptr<internal::ServerCall> call_;
+  // The batch whose message is on its way. There is one at a time.
+  std::atomic<const void*> writing_{nullptr};
 };
 
 // For strangers. What the options say themselves stays.

@@ -124,6 +124,16 @@ void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
 // request has arrived. Any thread, while the server context exists. Work that
 // goes on after the handler uses WithoutCancel(ContextOf(…)).
 //
+// When a Read() or Write() of the handler's has failed because the call is over
+// (an async one: when its tag is delivered with false), the context is done: so
+// the end of a caller's messages can be told from a caller that left.
+//
+//   while (reader->Read(&part)) …
+//   if (ctx.Done()) return tether::StatusOf(ctx);  // not all has come
+//
+// (Of a message that gRPC itself refuses, since it is too large or can't be
+// parsed, Read() says no more than of the last one.)
+//
 // The context also ends when the handler has sent its status, so its AfterFunc
 // callbacks run, too, within a callback or async handler's own Finish(). A
 // callback that finishes the RPC must see to it that only one of the two does;

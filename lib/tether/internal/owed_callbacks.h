@@ -25,6 +25,8 @@ class OwedCallbacks {
     return *this;
   }
 
+  bool empty() const { return first_ == nullptr; }
+
   // Takes over a reference to `scope`, whose sibling_next is free.
   void Add(Scope* scope);
 

@@ -256,22 +256,52 @@ void ServerCall::EndOfHandler() {
       absl::CancelledError("the handler has returned"), EndReason::kCompleted));
   DropCall();
   cancel_(cause);
+  RunOwedCallbacks();
 }
 
-void ServerCall::EndOfCall() {
+struct ServerCall::End {
+  bool deadline;
+  const absl::Status& cause;
+};
+
+ServerCall::End ServerCall::HowItEnded() const {
   static const absl::Status& gave_up = DeadlineCause(
       EndReason::kInheritedDeadline, "the caller gave up at its deadline");
   static const absl::Status& left = *new absl::Status(WithEndReason(
       absl::CancelledError("the caller cancelled the call or is gone"),
       EndReason::kCallerLeft));
+  if (scope_.Remaining() <= slack_) return {true, gave_up};
+  return {false, left};
+}
+
+void ServerCall::EndOfCall() {
   // Where the handler has returned, that is the reason.
   if (handler_ended_.load(std::memory_order_relaxed)) return;
   DropCall();
-  if (scope_.Remaining() <= slack_) {
-    Expire(scope_, gave_up);
-  } else {
-    cancel_(left);
+  const auto [deadline, cause] = HowItEnded();
+  EndQuietly(scope_, deadline, cause).Run();
+  RunOwedCallbacks();
+}
+
+void ServerCall::OperationFailed() {
+  if (handler_ended_.load(std::memory_order_relaxed) || HasEnded(scope_)) {
+    return;
   }
+  const auto [deadline, cause] = HowItEnded();
+  // Both under the lock, so that whoever finds the context ended by this, and
+  // takes the lock next, finds what it owes.
+  MutexLock lock(mutex_);
+  OwedCallbacks owed = EndQuietly(scope_, deadline, cause);
+  if (!owed.empty()) owed_ = std::move(owed);
+}
+
+void ServerCall::RunOwedCallbacks() {
+  OwedCallbacks owed;
+  {
+    MutexLock lock(mutex_);
+    owed = std::move(owed_);
+  }
+  owed.Run();
 }
 
 void ServerCall::DropCall() {

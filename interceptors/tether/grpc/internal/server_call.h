@@ -23,6 +23,7 @@
 #include "tether/grpc/internal/policy_table.h"
 #include "tether/grpc/server.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/owed_callbacks.h"
 #include "tether/internal/timer_wheel.h"
 
 namespace tether::internal {
@@ -82,6 +83,12 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // deadline here is well before the caller's, and the question doesn't arise.
   void EndOfCall();
 
+  // An operation of the call failed, so the call is over as EndOfCall says.
+  // When this returns, the context is done. Its callbacks run when EndOfCall or
+  // EndOfHandler comes, and not here: this may be the handler's thread, which
+  // reads and writes under locks that the callbacks want.
+  void OperationFailed();
+
   // The interceptor goes: ContextOf no longer finds it.
   void Forget();
 
@@ -94,6 +101,10 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   struct Budget;
   Budget BudgetOf(absl::Duration asked_for, const TimePolicy& policy) const;
 
+  // For EndOfCall.
+  struct End;
+  End HowItEnded() const;
+
   void ExtractValues(const ReceivedMetadata& metadata) noexcept;
   void TurnAway(grpc::ServerContextBase* server_context,
                 absl::Duration asked_for, absl::Duration min_budget);
@@ -105,6 +116,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   void StartWatch();
   // Ends all that waits for the call's end.
   void DropCall();
+  // What OperationFailed left.
+  void RunOwedCallbacks();
 
   static constexpr absl::Duration kWatchDelay = absl::Milliseconds(2);
   struct DelayedWatch;
@@ -131,6 +144,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // A reference, until the end.
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::unique_ptr<DelayedWatch> delayed_watch_ ABSL_GUARDED_BY(mutex_);
+  OwedCallbacks owed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tether::internal

@@ -1,0 +1,301 @@
+// After an operation of a server call has failed, the handler's context says
+// what gRPC knows by then: a cancelled upload doesn't look like a complete one.
+//
+// Peers are without tether: they cancel as any client does.
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "integration_tests/matrix/cell.h"
+#include "integration_tests/matrix/request.h"
+#include "integration_tests/matrix/server.h"
+#include "integration_tests/tcp_proxy.h"
+#include "tether/after_func.h"
+#include "tether/context.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+
+namespace tether::matrix {
+namespace {
+
+// A test whose event got lost waits that long.
+constexpr absl::Duration kNever = absl::Seconds(20);
+
+enum class End {
+  kCancel,     // the caller cancels
+  kVanish,     // its connection is reset
+  kDeadline,   // the deadline that gRPC knows of passes
+  kHalfClose,  // no failure: the caller has sent all
+};
+
+struct Case {
+  ServerStyle style;
+  Kind kind;
+  Request request;  // what fails: reading or writing
+  End end;
+};
+
+std::string NameOf(const Case& c) {
+  static const char* const kEnds[] = {"Cancel", "Vanish", "Deadline",
+                                      "HalfClose"};
+  return std::string(Name(c.style)) + "_" + Name(c.kind) +
+         (c.request == Request::kReadToEnd ? "Read_" : "Write_") +
+         kEnds[static_cast<int>(c.end)];
+}
+
+std::vector<Case> Cases(std::vector<End> ends) {
+  std::vector<Case> cases;
+  for (ServerStyle style : kServerStyles) {
+    for (End end : ends) {
+      cases.push_back({style, Kind::kUpload, Request::kReadToEnd, end});
+      cases.push_back({style, Kind::kChat, Request::kReadToEnd, end});
+      if (end == End::kHalfClose) continue;
+      cases.push_back({style, Kind::kChat, Request::kWriteToEnd, end});
+      cases.push_back({style, Kind::kDownload, Request::kWriteToEnd, end});
+    }
+  }
+  return cases;
+}
+
+class FailedOperationTest : public testing::GrpcLeakCheckedTest,
+                            public ::testing::WithParamInterface<Case> {
+ protected:
+  // Makes `count` calls, one after the other, that end `age` after their
+  // handler began; returns what the handlers' contexts said.
+  std::vector<Observation::Failed> Run(int count, absl::Duration age,
+                                       bool look_first);
+
+  // How long the caller waited from its half-close for the reply, of each.
+  std::vector<absl::Duration> latencies_;
+};
+
+std::vector<Observation::Failed> FailedOperationTest::Run(int count,
+                                                          absl::Duration age,
+                                                          bool look_first) {
+  const Case& c = GetParam();
+  const auto seen = std::make_shared<Observation>();
+  seen->look_first = look_first;
+  const auto server = StartServer(c.style, seen);
+  std::unique_ptr<Probe::Stub> stub;
+  std::unique_ptr<TcpProxy> proxy;
+  const auto connect = [&](const std::string& address) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto channel = grpc::CreateCustomChannel(
+        address, grpc::InsecureChannelCredentials(), arguments);
+    EXPECT_TRUE(
+        channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kNever)));
+    stub = Probe::NewStub(channel);
+  };
+  if (c.end != End::kVanish) connect(server->address());
+
+  Ping request;
+  SetNumber(request, static_cast<int>(c.request));
+  for (int i = 0; i < count; ++i) {
+    if (c.end == End::kVanish) {
+      proxy = std::make_unique<TcpProxy>(server->address());
+      connect(proxy->address());
+    }
+    grpc::ClientContext call;
+    if (c.end == End::kDeadline) {
+      call.set_deadline(
+          absl::ToChronoTime(absl::Now() + absl::Milliseconds(20)));
+    }
+    Pong pong;
+    std::unique_ptr<grpc::ClientWriter<Ping>> upload;
+    std::unique_ptr<grpc::ClientReader<Pong>> download;
+    std::unique_ptr<grpc::ClientReaderWriter<Ping, Pong>> chat;
+    switch (c.kind) {
+      case Kind::kUpload:
+        upload = stub->Upload(&call, &pong);
+        upload->Write(request);
+        break;
+      case Kind::kDownload:
+        download = stub->Download(&call, request);
+        break;
+      default:
+        chat = stub->Chat(&call);
+        chat->Write(request);
+        break;
+    }
+    const auto await = [&, i](auto ready) {
+      auto condition = [&] {
+        seen->mutex.AssertHeld();
+        return ready(i);
+      };
+      absl::MutexLock lock(&seen->mutex);
+      return seen->mutex.AwaitWithTimeout(absl::Condition(&condition), kNever);
+    };
+    const bool began = await([&](int before) {
+      seen->mutex.AssertHeld();
+      return seen->at_work > before ||
+             // The deadline may be first, on a busy machine.
+             (c.end == End::kDeadline &&
+              call.deadline() < absl::ToChronoTime(absl::Now()));
+    });
+    if (!began) {
+      ADD_FAILURE() << "no handler";
+      call.TryCancel();
+      break;
+    }
+    // The caller's own business; a real pause, since the handler's age is what
+    // matters.
+    if (age > absl::ZeroDuration()) absl::SleepFor(age);
+    const absl::Time start = absl::Now();
+    switch (c.end) {
+      case End::kCancel:
+        call.TryCancel();
+        break;
+      case End::kVanish:
+        proxy->Cut(TcpProxy::How::kReset);
+        break;
+      case End::kDeadline:
+        break;
+      case End::kHalfClose:
+        upload ? upload->WritesDone() : chat->WritesDone();
+        break;
+    }
+    const auto finish = [](auto& stream) {
+      return stream ? stream->Finish() : grpc::Status::OK;
+    };
+    const grpc::Status status = upload ? finish(upload)
+                                : chat ? finish(chat)
+                                       : finish(download);
+    if (c.end == End::kHalfClose) {
+      EXPECT_TRUE(status.ok()) << status.error_message();
+      latencies_.push_back(absl::Now() - start);
+    } else {
+      EXPECT_FALSE(status.ok());
+    }
+    const bool noted = await([&](int before) {
+      seen->mutex.AssertHeld();
+      return static_cast<int>(seen->failed.size()) > before ||
+             c.end == End::kDeadline;
+    });
+    EXPECT_TRUE(noted);
+    if (!noted) break;
+  }
+  server->Shutdown(kNever);
+  absl::MutexLock lock(&seen->mutex);
+  return seen->failed;
+}
+
+// How many say that they are done, and for what reason otherwise than `cause`.
+int CountDone(const std::vector<Observation::Failed>& failed) {
+  return static_cast<int>(std::count_if(failed.begin(), failed.end(),
+                                        [](const auto& f) { return f.done; }));
+}
+
+class EndedTest : public FailedOperationTest {};
+
+TEST_P(EndedTest, AContextIsDoneWhenAnOperationFailedAtOnce) {
+  const int count = GetParam().end == End::kCancel ? 100 : 10;
+  const auto failed = Run(count, absl::ZeroDuration(), /*look_first=*/false);
+  EXPECT_EQ(CountDone(failed), static_cast<int>(failed.size()));
+  if (GetParam().end == End::kDeadline) return;
+  EXPECT_EQ(static_cast<int>(failed.size()), count);
+  for (const Observation::Failed& f : failed) {
+    EXPECT_EQ(f.cause.message(), "the caller cancelled the call or is gone");
+  }
+}
+
+TEST_P(EndedTest, AContextThatIsWatchedIsDoneWhenAnOperationFailed) {
+  const int count = GetParam().end == End::kCancel ? 100 : 10;
+  const auto failed = Run(count, absl::ZeroDuration(), /*look_first=*/true);
+  EXPECT_EQ(CountDone(failed), static_cast<int>(failed.size()));
+}
+
+TEST_P(EndedTest, AContextOf50MillisecondsIsDoneWhenAnOperationFailed) {
+  if (GetParam().end == End::kDeadline) return;
+  const int count = GetParam().end == End::kCancel ? 10 : 3;
+  for (bool look_first : {false, true}) {
+    const auto failed = Run(count, absl::Milliseconds(50), look_first);
+    EXPECT_EQ(CountDone(failed), count);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, EndedTest,
+    ::testing::ValuesIn(Cases({End::kCancel, End::kVanish, End::kDeadline})),
+    [](const auto& param_info) { return NameOf(param_info.param); });
+
+class HalfCloseTest : public FailedOperationTest {};
+
+TEST_P(HalfCloseTest, ACompleteUploadIsNotDone) {
+  for (bool look_first : {false, true}) {
+    const auto failed = Run(100, absl::ZeroDuration(), look_first);
+    EXPECT_EQ(static_cast<int>(failed.size()), 100);
+    EXPECT_EQ(CountDone(failed), 0);
+  }
+  const auto old = Run(10, absl::Milliseconds(50), /*look_first=*/true);
+  EXPECT_EQ(CountDone(old), 0);
+  std::sort(latencies_.begin(), latencies_.end());
+  RecordProperty("median_us", static_cast<int>(absl::ToInt64Microseconds(
+                                  latencies_[latencies_.size() / 2])));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HalfCloseTest,
+                         ::testing::ValuesIn(Cases({End::kHalfClose})),
+                         [](const auto& param_info) {
+                           return NameOf(param_info.param);
+                         });
+
+class LockTest : public testing::GrpcLeakCheckedTest {};
+
+TEST_F(LockTest, ACallbackMayTakeTheLockUnderWhichItsHandlerWrites) {
+  testing::ProbeServer server({});
+  std::atomic<int> called{0};
+  std::atomic<int> done{0};
+  server.download = [&](grpc::ServerContext& sc, const Ping&,
+                        grpc::ServerWriter<Pong>* writer) {
+    const Context ctx = ContextOf(sc);
+    absl::Mutex mutex;
+    const Registration callback(ctx, [&] {
+      absl::MutexLock lock(&mutex);
+      ++called;
+    });
+    const Pong pong = Payload<Pong>(Request::kWriteToEnd);
+    {
+      absl::MutexLock lock(&mutex);
+      while (writer->Write(pong)) {
+      }
+      if (ctx.Done()) ++done;
+      EXPECT_EQ(called, done - 1);
+    }
+    // It comes, and from another thread.
+    const absl::Time give_up = absl::Now() + kNever;
+    while (called < done && absl::Now() < give_up) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    EXPECT_EQ(called, done);
+    return StatusOf(ctx);
+  };
+  const auto stub = server.Stub(std::nullopt);
+  for (int i = 1; i <= 50; ++i) {
+    grpc::ClientContext call;
+    const auto download = stub->Download(&call, Ping());
+    Pong pong;
+    EXPECT_TRUE(download->Read(&pong));
+    call.TryCancel();
+    EXPECT_FALSE(download->Finish().ok());
+    const absl::Time give_up = absl::Now() + kNever;
+    while (called < i && absl::Now() < give_up) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    EXPECT_EQ(done, i);
+  }
+}
+
+}  // namespace
+}  // namespace tether::matrix
