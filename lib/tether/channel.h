@@ -17,7 +17,6 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/utility/utility.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/internal/mutex.h"
@@ -176,7 +175,7 @@ absl::StatusOr<T> Channel<T>::Receive(const Context& ctx) {
     }
   }
   if (!result.ok()) return result;
-  return absl::StatusOr<T>(absl::in_place, std::move(node.front()));
+  return absl::StatusOr<T>(std::move(node.front()));
 }
 
 template <typename T>
