@@ -17,16 +17,17 @@ from=$PWD  # what FILE is relative to
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 tools/setup.sh build >&2
+mapfile -t by_version < <(tools/bazel_flags.sh)
 
 # The build speaks only when it fails. The mode is the tests' own, so that each finds the other's objects.
 log=$(mktemp "${TMPDIR:-/tmp}/tether-demo.XXXXXX")
 trap 'rm -f "$log"' EXIT
 [ -e bazel-bin/services/demo/demo ] || echo "demo: building; the first time takes a minute or two" >&2
-if ! bazel build --noshow_progress --color=no //services/demo >"$log" 2>&1; then
+if ! bazel build "${by_version[@]}" --noshow_progress --color=no //services/demo >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi
-folder=$(bazel info bazel-bin 2>"$log") || { cat "$log" >&2; exit 1; }
+folder=$(bazel info "${by_version[@]}" bazel-bin 2>"$log") || { cat "$log" >&2; exit 1; }
 rm -f "$log"
 
 cd "$from"

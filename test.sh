@@ -19,6 +19,7 @@ done
 [ ${#patterns[@]} -gt 0 ] || patterns=(//...)
 
 tools/setup.sh build
+mapfile -t by_version < <(tools/bazel_flags.sh)
 
 events=$(mktemp "${TMPDIR:-/tmp}/tether-test.XXXXXX")
 trap 'rm -f "$events"' EXIT
@@ -27,7 +28,7 @@ trap 'rm -f "$events"' EXIT
 [ -t 1 ] || flags=(--curses=no --noshow_loading_progress --show_progress_rate_limit=30 "${flags[@]}")
 
 status=0
-bazel test --keep_going --build_event_json_file="$events" "${flags[@]}" -- "${patterns[@]}" || status=$?
+bazel test "${by_version[@]}" --keep_going --build_event_json_file="$events" "${flags[@]}" -- "${patterns[@]}" || status=$?
 
 # Counting is the last thing to do, so that nothing is printed after its last line.
 tools/count_tests.py --bazel_exit_code="$status" "$events"

@@ -210,7 +210,8 @@ def build(groups, names):
   programs = sorted({p for group in groups for name in names[group] for p in GROUPS[group][name]})
   targets = [p for p in programs if p.startswith("//")]
   # No links in the workspace: those of the default build stay.
-  options = ["-c", "opt", "--experimental_convenience_symlinks=ignore"]
+  options = output_of([os.path.join(ROOT, "tools", "bazel_flags.sh")]).split()
+  options += ["-c", "opt", "--experimental_convenience_symlinks=ignore"]
   say("building")
   command = ["bazel", "build"] + options + ["--noshow_progress", "--ui_event_filters=-info"] + targets
   if subprocess.run(command, cwd=ROOT, stdout=sys.stderr).returncode != 0:

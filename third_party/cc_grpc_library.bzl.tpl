@@ -48,13 +48,13 @@ _generate_grpc = rule(
             default = Label("//:grpc_cpp_plugin"),
             executable = True,
             allow_single_file = True,
-            cfg = "host",
+            cfg = "exec",
         ),
         "_protoc": attr.label(
             default = Label("@com_google_protobuf//:protoc"),
             executable = True,
             allow_single_file = True,
-            cfg = "host",
+            cfg = "exec",
         ),
     },
 )

@@ -5,6 +5,8 @@ from the system: the headers are in the compiler's own include path, so a target
 pkg-config tells them.
 """
 
+load("//third_party:proto_rules.bzl", "bazel_major", "proto_rules")
+
 def _run(ctx, words, failure):
     result = ctx.execute(words)
     if result.return_code != 0:
@@ -13,20 +15,36 @@ def _run(ctx, words, failure):
     return result.stdout.strip()
 
 def _unique(words):
-    return {word: None for word in words}.keys()
+    return list({word: None for word in words}.keys())
+
+def _own_libraries(ctx, module):
+    """The -l options of a pkg-config module without those of the modules that it requires."""
+    failure = "the system lacks the library " + module
+    folder = _run(ctx, ["pkg-config", "--variable=pcfiledir", module], failure)
+    lines = ctx.read(folder + "/" + module + ".pc").split("\n")
+    words = [w for line in lines if line.startswith("Libs:") for w in line.split(" ")]
+    return [w for w in words if w.startswith("-l")]
 
 def _library(ctx, name, words, defines):
     """A cc_library for WORDS: names of pkg-config modules, and -l options for libraries that have none."""
     modules = [w for w in words.split(" ") if not w.startswith("-")]
-    options = [w for w in words.split(" ") if w.startswith("-")]
+    own = [w for w in words.split(" ") if w.startswith("-")]
     failure = "the system lacks the library " + " or ".join(modules)
-    options += _run(ctx, ["pkg-config", "--cflags", "--libs"] + modules, failure).split(" ")
+    options = _run(ctx, ["pkg-config", "--cflags", "--libs"] + modules, failure).split(" ")
     defines = defines + _unique([o[2:] for o in options if o.startswith("-D")])
+    for module in modules:
+        own += _own_libraries(ctx, module)
 
-    # The libraries are shared ones: their order is free, and repeated names are noise. pkg-config lists all that the
-    # library itself uses; --as-needed keeps a program from loading the ones that it doesn't.
-    options = _unique([o for o in options if o.startswith("-l") or o.startswith("-L") or o == "-pthread"])
-    link = ["-Wl,--push-state,--as-needed"] + options + ["-Wl,--pop-state"] if options else []
+    # The libraries are shared ones: their order is free, and repeated names are noise. pkg-config also lists all that
+    # the library itself uses; --as-needed keeps a program from loading what it doesn't use of that. The library itself
+    # is loaded in any case: where Bazel makes a shared object of each cc_library (its default for tests), a program may
+    # need it through those alone, and the gold linker doesn't see that.
+    rest = [o for o in options if o.startswith("-l") or o.startswith("-L") or o == "-pthread"]
+    link = []
+    if own:
+        link += ["-Wl,--push-state,--no-as-needed"] + _unique(own) + ["-Wl,--pop-state"]
+    if rest:
+        link += ["-Wl,--push-state,--as-needed"] + _unique(rest) + ["-Wl,--pop-state"]
     return "cc_library(\n    name = %r,\n    defines = %r,\n    linkopts = %r,\n)\n" % (name, defines, link)
 
 def _system_repository_impl(ctx):
@@ -52,18 +70,25 @@ def _system_repository_impl(ctx):
             builds.setdefault(folder, []).append(ctx.read(template))
         else:
             ctx.file(path, ctx.read(template), executable = False)
+    if ctx.attr.folder:
+        # Only Bazel opens this; it exists wherever Bazel asks for it.
+        for entry in ctx.path(ctx.attr.folder).readdir():
+            ctx.symlink(entry, entry.basename)
     for path, target in ctx.attr.symlinks.items():
         if not ctx.path(target).exists:
             fail("@%s: %s is missing. Run tools/setup.sh from tether's root." % (ctx.name, target))
         ctx.symlink(target, path)
     for folder, parts in builds.items():
         text = "package(default_visibility = [\"//visibility:public\"])\n\n" + "\n".join(parts)
+        if "cc_library(" in text:
+            text = "load(\"@rules_cc//cc:defs.bzl\", \"cc_library\")\n\n" + text
         ctx.file((folder + "/" if folder else "") + "BUILD.bazel", text, executable = False)
 
 system_repository = repository_rule(
     implementation = _system_repository_impl,
     attrs = {
         "files": attr.string_dict(doc = "path in the repository -> file of third_party; BUILD files are appended"),
+        "folder": attr.string(doc = "folder of the system whose content is the repository's"),
         "group": attr.string(default = "build", doc = "the group of tools/setup.sh that has the packages"),
         "libraries": attr.string_dict(doc = "label without the repository -> pkg-config modules and -l options"),
         "symlinks": attr.string_dict(doc = "path in the repository -> file of the system"),
@@ -143,6 +168,14 @@ _WELL_KNOWN = [
     "wrappers",
 ]
 
+# What Bazel 7 looks for, and would download. Debian has packages of it, which come with its Bazel.
+_BAZEL_7_PACKAGES = {
+    "bazel_skylib": "tools/skylib",
+    "platforms": "tools/platforms",
+    "rules_license": "rules/license",
+    "rules_python": "rules/python",
+}
+
 def _supply(rule, name, **attrs):
     if not native.existing_rule(name):
         rule(name = name, **attrs)
@@ -155,7 +188,12 @@ def system_repositories():
         "com_google_protobuf",
         version_of = "protobuf",
         libraries = {":protobuf": "protobuf", ":protobuf_lite": "protobuf-lite"},
-        files = {"BUILD.bazel": "protobuf.BUILD.tpl"},
+        files = {
+            "BUILD.bazel": "protobuf.BUILD.tpl",
+            "bazel/BUILD.bazel": "empty.BUILD.tpl",
+            "bazel/cc_proto_library.bzl": "cc_proto_library.bzl.tpl",
+            "bazel/proto_library.bzl": "proto_library.bzl.tpl",
+        },
         symlinks = dict(
             [("src/google/protobuf/%s.proto" % p, "/usr/include/google/protobuf/%s.proto" % p) for p in _WELL_KNOWN],
             **{"bin/protoc": "/usr/bin/protoc"}
@@ -204,12 +242,25 @@ def system_repositories():
         },
     )
 
-    # What Bazel 4.2 itself asks for. Debian's bazel-rules-cc is too new for it, hence our own few lines.
+    proto_rules()
+
+    # What Bazel itself asks for.
     _supply(
         system_repository,
         "rules_cc",
         files = {"BUILD.bazel": "empty.BUILD.tpl", "cc/BUILD.bazel": "empty.BUILD.tpl", "cc/defs.bzl": "rules_cc.bzl.tpl"},
     )
-    _supply(native.local_repository, "rules_java", path = "/usr/share/bazel/rules/java")
-    _supply(native.local_repository, "rules_proto", path = "/usr/share/bazel/rules/proto")
+    _supply(
+        system_repository,
+        "rules_proto",
+        files = {
+            "BUILD.bazel": "empty.BUILD.tpl",
+            "proto/BUILD.bazel": "empty.BUILD.tpl",
+            "proto/defs.bzl": "rules_proto.bzl.tpl",
+        },
+    )
+    _supply(system_repository, "rules_java", folder = "/usr/share/bazel/rules/java")
+    if bazel_major() >= 7:
+        for name, folder in _BAZEL_7_PACKAGES.items():
+            _supply(system_repository, name, folder = "/usr/share/bazel/" + folder)
     _supply(system_repository, "remote_coverage_tools", files = {"BUILD.bazel": "coverage.BUILD.tpl"})

@@ -30,7 +30,8 @@ done
 tools/setup.sh build fuzz
 
 # fuzzer-no-link: instrumented for libFuzzer, whose main only the targets themselves are linked with.
-options=(--config=clang --config=sanitizer --platform_suffix=-fuzz
+mapfile -t options < <(tools/bazel_flags.sh)
+options+=(--config=clang --config=sanitizer --platform_suffix=-fuzz
   --copt=-fsanitize=fuzzer-no-link,address,undefined --copt=-fno-sanitize-recover=all
   --copt=-fno-sanitize=vptr,function  # whose runtime Bazel, which links C++ with "clang", leaves out
   --linkopt=-fsanitize=address,undefined

@@ -1,0 +1,5 @@
+"""What MODULE.bazel asks for."""
+
+load("//third_party:proto_rules.bzl", "proto_rules")
+
+proto_rules_extension = module_extension(implementation = lambda _: proto_rules())
