@@ -5,11 +5,12 @@
 
  - A ```cpp block is, line by line, part of a file that Bazel compiles; a comment right above the block names the file:
    <!-- examples/gen.cc -->
+ - A ```starlark block is in one piece in the file that the comment above it names, which CI builds.
  - Each command of a ```sh block is one that a test or CI runs (COMMANDS).
  - A relative link leads to a file, and its #anchor to a heading.
  - A path in `backquotes` that begins with a folder of the repository exists.
 
-Code in other languages (text, starlark) isn't checked.
+Code in other languages (text) isn't checked.
 """
 
 import os
@@ -32,12 +33,16 @@ COMMANDS = {
     "tools/fuzz.sh 60": (".ci/run", "tools/fuzz.sh 60\n"),
 }
 
+# The workspaces of users: packaging/bazel_test.sh builds with them.
+CONSUMERS = ("packaging/bazel_workspace/", "packaging/bazel_module/")
+
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^\s`]*)[^`]*$")
 SOURCE_COMMENT = re.compile(r"^<!-- (\S+) -->$")
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)")
 CODE = re.compile(r"`([^`]+)`")
-OTHER_NAMES = {"c++": "cpp", "cc": "cpp", "c": "cpp", "h": "cpp", "bash": "sh", "shell": "sh", "console": "sh"}
+OTHER_NAMES = {"c++": "cpp", "cc": "cpp", "c": "cpp", "h": "cpp", "bash": "sh", "shell": "sh", "console": "sh",
+               "python": "starlark", "py": "starlark", "bazel": "starlark", "bzl": "starlark"}
 
 
 class Block:
@@ -87,15 +92,19 @@ def is_compiled(root, path):
     folder = os.path.dirname(folder)
 
 
-def check_cpp(root, block):
+def named_file(root, block):
+  """The file that the comment above a block names, or None; and what is wrong with it."""
   match = SOURCE_COMMENT.match(block.above)
   if not match:
-    return "no comment above the block names its file: <!-- path -->"
+    return None, "no comment above the block names its file: <!-- path -->"
   path = match.group(1)
   if not os.path.isfile(os.path.join(root, path)):
-    return "there is no file " + path
-  if not path.endswith((".cc", ".h")) or not is_compiled(root, path):
-    return "Bazel doesn't compile " + path
+    return None, "there is no file " + path
+  return path, None
+
+
+def check_piece(root, path, block):
+  """Whether the lines of a block are in a file, in one piece."""
   if not block.lines:
     return "the block is empty"
   source = read(os.path.join(root, path)).split("\n")
@@ -106,6 +115,24 @@ def check_cpp(root, block):
     if line not in source:
       return "not in %s: %s" % (path, line.strip())
   return "not in one piece in " + path
+
+
+def check_cpp(root, block):
+  path, problem = named_file(root, block)
+  if problem:
+    return problem
+  if not path.endswith((".cc", ".h")) or not is_compiled(root, path):
+    return "Bazel doesn't compile " + path
+  return check_piece(root, path, block)
+
+
+def check_starlark(root, block):
+  path, problem = named_file(root, block)
+  if problem:
+    return problem
+  if not path.startswith(CONSUMERS):
+    return "nothing builds with " + path
+  return check_piece(root, path, block)
 
 
 def check_sh(root, line, commands):
@@ -179,6 +206,8 @@ def check(root, commands=None):
         found(block.number - 1, "the block has no language; say text if it is none")
       elif block.language == "cpp":
         found(block.number, check_cpp(root, block))
+      elif block.language == "starlark":
+        found(block.number, check_starlark(root, block))
       elif block.language == "sh":
         for i, line in enumerate(block.lines):
           found(block.number + i, check_sh(root, line, commands))

@@ -54,6 +54,18 @@ class CheckDocsTest(unittest.TestCase):
     self.assertEqual(self.cpp("  Work();", above="<!-- code/x.cc -->"), ["there is no file code/x.cc"])
     self.assertEqual(self.cpp("  Work();", above="<!-- code/loose.cc -->"), ["Bazel doesn't compile code/loose.cc"])
 
+  def test_the_workspaces_of_users_are_those_that_are_built(self):
+    def starlark(code, above):
+      return self.check("%s\n```starlark\n%s\n```\n" % (above, code), **{
+          "packaging/bazel_module/MODULE.bazel": "bazel_dep(\n  1\n)\nx = 2\n", "other/MODULE.bazel": "x = 2\n"})
+    above = "<!-- packaging/bazel_module/MODULE.bazel -->"
+    self.assertEqual(starlark("bazel_dep(\n  1\n)", above), [])
+    self.assertEqual(starlark("bazel_dep(\n  2\n)", above), ["not in packaging/bazel_module/MODULE.bazel: 2"])
+    self.assertEqual(starlark("x = 2", "<!-- other/MODULE.bazel -->"), ["nothing builds with other/MODULE.bazel"])
+    self.assertEqual(starlark("x = 2", ""), ["no comment above the block names its file: <!-- path -->"])
+    self.assertEqual(starlark("x = 2", above[:-4] + "x -->"), ["there is no file packaging/bazel_module/MODULE.bazelx"])
+    self.assertEqual(self.check("```python\nx = 2\n```\n"), ["call it starlark, so that it is checked"])
+
   def test_commands_that_something_runs_are_right(self):
     self.assertEqual(self.check("```sh\n# says hello\n./run.sh   # and goes\n\n```\n"), [])
 
