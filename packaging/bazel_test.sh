@@ -95,7 +95,8 @@ own_tests() {
 
 modules() {
   tools/system_registry.py "$work/registry" packaging/bazel_module/MODULE.bazel
-  flags=(--registry="file://$work/registry" --lockfile_mode=off)
+  # Bazel 7 would look at WORKSPACE, too, or at its own idea of one.
+  flags=(--registry="file://$work/registry" --noenable_workspace --lockfile_mode=off)
 }
 
 for kind in "$@"; do
