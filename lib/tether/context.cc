@@ -8,6 +8,7 @@
 #include "tether/after_func.h"
 #include "tether/clock.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/publication.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/internal/scope.h"
 
@@ -246,15 +247,7 @@ Cancelable Merge(const Context& primary, const Context& other) {
     // When `primary` is done already, that is the reason, and Launch sees to
     // it.
     if (!primary.Done()) {
-      // Before the scope can be ended from above, which takes the hook off
-      // again.
-      scope->hook.fn = [self = ContextAccess::Adopt(internal::Ref(scope)),
-                        scope] {
-        const internal::Reason reason = internal::ReasonOf(scope->other->scope);
-        internal::EndScope(scope, reason.how, reason.cause);
-      };
-      if (!internal::AddObserver(other_scope, &scope->hook)) {
-        scope->hook.fn = nullptr;
+      if (!internal::LinkToOther(scope)) {
         internal::EndAtBirth(scope, internal::ReasonOf(other_scope));
       }
     }
@@ -302,7 +295,7 @@ OwedCallbacks EndQuietly(const Context& ctx, bool deadline,
 
 bool HasEnded(const Context& ctx) {
   const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
-  return scope != nullptr && scope->ended();
+  return scope != nullptr && IsEnded(scope);
 }
 
 }  // namespace internal

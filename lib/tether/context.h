@@ -27,7 +27,9 @@
 //
 // Rules that contexts keep
 //  1. A child is done when its parent is, at the latest; a parent never because
-//     of a child. The first reason stays.
+//     of a child. The first reason stays. All that one end ends (the children,
+//     theirs, and what was merged with them) is done at one moment, also for a
+//     thread that only looks on.
 //  2. A child's deadline is the earlier of its own and its parent's. There is
 //     no hidden default.
 //  3. When cancel() returns, all descendants are done. Callbacks run outside
@@ -234,8 +236,9 @@ Context WithValue(const Context& parent, const Key<T>& key,
 Context WithoutCancel(const Context& parent);
 
 // A child of `primary` (its values, its clock) that also ends, for the same
-// reason, when `other` does. Its deadline is the earlier one. When `other` is a
-// merge itself, and so on, the end of each costs some stack: mind long chains.
+// reason and at the same moment, when `other` does. Its deadline is the earlier
+// one. When `other` is a merge itself, and so on, dropping each costs some
+// stack: mind long chains.
 Cancelable Merge(const Context& primary, const Context& other);
 
 // Implementation details only below.

@@ -101,6 +101,9 @@ enum ScopeState : uint8_t {
   kCanceled = 4,
   kDeadlineExceeded = 8,
   kEnded = kCanceled | kDeadlineExceeded,
+  // How it has ended, as soon as that is published (invariant 5).
+  kEnding = kEnded << 2,
+  kDecided = kEnded | kEnding,
 };
 
 struct Scope : Node {
@@ -108,13 +111,16 @@ struct Scope : Node {
   Scope(NodeKind node_kind, Node* parent_node);
 
   Scope* parent_scope() const { return parent->scope; }
+  // Whether its end is decided; published it may be later. Under `lock` the
+  // answer lasts.
   bool ended() const {
-    return (state.load(std::memory_order_acquire) & kEnded) != 0;
+    return (state.load(std::memory_order_acquire) & kDecided) != 0;
   }
 
   std::atomic<uint8_t> state{kLive};
   SpinLock lock;
-  bool linked = false;            // guarded by the parent scope's lock
+  // Guarded by lock: there may be hooks of merges among the observers.
+  bool has_merges = false;
   Scope* children = nullptr;      // guarded by lock
   Observer* observers = nullptr;  // guarded by lock
   // Guarded by lock; set while callbacks of this scope run.
@@ -122,15 +128,15 @@ struct Scope : Node {
   // Guarded by the parent scope's lock; sibling_next then belongs to the thread
   // that ends the scope.
   Scope* sibling_next = nullptr;
-  Scope** sibling_pprev = nullptr;
-  Nanos deadline = kNever;  // the effective one: own or inherited
+  Scope** sibling_pprev = nullptr;  // null: not linked
+  Nanos deadline = kNever;          // the effective one: own or inherited
   // Whose it is: this, or one above; null: none.
   const DeadlineScope* deadline_owner = nullptr;
   absl::Status cause;  // see invariant 3; OK when Err() says it all
 };
 
-// The exact answers when `state` alone can't tell (near a deadline, or not yet
-// observed).
+// The exact answers when `state` alone can't tell (near a deadline, about to
+// end, or not yet observed).
 bool DoneSlow(Scope* scope);
 
 inline bool IsDone(Scope* scope) {

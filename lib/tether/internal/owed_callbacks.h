@@ -15,7 +15,9 @@ struct Scope;
 class OwedCallbacks {
  public:
   OwedCallbacks() = default;
-  ~OwedCallbacks() { Run(); }
+  ~OwedCallbacks() {
+    if (!empty()) Run();
+  }
   OwedCallbacks(OwedCallbacks&& other) noexcept
       : first_(std::exchange(other.first_, nullptr)) {}
   // Runs what it had.
@@ -27,8 +29,12 @@ class OwedCallbacks {
 
   bool empty() const { return first_ == nullptr; }
 
-  // Takes over a reference to `scope`, whose sibling_next is free.
+  // Takes over a reference to `scope`, which has ended. Its sibling_next is
+  // free, unless it is a merge.
   void Add(Scope* scope);
+
+  // Takes merges off the lists of their parents. Without any lock.
+  void DetachMerges();
 
   // Runs them on this thread, which holds no lock; what is there is done once.
   // Returns whether there were any; if so, they may have destroyed whatever the
@@ -36,7 +42,7 @@ class OwedCallbacks {
   bool Run();
 
  private:
-  Scope* first_ = nullptr;  // linked by sibling_next
+  Scope* first_ = nullptr;  // linked by sibling_next; merges by owed_next
 };
 
 }  // namespace tether::internal

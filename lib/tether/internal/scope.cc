@@ -5,6 +5,7 @@
 
 #include "tether/internal/live_counts.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/publication.h"
 
 namespace tether::internal {
 namespace {
@@ -46,7 +47,6 @@ void LinkChild(Scope* parent, Scope* child) {
     child->sibling_next->sibling_pprev = &child->sibling_next;
   }
   parent->children = child;
-  child->linked = true;
 }
 
 // Requires the parent scope's lock.
@@ -55,7 +55,25 @@ void UnlinkChild(Scope* child) {
   if (child->sibling_next != nullptr) {
     child->sibling_next->sibling_pprev = child->sibling_pprev;
   }
-  child->linked = false;
+  child->sibling_pprev = nullptr;
+}
+
+// Requires the lock of the other parent's scope.
+void UnlinkMerge(MergeScope* merge) {
+  UnlinkObserver(&merge->hook);
+  CountLive(Live::kCallback, -1);
+}
+
+// Moves the hooks of merges before all other observers. Requires scope->lock.
+void MoveMergesFirst(Scope* scope) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  for (Observer* observer = scope->observers; observer != nullptr;) {
+    Observer* next = observer->next;
+    if (!observer->fn && observer->pprev != &scope->observers) {
+      UnlinkObserver(observer);
+      LinkObserver(scope, observer);
+    }
+    observer = next;
+  }
 }
 
 // Starts the source of a LazyScope, once.
@@ -74,6 +92,28 @@ void StartSource(Scope* scope) {
 bool DeadlinePassed(const Scope* scope, uint8_t state) {
   return (state & kNear) != 0 &&
          scope->deadline <= ClockOf(scope).SteadyNanos();
+}
+
+// Calls link(), under the lock of `scope`, and returns true; false when `scope`
+// is done.
+template <typename Link>
+bool Hang(Scope* scope, Link link) {
+  uint8_t state;
+  {
+    SpinLockHolder lock(scope->lock);
+    state = scope->state.load(std::memory_order_relaxed);
+    if ((state & kDecided) == 0) {
+      if (DeadlinePassed(scope, state)) return false;
+      link();
+    }
+  }
+  if ((state & kDecided) != 0) {
+    AwaitPublished(scope);
+    return false;
+  }
+  CountLive(Live::kCallback, 1);
+  if ((state & kUnobserved) != 0) StartSource(scope);
+  return true;
 }
 
 // Runs the callbacks of an ended scope. Only the thread that ended it does.
@@ -108,83 +148,149 @@ void RunObservers(Scope* scope) {
   lock.unlock();
 }
 
-// What an ended scope owes to others, outside of all locks.
-void Settle(Scope* scope) {
-  RunObservers(scope);
-  if (scope->kind == NodeKind::kMerge) {
-    auto* merge = static_cast<MergeScope*>(scope);
-    Scope* other = merge->other->scope;
-    if (other != nullptr) RemoveObserver(other, &merge->hook);
-    if (merge->hook.fn) merge->hook.fn = nullptr;  // drops its reference to us
+// Takes an ended scope off the lists of those above it. Without any lock.
+void Detach(Scope* scope) {
+  if (Scope* parent = scope->parent_scope()) {
+    SpinLockHolder lock(parent->lock);
+    if (scope->sibling_pprev != nullptr) UnlinkChild(scope);
+  }
+  if (scope->kind != NodeKind::kMerge) return;
+  auto* merge = static_cast<MergeScope*>(scope);
+  if (Scope* other = merge->other->scope) {
+    SpinLockHolder lock(other->lock);
+    if (merge->hook.pprev != nullptr) UnlinkMerge(merge);
   }
 }
 
-// Marks `top` and all below it as ended. Locks are held along the path from
-// `top` down, so that nobody sees a descendant of an ended and unlocked scope
-// alive; the walk itself needs no stack.
+// The link of OwedCallbacks.
+Scope*& OwedNext(Scope* scope) {
+  return scope->kind == NodeKind::kMerge
+             ? static_cast<MergeScope*>(scope)->owed_next
+             : scope->sibling_next;
+}
+
+// Ends `top` and all below it at one moment (invariant 5). Locks are held along
+// the path from `top` down, so that nobody sees a descendant of an ended and
+// unlocked scope undecided; the walk itself needs no stack.
 class SubtreeEnder {
  public:
   SubtreeEnder(uint8_t how, const absl::Status& cause)
       : how_(how), cause_(cause) {}
 
-  // Requires top->lock, releases it. What is owed to others below `top` goes to
-  // `owed`.
+  // Requires top->lock, releases it. Scopes below `top` that have callbacks,
+  // and all merges, go to `owed`.
   void End(Scope* top, OwedCallbacks& owed) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    Mark(top);
+    how_ = Decide(top, how_, cause_);
     Scope* scope = top;
     for (;;) {
-      if (Scope* child = scope->children) {
-        UnlinkChild(child);
+      if (Scope* child = TakeBelow(scope)) {
         child->lock.lock();
-        if (child->ended()) {  // by its own CancelFunc, which waits for our
-                               // lock to unlink it
+        if (child->ended()) {
+          SkipEnded(child, top);
           child->lock.unlock();
           continue;
         }
-        Mark(child);
+        if (child->kind == NodeKind::kMerge) {
+          static_cast<MergeScope*>(child)->ended_by_other = from_merges_;
+        }
+        const uint8_t above =
+            scope == top ? how_
+                         : HowOf(scope->state.load(std::memory_order_relaxed));
+        const uint8_t how = Decide(child, above, scope->cause);
+        child->state.store(
+            EndingAs(how, child->state.load(std::memory_order_relaxed)),
+            std::memory_order_release);
         scope = child;
         continue;
       }
-      Scope* up = nullptr;
-      if (scope != top) {
-        up = scope->parent_scope();
-        if (scope->observers != nullptr || scope->kind == NodeKind::kMerge) {
-          Ref(scope);
-          owed.Add(scope);
-        }
+      if (scope == top) {
+        has_observers_ = top->observers != nullptr;
+        top->state.store(how_, std::memory_order_release);
+        top->lock.unlock();
+        return;
+      }
+      Scope* up = EndedFrom(scope);
+      const bool merge = scope->kind == NodeKind::kMerge;
+      if (merge || scope->observers != nullptr) {
+        Ref(scope);
+        owed.Add(scope);
+        has_merges_ |= merge;
       }
       scope->lock.unlock();  // from here on it may be freed
-      if (up == nullptr) return;
       scope = up;
     }
   }
 
+  // Whether `top` has callbacks.
+  bool has_observers() const { return has_observers_; }
+  // Whether there are merges in `owed`, to be detached.
+  bool has_merges() const { return has_merges_; }
+
  private:
-  void Mark(Scope* scope) {
-    uint8_t how = how_;
-    const absl::Status* cause = &cause_;
+  // The next scope that hangs on `scope`, unlinked; null when there is none.
+  Scope* TakeBelow(Scope* scope) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    from_merges_ = scope->children == nullptr;
+    if (!from_merges_) {
+      Scope* child = scope->children;
+      UnlinkChild(child);
+      return child;
+    }
+    if (scope->has_merges) {
+      MoveMergesFirst(scope);
+      scope->has_merges = false;
+    }
+    Observer* first = scope->observers;
+    if (first == nullptr || first->fn) return nullptr;
+    MergeScope* merge = static_cast<MergeScope::Hook*>(first)->merge;
+    UnlinkMerge(merge);
+    return merge;
+  }
+
+  // `child` hung on what we end, and has ended: by its own CancelFunc, which
+  // waits for our lock to unlink it; or, a merge, from its other parent. In the
+  // latter case, if we don't do that ourselves, its end mustn't come after
+  // ours.
+  static void SkipEnded(Scope* child, const Scope* top) {
+    const uint8_t state = child->state.load(std::memory_order_acquire);
+    if ((state & kEnding) != 0 && TopOf(child) != top) {
+      child->state.store(HowOf(state), std::memory_order_release);
+    }
+  }
+
+  // Writes the cause, and returns how `scope` ends: as `how` and `cause` say,
+  // or by its deadline, if that has passed and somebody may have seen it.
+  uint8_t Decide(Scope* scope, uint8_t how, const absl::Status& cause) {
     if ((scope->state.load(std::memory_order_relaxed) & kNear) != 0 &&
         Passed(scope)) {
       how = kDeadlineExceeded;
-      cause = &scope->deadline_owner->deadline_cause;
+      scope->cause = scope->deadline_owner->deadline_cause;
+    } else {
+      scope->cause = cause;
     }
-    scope->cause = *cause;
-    scope->state.store(how, std::memory_order_release);
     if (scope->kind >= NodeKind::kDeadline) {
       TimersOf(scope).Disarm(*static_cast<DeadlineScope*>(scope));
     }
+    return how;
   }
 
   // Time that has been read before can say "yes", but not "no": somebody may
-  // have looked at the scope since then and have seen it done.
+  // have looked at the scope since then and have seen it done. A merge may be
+  // on another clock.
   bool Passed(const Scope* scope) {
-    if (scope->deadline > now_) now_ = ClockOf(scope).SteadyNanos();
+    if (scope->clock != clock_ || scope->deadline > now_) {
+      clock_ = scope->clock;
+      now_ = ClockOf(scope).SteadyNanos();
+    }
     return scope->deadline <= now_;
   }
 
-  const uint8_t how_;
+  uint8_t how_;
   const absl::Status& cause_;
+  const Clock* clock_ = nullptr;
   Nanos now_ = std::numeric_limits<Nanos>::min();
+  bool has_observers_ = false;
+  bool has_merges_ = false;
+  bool from_merges_ = false;  // where TakeBelow took the last one from
 };
 
 // Tells `top` and all below it to compare the clock from now on. Requires
@@ -192,7 +298,7 @@ class SubtreeEnder {
 void MarkNear(Scope* top) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   const auto mark = [](Scope* scope) {
     const uint8_t state = scope->state.load(std::memory_order_relaxed);
-    if ((state & kEnded) == 0) {
+    if ((state & kDecided) == 0) {
       scope->state.store(state | kNear, std::memory_order_release);
     }
   };
@@ -290,8 +396,10 @@ void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (parent != nullptr) {
     parent->lock.lock();
     parent_state = parent->state.load(std::memory_order_relaxed);
-    if ((parent_state & kEnded) != 0 || DeadlinePassed(parent, parent_state)) {
+    const bool decided = (parent_state & kDecided) != 0;
+    if (decided || DeadlinePassed(parent, parent_state)) {
       parent->lock.unlock();
+      if (decided) AwaitPublished(parent);
       return EndAtBirth(child, ReasonOf(parent));
     }
   }
@@ -317,29 +425,28 @@ void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 }
 
 bool EndScope(Scope* scope, uint8_t how, const absl::Status& cause) {
-  return MarkEnded(scope, how, cause).Run();
+  OwedCallbacks owed = MarkEnded(scope, how, cause);
+  return !owed.empty() && owed.Run();
 }
 
 OwedCallbacks MarkEnded(Scope* scope, uint8_t how, const absl::Status& cause)
     ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  PrepareLiveCount();
   OwedCallbacks owed;
+  // What is published, whoever ends it is done with, or has a reference of its
+  // own. What is only decided, it may still read until it unlocks.
+  if (IsEnded(scope)) return owed;
+  PrepareLiveCount();
   scope->lock.lock();
-  // Not without the lock: whoever ends us from above may still be at work below
-  // us, and reads us until it unlocks.
   if (scope->ended()) {
     scope->lock.unlock();
+    AwaitPublished(scope);
     return owed;
   }
-  const bool settle =
-      scope->observers != nullptr || scope->kind == NodeKind::kMerge;
   SubtreeEnder ender(how, cause);
   ender.End(scope, owed);
-  if (Scope* parent = scope->parent_scope()) {
-    SpinLockHolder lock(parent->lock);
-    if (scope->linked) UnlinkChild(scope);
-  }
-  if (settle) {
+  Detach(scope);
+  if (ender.has_merges()) owed.DetachMerges();
+  if (ender.has_observers()) {
     Ref(scope);
     owed.Add(scope);
   }
@@ -347,8 +454,14 @@ OwedCallbacks MarkEnded(Scope* scope, uint8_t how, const absl::Status& cause)
 }
 
 void OwedCallbacks::Add(Scope* scope) {
-  scope->sibling_next = first_;
+  OwedNext(scope) = first_;
   first_ = scope;
+}
+
+void OwedCallbacks::DetachMerges() {
+  for (Scope* scope = first_; scope != nullptr; scope = OwedNext(scope)) {
+    if (scope->kind == NodeKind::kMerge) Detach(scope);
+  }
 }
 
 bool OwedCallbacks::Run() {
@@ -356,8 +469,8 @@ bool OwedCallbacks::Run() {
   if (scope == nullptr) return false;
   PrepareLiveCount();
   do {
-    Scope* next = scope->sibling_next;
-    Settle(scope);
+    Scope* next = OwedNext(scope);
+    RunObservers(scope);
     Unref(scope);
     scope = next;
   } while (scope != nullptr);
@@ -374,17 +487,17 @@ void EndAtBirth(Scope* scope, const Reason& reason) {
 }
 
 bool AddObserver(Scope* scope, Observer* observer) {
-  bool unobserved;
-  {
-    SpinLockHolder lock(scope->lock);
-    const uint8_t state = scope->state.load(std::memory_order_relaxed);
-    if ((state & kEnded) != 0 || DeadlinePassed(scope, state)) return false;
-    unobserved = (state & kUnobserved) != 0;
+  return Hang(scope, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     LinkObserver(scope, observer);
-  }
-  CountLive(Live::kCallback, 1);
-  if (unobserved) StartSource(scope);
-  return true;
+  });
+}
+
+bool LinkToOther(MergeScope* merge) {
+  Scope* other = merge->other->scope;
+  return Hang(other, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    LinkObserver(other, &merge->hook);
+    other->has_merges = true;
+  });
 }
 
 bool RemoveObserver(Scope* scope, Observer* observer) {
@@ -433,13 +546,18 @@ bool DoneSlow(Scope* scope) {
     StartSource(scope);
     state = scope->state.load(std::memory_order_acquire);
   }
-  return (state & kEnded) != 0 || DeadlinePassed(scope, state);
+  return (state & kEnded) != 0 ||
+         ((state & kEnding) != 0 && Published(scope)) ||
+         DeadlinePassed(scope, state);
 }
 
 void DeadlineSeenPassed(Scope* scope) {
   const auto mark = [](Scope* s) {
-    SpinLockHolder lock(s->lock);
-    if (!s->ended()) MarkNear(s);
+    {
+      SpinLockHolder lock(s->lock);
+      if (!s->ended()) return MarkNear(s);
+    }
+    AwaitPublished(s);
   };
   constexpr uint8_t kTold = kNear | kEnded;
   if ((scope->state.load(std::memory_order_acquire) & kTold) != 0) return;
@@ -452,18 +570,22 @@ void DeadlineSeenPassed(Scope* scope) {
 Reason ReasonOf(Scope* scope) {
   uint8_t state = scope->state.load(std::memory_order_acquire);
   if (state == kLive) return {kLive, {}};
-  if ((state & kEnded) == 0) {
+  if ((state & kDecided) == 0) {
     if ((state & kUnobserved) != 0) StartSource(scope);
     // Under the lock, as in EndScope: so the first to look at the clock after
     // the deadline decides, for ever.
     SpinLockHolder lock(scope->lock);
     state = scope->state.load(std::memory_order_acquire);
-    if ((state & kEnded) == 0) {
+    if ((state & kDecided) == 0) {
       if (!DeadlinePassed(scope, state)) return {kLive, {}};
       return {kDeadlineExceeded, scope->deadline_owner->deadline_cause};
     }
   }
-  return {static_cast<uint8_t>(state & kEnded), scope->cause};
+  if ((state & kEnding) != 0 && !Published(scope) &&
+      !DeadlinePassed(scope, state)) {
+    return {kLive, {}};  // as Done() says
+  }
+  return {HowOf(state), scope->cause};
 }
 
 const absl::Status& StatusOf(uint8_t how) {

@@ -22,8 +22,8 @@ namespace tether::internal {
 // clock. It is how late the timer thread may be without Done() being late.
 inline constexpr Nanos kNearWindow = 100'000'000;
 
-// A callback that waits for the end of a scope. Lives in the user's
-// Registration.
+// A callback that waits for the end of a scope, in the user's Registration; or
+// the hook of a merge, whose fn is null.
 struct Observer {
   Observer* next = nullptr;    // guarded by the scope's lock
   Observer** pprev = nullptr;  // guarded by the scope's lock; null: not linked
@@ -66,15 +66,24 @@ struct DeadlineScope : Scope, Timer {
   absl::Status deadline_cause;  // constant after SetDeadline
 };
 
-// Also ends when a scope of another chain does. `hook` is linked there, and
-// owns a reference to this, from birth until one of the two ends.
+// Also ends when a scope of another chain does, among whose observers `hook` is
+// from birth until one of the two ends.
 struct MergeScope : DeadlineScope {
+  struct Hook : Observer {
+    explicit Hook(MergeScope* its_merge) : merge(its_merge) {}
+    MergeScope* const merge;
+  };
+
   MergeScope(Node* parent_node, Node* other_node)
       : DeadlineScope(NodeKind::kMerge, parent_node), other(Ref(other_node)) {}
   ~MergeScope() { Unref(other); }
 
   Node* const other;  // owned
-  Observer hook;
+  Hook hook{this};
+  // In OwedCallbacks, since the merge may be linked to its parent meanwhile.
+  Scope* owed_next = nullptr;
+  // Whether the end came from `other`. Constant once it has ended.
+  bool ended_by_other = false;
 };
 
 // Learns of its end from elsewhere, by way of something costly that is started
@@ -112,11 +121,16 @@ struct Reason {
 };
 Reason ReasonOf(Scope* scope);
 
+// Links a new merge to its other parent, and returns true; false when that is
+// done. Before Adopt. The caller holds a reference.
+bool LinkToOther(MergeScope* merge);
+
 // Links a new scope below its parent scope and arms its timer; if the parent is
 // done, ends it for the same reason. The caller holds a reference.
 void Adopt(Scope* child);
 
-// Ends `scope` and all below it, unless it has ended, and runs their callbacks.
+// Ends `scope` and all below it, merges included, at one moment, unless it has
+// ended, and then runs their callbacks.
 // When it returns, all of them are done, whoever ended them. The caller holds a
 // reference. `how` is kCanceled or kDeadlineExceeded; near a deadline that has
 // passed meanwhile, the deadline is the reason, since Done() has been saying
