@@ -4,7 +4,9 @@
 #include "tether/grpc/policy.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -173,6 +175,36 @@ TEST_F(PolicyTest, NoMoreThanTheShareIsTurnedAway) {
   }
   EXPECT_EQ(refused, 10);
   EXPECT_EQ(handled_, 40);
+}
+
+TEST_F(PolicyTest, HealthChecksAreServed) {
+  grpc::EnableDefaultHealthCheckService(true);
+  ServerOptions options = WithMinBudget(1);
+  for (const bool named : {false, true}) {
+    if (named) options.methods = {{"/grpc.health.v1.Health/*", options}};
+    ProbeServer server({/*callback_api=*/false, options});
+    grpc::GenericStub stub(grpc::CreateChannel(
+        server.address(), grpc::InsecureChannelCredentials()));
+    grpc::CompletionQueue cq;
+    int refused = 0;
+    for (int i = 0; i < 20; ++i) {
+      grpc::ClientContext call;
+      call.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(4)));
+      const auto check =
+          stub.PrepareUnaryCall(&call, "/grpc.health.v1.Health/Check",
+                                grpc::ByteBuffer(nullptr, 0), &cq);
+      check->StartCall();
+      grpc::ByteBuffer reply;
+      grpc::Status status;
+      check->Finish(&reply, &status, nullptr);
+      void* tag;
+      bool ok;
+      ASSERT_TRUE(cq.Next(&tag, &ok));
+      if (!status.ok()) ++refused;
+    }
+    EXPECT_EQ(refused, named ? 20 : 0);
+  }
+  grpc::EnableDefaultHealthCheckService(false);
 }
 
 // The same without the option: the request is served although it is late.

@@ -127,7 +127,7 @@ void Harden(ServerOptions& options) {
 ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options) {
   if (options.propagator == nullptr) options.propagator = DefaultPropagator();
   if (options.trust == Trust::kEdge) Harden(options);
-  shared_ = std::make_shared<internal::ServerShared>(std::move(options));
+  shared_ = internal::ServerShared::Make(std::move(options));
 }
 
 ServerInterceptorFactory::~ServerInterceptorFactory() = default;

@@ -35,7 +35,7 @@
 namespace tether {
 
 namespace internal {
-struct ServerShared;
+class ServerShared;
 }
 
 // Who may call the server.
@@ -66,11 +66,20 @@ struct ServerOptions : TimePolicy {
   // does, for its reason. For a server that shuts down (ShutdownServer).
   Context lifetime;
 
+  // How long a handler has to answer by itself when its context has ended by a
+  // time that gRPC doesn't know of (max_timeout, default_timeout, a
+  // tether-timeout-us before grpc-timeout), or with `lifetime`. Then the call
+  // is ended for it: the caller gets the context's status, and in the handler
+  // all that it waits for in gRPC fails, as does what it tries later. So nobody
+  // holds a handler's thread for longer by not reading. InfiniteDuration():
+  // handlers see to it themselves.
+  absl::Duration answer_grace = absl::Milliseconds(100);
+
   // Methods with times of their own.
   std::vector<MethodPolicy> methods;
 
-  // At most this share of the requests is turned away for min_budget; those
-  // beyond it are served with what they have. 0 to 1.
+  // At most this share of the requests to a method is turned away for
+  // min_budget; those beyond it are served with what they have. 0 to 1.
   double shed_share = 0.2;
 
   // Where the time went, for the caller.

@@ -36,6 +36,16 @@ class CallRegistry {
     return take(it == shard.states.end() ? nullptr : it->second);
   }
 
+  // Calls `look` with each state, under the registry's lock. It must be short,
+  // and call nobody.
+  template <typename Look>
+  void ForEach(Look look) {
+    for (Shard& shard : shards_) {
+      MutexLock lock(shard.mutex);
+      for (const auto& entry : shard.states) look(entry.second);
+    }
+  }
+
   // When it returns, nobody looks at `state` any more.
   void Remove(const void* address, const State* state) {
     Shard& shard = ShardOf(address);

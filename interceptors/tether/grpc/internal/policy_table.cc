@@ -1,6 +1,7 @@
 #include "tether/grpc/internal/policy_table.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "absl/strings/string_view.h"
 
@@ -9,6 +10,17 @@ namespace {
 
 // What Abseil's tables can look up, where it has a string_view of its own.
 absl::string_view Key(std::string_view s) { return {s.data(), s.size()}; }
+
+// What a load balancer or an operator asks, with short deadlines by habit: that
+// such a question has little time left says nothing of the service's work.
+bool IsProbe(std::string_view method) {
+  for (const std::string_view service :
+       {"/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/",
+        "/grpc.reflection.v1alpha.ServerReflection/"}) {
+    if (method.substr(0, service.size()) == service) return true;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -28,6 +40,8 @@ PolicyTable::PolicyTable(TimePolicy all,
       methods_.emplace(pattern, entry.policy);
     }
   }
+  probes_ = all_;
+  probes_.min_budget = absl::ZeroDuration();
 }
 
 const TimePolicy& PolicyTable::For(std::string_view method) const {
@@ -45,7 +59,7 @@ const TimePolicy& PolicyTable::For(std::string_view method) const {
       }
     }
   }
-  return all_;
+  return IsProbe(method) ? probes_ : all_;
 }
 
 ShedBudget::ShedBudget(double share)
@@ -68,6 +82,25 @@ bool ShedBudget::Spend() {
     }
   }
   return false;
+}
+
+ShedBudgets::ShedBudgets(double share) : others_(share) {
+  for (size_t i = 0; i < kMost; ++i) entries_.emplace_back(share);
+}
+
+ShedBudget& ShedBudgets::For(std::string_view method) {
+  const uint64_t hash = std::hash<std::string_view>()(method) | 1;
+  for (size_t i = 0; i < kProbes; ++i) {
+    Entry& entry = entries_[(hash / 2 + i) % kMost];
+    uint64_t taken = entry.method.load(std::memory_order_relaxed);
+    if (taken == hash ||
+        (taken == 0 && (entry.method.compare_exchange_strong(
+                            taken, hash, std::memory_order_relaxed) ||
+                        taken == hash))) {
+      return entry.budget;
+    }
+  }
+  return others_;
 }
 
 }  // namespace tether::internal

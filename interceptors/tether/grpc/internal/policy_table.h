@@ -4,7 +4,9 @@
 #define TETHER_GRPC_INTERNAL_POLICY_TABLE_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,13 +27,15 @@ class PolicyTable {
 
  private:
   TimePolicy all_;
+  // For health checks and reflection: all_ without min_budget.
+  TimePolicy probes_;
   absl::flat_hash_map<std::string, TimePolicy> methods_;
   absl::flat_hash_map<std::string, TimePolicy> services_;  // "/package.Service"
 };
 
-// Sees to it that, of the requests, no more than a share is turned away: when
-// all callers are slow, turning all of them away helps nobody, and a clock or a
-// policy gone wrong would stop the service.
+// Sees to it that, of the requests to a method, no more than a share is turned
+// away: when all callers are slow, turning all of them away helps nobody, and a
+// clock or a policy gone wrong would stop the service.
 //
 // Each request earns `share` of a refusal, of which 10 at most can be saved up.
 // Any thread; no lock.
@@ -52,6 +56,29 @@ class ShedBudget {
 
   const int64_t share_;  // of kOne
   std::atomic<int64_t> saved_{0};
+};
+
+// One ShedBudget for each method, so that the many requests to one don't pay
+// for turning away all of the few to another. Methods are what peers send: of
+// more than a few hundred, those that came last share one. Any thread; no lock.
+class ShedBudgets {
+ public:
+  explicit ShedBudgets(double share);
+
+  ShedBudget& For(std::string_view method);
+
+ private:
+  static constexpr size_t kMost = 512;
+  static constexpr size_t kProbes = 8;
+
+  struct Entry {
+    explicit Entry(double share) : budget(share) {}
+    std::atomic<uint64_t> method{0};  // its hash; 0: free
+    ShedBudget budget;
+  };
+
+  std::deque<Entry> entries_;  // kMost, which can't be moved
+  ShedBudget others_;
 };
 
 }  // namespace tether::internal

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -57,6 +59,32 @@ TEST(PolicyTableTest, OtherPatternsAndMethodsMatchNothing) {
   EXPECT_EQ(MaxFor(table, std::string_view("\0/\0", 3)), 1);
 }
 
+TEST(PolicyTableTest, HealthChecksAndReflectionAreWorthBeginningUnlessNamed) {
+  TimePolicy policy = Max(1);
+  policy.min_budget = absl::Seconds(1);
+  const char* const probes[] = {
+      "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+      "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+      "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"};
+  const std::vector<MethodPolicy> for_all = {{"*", policy}};
+  for (const char* probe : probes) {
+    SCOPED_TRACE(probe);
+    for (const auto& table :
+         {PolicyTable(policy, {}), PolicyTable(TimePolicy(), for_all)}) {
+      EXPECT_EQ(table.For(probe).min_budget, absl::ZeroDuration());
+      EXPECT_EQ(table.For(probe).max_timeout, absl::Seconds(1));
+      EXPECT_EQ(table.For("/a.B/C").min_budget, absl::Seconds(1));
+      EXPECT_EQ(table.For("/grpc.health.v1.HealthX/Check").min_budget,
+                absl::Seconds(1));
+    }
+    const PolicyTable by_name(TimePolicy(), {{probe, policy}});
+    EXPECT_EQ(by_name.For(probe).min_budget, absl::Seconds(1));
+  }
+  const PolicyTable by_service(TimePolicy(),
+                               {{"/grpc.health.v1.Health/*", policy}});
+  EXPECT_EQ(by_service.For(probes[0]).min_budget, absl::Seconds(1));
+}
+
 int Spent(ShedBudget& budget, int requests) {
   int spent = 0;
   for (int i = 0; i < requests; ++i) {
@@ -102,6 +130,30 @@ TEST(ShedBudgetTest, NeverSpendsMoreThanWasEarnedOnManyThreads) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_LE(spent, 10'000);
   EXPECT_GT(spent, 5'000);
+}
+
+TEST(ShedBudgetsTest, AMinorityMethodIsProtectedToo) {
+  ShedBudgets budgets(0.2);
+  int turned_away = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    budgets.For("/shop.v1.Orders/GetOrder").Earn();  // in time, all of them
+    if (i % 20 != 0) continue;
+    ShedBudget& minority = budgets.For("/shop.v1.Orders/Export");
+    minority.Earn();
+    if (minority.Spend()) ++turned_away;
+  }
+  EXPECT_NEAR(turned_away, 100, 1);  // of 500
+}
+
+TEST(ShedBudgetsTest, AnyNumberOfMethodsIsServed) {
+  ShedBudgets budgets(1);
+  ShedBudget& first = budgets.For("/a.B/C");
+  for (int i = 0; i < 100'000; ++i) {
+    ShedBudget& budget = budgets.For("/a.B/" + std::to_string(i));
+    budget.Earn();
+    EXPECT_TRUE(budget.Spend());
+  }
+  EXPECT_EQ(&budgets.For("/a.B/C"), &first);
 }
 
 }  // namespace

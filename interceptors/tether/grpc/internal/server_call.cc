@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -13,6 +14,7 @@
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
+#include "tether/grpc/status.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/propagation/timeout_header.h"
 
@@ -54,8 +56,45 @@ const absl::Status& DeadlineCause(EndReason reason, absl::string_view message) {
 ServerShared::ServerShared(ServerOptions server_options)
     : options(std::move(server_options)),
       policies(options, options.methods),
-      shed_budget(options.shed_share),
-      watcher(EndWatcher::Get()) {}
+      shed_budgets(options.shed_share),
+      watcher(EndWatcher::Get()),
+      cuts_at_end_of_lifetime(options.lifetime != Background() &&
+                              options.answer_grace !=
+                                  absl::InfiniteDuration()) {}
+
+std::shared_ptr<ServerShared> ServerShared::Make(ServerOptions server_options) {
+  const std::shared_ptr<ServerShared> shared(
+      new ServerShared(std::move(server_options)));
+  if (shared->cuts_at_end_of_lifetime) {
+    shared->at_end_of_lifetime_.emplace(
+        shared->options.lifetime, [weak = std::weak_ptr<ServerShared>(shared)] {
+          if (auto self = weak.lock()) self->LifetimeEnded();
+        });
+  }
+  return shared;
+}
+
+void ServerShared::LifetimeEnded() {
+  // Not under the lock: it may run at once.
+  auto cut = std::make_unique<Delayed>(grace(), [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->CutAll();
+  });
+  MutexLock lock(mutex_);
+  cut_all_.swap(cut);
+}
+
+void ServerShared::CutAll() {
+  std::vector<std::shared_ptr<ServerCall>> calls;
+  ServerCall::Registry().ForEach([&](ServerCall* call) {
+    if (!call->IsOf(this)) return;
+    // Null when its interceptor is about to go.
+    if (auto held = call->weak_from_this().lock()) {
+      calls.push_back(std::move(held));
+    }
+  });
+  const grpc::Status status = StatusOf(options.lifetime);
+  for (const auto& call : calls) call->Cut(status);
+}
 
 CallRegistry<ServerCall>& ServerCall::Registry() {
   static auto& registry = *new CallRegistry<ServerCall>;
@@ -69,6 +108,7 @@ ServerCall::ServerCall(std::shared_ptr<ServerShared> shared)
 
 ServerCall::~ServerCall() {
   EndOfHandler();
+  DropCall();
   counters.server_calls.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -110,16 +150,20 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
     slack_ = std::min(absl::Milliseconds(5) + timeout / 20, absl::Seconds(1)) +
              (exact <= standard ? absl::ZeroDuration() : timeout / 32);
   }
+  const absl::Duration grace = shared_->grace();
+  // gRPC ends what waits in it at its own deadline, and at no other time.
+  const bool outlives_timeout = timeout + grace < standard;
+  may_be_cut_ = outlives_timeout || shared_->cuts_at_end_of_lifetime;
+  if (!told_of_end || may_be_cut_) {
+    MutexLock lock(mutex_);
+    call_ = server_context->c_call();
+    if (call_ != nullptr) grpc_call_ref(call_);
+  }
   Cancelable cancelable;
   if (told_of_end) {
     cancelable = WithTimeoutFrom(now, options.lifetime, timeout, cause);
   } else {
     arrival_ = Clock::Real().SteadyNanos();
-    {
-      MutexLock lock(mutex_);
-      call_ = server_context->c_call();
-      if (call_ != nullptr) grpc_call_ref(call_);
-    }
     cancelable = WithLazyCancel(now, options.lifetime, timeout, cause,
                                 [weak = weak_from_this()] {
                                   if (auto self = weak.lock()) self->Observed();
@@ -139,9 +183,20 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   }
   address_ = server_context;
   Registry().Put(address_, this);
+  if (shared_->cuts_at_end_of_lifetime && HasEnded(scope_)) {
+    // It came too late for CutAll.
+    CutIn(grace, [this] { return StatusOf(shared_->options.lifetime); });
+  } else if (outlives_timeout) {
+    CutIn(timeout + grace, [&cause = cause] {
+      return grpc::Status(
+          grpc::StatusCode::DEADLINE_EXCEEDED,
+          absl::StrCat("context deadline exceeded: ", cause.message()));
+    });
+  }
   if (policy.min_budget > absl::ZeroDuration()) {
-    shared_->shed_budget.Earn();
-    if (time_left_ < policy.min_budget && shared_->shed_budget.Spend()) {
+    ShedBudget& shed_budget = shared_->shed_budgets.For(method);
+    shed_budget.Earn();
+    if (time_left_ < policy.min_budget && shed_budget.Spend()) {
       TurnAway(server_context, time_left_, policy.min_budget);
     }
   }
@@ -171,28 +226,17 @@ void ServerCall::TurnAway(grpc::ServerContextBase* server_context,
   }
 }
 
-// A timeout whose end starts the watch. The registration goes first: when it is
-// gone, its callback isn't running.
-struct ServerCall::DelayedWatch {
-  DelayedWatch(const std::shared_ptr<ServerCall>& call, absl::Duration delay)
-      : timeout(WithTimeout(Background(), delay)),
-        at_its_end(timeout.ctx, [weak = std::weak_ptr<ServerCall>(call)] {
-          if (auto self = weak.lock()) self->StartWatch();
-        }) {}
-
-  const Cancelable timeout;
-  Registration at_its_end;
-};
-
 void ServerCall::Observed() {
   const absl::Duration delay =
       kWatchDelay - absl::Nanoseconds(Clock::Real().SteadyNanos() - arrival_);
   if (delay <= absl::ZeroDuration()) return StartWatch();
-  // Not under the lock: the callback may run at once.
-  auto watch = std::make_unique<DelayedWatch>(shared_from_this(), delay);
+  // Not under the lock: it may run at once.
+  auto watch = std::make_unique<Delayed>(delay, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->StartWatch();
+  });
   MutexLock lock(mutex_);
-  if (call_ != nullptr) delayed_watch_.swap(watch);
-  // Else it has ended, and the watch goes, after the lock.
+  if (!context_ended_) delayed_watch_.swap(watch);
+  // Else the watch goes, after the lock.
 }
 
 void ServerCall::StartWatch() {
@@ -200,7 +244,7 @@ void ServerCall::StartWatch() {
   {
     MutexLock lock(mutex_);
     call = call_;
-    if (call == nullptr) return;  // ended
+    if (context_ended_ || call == nullptr) return;
     grpc_call_ref(call);
   }
   shared_->watcher->Watch(call, [weak = weak_from_this()] {
@@ -254,7 +298,7 @@ void ServerCall::EndOfHandler() {
   if (handler_ended_.exchange(true, std::memory_order_relaxed)) return;
   static const absl::Status& cause = *new absl::Status(WithEndReason(
       absl::CancelledError("the handler has returned"), EndReason::kCompleted));
-  DropCall();
+  DropWatch();
   cancel_(cause);
   RunOwedCallbacks();
 }
@@ -275,9 +319,9 @@ ServerCall::End ServerCall::HowItEnded() const {
 }
 
 void ServerCall::EndOfCall() {
+  DropCall();
   // Where the handler has returned, that is the reason.
   if (handler_ended_.load(std::memory_order_relaxed)) return;
-  DropCall();
   const auto [deadline, cause] = HowItEnded();
   EndQuietly(scope_, deadline, cause).Run();
   RunOwedCallbacks();
@@ -304,18 +348,61 @@ void ServerCall::RunOwedCallbacks() {
   owed.Run();
 }
 
-void ServerCall::DropCall() {
-  grpc_call* call;
-  std::unique_ptr<DelayedWatch> watch;
+void ServerCall::DropWatch() {
+  grpc_call* call = nullptr;
+  std::unique_ptr<Delayed> watch;
   {
     MutexLock lock(mutex_);
-    call = std::exchange(call_, nullptr);
+    context_ended_ = true;
     watch = std::move(delayed_watch_);
+    if (!may_be_cut_) call = std::exchange(call_, nullptr);
   }
   if (call != nullptr) grpc_call_unref(call);
 }
 
+void ServerCall::DropCall() {
+  grpc_call* call;
+  std::unique_ptr<Delayed> watch;
+  std::unique_ptr<Delayed> cut;
+  {
+    MutexLock lock(mutex_);
+    context_ended_ = true;
+    watch = std::move(delayed_watch_);
+    cut = std::move(cut_);
+    call = std::exchange(call_, nullptr);
+  }
+  if (call != nullptr) grpc_call_unref(call);
+}
+
+void ServerCall::CutIn(absl::Duration delay,
+                       absl::AnyInvocable<grpc::Status()> status_of) {
+  // Not under the lock: it may run at once.
+  auto cut = std::make_unique<Delayed>(
+      delay,
+      [weak = weak_from_this(), status_of = std::move(status_of)]() mutable {
+        if (auto self = weak.lock()) self->Cut(status_of());
+      });
+  MutexLock lock(mutex_);
+  if (call_ != nullptr) cut_.swap(cut);
+}
+
+void ServerCall::Cut(const grpc::Status& status) {
+  const grpc::Status said = Discreet(status).value_or(status);
+  grpc_call* call;
+  {
+    MutexLock lock(mutex_);
+    call = call_;
+    if (call == nullptr) return;
+    grpc_call_ref(call);
+  }
+  grpc_call_cancel_with_status(call,
+                               static_cast<grpc_status_code>(said.error_code()),
+                               said.error_message().c_str(), nullptr);
+  grpc_call_unref(call);
+}
+
 void ServerCall::Forget() {
+  DropCall();
   if (address_ != nullptr) Registry().Remove(address_, this);
 }
 

@@ -5,6 +5,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -14,9 +15,12 @@
 #include <string_view>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/grpc/internal/call_registry.h"
+#include "tether/grpc/internal/delayed.h"
 #include "tether/grpc/internal/end_watcher.h"
 #include "tether/grpc/internal/hop_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
@@ -29,13 +33,31 @@
 namespace tether::internal {
 
 // What all calls of a server share.
-struct ServerShared {
-  explicit ServerShared(ServerOptions server_options);
+class ServerShared : public std::enable_shared_from_this<ServerShared> {
+ public:
+  static std::shared_ptr<ServerShared> Make(ServerOptions server_options);
+
+  // How long a handler may take to answer when its context has ended.
+  absl::Duration grace() const {
+    return std::max(options.answer_grace, absl::ZeroDuration());
+  }
 
   const ServerOptions options;
   const PolicyTable policies;
-  ShedBudget shed_budget;
+  ShedBudgets shed_budgets;
   const std::shared_ptr<EndWatcher> watcher;
+  // options.lifetime can end, and its calls are cut off then.
+  const bool cuts_at_end_of_lifetime;
+
+ private:
+  explicit ServerShared(ServerOptions server_options);
+
+  void LifetimeEnded();
+  void CutAll();
+
+  Mutex mutex_;
+  std::unique_ptr<Delayed> cut_all_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Registration> at_end_of_lifetime_;
 };
 
 // Thread safety: Begin comes first, once; after it, any thread. Shared: an
@@ -89,6 +111,15 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // reads and writes under locks that the callbacks want.
   void OperationFailed();
 
+  // Ends the call for a handler that doesn't: its caller gets `status`,
+  // whatever the handler waits for in gRPC fails, and so does what it tries
+  // later. No effect on a call that is over.
+  void Cut(const grpc::Status& status);
+
+  bool IsOf(const ServerShared* shared) const {
+    return shared_.get() == shared;
+  }
+
   // The interceptor goes: ContextOf no longer finds it.
   void Forget();
 
@@ -106,6 +137,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   End HowItEnded() const;
 
   void ExtractValues(const ReceivedMetadata& metadata) noexcept;
+  // Cuts the call in `delay` with what `status_of` says then.
+  void CutIn(absl::Duration delay,
+             absl::AnyInvocable<grpc::Status()> status_of);
   void TurnAway(grpc::ServerContextBase* server_context,
                 absl::Duration asked_for, absl::Duration min_budget);
   // Somebody looks at the context: watches for the call's end, if need be in a
@@ -114,13 +148,14 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // before that is noticed then: core ends a watch on an ended call at once.
   void Observed();
   void StartWatch();
-  // Ends all that waits for the call's end.
+  // The context has ended: nobody waits for the call's end any more.
+  void DropWatch();
+  // The call has ended: nobody needs it any more.
   void DropCall();
   // What OperationFailed left.
   void RunOwedCallbacks();
 
   static constexpr absl::Duration kWatchDelay = absl::Milliseconds(2);
-  struct DelayedWatch;
 
   const std::shared_ptr<ServerShared> shared_;
   absl::Duration slack_;  // see EndOfCall
@@ -140,10 +175,17 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
 
   Nanos arrival_ = 0;  // on the real clock
 
+  // Something may have to Cut the call: then call_ is kept until the call has
+  // ended, as far as that is known, and otherwise until the context has. (A
+  // reply may be blocked after the handler returned.)
+  bool may_be_cut_ = false;
+
   Mutex mutex_;
-  // A reference, until the end.
+  // A reference.
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  std::unique_ptr<DelayedWatch> delayed_watch_ ABSL_GUARDED_BY(mutex_);
+  bool context_ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<Delayed> delayed_watch_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Delayed> cut_ ABSL_GUARDED_BY(mutex_);
   OwedCallbacks owed_ ABSL_GUARDED_BY(mutex_);
 };
 

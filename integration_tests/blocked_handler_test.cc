@@ -1,0 +1,346 @@
+// A server call whose context has ended by a time that gRPC doesn't know of:
+// what its handler waits for in gRPC fails, after a grace, and the caller gets
+// the context's status. So a peer that neither reads nor writes holds no
+// handler for longer than the server allows.
+//
+// Peers are without tether.
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "integration_tests/matrix/cell.h"
+#include "integration_tests/matrix/request.h"
+#include "integration_tests/matrix/server.h"
+#include "integration_tests/tcp_proxy.h"
+#include "tether/context.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/stats.h"
+#include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/timeout_header.h"
+
+namespace tether::matrix {
+namespace {
+
+// A test whose event got lost waits that long.
+constexpr absl::Duration kNever = absl::Seconds(20);
+constexpr absl::Duration kLimit = absl::Milliseconds(100);
+constexpr absl::Duration kGrace = absl::Milliseconds(50);
+// "Soon": a hundred times what it takes on an idle machine.
+constexpr absl::Duration kSoon = absl::Seconds(2);
+
+enum class Limit { kMaxTimeout, kDefaultTimeout, kHeader, kLifetime };
+
+struct Case {
+  ServerStyle style;
+  Kind kind;
+  Request request;  // what the handler is blocked in: reading or writing
+  Limit limit;
+};
+
+std::string NameOf(const Case& c) {
+  static const char* const kLimits[] = {"MaxTimeout", "DefaultTimeout",
+                                        "Header", "Lifetime"};
+  return std::string(Name(c.style)) + "_" + Name(c.kind) +
+         (c.request == Request::kReadToEnd ? "Read_" : "Write_") +
+         kLimits[static_cast<int>(c.limit)];
+}
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (ServerStyle style : kServerStyles) {
+    for (Limit limit : {Limit::kMaxTimeout, Limit::kDefaultTimeout,
+                        Limit::kHeader, Limit::kLifetime}) {
+      cases.push_back({style, Kind::kUpload, Request::kReadToEnd, limit});
+      cases.push_back({style, Kind::kChat, Request::kReadToEnd, limit});
+      cases.push_back({style, Kind::kChat, Request::kWriteToEnd, limit});
+      cases.push_back({style, Kind::kDownload, Request::kWriteToEnd, limit});
+    }
+  }
+  return cases;
+}
+
+class BlockedHandlerTest : public testing::GrpcLeakCheckedTest,
+                           public ::testing::WithParamInterface<Case> {};
+
+TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
+  const Case& c = GetParam();
+  ServerOptions options;
+  options.answer_grace = kGrace;
+  auto [lifetime, end_lifetime] = WithCancel(Background());
+  std::string message;
+  grpc::StatusCode code = grpc::StatusCode::DEADLINE_EXCEEDED;
+  switch (c.limit) {
+    case Limit::kMaxTimeout:
+      options.max_timeout = kLimit;
+      message =
+          "context deadline exceeded: the server's max_timeout has passed";
+      break;
+    case Limit::kDefaultTimeout:
+      options.default_timeout = kLimit;
+      message =
+          "context deadline exceeded: the server's default_timeout has passed";
+      break;
+    case Limit::kHeader:
+      message = "context deadline exceeded: the caller's deadline has passed";
+      break;
+    case Limit::kLifetime:
+      options.lifetime = lifetime;
+      code = grpc::StatusCode::CANCELLED;
+      message = "context canceled: that's it";
+      break;
+  }
+  const auto seen = std::make_shared<Observation>();
+  const auto server = StartServer(c.style, seen, options);
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const auto stub = Probe::NewStub(grpc::CreateCustomChannel(
+      server->address(), grpc::InsecureChannelCredentials(), arguments));
+
+  grpc::ClientContext call;
+  if (c.limit == Limit::kHeader) {
+    call.AddMetadata(std::string(kTimeoutHeader),
+                     std::to_string(absl::ToInt64Microseconds(kLimit)));
+    call.set_deadline(absl::ToChronoTime(absl::Now() + kNever));
+  }
+  Ping request;
+  SetNumber(request, static_cast<int>(c.request));
+  Pong pong;
+  const absl::Time start = absl::Now();
+  std::unique_ptr<grpc::ClientWriter<Ping>> upload;
+  std::unique_ptr<grpc::ClientReader<Pong>> download;
+  std::unique_ptr<grpc::ClientReaderWriter<Ping, Pong>> chat;
+  switch (c.kind) {
+    case Kind::kUpload:
+      upload = stub->Upload(&call, &pong);
+      upload->Write(request);
+      break;
+    case Kind::kDownload:
+      download = stub->Download(&call, request);
+      break;
+    default:
+      chat = stub->Chat(&call);
+      chat->Write(request);
+      break;
+  }
+  // From now on it is silent, and reads nothing.
+  std::thread ender;
+  absl::Time ends = start + kLimit;
+  if (c.limit == Limit::kLifetime) {
+    const auto working = [&] {
+      seen->mutex.AssertHeld();
+      return seen->at_work > 0;
+    };
+    {
+      absl::MutexLock lock(&seen->mutex);
+      EXPECT_TRUE(
+          seen->mutex.AwaitWithTimeout(absl::Condition(&working), kNever));
+    }
+    ends = absl::Now();
+    end_lifetime(absl::CancelledError("that's it"));
+  }
+  {
+    const auto failed = [&] {
+      seen->mutex.AssertHeld();
+      return !seen->failed.empty();
+    };
+    absl::MutexLock lock(&seen->mutex);
+    EXPECT_TRUE(seen->mutex.AwaitWithTimeout(absl::Condition(&failed), kNever));
+    if (failed()) {
+      EXPECT_TRUE(seen->failed[0].done);
+      EXPECT_GE(seen->failed[0].at, ends + kGrace - absl::Milliseconds(1));
+      EXPECT_LT(seen->failed[0].at, ends + kGrace + kSoon);
+    } else {
+      call.TryCancel();  // so that the test ends
+    }
+  }
+  if (download) {
+    while (download->Read(&pong)) {
+    }
+  }
+  if (chat) {
+    while (chat->Read(&pong)) {
+    }
+  }
+  const grpc::Status status = upload     ? upload->Finish()
+                              : download ? download->Finish()
+                                         : chat->Finish();
+  EXPECT_EQ(status.error_code(), code);
+  EXPECT_EQ(status.error_message(), message);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BlockedHandlerTest, ::testing::ValuesIn(Cases()),
+                         [](const auto& param_info) {
+                           return NameOf(param_info.param);
+                         });
+
+class BlockedServerTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  static bool Released(absl::Duration within) {
+    const absl::Time give_up = absl::Now() + within;
+    while (absl::Now() < give_up) {
+      if (GetGrpcStats().server_calls == 0) return true;
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return false;
+  }
+};
+
+// The control: that nothing else ends it.
+TEST_F(BlockedServerTest, WithoutALimitAHandlerStaysBlocked) {
+  ServerOptions options;
+  options.max_timeout = kLimit;
+  options.answer_grace = absl::InfiniteDuration();
+  const auto seen = std::make_shared<Observation>();
+  const auto server = StartServer(ServerStyle::kSync, seen, options);
+  const auto stub = Probe::NewStub(grpc::CreateChannel(
+      server->address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext call;
+  Ping request;
+  SetNumber(request, static_cast<int>(Request::kWriteToEnd));
+  const auto download = stub->Download(&call, request);
+  EXPECT_FALSE(Released(kLimit + 10 * kGrace));
+  call.TryCancel();
+  EXPECT_FALSE(download->Finish().ok());
+}
+
+// A network that is gone without a word: nobody reads, and nobody resets.
+TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
+  for (bool callback_api : {false, true}) {
+    ServerOptions options;
+    options.max_timeout = kLimit;
+    options.answer_grace = kGrace;
+    testing::ProbeServer server({callback_api, options});
+    TcpProxy proxy(server.address());
+    const std::string large(64 << 20, '.');
+    const auto fill = [&](Pong* pong) {
+      proxy.Stall();
+      pong->GetReflection()->MutableUnknownFields(pong)->AddLengthDelimited(
+          99, large);
+    };
+    server.unary = [&](grpc::ServerContext&, const Ping&, Pong* pong) {
+      fill(pong);
+      return grpc::Status::OK;
+    };
+    server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
+                                Pong* pong) {
+      fill(pong);
+      grpc::ServerUnaryReactor* reactor = sc->DefaultReactor();
+      reactor->Finish(grpc::Status::OK);
+      return reactor;
+    };
+    std::thread caller([&] {
+      const auto stub = Probe::NewStub(grpc::CreateChannel(
+          proxy.address(), grpc::InsecureChannelCredentials()));
+      grpc::ClientContext call;
+      call.set_deadline(absl::ToChronoTime(absl::Now() + kNever));
+      Pong pong;
+      stub->Unary(&call, Ping(), &pong);
+    });
+    while (GetGrpcStats().server_calls == 0) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    EXPECT_TRUE(Released(kLimit + kGrace + kSoon));
+    proxy.Cut(TcpProxy::How::kReset);
+    caller.join();
+  }
+}
+
+TEST_F(BlockedServerTest, AHandlerThatAnswersWithinTheGraceIsHeard) {
+  ServerOptions options;
+  options.max_timeout = absl::Milliseconds(20);
+  options.answer_grace = kNever;
+  testing::ProbeServer server({/*callback_api=*/false, options});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    const Context ctx = ContextOf(sc);
+    ctx.Wait();
+    absl::SleepFor(absl::Milliseconds(50));
+    return grpc::Status(grpc::StatusCode::ABORTED, "half of it");
+  };
+  const auto stub = server.Stub(std::nullopt);
+  grpc::ClientContext call;
+  Pong pong;
+  const grpc::Status status = stub->Unary(&call, Ping(), &pong);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED);
+  EXPECT_EQ(status.error_message(), "half of it");
+}
+
+TEST_F(BlockedServerTest, TheAnswerForAHandlerThatComputesComesAfterTheGrace) {
+  for (Trust trust : {Trust::kInternal, Trust::kEdge}) {
+    ServerOptions options;
+    options.trust = trust;
+    options.max_timeout = kLimit;
+    options.answer_grace = absl::ZeroDuration();
+    testing::ProbeServer server({/*callback_api=*/false, options});
+    absl::Notification answered;
+    server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {
+      answered.WaitForNotificationWithTimeout(kNever);
+      return grpc::Status::OK;
+    };
+    const auto stub = server.Stub(std::nullopt);
+    grpc::ClientContext call;
+    Pong pong;
+    const grpc::Status status = stub->Unary(&call, Ping(), &pong);
+    answered.Notify();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+    EXPECT_EQ(
+        status.error_message(),
+        trust == Trust::kEdge
+            ? "context deadline exceeded"
+            : "context deadline exceeded: the server's max_timeout has passed");
+  }
+}
+
+// Calls that come, answer and go while others are cut.
+TEST_F(BlockedServerTest, CuttingRacesWithAnswers) {
+  for (bool callback_api : {false, true}) {
+    auto [lifetime, end_lifetime] = WithCancel(Background());
+    ServerOptions options;
+    options.max_timeout = absl::Milliseconds(2);
+    options.answer_grace = absl::ZeroDuration();
+    options.lifetime = lifetime;
+    testing::ProbeServer server({callback_api, options});
+    server.unary = [&](grpc::ServerContext& sc, const Ping& ping, Pong*) {
+      ContextOf(sc).WaitFor(absl::Microseconds(1800 + ping.number()));
+      return grpc::Status::OK;
+    };
+    server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
+                                Pong*) {
+      grpc::ServerUnaryReactor* reactor = sc->DefaultReactor();
+      reactor->Finish(grpc::Status::OK);
+      return reactor;
+    };
+    std::vector<std::thread> callers;
+    std::atomic<int> made{0};
+    for (int t = 0; t < 4; ++t) {
+      callers.emplace_back([&] {
+        const auto stub = server.Stub(std::nullopt);
+        for (int i = 0; i < 100; ++i) {
+          grpc::ClientContext call;
+          Ping ping;
+          ping.set_number(4 * i);
+          Pong pong;
+          stub->Unary(&call, ping, &pong);
+          ++made;
+        }
+      });
+    }
+    while (made < 200) absl::SleepFor(absl::Milliseconds(1));
+    end_lifetime();
+    for (std::thread& caller : callers) caller.join();
+  }
+}
+
+}  // namespace
+}  // namespace tether::matrix
