@@ -1,0 +1,198 @@
+# The functions that cmake/targets.cmake calls. Paths are relative to the root of the repository.
+
+# Each library that users link is compiled once. Where it is a shared one, whose internal symbols are hidden, tether's own
+# tests link a static library of the same objects: tether_internal::NAME is what they name, in either case.
+
+set(TETHER_GENERATED_DIR ${PROJECT_BINARY_DIR}/gen)
+
+# Options for the compilation of tether's own code, as opposed to generated code.
+function(tether_compile_options target)
+  target_compile_features(${target} PRIVATE cxx_std_17)
+  if(TETHER_WARNINGS)
+    target_compile_options(${target} PRIVATE
+      -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wextra-semi $<$<BOOL:${TETHER_WERROR}>:-Werror>)
+  endif()
+endfunction()
+
+# The names in NAMES that exist: Abseil drops libraries for which the standard has come to have a substitute.
+function(tether_existing result)
+  set(found)
+  foreach(name IN LISTS ARGN)
+    if(NOT name MATCHES "^absl::" OR TARGET ${name})
+      list(APPEND found ${name})
+    endif()
+  endforeach()
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()
+
+# tether_generate(RESULT GRPC PREFIX FILE...): the C++ sources of .proto files, whose import path begins after PREFIX.
+function(tether_generate result grpc prefix)
+  set(outputs)
+  foreach(file IN LISTS ARGN)
+    string(REGEX REPLACE "^${prefix}/(.*)\\.proto$" "\\1" stem ${file})
+    if(grpc)
+      set(kinds .grpc.pb.cc .grpc.pb.h)
+      set(options "--grpc_out=${TETHER_GENERATED_DIR}" "--plugin=protoc-gen-grpc=${TETHER_GRPC_PLUGIN}")
+    else()
+      set(kinds .pb.cc .pb.h)
+      set(options "--cpp_out=${TETHER_GENERATED_DIR}")
+    endif()
+    list(TRANSFORM kinds PREPEND ${TETHER_GENERATED_DIR}/${stem} OUTPUT_VARIABLE files)
+    file(MAKE_DIRECTORY ${TETHER_GENERATED_DIR})
+    add_custom_command(
+      OUTPUT ${files}
+      COMMAND $<TARGET_FILE:protobuf::protoc> ${options} -I ${PROJECT_SOURCE_DIR}/${prefix}
+              ${PROJECT_SOURCE_DIR}/${file}
+      DEPENDS ${PROJECT_SOURCE_DIR}/${file}
+      COMMENT "Generating the C++ of ${file}"
+      VERBATIM)
+    list(APPEND outputs ${files})
+  endforeach()
+  set(${result} ${outputs} PARENT_SCOPE)
+endfunction()
+
+# A library that users link.
+#   SRCS, HDRS   its files; without SRCS it is an INTERFACE library
+#   PROTOS       the prefix of their import path, and .proto files
+#   DEPS         what it links, all of it publicly: its headers include those of what it uses
+function(tether_public_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS;PROTOS;DEPS")
+  if(NOT TETHER_BUILD_GRPC AND (ARG_DEPS MATCHES "gRPC::|protobuf::"))
+    return()
+  endif()
+  string(REGEX REPLACE "^tether_" "" export_name ${name})
+  tether_existing(deps ${ARG_DEPS})
+
+  set(public PUBLIC)
+  if(NOT ARG_SRCS)
+    set(public INTERFACE)
+    add_library(${name} INTERFACE)
+  elseif(name STREQUAL tether_testing)
+    add_library(${name} STATIC ${ARG_SRCS})  # whatever tests link it, nothing else does
+  else()
+    add_library(${name} ${ARG_SRCS})
+  endif()
+  add_library(tether::${export_name} ALIAS ${name})
+  set_target_properties(${name} PROPERTIES EXPORT_NAME ${export_name})
+  target_compile_features(${name} ${public} cxx_std_17)
+  target_link_libraries(${name} ${public} ${deps})
+  target_include_directories(${name} ${public}
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/lib>
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/interceptors>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  if(ARG_SRCS)
+    target_link_libraries(${name} PUBLIC Threads::Threads)
+    tether_compile_options(${name})
+  endif()
+
+  if(ARG_PROTOS)
+    tether_generate(generated FALSE ${ARG_PROTOS})
+    # Generated code is not ours to mend.
+    set_source_files_properties(${generated} PROPERTIES COMPILE_OPTIONS -w SKIP_UNITY_BUILD_INCLUSION ON)
+    target_sources(${name} PRIVATE ${generated})
+    target_include_directories(${name} SYSTEM PUBLIC $<BUILD_INTERFACE:${TETHER_GENERATED_DIR}>)
+  endif()
+
+  get_target_property(type ${name} TYPE)
+  if(NOT TETHER_BUILD_TESTS OR NOT BUILD_SHARED_LIBS)
+    add_library(tether_internal::${name} ALIAS ${name})
+    return()
+  endif()
+  set(internal ${name}_for_tests)
+  if(ARG_SRCS)
+    add_library(${internal} STATIC $<TARGET_OBJECTS:${name}>)
+    set_target_properties(${internal} PROPERTIES LINKER_LANGUAGE CXX)
+  else()
+    add_library(${internal} INTERFACE)
+  endif()
+  list(TRANSFORM deps REPLACE "^(tether.*)$" "tether_internal::\\1")
+  target_link_libraries(${internal} ${public} ${deps} Threads::Threads)
+  target_include_directories(${internal} ${public} ${PROJECT_SOURCE_DIR}/lib ${PROJECT_SOURCE_DIR}/interceptors)
+  target_include_directories(${internal} SYSTEM ${public} ${TETHER_GENERATED_DIR})
+  add_dependencies(${internal} ${name})
+  add_library(tether_internal::${name} ALIAS ${internal})
+endfunction()
+
+# A library of the tests, the services or the examples. With ALWAYS_LINK, all of it goes into each program.
+function(tether_internal_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "ALWAYS_LINK" "PREFIX" "SRCS;DEPS")
+  tether_existing(deps ${ARG_DEPS})
+  set(public PUBLIC)
+  if(NOT ARG_SRCS)
+    set(public INTERFACE)
+    add_library(${name} INTERFACE)
+  elseif(ARG_ALWAYS_LINK)
+    add_library(${name} OBJECT ${ARG_SRCS})
+  else()
+    add_library(${name} STATIC ${ARG_SRCS})
+  endif()
+  target_include_directories(${name} ${public} ${PROJECT_SOURCE_DIR})
+  if(ARG_PREFIX)
+    target_include_directories(${name} ${public} ${PROJECT_SOURCE_DIR}/${ARG_PREFIX})
+  endif()
+  target_link_libraries(${name} ${public} ${deps})
+  if(ARG_SRCS)
+    tether_compile_options(${name})
+  endif()
+endfunction()
+
+# The messages of .proto files, or with GRPC their services.
+function(tether_proto_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "GRPC" "PREFIX" "SRCS;DEPS")
+  tether_generate(generated ${ARG_GRPC} ${ARG_PREFIX} ${ARG_SRCS})
+  add_library(${name} STATIC ${generated})
+  target_compile_features(${name} PUBLIC cxx_std_17)
+  target_compile_options(${name} PRIVATE -w)
+  target_include_directories(${name} SYSTEM PUBLIC ${TETHER_GENERATED_DIR})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+endfunction()
+
+# Files that a test reads, at the same place below the build folder, where it runs.
+function(tether_data)
+  foreach(file IN LISTS ARGN)
+    get_filename_component(folder ${PROJECT_BINARY_DIR}/${file} DIRECTORY)
+    file(MAKE_DIRECTORY ${folder})
+    file(CREATE_LINK ${PROJECT_SOURCE_DIR}/${file} ${PROJECT_BINARY_DIR}/${file} SYMBOLIC)
+  endforeach()
+endfunction()
+
+# tether_add_test(NAME TIMEOUT EXCLUSIVE COMMAND...)
+function(tether_add_test name timeout exclusive)
+  add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} RUN_SERIAL ${exclusive})
+endfunction()
+
+# A program, FOLDER/NAME in the build folder as in Bazel's; with TEST, it is one.
+function(tether_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "TEST;EXCLUSIVE" "FOLDER;NAME;STANDARD;TIMEOUT" "SRCS;DEPS;DATA;PROGRAMS;ARGS")
+  tether_existing(deps ${ARG_DEPS})
+  if(NOT ARG_SRCS)
+    set(ARG_SRCS ${PROJECT_BINARY_DIR}/empty.cc)
+    if(NOT EXISTS ${ARG_SRCS})
+      file(WRITE ${ARG_SRCS} "")
+    endif()
+  endif()
+  add_executable(${name} ${ARG_SRCS})
+  set_target_properties(${name} PROPERTIES
+    OUTPUT_NAME ${ARG_NAME} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${ARG_FOLDER})
+  if(ARG_STANDARD)
+    target_compile_features(${name} PRIVATE cxx_std_${ARG_STANDARD})
+  endif()
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${deps} Threads::Threads)
+  tether_compile_options(${name})
+  if(ARG_PROGRAMS)
+    add_dependencies(${name} ${ARG_PROGRAMS})
+  endif()
+  tether_data(${ARG_DATA})
+  if(ARG_TEST)
+    tether_add_test(${ARG_FOLDER}/${ARG_NAME} ${ARG_TIMEOUT} ${ARG_EXCLUSIVE} ${ARG_FOLDER}/${ARG_NAME} ${ARG_ARGS})
+  endif()
+endfunction()
+
+# A test that is a script.
+function(tether_script_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "EXCLUSIVE" "SCRIPT;TIMEOUT" "DATA;PROGRAMS;ARGS")
+  tether_data(${ARG_SCRIPT} ${ARG_DATA})
+  tether_add_test(${name} ${ARG_TIMEOUT} ${ARG_EXCLUSIVE} ${PROJECT_BINARY_DIR}/${ARG_SCRIPT} ${ARG_ARGS})
+endfunction()

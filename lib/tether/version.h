@@ -1,0 +1,11 @@
+// The version of tether. Before 1.0.0, a new MINOR may change what a PATCH may
+// not: the API and the ABI.
+
+#ifndef TETHER_VERSION_H_
+#define TETHER_VERSION_H_
+
+#define TETHER_VERSION_MAJOR 0
+#define TETHER_VERSION_MINOR 1
+#define TETHER_VERSION_PATCH 0
+
+#endif  // TETHER_VERSION_H_

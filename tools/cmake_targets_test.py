@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Checks that cmake/targets.cmake is what the BUILD.bazel files say, and, on small trees, what is made of them."""
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.getcwd(), "tools"))
+import cmake_targets  # noqa: E402
+
+SYSTEM = '_ABSL = {"absl/time": "absl_time", "absl/strings": "absl_strings"}\n'
+LIB = """
+load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
+package(default_visibility = ["//visibility:private"])
+cc_library(name = "lib", deps = [":part"])
+cc_library(
+    name = "part",
+    srcs = ["part.cc"],
+    hdrs = ["part.h"],
+    deps = ["//deep:er", "@com_google_absl//absl/time"],
+)
+"""
+DEEP = 'cc_library(name = "er", srcs = ["er.cc"], deps = ["@com_google_absl//absl/strings"])\n'
+PUBLIC = {"tether": ["//lib:lib"]}
+
+
+class CMakeTargetsTest(unittest.TestCase):
+
+  def setUp(self):
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.root = folder.name
+    self.write("third_party/system.bzl", SYSTEM)
+    self.write("lib/BUILD.bazel", LIB)
+    self.write("deep/BUILD.bazel", DEEP)
+
+  def write(self, path, text):
+    os.makedirs(os.path.dirname(os.path.join(self.root, path)), exist_ok=True)
+    with open(os.path.join(self.root, path), "w", encoding="utf-8") as file:
+      file.write(text)
+
+  def generate(self, more=""):
+    self.write("more/BUILD.bazel", more)
+    text = cmake_targets.Generator(self.root, PUBLIC).generate()
+    return " ".join(text.split())
+
+  def run_main(self, *args):
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+      code = cmake_targets.main(["--root=" + self.root, *args], PUBLIC)
+    return code, err.getvalue()
+
+  def test_a_public_library_has_the_sources_of_all_that_it_needs(self):
+    self.assertIn("tether_public_library(tether SRCS deep/er.cc lib/part.cc HDRS lib/part.h "
+                  "DEPS absl::strings absl::time)", self.generate())
+
+  def test_others_link_the_public_library_in_place_of_its_parts(self):
+    self.assertIn("tether_internal_library(more_x SRCS more/x.cc PREFIX inc DEPS tether_internal::tether)", self.generate(
+        'cc_library(name = "x", srcs = ["x.cc", "x.h"], strip_include_prefix = "/inc", '
+        'deps = ["//deep:er", "//lib:part"])'))
+
+  def test_a_test_has_its_data_its_arguments_its_standard_and_its_limit(self):
+    text = self.generate("""
+filegroup(name = "files", srcs = glob(["data/*"]))
+cc_binary(name = "tool", srcs = ["tool.cc"])
+cc_test(
+    name = "a_test", size = "small", srcs = ["a_test.cc"], copts = ["-std=c++20"], tags = ["exclusive"],
+    data = [":files", ":tool", "one.txt"], args = ["$(locations :files)", "--tool=$(rootpath :tool)", "--n=1"],
+    deps = ["//lib"])
+""")
+    self.assertNotIn("DATA more/data", text)  # there are none yet
+    self.write("more/data/b", "")
+    self.write("more/data/a", "")
+    text = " ".join(cmake_targets.Generator(self.root, PUBLIC).generate().split())
+    self.assertIn("tether_program(more_a_test FOLDER more NAME a_test SRCS more/a_test.cc DEPS tether_internal::tether "
+                  "STANDARD 20 DATA more/data/a more/data/b more/one.txt PROGRAMS more_tool TEST "
+                  "ARGS more/data/a more/data/b --tool=more/tool --n=1 TIMEOUT 60 EXCLUSIVE)", text)
+    self.assertLess(text.index("tether_program(more_tool"), text.index("tether_program(more_a_test"))
+
+  def test_services_link_their_messages_and_those_that_these_import(self):
+    text = self.generate("""
+proto_library(name = "a_proto", srcs = ["a.proto"], strip_import_prefix = "/more")
+cc_proto_library(name = "a_cc_proto", deps = [":a_proto"])
+proto_library(name = "b_proto", srcs = ["b.proto"], strip_import_prefix = "/more", deps = [":a_proto"])
+cc_proto_library(name = "b_cc_proto", deps = [":b_proto"])
+cc_grpc_library(name = "b_cc_grpc", srcs = [":b_proto"], grpc_only = True, deps = [":b_cc_proto"])
+""")
+    self.assertIn("tether_proto_library(more_b_cc_proto PREFIX more SRCS more/b.proto "
+                  "DEPS more_a_cc_proto protobuf::libprotobuf)", text)
+    self.assertIn("tether_proto_library(more_b_cc_grpc GRPC PREFIX more SRCS more/b.proto "
+                  "DEPS gRPC::grpc++ more_b_cc_proto)", text)
+
+  def test_manual_targets_are_left_out_but_for_those_of_opentelemetry(self):
+    text = self.generate("""
+cc_test(name = "m_test", srcs = ["m.cc"], linkopts = ["-x"], tags = ["manual"])
+cc_library(name = "o", srcs = ["o.cc"], tags = ["manual"], deps = ["@io_opentelemetry_cpp//api"])
+cc_test(name = "o_test", srcs = ["o_test.cc"], tags = ["manual"], deps = [":o"])
+cc_test(name = "n_test", srcs = ["n_test.cc"])
+""")
+    self.assertNotIn("m_test", text)
+    before, _, after = text.partition("TETHER_BUILD_TESTS AND TETHER_BUILD_OPENTELEMETRY")
+    self.assertIn("more_n_test", before)
+    self.assertNotIn("more_o", before)
+    self.assertIn("more_o_test", after)
+
+  def test_what_the_script_does_not_know_is_an_error(self):
+    for text, words in [
+        ('cc_library(name = "x", wings = 2)', "doesn't know wings of cc_library"),
+        ('py_test(name = "x")', "py_test"),
+        ('cc_test(name = "x", srcs = ["x.cc"], copts = ["-O2"])', "the option -O2"),
+        ('cc_test(name = "x", srcs = ["x.cc"], tags = ["odd"])', "the tags odd"),
+        ('cc_test(name = "x", srcs = ["x.cc"], deps = ["@z//:z"])', "no CMake target for @z//:z"),
+        ('filegroup(name = "x", srcs = glob(["**/*.h"]))', "globs"),
+    ]:
+      with self.assertRaises(cmake_targets.Error) as caught:
+        self.generate(text)
+      self.assertIn(words, str(caught.exception))
+
+  def test_a_stale_list_is_found_and_written_anew(self):
+    code, err = self.run_main("--check")
+    self.assertEqual(code, 1)
+    self.assertIn("run tools/cmake_targets.py", err)
+    self.assertEqual(self.run_main(), (0, ""))
+    self.assertEqual(self.run_main("--check"), (0, ""))
+    self.write("deep/BUILD.bazel", DEEP.replace("er.cc", "other.cc"))
+    code, err = self.run_main("--check")
+    self.assertEqual(code, 1)
+    self.assertIn("deep/other.cc", err)
+
+
+class TheListTest(unittest.TestCase):
+
+  def test_is_what_the_build_files_say(self):
+    # The source tree itself, which the runfiles are links into. (That's why Bazel runs this test every time; see the
+    # tags in BUILD.bazel.)
+    root = os.path.dirname(os.path.realpath("README.md"))
+    self.assertTrue(os.path.isfile(os.path.join(root, "WORKSPACE")), root)
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+      code = cmake_targets.main(["--root=" + root, "--check"])
+    self.assertEqual(code, 0, "\n" + err.getvalue())
+
+
+if __name__ == "__main__":
+  unittest.main()
