@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "absl/time/time.h"
+#include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/internal/live_counts.h"
 
@@ -21,11 +22,11 @@ namespace examples {
 
 // Counts the process's threads and contexts when made, and, in Print, how many
 // more there are. Not counted is what comes with the first of something and
-// stays: tether's timer thread, and a sanitizer's own.
+// stays: tether's threads for deadlines, and a sanitizer's own.
 class Leftovers {
  public:
   Leftovers() : contexts_(Contexts()) {
-    tether::Background().WaitFor(absl::Milliseconds(1));
+    StartThreadsForDeadlines();
     pid_t first = 0;
     std::thread([&first] { first = gettid(); }).join();
     const std::string entry = "/proc/self/task/" + std::to_string(first);
@@ -47,6 +48,23 @@ class Leftovers {
   }
 
  private:
+  // The second one comes with the first callback of a deadline.
+  static void StartThreadsForDeadlines() {
+    const auto here = std::this_thread::get_id();
+    for (std::thread::id ran_on;
+         ran_on == std::thread::id() || ran_on == here;) {
+      auto [ctx, cancel] =
+          tether::WithTimeout(tether::Background(), absl::Milliseconds(1));
+      auto [called, call] = tether::WithCancel(tether::Background());
+      const tether::Registration registration =
+          tether::AfterFunc(ctx, [&ran_on, &call = call] {
+            ran_on = std::this_thread::get_id();
+            call();
+          });
+      called.Wait();
+    }
+  }
+
   static int Threads() {
     using std::filesystem::directory_iterator;
     return static_cast<int>(

@@ -5,8 +5,10 @@
 //   socket.Read(...);  // returns early when ctx ends
 //
 // `fn` runs at most once: on the thread that ends the context (a passed
-// deadline: the timer thread), outside every lock of tether; or at once, on the
-// calling thread, when the context is already done. It must not block. What it
+// deadline: the process's thread for such callbacks, with all signals blocked),
+// outside every lock of tether; or at once, on the calling thread, when the
+// context is already done. It should not block: others wait for their turn. A
+// WaitFor() of a few milliseconds in it does return. What it
 // throws is swallowed and counted. A null `fn` is never called
 // (a null std::function counts as one that throws). Callbacks of one context
 // run in no particular order, and a Wait() may return before they do.

@@ -197,21 +197,6 @@ TEST_F(ClockTest, TheTimerThreadOfAChildProcessCanBeWokenOftenEnough) {
       0);
 }
 
-TEST_F(ClockTest, DeadlinesSetBeforeAForkFireInTheChildOnceANewOneIsSet) {
-  if (kThreadSanitizer) GTEST_SKIP() << "it allows no threads after a fork";
-  static Context* inherited;
-  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(30));
-  inherited = &ctx;
-  EXPECT_EQ(RunInChild([] {
-              auto [own, cancel_own] =
-                  WithTimeout(Background(), absl::Milliseconds(1));
-              inherited->Wait();
-              EXPECT_TRUE(absl::IsDeadlineExceeded(inherited->Err()));
-            }),
-            0);
-  ctx.Wait();  // and in the parent as if nothing had been
-}
-
 TEST_F(ClockTest, AGrandchildProcessSeesItsOwnDeadlinesEnd) {
   if (kThreadSanitizer) GTEST_SKIP() << "it allows no threads after a fork";
   EXPECT_EQ(RunInChild([] {
@@ -299,7 +284,7 @@ struct ExpectsNoTimerThread {
     auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(1));
     static std::atomic<bool> fired{false};
     Registration registration = AfterFunc(ctx, [] { fired = true; });
-    // There is nothing to wait for that would not need the thread.
+    // A wait would tell nothing: it needs no thread.
     absl::SleepFor(absl::Milliseconds(20));
     if (fired.load()) _exit(1);
   }

@@ -1,5 +1,7 @@
 #include "tether/context.h"
 
+#include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "tether/clock.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/publication.h"
+#include "tether/internal/real_timer_service.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/internal/scope.h"
 
@@ -61,6 +64,48 @@ void InheritDeadline(internal::MergeScope* scope, const Context& other) {
   if (when >= scope->deadline) return;
   scope->SetDeadline(when, now, owner->deadline_cause);
   scope->wall_offset.store(wall_offset, std::memory_order_relaxed);
+}
+
+// Blocks until `ctx` is done, or its clock has come to `limit`.
+//
+// On the machine's clock a wait times itself: it must end in time also where no
+// thread notes deadlines (exit has begun; it could not be started; this is a
+// forked child), and on the thread that runs the callbacks of deadlines. On any
+// other clock, time passes only when somebody moves it, who then fires its
+// timers.
+void BlockUntil(const Context& ctx, Nanos limit) {
+  Node* node = ContextAccess::NodeOf(ctx);
+  const bool real = &internal::ClockOf(node) == &Clock::Real();
+  Cancelable limited{ctx, {}};
+  if (!real && limit != kNever) {
+    limited = WithSteadyDeadline(ctx, limit, internal::NowOf(ctx),
+                                 internal::DeadlineScope::kUnknownOffset,
+                                 absl::OkStatus());
+  }
+  const Nanos until = real ? std::min(limit, DeadlineOf(node)) : kNever;
+  internal::Mutex mutex;
+  internal::CondVar ended;
+  bool done = false;
+  const Registration registration(limited.ctx, [&] {
+    internal::MutexLock lock(mutex);
+    done = true;
+    ended.NotifyOne();
+  });
+  {
+    internal::MutexLock lock(mutex);
+    while (!done) {
+      if (until == kNever) {
+        ended.Wait(mutex);
+      } else if (internal::RealSteadyNanos() < until) {
+        ended.WaitUntil(mutex, std::chrono::steady_clock::time_point(
+                                   std::chrono::nanoseconds(until)));
+      } else {
+        break;
+      }
+    }
+  }
+  // What is known here, Done() says too, though nobody else may have noted it.
+  if (until == DeadlineOf(node)) (void)ctx.Remaining();
 }
 
 // The chain up to `last`. In the other chain of a merge, further merges are not
@@ -148,28 +193,23 @@ absl::Status Context::Cause() const {
                            : std::move(reason.cause);
 }
 
-void Context::Wait() const {
-  internal::Mutex mutex;
-  internal::CondVar ended;
-  bool done = false;
-  Registration registration(*this, [&] {
-    internal::MutexLock lock(mutex);
-    done = true;
-    ended.NotifyOne();
-  });
-  internal::MutexLock lock(mutex);
-  while (!done) ended.Wait(mutex);
-}
+void Context::Wait() const { BlockUntil(*this, kNever); }
 
 bool Context::WaitFor(absl::Duration timeout) const {
   if (timeout > absl::ZeroDuration() && !Done()) {
-    WithTimeout(*this, timeout).ctx.Wait();
+    BlockUntil(*this, internal::AddNanos(internal::NowOf(*this),
+                                         absl::ToInt64Nanoseconds(timeout)));
   }
   return Done();
 }
 
 bool Context::WaitUntil(absl::Time time) const {
-  if (!Done()) WithDeadline(*this, time).ctx.Wait();
+  if (!Done()) {
+    const Clock& clock = internal::ClockOf(node_);
+    const Nanos now = clock.SteadyNanos();
+    BlockUntil(*this, internal::AddNanos(
+                          now, absl::ToInt64Nanoseconds(time - clock.Now())));
+  }
   return Done();
 }
 

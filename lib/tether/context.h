@@ -33,23 +33,39 @@
 //  2. A child's deadline is the earlier of its own and its parent's. There is
 //     no hidden default.
 //  3. When cancel() returns, all descendants are done. Callbacks run outside
-//     every lock, on the thread that cancels (a passed deadline: on the timer
-//     thread; keep them short there).
+//     every lock, on the thread that cancels (a passed deadline: on the one
+//     thread of the process that runs the callbacks of deadlines; who keeps it
+//     delays the others' callbacks, and nothing else).
 //  4. A deadline in the past is expired, never "none". One too far to be
 //     counted in nanoseconds (292 years) is "none".
 //  5. Deadlines are kept on a steady clock; a wall clock that jumps changes
 //     nothing.
 //  6. Done() is exact: once Remaining() <= 0, it is true. After that Err()
-//     never changes.
+//     never changes. Waits end in time. Both hold whatever tether's threads are
+//     at, and where there are none: they could not be started, exit has begun,
+//     or this is the child of a fork.
 //  7. A context that ended leaves nothing behind in its parent.
 //
 // Thread safety: everything here may be used from any thread at any time; a
 // Context, a CancelFunc or a Registration that is itself being assigned to,
 // moved from or destroyed needs the usual care of a variable.
 //
-// fork(): a child process may use its parent's contexts only where it knows
-// that no other thread was using them; deadlines set before the fork fire there
-// once a new one is set.
+// Threads: the first deadline starts one, "tether-timer", and the first
+// callback of a deadline that passed another one, "tether-callback". All
+// signals are blocked in them, but for those of faults. Where the system has no
+// thread to give, nothing here fails or throws for that: callbacks of deadlines
+// run when one can be started, which the next deadline tries.
+//
+// exit(): contexts may be made and used while static objects are destroyed.
+// Callbacks of deadlines no longer run after those static objects are destroyed
+// that were made after the first deadline.
+//
+// fork(): a child process may make contexts of its own from Background() or
+// Todo(), whatever the other threads of its parent were at. Deadlines that were
+// set before the fork call nothing in it. Of the contexts that were made before
+// the fork it may use, cancel and destroy those that no other thread of its
+// parent was using, nor anything made from them: their locks could be held for
+// ever. A child that is forked in a callback ends there, by _exit() or exec().
 
 #ifndef TETHER_CONTEXT_H_
 #define TETHER_CONTEXT_H_
@@ -122,8 +138,8 @@ class Context {
   // CancelFunc, an ancestor's, a deadline's), or Err() where none was given.
   absl::Status Cause() const;
 
-  // Blocks until done; for ever where nothing can end this. Not in a callback
-  // of AfterFunc, where it may block the thread that would end it.
+  // Blocks until done; for ever where nothing can end this. In a callback of
+  // AfterFunc it keeps a thread that others may wait for.
   void Wait() const;
 
   // Blocks until done (returns true) or until the time has passed on this

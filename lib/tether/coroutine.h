@@ -63,7 +63,7 @@ class [[nodiscard]] DoneAwaiter {
 // Afterwards ctx.Done() is true.
 //
 // The coroutine is resumed by resume(handle), called once, on the thread that
-// ends `ctx` (a passed deadline: the timer thread). By default that resumes it
+// ends `ctx` (a passed deadline: see after_func.h). By default that resumes it
 // there, where it must not block; to have it resumed elsewhere, pass a callable
 // that hands it on:
 //

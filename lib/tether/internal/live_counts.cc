@@ -1,5 +1,7 @@
 #include "tether/internal/live_counts.h"
 
+#include <pthread.h>
+
 #include <vector>
 
 #include "tether/internal/mutex.h"
@@ -21,6 +23,18 @@ Registry& GetRegistry() {
   static Registry& registry = *new Registry;
   return registry;
 }
+
+// fork: the child finds the registry whole and free. Made early, since one that
+// another thread is making at that moment would never be finished there.
+[[maybe_unused]] const int fork_handled = [] {
+  GetRegistry();
+  constexpr auto unlock = []() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    GetRegistry().mutex.unlock();
+  };
+  return pthread_atfork(
+      []() ABSL_NO_THREAD_SAFETY_ANALYSIS { GetRegistry().mutex.lock(); },
+      unlock, unlock);
+}();
 
 enum class ThreadState : uint8_t { kNew, kCounting, kEnded };
 thread_local ThreadState thread_state = ThreadState::kNew;

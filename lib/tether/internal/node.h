@@ -18,6 +18,14 @@
 //  4. Once a scope has ended, its child list stays empty, and its callbacks are
 //     run by the thread that ended it, or by the one that it handed them to
 //     (OwedCallbacks).
+//  5. A tree ends at one moment: the scopes below its top are first made
+//     kEnding, and the end of the top is stored last. A scope that is kEnding
+//     has ended once the one where its end came from has (publication.h).
+//  6. Whoever holds the lock of a scope that is near finds all below it near or
+//     ended: who makes a scope near keeps its lock until all below it are, and
+//     a child is born near where its parent is. (In the child of a fork this
+//     does not hold for scopes whose lock was taken at the fork; nobody may use
+//     those.)
 
 #ifndef TETHER_INTERNAL_NODE_H_
 #define TETHER_INTERNAL_NODE_H_
@@ -90,6 +98,18 @@ inline void Unref(Node* node) {
       node->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     DestroyChain(node);
   }
+}
+
+// Drops a reference, unless it is the last one: false then.
+inline bool UnrefUnlessLast(Node* node) {
+  uint32_t refs = node->refs.load(std::memory_order_acquire);
+  while (refs != 1) {
+    if (node->refs.compare_exchange_weak(refs, refs - 1,
+                                         std::memory_order_acq_rel)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 // Bits of Scope::state. No bit: live, with its deadline far away, so that

@@ -19,11 +19,12 @@ class OwedCallbacks {
     if (!empty()) Run();
   }
   OwedCallbacks(OwedCallbacks&& other) noexcept
-      : first_(std::exchange(other.first_, nullptr)) {}
+      : first_(std::exchange(other.first_, nullptr)), last_(other.last_) {}
   // Runs what it had.
   OwedCallbacks& operator=(OwedCallbacks&& other) noexcept {
     OwedCallbacks old(std::move(*this));
     first_ = std::exchange(other.first_, nullptr);
+    last_ = other.last_;
     return *this;
   }
 
@@ -36,6 +37,13 @@ class OwedCallbacks {
   // Takes merges off the lists of their parents. Without any lock.
   void DetachMerges();
 
+  // Adds those of `other`, to run after these.
+  void Append(OwedCallbacks other);
+
+  // They never run, and their contexts are never freed: for the child of a
+  // fork.
+  void Abandon() { first_ = nullptr; }
+
   // Runs them on this thread, which holds no lock; what is there is done once.
   // Returns whether there were any; if so, they may have destroyed whatever the
   // caller doesn't own.
@@ -43,6 +51,7 @@ class OwedCallbacks {
 
  private:
   Scope* first_ = nullptr;  // linked by sibling_next; merges by owed_next
+  Scope* last_ = nullptr;   // means nothing without a first one
 };
 
 }  // namespace tether::internal

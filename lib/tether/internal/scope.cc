@@ -1,6 +1,9 @@
 #include "tether/internal/scope.h"
 
+#include <pthread.h>
+
 #include <limits>
+#include <new>
 #include <utility>
 
 #include "tether/internal/live_counts.h"
@@ -21,6 +24,21 @@ CallbackWait& GetCallbackWait() {
   static CallbackWait& wait = *new CallbackWait;
   return wait;
 }
+
+// fork: the child finds these whole, and its one thread in none of them. Made
+// early, as the clock (clock.cc). Its condition variable may still count
+// waiters of the parent's, so it is a new one.
+[[maybe_unused]] const int fork_handled = [] {
+  GetCallbackWait();
+  StatusOf(kLive);
+  return pthread_atfork(
+      []() ABSL_NO_THREAD_SAFETY_ANALYSIS { GetCallbackWait().mutex.lock(); },
+      []() ABSL_NO_THREAD_SAFETY_ANALYSIS { GetCallbackWait().mutex.unlock(); },
+      []() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        new (&GetCallbackWait().over) CondVar;
+        GetCallbackWait().mutex.unlock();
+      });
+}();
 
 std::atomic<int64_t> callback_exceptions{0};
 
@@ -293,37 +311,56 @@ class SubtreeEnder {
   bool from_merges_ = false;  // where TakeBelow took the last one from
 };
 
-// Tells `top` and all below it to compare the clock from now on. Requires
-// top->lock, and keeps it.
-void MarkNear(Scope* top) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  const auto mark = [](Scope* scope) {
-    const uint8_t state = scope->state.load(std::memory_order_relaxed);
-    if ((state & kDecided) == 0) {
-      scope->state.store(state | kNear, std::memory_order_release);
-    }
-  };
-  mark(top);
+// How MarkNearWith goes into a scope.
+struct UnderLocks {
+  static bool Enter(Scope* scope) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    scope->lock.lock();
+    return true;
+  }
+  static void Leave(Scope* scope) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    scope->lock.unlock();
+  }
+};
+struct AfterFork {
+  static bool Enter(Scope* scope) { return !scope->lock.taken(); }
+  static void Leave(Scope*) {}
+};
+
+// Whether that was news to `scope`.
+bool MarkOneNear(Scope* scope) {
+  const uint8_t state = scope->state.load(std::memory_order_relaxed);
+  if ((state & (kDecided | kNear)) != 0) return false;
+  scope->state.store(state | kNear, std::memory_order_release);
+  return true;
+}
+
+// Requires to be in `top`, and stays there.
+template <typename Access>
+size_t MarkNearWith(Scope* top) {
+  size_t looked_at = 1;
+  if (!MarkOneNear(top)) return looked_at;
+  // Where we are: in `scope` and in all from it up to `top`, before `child`.
   Scope* scope = top;
+  Scope* child = top->children;
   for (;;) {
-    if (Scope* child = scope->children) {
-      child->lock.lock();
-      mark(child);
-      scope = child;
+    if (child != nullptr) {
+      ++looked_at;
+      const bool entered = Access::Enter(child);
+      if (MarkOneNear(child) && entered) {
+        scope = child;
+        child = child->children;
+        continue;
+      }
+      Scope* next = child->sibling_next;
+      if (entered) Access::Leave(child);
+      child = next;
       continue;
     }
-    for (;;) {
-      if (scope == top) return;
-      Scope* up = scope->parent_scope();
-      Scope* next = scope->sibling_next;
-      scope->lock.unlock();
-      if (next != nullptr) {
-        next->lock.lock();
-        mark(next);
-        scope = next;
-        break;
-      }
-      scope = up;
-    }
+    if (scope == top) return looked_at;
+    Scope* left = scope;
+    child = left->sibling_next;
+    scope = left->parent_scope();
+    Access::Leave(left);
   }
 }
 
@@ -351,15 +388,25 @@ void DeadlineScope::SetDeadline(Nanos end, Nanos now,
 
 bool DeadlineScope::ArmTimer() {
   if (deadline_owner != this) return false;
-  const bool near = (state.load(std::memory_order_relaxed) & kNear) != 0;
-  return TimersOf(this).Arm(*this, near ? deadline : deadline - kNearWindow);
+  const uint8_t before = state.load(std::memory_order_relaxed);
+  const bool near = (before & kNear) != 0;
+  const TimerService::Armed armed = TimersOf(this).Arm(*this, deadline, near);
+  // It has no children yet: those who come back here are near.
+  if (armed.near && !near) {
+    state.store(before | kNear, std::memory_order_release);
+  }
+  return armed.wake;
 }
 
-void DeadlineScope::OnTimer(Nanos now) {
+OwedCallbacks DeadlineScope::OnTimer(Nanos now) {
   if (deadline <= now) {
-    EndScope(this, kDeadlineExceeded, deadline_cause);
-    return;
+    return MarkEnded(this, kDeadlineExceeded, deadline_cause);
   }
+  ComeNear();
+  return {};
+}
+
+void DeadlineScope::ComeNear() {
   PrepareLiveCount();
   bool wake;
   {
@@ -389,8 +436,19 @@ absl::Time DeadlineScope::WallDeadline() const {
   return absl::FromUnixNanos(WallOffset()) + absl::Nanoseconds(deadline);
 }
 
+size_t MarkNear(Scope* top) { return MarkNearWith<UnderLocks>(top); }
+
+void MarkNearAfterFork(Scope* top) {
+  if (AfterFork::Enter(top)) {
+    MarkNearWith<AfterFork>(top);
+  } else {
+    MarkOneNear(top);
+  }
+}
+
 void Adopt(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   PrepareLiveCount();
+  if (child->deadline_owner == child) TimersOf(child).Attend();
   Scope* parent = child->parent_scope();
   uint8_t parent_state = kLive;
   if (parent != nullptr) {
@@ -454,8 +512,16 @@ OwedCallbacks MarkEnded(Scope* scope, uint8_t how, const absl::Status& cause)
 }
 
 void OwedCallbacks::Add(Scope* scope) {
+  if (first_ == nullptr) last_ = scope;
   OwedNext(scope) = first_;
   first_ = scope;
+}
+
+void OwedCallbacks::Append(OwedCallbacks other) {
+  if (other.first_ == nullptr) return;
+  (first_ == nullptr ? first_ : OwedNext(last_)) = other.first_;
+  last_ = other.last_;
+  other.first_ = nullptr;
 }
 
 void OwedCallbacks::DetachMerges() {
@@ -555,7 +621,10 @@ void DeadlineSeenPassed(Scope* scope) {
   const auto mark = [](Scope* s) {
     {
       SpinLockHolder lock(s->lock);
-      if (!s->ended()) return MarkNear(s);
+      if (!s->ended()) {
+        MarkNear(s);
+        return;
+      }
     }
     AwaitPublished(s);
   };

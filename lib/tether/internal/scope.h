@@ -5,6 +5,7 @@
 #define TETHER_INTERNAL_SCOPE_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <thread>
 
@@ -17,10 +18,6 @@
 #include "tether/internal/timer_service.h"
 
 namespace tether::internal {
-
-// A deadline that is at most this far away is "near": Done() compares the
-// clock. It is how late the timer thread may be without Done() being late.
-inline constexpr Nanos kNearWindow = 100'000'000;
 
 // A callback that waits for the end of a scope, in the user's Registration; or
 // the hook of a merge, whose fn is null.
@@ -48,13 +45,18 @@ struct DeadlineScope : Scope, Timer {
   void SetDeadline(Nanos end, Nanos now, absl::Status cause_when_passed);
 
   // Arms the timer if the deadline is this scope's own. Requires that nobody
-  // can end it meanwhile (its lock; or, for a new one, its parent's). Returns
-  // whether the caller has to call TimerService::Wake once it holds no lock.
+  // can end it meanwhile (its lock; or, for a new one, its parent's), and
+  // TimerService::Attend before any lock. Returns whether the caller has to
+  // call TimerService::Wake once it holds no lock.
   [[nodiscard]] bool ArmTimer();
 
   // The timer fired: the deadline came near or passed. The caller holds a
-  // reference.
-  void OnTimer(Nanos now);
+  // reference. No code of a user runs.
+  [[nodiscard]] OwedCallbacks OnTimer(Nanos now);
+
+  // Makes this and all below it near, and arms the timer, which isn't armed,
+  // for the deadline itself. The caller holds a reference.
+  void ComeNear();
 
   // Wall time minus steady time; fixed at birth or by the first who asks, so
   // that Deadline() never changes.
@@ -113,6 +115,17 @@ Nanos AddNanos(Nanos a, Nanos b);
 // The deadline of `scope` has passed, as somebody just saw: Done() says so from
 // now on, even where the timer thread is late to notice.
 void DeadlineSeenPassed(Scope* scope);
+
+// Tells `top` and all below it to compare the clock from now on. Requires
+// top->lock, and keeps it. Goes no further down where it finds a scope near
+// already (invariant 6 of node.h), so that a chain of n deadlines that come
+// near one after the other takes O(n) steps in all. Returns the number of
+// scopes that it looked at.
+size_t MarkNear(Scope* top);
+
+// The same in the child of a fork, where no other thread is, and locks that
+// were held stay so: those scopes are marked, but not what is below them.
+void MarkNearAfterFork(Scope* top);
 
 // The reason at this moment: how == kLive means not done.
 struct Reason {

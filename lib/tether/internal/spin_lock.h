@@ -31,6 +31,9 @@ class ABSL_LOCKABLE SpinLock {
     taken_.store(false, std::memory_order_release);
   }
 
+  // Whether somebody holds it at this moment.
+  bool taken() const { return taken_.load(std::memory_order_relaxed); }
+
  private:
   void LockSlow();
 

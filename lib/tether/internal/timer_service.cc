@@ -4,43 +4,124 @@
 #include "tether/internal/scope.h"
 
 namespace tether::internal {
+namespace {
 
-bool TimerService::Arm(Timer& timer, Nanos when) {
+DeadlineScope* ScopeOf(Timer* timer) {
+  return static_cast<DeadlineScope*>(timer);
+}
+
+// Gives up a reference to `scope` without running a destructor of a user's.
+void Release(DeadlineScope* scope, OwedCallbacks& owed) {
+  // Where it is the last one, the scope has ended, and nobody else is left who
+  // could be using its sibling_next.
+  if (!UnrefUnlessLast(scope)) owed.Add(scope);
+}
+
+}  // namespace
+
+TimerService::Armed TimerService::Arm(Timer& timer, Nanos deadline, bool near) {
   CountLive(Live::kTimer, 1);
   SpinLockHolder lock(lock_);
+  const bool attended = attended_.load(std::memory_order_relaxed);
+  near = near || !attended;
+  const Nanos when = near ? deadline : deadline - kNearWindow;
+  timer.generation = generation_;
   wheel_.Add(timer, when);
-  if (when >= sleeping_until_) return false;
+  if (!attended || when >= sleeping_until_) return {/*wake=*/false, near};
   sleeping_until_ = when;  // the next ones wake nobody for a later time
-  return true;
+  return {/*wake=*/true, near};
 }
 
 void TimerService::Disarm(Timer& timer) {
   {
     SpinLockHolder lock(lock_);
     if (!timer.armed()) return;
-    wheel_.Remove(timer);
+    if (timer.generation == generation_) {
+      wheel_.Remove(timer);
+    } else {
+      timer.pprev = nullptr;
+    }
   }
   CountLive(Live::kTimer, -1);
 }
 
+void TimerService::RefAll(Timer* timers) {
+  for (Timer* t = timers; t != nullptr; t = t->next) Ref(ScopeOf(t));
+}
+
 void TimerService::RunDue(Nanos now) {
-  Timer* expired;
+  Timer* due;
   {
     SpinLockHolder lock(lock_);
-    expired = wheel_.TakeExpired(now);
+    due = wheel_.TakeExpired(now);
     // Under the lock: a scope that is being ended waits for it in Disarm, and
     // so can't be freed before we hold it.
-    for (Timer* t = expired; t != nullptr; t = t->next) {
-      Ref(static_cast<DeadlineScope*>(t));
-    }
+    RefAll(due);
   }
-  while (expired != nullptr) {
-    DeadlineScope* scope = static_cast<DeadlineScope*>(expired);
-    expired = expired->next;
+  while (due != nullptr) {
+    DeadlineScope* scope = ScopeOf(due);
+    due = due->next;
     CountLive(Live::kTimer, -1);
-    scope->OnTimer(now);
+    scope->OnTimer(now).Run();
     Unref(scope);
   }
+}
+
+OwedCallbacks TimerService::NoteDue(Nanos now) {
+  OwedCallbacks owed;
+  Timer* due;
+  {
+    SpinLockHolder lock(lock_);
+    due = wheel_.TakeExpired(now);
+    RefAll(due);  // as in RunDue
+  }
+  while (due != nullptr) {
+    DeadlineScope* scope = ScopeOf(due);
+    due = due->next;
+    CountLive(Live::kTimer, -1);
+    owed.Append(scope->OnTimer(now));
+    Release(scope, owed);
+  }
+  return owed;
+}
+
+OwedCallbacks TimerService::Unattend() {
+  OwedCallbacks owed;
+  Timer* armed;
+  {
+    SpinLockHolder lock(lock_);
+    attended_.store(false, std::memory_order_relaxed);
+    armed = wheel_.TakeAll();
+    RefAll(armed);
+  }
+  while (armed != nullptr) {
+    DeadlineScope* scope = ScopeOf(armed);
+    armed = armed->next;
+    CountLive(Live::kTimer, -1);
+    scope->ComeNear();
+    Release(scope, owed);
+  }
+  return owed;
+}
+
+void TimerService::SetAttended() {
+  SpinLockHolder lock(lock_);
+  attended_.store(true, std::memory_order_relaxed);
+}
+
+void TimerService::AbandonAfterFork() {
+  Timer* timer = wheel_.TakeAll();
+  while (timer != nullptr) {
+    Timer* next = timer->next;
+    timer->next = nullptr;
+    // As if it were still armed, so that it is counted until it is disarmed.
+    timer->pprev = &timer->next;
+    MarkNearAfterFork(ScopeOf(timer));
+    timer = next;
+  }
+  ++generation_;
+  sleeping_until_ = kNever;
+  attended_.store(false, std::memory_order_relaxed);
 }
 
 Nanos TimerService::NextEvent() {

@@ -102,6 +102,21 @@ Timer* TimerWheel::TakeExpired(Nanos now) {
   return expired;
 }
 
+Timer* TimerWheel::TakeAll() {
+  Timer* all = nullptr;
+  Timer** tail = &all;
+  for (Level& level : levels_) {
+    for (; level.occupied != 0; level.occupied &= level.occupied - 1) {
+      const int slot = __builtin_ctzll(level.occupied);
+      *tail = level.slots[slot];
+      level.slots[slot] = nullptr;
+      for (; *tail != nullptr; tail = &(*tail)->next) (*tail)->pprev = nullptr;
+    }
+  }
+  size_ = 0;
+  return all;
+}
+
 Nanos TimerWheel::NextEvent() const {
   int level;
   int slot;

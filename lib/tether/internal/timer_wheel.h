@@ -37,7 +37,8 @@ struct Timer {
   Timer* next = nullptr;
   Timer** pprev = nullptr;  // null: not in a wheel
   Nanos when = kNever;
-  uint16_t position = 0;  // level * 64 + slot, while in a wheel
+  uint32_t generation = 0;  // the service's (timer_service.h)
+  uint16_t position = 0;    // level * 64 + slot, while in a wheel
 
   bool armed() const { return pprev != nullptr; }
 };
@@ -62,6 +63,10 @@ class TimerWheel {
   // the timers that expired, as a list linked by `next`, earliest tick first.
   // They are no longer armed.
   Timer* TakeExpired(Nanos now);
+
+  // All timers, as a list linked by `next`; the wheel is empty then. They are
+  // no longer armed.
+  Timer* TakeAll();
 
   // When TakeExpired next has something to do (an expiry, or the move of a slot
   // to a lower level); kNever when empty.

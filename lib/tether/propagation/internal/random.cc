@@ -13,6 +13,11 @@ namespace {
 // How many forks lie between this process and the one that was started.
 std::atomic<uint32_t> forks{0};
 
+// Before main() begins: a static of a function could be half made by another
+// thread at a fork, and the child would wait for that for ever.
+[[maybe_unused]] const int registered = pthread_atfork(
+    nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
+
 // SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 // generators", 2014).
 struct Generator {
@@ -21,8 +26,6 @@ struct Generator {
 };
 
 uint64_t Seed(const Generator& generator) {
-  [[maybe_unused]] static const int registered = pthread_atfork(
-      nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
   // What differs between threads and runs even where the system has no
   // randomness to give.
   uint64_t seed =

@@ -1,0 +1,176 @@
+#include "tether/internal/real_timer_service.h"
+
+#include <pthread.h>
+
+#include <chrono>
+#include <new>
+#include <utility>
+
+#include "tether/internal/live_counts.h"
+
+namespace tether::internal {
+namespace {
+
+// 2^18 ns, a quarter of a millisecond: how late the wheel may fire, and how
+// close together wake-ups may come.
+constexpr int kRealTickShift = 18;
+
+// For the handlers of fork and exit, which take no argument.
+RealTimerService* the_service = nullptr;
+
+}  // namespace
+
+Nanos RealSteadyNanos() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+RealTimerService::RealTimerService()
+    : TimerService(kRealTickShift, RealSteadyNanos(), /*attended=*/false) {
+  the_service = this;
+  pthread_atfork([] { the_service->BeforeFork(); },
+                 [] { the_service->AfterForkInParent(); },
+                 [] { the_service->AfterForkInChild(); });
+}
+
+void RealTimerService::TryToAttend() {
+  MutexLock lock(mutex_);
+  if (stopped_ || timekeeper_.started()) return;
+  StopAtExit();
+  if (timekeeper_.Start("tether-timer", [this] { KeepTime(); })) SetAttended();
+}
+
+void RealTimerService::Wake() {
+  MutexLock lock(mutex_);
+  woken_ = true;
+  wake_.NotifyOne();
+}
+
+void RealTimerService::KeepTime() {
+  PrepareLiveCount();  // takes a lock that must not be waited for under noting_
+  for (;;) {
+    OwedCallbacks owed;
+    {
+      MutexLock noting(noting_);
+      owed = NoteDue(RealSteadyNanos());
+    }
+    if (!owed.empty()) HandOver(std::move(owed));
+    MutexLock lock(mutex_);
+    if (stopped_) return;
+    const Nanos next = PlanSleep(RealSteadyNanos());
+    if (!woken_) {
+      if (next == kNever) {
+        wake_.Wait(mutex_);
+      } else {
+        wake_.WaitUntil(mutex_, std::chrono::steady_clock::time_point(
+                                    std::chrono::nanoseconds(next)));
+      }
+    }
+    woken_ = false;
+    if (stopped_) return;
+  }
+}
+
+void RealTimerService::HandOver(OwedCallbacks owed) {
+  {
+    MutexLock lock(mutex_);
+    if (callback_thread_.started() ||
+        callback_thread_.Start("tether-callback", [this] { RunCallbacks(); })) {
+      owed_.Append(std::move(owed));
+      wake_callbacks_.NotifyOne();
+      return;
+    }
+  }
+  {
+    MutexLock noting(noting_);
+    owed.Append(Unattend());
+  }
+  owed.Run();
+  MutexLock lock(mutex_);
+  if (!stopped_) SetAttended();
+}
+
+void RealTimerService::RunCallbacks() {
+  for (;;) {
+    OwedCallbacks owed;
+    {
+      MutexLock lock(mutex_);
+      while (owed_.empty()) {
+        if (no_more_callbacks_) return;
+        wake_callbacks_.Wait(mutex_);
+      }
+      owed = std::move(owed_);
+    }
+    owed.Run();
+  }
+}
+
+void RealTimerService::StopAtExit() {
+  struct Stopper {
+    ~Stopper() { the_service->Stop(); }
+  };
+  static Stopper stopper;
+  (void)stopper;
+}
+
+void RealTimerService::Stop() {
+  // A thread that runs this itself is in a callback that called exit().
+  const auto finish = [](ServiceThread thread) {
+    if (!thread.started()) return;
+    if (thread.IsThisThread()) {
+      thread.Detach();
+    } else {
+      thread.Join();
+    }
+  };
+  ServiceThread thread;
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+    wake_.NotifyOne();
+    thread = std::move(timekeeper_);
+  }
+  finish(std::move(thread));
+  OwedCallbacks owed;
+  {
+    MutexLock noting(noting_);
+    owed = Unattend();
+  }
+  {
+    MutexLock lock(mutex_);
+    no_more_callbacks_ = true;
+    wake_callbacks_.NotifyOne();
+    thread = std::move(callback_thread_);
+  }
+  finish(std::move(thread));
+  owed.Run();
+}
+
+void RealTimerService::BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  noting_.lock();
+  mutex_.lock();
+  lock_.lock();
+}
+
+void RealTimerService::AfterForkInParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  lock_.unlock();
+  mutex_.unlock();
+  noting_.unlock();
+}
+
+void RealTimerService::AfterForkInChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  AbandonAfterFork();
+  timekeeper_.Forget();
+  callback_thread_.Forget();
+  owed_.Abandon();
+  woken_ = false;
+  // The threads that aren't here are still counted as waiters by the condition
+  // variables, which would pass them wake-ups, and wait for them to take those.
+  // So they are abandoned, not destroyed.
+  new (&wake_) CondVar;
+  new (&wake_callbacks_) CondVar;
+  AfterForkInParent();
+}
+
+}  // namespace tether::internal
