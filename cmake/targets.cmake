@@ -11,7 +11,9 @@ tether_public_library(tether
     lib/tether/internal/live_counts.cc
     lib/tether/internal/node.cc
     lib/tether/internal/publication.cc
+    lib/tether/internal/real_timer_service.cc
     lib/tether/internal/scope.cc
+    lib/tether/internal/service_thread.cc
     lib/tether/internal/spin_lock.cc
     lib/tether/internal/timer_service.cc
     lib/tether/internal/timer_wheel.cc
@@ -47,8 +49,10 @@ tether_public_library(tether
     lib/tether/internal/node.h
     lib/tether/internal/owed_callbacks.h
     lib/tether/internal/publication.h
+    lib/tether/internal/real_timer_service.h
     lib/tether/internal/rpc_context.h
     lib/tether/internal/scope.h
+    lib/tether/internal/service_thread.h
     lib/tether/internal/spin_lock.h
     lib/tether/internal/timer_service.h
     lib/tether/internal/timer_wheel.h
@@ -124,6 +128,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/call_registry.h
     interceptors/tether/grpc/internal/client_call_state.h
     interceptors/tether/grpc/internal/counters.h
+    interceptors/tether/grpc/internal/delayed.h
     interceptors/tether/grpc/internal/end_watcher.h
     interceptors/tether/grpc/internal/grpc_version.h
     interceptors/tether/grpc/internal/hop_record.h
@@ -576,6 +581,28 @@ tether_program(integration_tests_matrix_matrix_test
     gRPC::grpc++
     integration_tests_matrix_cell
     integration_tests_matrix_client
+    integration_tests_matrix_request
+    integration_tests_matrix_server
+    integration_tests_tcp_proxy
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 300)
+
+tether_program(integration_tests_blocked_handler_test
+  FOLDER integration_tests
+  NAME blocked_handler_test
+  SRCS integration_tests/blocked_handler_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    integration_tests_matrix_cell
     integration_tests_matrix_request
     integration_tests_matrix_server
     integration_tests_tcp_proxy
@@ -1998,6 +2025,41 @@ tether_program(lib_tether_executor_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_fresh_process
+  PREFIX lib
+  DEPS GTest::gmock GTest::gtest absl::time tether_internal::tether tether_internal::tether_testing)
+
+tether_program(lib_tether_exit_test
+  FOLDER lib/tether
+  NAME exit_test
+  SRCS lib/tether/exit_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    lib_tether_fresh_process
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_fork_test
+  FOLDER lib/tether
+  NAME fork_test
+  SRCS lib/tether/fork_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    lib_tether_fresh_process
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_one_moment_test
   FOLDER lib/tether
   NAME one_moment_test
@@ -2103,6 +2165,21 @@ tether_program(lib_tether_task_group_test
     absl::time
     tether_internal::tether
     tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_timer_thread_test
+  FOLDER lib/tether
+  NAME timer_thread_test
+  SRCS lib/tether/timer_thread_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    lib_tether_fresh_process
+    tether_internal::tether
   TEST
   TIMEOUT 60)
 
