@@ -32,10 +32,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
                     std::shared_ptr<const ClientOptions> options)
       : info_(info), state_(std::move(state)), options_(std::move(options)) {}
 
-  ~ClientInterceptor() override {
-    state_->Close();
-    state_->Detach();
-  }
+  ~ClientInterceptor() override { state_->Leave(); }
 
   void Intercept(
       grpc::experimental::InterceptorBatchMethods* methods) override {
@@ -122,12 +119,20 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   std::atomic<bool> attached_{false};
 };
 
+// Where another interceptor of tether's serves the call.
+class Bystander final : public grpc::experimental::Interceptor {
+  void Intercept(
+      grpc::experimental::InterceptorBatchMethods* methods) override {
+    methods->Proceed();
+  }
+};
+
 }  // namespace
 
-std::shared_ptr<grpc::Channel> CreateChannel(
+std::shared_ptr<grpc::Channel> internal::ChannelMaker::operator()(
     const std::string& target,
     const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-    ClientOptions options, const grpc::ChannelArguments& arguments) {
+    ClientOptions options, const grpc::ChannelArguments& arguments) const {
   std::vector<
       std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>
       creators;
@@ -155,36 +160,32 @@ ClientInterceptorFactory::CreateClientInterceptor(
     grpc::experimental::ClientRpcInfo* info) {
   // On the caller's thread, so Current() is the caller's.
   std::shared_ptr<ClientCallState> state =
-      ClientCallState::Of(*info->client_context());
-  if (state == nullptr) {
-    state = std::make_shared<ClientCallState>(Current(), CallOptions(),
-                                              /*client_context=*/nullptr);
-    state->Start();
-  }
+      ClientCallState::TakeFor(*info->client_context());
+  // Not null: who is registered globally may not return that.
+  if (state == nullptr) return new Bystander;
   state->Prepared(info->method());
   return new ClientInterceptor(info, std::move(state), options_);
 }
 
-ClientCall::ClientCall(const Context& ctx, CallOptions options)
-    : state_(std::make_shared<ClientCallState>(
-          options.detached ? WithoutCancel(ctx) : ctx, options, this)) {
-  const absl::Duration left = state_->context().Remaining();
+ClientCall::ClientCall(const Context& ctx, CallOptions options) {
+  const ClientCallState& state = ClientCallState::Make(
+      options.detached ? WithoutCancel(ctx) : ctx, options, this);
+  const absl::Duration left = state.context().Remaining();
   if (left != absl::InfiniteDuration()) {
     set_deadline(internal::DeadlineAfter(left));
   }
-  ClientCallState::Registry().Put(this, state_.get());
-  state_->Start();
 }
 
-ClientCall::~ClientCall() {
-  ClientCallState::Registry().Remove(this, state_.get());
-  state_->Close();
-  state_->Detach();
+ClientCall::~ClientCall() { ClientCallState::Of(*this)->Leave(); }
+
+// The reference stays valid: the state is there until ~ClientCall.
+const Context& ClientCall::context() const {
+  return ClientCallState::Of(*this)->context();
 }
 
-const Context& ClientCall::context() const { return state_->context(); }
-
-v1::CallReport ClientCall::report() const { return state_->report(); }
+v1::CallReport ClientCall::report() const {
+  return ClientCallState::Of(*this)->report();
+}
 
 Context ContextOf(const grpc::ClientContext& call) {
   const auto state = ClientCallState::Of(call);

@@ -24,6 +24,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/client_interceptor.h>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -36,10 +37,6 @@
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether {
-
-namespace internal {
-class ClientCallState;
-}
 
 struct ClientOptions {
   // The values that calls carry on. Null: DefaultPropagator() (server.h).
@@ -57,14 +54,29 @@ struct ClientOptions {
   ReportLimits report_limits;
 };
 
-// A channel with tether as its only interceptor. With interceptors of your own,
-// list a ClientInterceptorFactory beside them in
-// grpc::experimental::CreateCustomChannelWithInterceptors.
-std::shared_ptr<grpc::Channel> CreateChannel(
-    const std::string& target,
-    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-    ClientOptions options = {}, const grpc::ChannelArguments& arguments = {});
+namespace internal {
+struct ChannelMaker {
+  std::shared_ptr<grpc::Channel> operator()(
+      const std::string& target,
+      const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+      ClientOptions options = {},
+      const grpc::ChannelArguments& arguments = {}) const;
+};
+}  // namespace internal
 
+// CreateChannel(target, credentials, options = {}, arguments = {}): a channel
+// with tether as its only interceptor. With interceptors of your own, list a
+// ClientInterceptorFactory beside them in
+// grpc::experimental::CreateCustomChannelWithInterceptors.
+//
+// Called like a function. It is an object so that, after `using namespace
+// tether`, the compiler doesn't consider gRPC's function of the same name,
+// which it would find by the types of the arguments.
+inline constexpr internal::ChannelMaker CreateChannel{};
+
+// One serves a call. Where several are on a channel, as when one is registered
+// by grpc::experimental::RegisterGlobalClientInterceptorFactory, too, the
+// others step aside.
 class ClientInterceptorFactory final
     : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
@@ -85,12 +97,23 @@ class ClientInterceptorFactory final
 // The call's deadline is set to the context's. set_deadline() may bring it
 // forward; a later one has no effect beyond the standard grpc-timeout header.
 //
-// Thread safety and lifetime: as grpc::ClientContext. It isn't polymorphic:
-// don't delete it through a pointer to that.
+// Thread safety and lifetime: as grpc::ClientContext.
+//
+// That has no virtual destructor, so nobody may delete a ClientCall through a
+// pointer to it, as a std::unique_ptr<grpc::ClientContext> would. Therefore
+// `new ClientCall` and std::make_unique<ClientCall> don't compile. Put it on
+// the stack, into another object, a std::optional, a container, or
+// std::make_shared<ClientCall>(ctx): a std::shared_ptr<grpc::ClientContext> of
+// that knows what to delete.
 class ClientCall : public grpc::ClientContext {
  public:
   explicit ClientCall(const Context& ctx, CallOptions options = {});
   ~ClientCall();
+
+  // See above.
+  static void* operator new(size_t) = delete;
+  static void* operator new[](size_t) = delete;
+  static void* operator new(size_t, void* place) noexcept { return place; }
 
   // What the call works for.
   const Context& context() const;
@@ -102,13 +125,14 @@ class ClientCall : public grpc::ClientContext {
   // explain.h) prints it. A copy. Any thread.
   v1::CallReport report() const;
 
- private:
-  const std::shared_ptr<internal::ClientCallState> state_;
+  // It has no members: what it knows is found by its address, and goes with the
+  // ClientContext.
 };
 
-// What a call works for: the context of a ClientCall; for a plain
-// grpc::ClientContext, which knows of none, Current(). Any thread, while the
-// call exists.
+// What a call works for: the context of a ClientCall. Of a plain
+// grpc::ClientContext, that which was Current() when the call was made; before
+// that, and on a channel without tether's interceptor, Current(). Any thread,
+// while the call exists.
 Context ContextOf(const grpc::ClientContext& call);
 
 }  // namespace tether

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -20,10 +21,11 @@ namespace tether::internal {
 template <typename State>
 class CallRegistry {
  public:
-  void Put(const void* address, State* state) {
+  // Returns what was there before, of whoever had the address; else null.
+  State* Put(const void* address, State* state) {
     Shard& shard = ShardOf(address);
     MutexLock lock(shard.mutex);
-    shard.states[address] = state;
+    return std::exchange(shard.states[address], state);
   }
 
   // What `take` makes of the state, under the registry's lock; with null where

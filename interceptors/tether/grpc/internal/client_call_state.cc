@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tether/budget/blame.h"
+#include "tether/current.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/status.h"
@@ -87,6 +88,44 @@ std::shared_ptr<ClientCallState> ClientCallState::Of(
   return Registry().Find(&call, [](ClientCallState* state) {
     return state == nullptr ? nullptr : state->shared_from_this();
   });
+}
+
+ClientCallState& ClientCallState::Make(Context ctx, const CallOptions& options,
+                                       grpc::ClientContext* client_context) {
+  auto state = std::make_shared<ClientCallState>(std::move(ctx), options,
+                                                 client_context);
+  state->Enter(*client_context);
+  ClientCallState& made = *state;
+  made.self_ = std::move(state);
+  made.Start();
+  return made;
+}
+
+std::shared_ptr<ClientCallState> ClientCallState::TakeFor(
+    const grpc::ClientContext& call) {
+  std::shared_ptr<ClientCallState> state = Of(call);
+  if (state == nullptr) {
+    state = std::make_shared<ClientCallState>(Current(), CallOptions(),
+                                              /*client_context=*/nullptr);
+    state->Enter(call);
+    state->Start();
+  }
+  return std::exchange(state->taken_, true) ? nullptr : state;
+}
+
+void ClientCallState::Enter(const grpc::ClientContext& call) {
+  address_ = &call;
+  // Whose ClientContext was here is gone; see invariant 2.
+  if (ClientCallState* gone = Registry().Put(&call, this)) gone->Leave();
+}
+
+void ClientCallState::Leave() {
+  if (address_ != nullptr) {
+    Registry().Remove(std::exchange(address_, nullptr), this);
+  }
+  Close();
+  Detach();
+  const std::shared_ptr<ClientCallState> self = std::move(self_);
 }
 
 ClientCallState::ClientCallState(Context ctx, const CallOptions& options,

@@ -25,11 +25,22 @@
 namespace tether::internal {
 
 // Shared by a ClientCall and the interceptor of its call; the interceptor
-// outlives the ClientCall's own members, and alone has one for a plain
+// outlives the ClientCall's own part, and alone has one for a plain
 // ClientContext.
 //
-// Invariant: a reference to the core call is held only between Attach and
-// Detach, since one that is held keeps an abandoned stream alive.
+// Invariants:
+//  1. A reference to the core call is held only between Attach and Detach,
+//  since
+//     one that is held keeps an abandoned stream alive.
+//  2. A state serves one RPC: TakeFor hands it out once. It is in the registry,
+//     under the address of its ClientContext, until Leave; and that comes
+//     before the address is anybody else's. It comes from ~ClientCall, and
+//     again from the interceptor, which ~ClientContext destroys in any case:
+//     somebody may have destroyed the ClientCall as a ClientContext, and then
+//     nothing of it may be left to a later call at its address. A state that
+//     was never taken, and whose ClientCall went like that, is found out by the
+//     next ClientCall there only; which is why `new ClientCall` doesn't
+//     compile.
 //
 // Thread safety: any thread. Lock order: nothing that could block or call back
 // is called with mutex_ held.
@@ -39,6 +50,23 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   // valid until Close.
   ClientCallState(Context ctx, const CallOptions& options,
                   grpc::ClientContext* client_context);
+
+  // For a ClientCall: makes one, which is in the registry, and is owned by
+  // being there.
+  static ClientCallState& Make(Context ctx, const CallOptions& options,
+                               grpc::ClientContext* client_context);
+
+  // The one that serves the RPC that begins with `call`: a ClientCall's own;
+  // for a plain ClientContext a new one, which works for Current(). Null if one
+  // has been taken for this RPC: by another interceptor of tether's on the
+  // channel, which has done all there is to do. On the thread that makes the
+  // call.
+  static std::shared_ptr<ClientCallState> TakeFor(
+      const grpc::ClientContext& call);
+
+  // The ClientContext goes: nobody finds the state by its address any more.
+  // Ends with Close and Detach. May come again. Not from two threads at once.
+  void Leave();
   ~ClientCallState();
   ClientCallState(const ClientCallState&) = delete;
   ClientCallState& operator=(const ClientCallState&) = delete;
@@ -75,13 +103,15 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   const Context& context() const { return context_; }
   const CallOptions& options() const { return options_; }
 
-  // From the address of a ClientCall.
-  static CallRegistry<ClientCallState>& Registry();
-
-  // The state of a ClientCall; null for a plain ClientContext.
+  // The state of a ClientCall; of a plain ClientContext, from its RPC's begin;
+  // else null.
   static std::shared_ptr<ClientCallState> Of(const grpc::ClientContext& call);
 
  private:
+  // From the address of a ClientContext.
+  static CallRegistry<ClientCallState>& Registry();
+
+  void Enter(const grpc::ClientContext& call);
   void OnContextDone();
 
   // Where the context was the reason, says so, and returns true.
@@ -100,6 +130,11 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   int64_t start_us_ = 0;
   absl::Duration left_ = absl::InfiniteDuration();
   grpc::ClientContext* const client_context_;
+
+  // These are of the thread that has the ClientContext.
+  const void* address_ = nullptr;  // in the registry; null when it has left
+  std::shared_ptr<ClientCallState> self_;  // of a ClientCall's, until Leave
+  bool taken_ = false;
 
   mutable Mutex mutex_;
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;

@@ -1,0 +1,170 @@
+// The life of a ClientCall: what it knows serves one RPC, and no other call
+// gets it, however the ClientCall ended.
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "tether/context.h"
+#include "tether/current.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/request_id.h"
+
+namespace tether {
+namespace {
+
+using testing::Ping;
+using testing::Pong;
+using testing::ProbeServer;
+
+template <typename Call, typename = void>
+constexpr bool kCanBeMadeWithNew = false;
+template <typename Call>
+constexpr bool kCanBeMadeWithNew<
+    Call, std::void_t<decltype(new Call(std::declval<const Context&>()))>> =
+    true;
+
+// grpc::ClientContext isn't polymorphic.
+struct Derived : grpc::ClientContext {
+  explicit Derived(const Context&) {}
+};
+static_assert(kCanBeMadeWithNew<Derived>, "control");
+static_assert(!kCanBeMadeWithNew<ClientCall>,
+              "or a unique_ptr<ClientContext> could own it");
+
+class ClientCallLifeTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  ClientCallLifeTest() {
+    server_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+      const std::string* id = RequestIdOf(ContextOf(sc));
+      id_ = id == nullptr ? "none" : *id;
+      return grpc::Status::OK;
+    };
+  }
+
+  void TearDown() override {
+    first_ = Background();
+    GrpcLeakCheckedTest::TearDown();
+  }
+
+  // What the server sees as the request's id.
+  std::string IdOf(grpc::ClientContext& call, testing::Probe::Stub& stub) {
+    id_ = "no call";
+    Pong pong;
+    const grpc::Status status = stub.Unary(&call, Ping(), &pong);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return id_;
+  }
+  std::string IdOf(grpc::ClientContext& call) { return IdOf(call, *stub_); }
+
+  template <typename Call, typename... Args>
+  Call* MakeAtTheSameAddress(Args&&... args) {
+    static_assert(sizeof(Call) <= sizeof(storage_), "");
+    return ::new (static_cast<void*>(storage_))
+        Call(std::forward<Args>(args)...);
+  }
+
+  static void DestroyAsAClientContext(grpc::ClientContext* call) {
+    call->~ClientContext();
+  }
+
+  Context first_ = WithRequestId(Background(), "first");
+  std::string id_;
+  ProbeServer server_{{}};
+  std::unique_ptr<testing::Probe::Stub> stub_ = server_.Stub();
+  alignas(ClientCall) unsigned char storage_[sizeof(ClientCall) + 64];
+};
+
+// `new` and `delete` aside, which don't compile, this is what a deletion
+// through a pointer to the base does.
+TEST_F(ClientCallLifeTest, OneDestroyedAsAClientContextHandsNothingOn) {
+  for (int i = 0; i < 10; ++i) {
+    auto* call = MakeAtTheSameAddress<ClientCall>(first_);
+    EXPECT_EQ(IdOf(*call), "first");
+    DestroyAsAClientContext(call);
+
+    auto* later = MakeAtTheSameAddress<grpc::ClientContext>();
+    EXPECT_EQ(IdOf(*later), "none");
+    later->~ClientContext();
+  }
+}
+
+// For those who insist. (The sizes are the same, so the allocator agrees.)
+TEST_F(ClientCallLifeTest, OneDeletedAsAClientContextHandsNothingOn) {
+  static_assert(sizeof(ClientCall) == sizeof(grpc::ClientContext), "");
+  for (int i = 0; i < 100; ++i) {
+    grpc::ClientContext* call = ::new ClientCall(first_);
+    EXPECT_EQ(IdOf(*call), "first");
+    delete call;
+    const auto later = std::make_unique<grpc::ClientContext>();
+    EXPECT_EQ(IdOf(*later), "none");
+  }
+}
+
+TEST_F(ClientCallLifeTest, ControlOneDestroyedAsWhatItIsDoesNotEither) {
+  auto* call = MakeAtTheSameAddress<ClientCall>(first_);
+  EXPECT_EQ(IdOf(*call), "first");
+  call->~ClientCall();
+  auto* later = MakeAtTheSameAddress<grpc::ClientContext>();
+  EXPECT_EQ(IdOf(*later), "none");
+  later->~ClientContext();
+}
+
+TEST_F(ClientCallLifeTest, APlainCallsContextIsNotFoundByALaterOne) {
+  auto* call = MakeAtTheSameAddress<grpc::ClientContext>();
+  {
+    ScopedContext current(first_);
+    EXPECT_EQ(IdOf(*call), "first");
+  }
+  EXPECT_EQ(ContextOf(*call), first_);
+  call->~ClientContext();
+  auto* later = MakeAtTheSameAddress<grpc::ClientContext>();
+  EXPECT_EQ(ContextOf(*later), Background());
+  EXPECT_EQ(IdOf(*later), "none");
+  later->~ClientContext();
+}
+
+// Not even where it never made a call.
+TEST_F(ClientCallLifeTest, OneThatTakesAnothersAddressIsItsOwn) {
+  auto [ended, cancel] = WithCancel(first_);
+  MakeAtTheSameAddress<ClientCall>(ended)->~ClientContext();
+
+  auto* later =
+      MakeAtTheSameAddress<ClientCall>(WithRequestId(Background(), "later"));
+  cancel();  // ends no other call
+  EXPECT_EQ(IdOf(*later), "later");
+  DestroyAsAClientContext(later);
+}
+
+TEST_F(ClientCallLifeTest, ItIsMadeInAnyOtherWay) {
+  ClientCall on_the_stack(first_);
+  EXPECT_EQ(IdOf(on_the_stack), "first");
+  std::optional<ClientCall> optional;
+  optional.emplace(first_);
+  EXPECT_EQ(IdOf(*optional), "first");
+  std::deque<ClientCall> deque;
+  deque.emplace_back(first_);
+  EXPECT_EQ(IdOf(deque.back()), "first");
+  struct State {
+    explicit State(const Context& ctx) : call(ctx) {}
+    ClientCall call;
+  };
+  const auto member = std::make_unique<State>(first_);
+  EXPECT_EQ(IdOf(member->call), "first");
+  // This one knows how to delete what it owns.
+  const std::shared_ptr<grpc::ClientContext> shared =
+      std::make_shared<ClientCall>(first_);
+  EXPECT_EQ(IdOf(*shared), "first");
+}
+
+}  // namespace
+}  // namespace tether
