@@ -142,8 +142,10 @@ TEST_F(OddCallsTest, TheServersOwnWordsStay) {
                         "shard 7 of table orders is rebuilding", "details");
   };
   auto stub = server.Stub();
-  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(400));
-  ClientCall call(ctx);
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(2));
+  CallOptions options;  // half a second, for a loaded machine
+  options.reserve = Reserve{absl::Seconds(1), 0, absl::Seconds(1)};
+  ClientCall call(ctx, options);
   Pong pong;
   grpc::Status s = stub->Unary(&call, Ping(), &pong);
   EXPECT_NE(s.error_message().find("shard 7"), std::string::npos);
@@ -242,8 +244,10 @@ TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
   };
   auto stub = server.Stub();
   {
-    auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(500));
-    ClientCall call(ctx);
+    auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(2));
+    CallOptions options;  // half a second, for a loaded machine
+    options.reserve = Reserve{absl::Seconds(1), 0, absl::Seconds(1)};
+    ClientCall call(ctx, options);
     Pong pong;
     grpc::Status s = stub->Unary(&call, Ping(), &pong);
     EXPECT_EQ(s.error_message().find("did not answer"), std::string::npos);

@@ -35,6 +35,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
 
   void Intercept(
       grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (stands_aside_) return methods->Proceed();
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
       const grpc::Status status = methods->GetSendStatus();
@@ -61,8 +62,12 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       const bool callback_api =
           typeid(*server_context) != typeid(grpc::ServerContext) &&
           dynamic_cast<grpc::CallbackServerContext*>(server_context) != nullptr;
-      call_->Begin(server_context, info_->method(),
-                   *methods->GetRecvInitialMetadata(), callback_api);
+      // gRPC's `info_` has the interceptors of this RPC.
+      if (!call_->Begin(info_, server_context, info_->method(),
+                        *methods->GetRecvInitialMetadata(), callback_api)) {
+        stands_aside_ = true;
+        return methods->Proceed();
+      }
       // The handler, or the callback API's handler method, runs inside Proceed,
       // and `this` and `methods` may be gone when that returns.
       ScopedContext current(call_->context());
@@ -104,6 +109,9 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
 
   grpc::experimental::ServerRpcInfo* const info_;
   const std::shared_ptr<internal::ServerCall> call_;
+  // Another interceptor of tether's serves the call. Set before the handler
+  // runs.
+  bool stands_aside_ = false;
   // The batch whose message is on its way. There is one at a time.
   std::atomic<const void*> writing_{nullptr};
 };

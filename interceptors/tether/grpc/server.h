@@ -93,7 +93,8 @@ void InstallServer(grpc::ServerBuilder& builder, ServerOptions options = {});
 
 // For ServerBuilder::experimental().SetInterceptorCreators. Put it last in the
 // list, so that it sees requests first: then ContextOf works in the hooks of
-// the others too.
+// the others too. Of several in one list the last serves the calls; the others
+// step aside.
 class ServerInterceptorFactory final
     : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:

@@ -28,6 +28,19 @@ class CallRegistry {
     return std::exchange(shard.states[address], state);
   }
 
+  // The same; but where whoever is there is `same`, as this says, it stays, and
+  // the result is false. `same` is called under the registry's lock: as for
+  // Find.
+  template <typename Same>
+  bool PutUnless(const void* address, State* state, Same same) {
+    Shard& shard = ShardOf(address);
+    MutexLock lock(shard.mutex);
+    State*& there = shard.states[address];
+    if (there != nullptr && same(*there)) return false;
+    there = state;
+    return true;
+  }
+
   // What `take` makes of the state, under the registry's lock; with null where
   // there is none. It must be short, and call nobody.
   template <typename Take>

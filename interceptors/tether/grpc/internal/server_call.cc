@@ -131,10 +131,17 @@ ServerCall::Budget ServerCall::BudgetOf(absl::Duration asked_for,
   return {timeout, asked ? inherited : by_default};
 }
 
-void ServerCall::Begin(grpc::ServerContextBase* server_context,
+bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
                        std::string_view method,
                        const ReceivedMetadata::Map& metadata,
                        bool told_of_end) {
+  rpc_ = rpc;
+  if (!Registry().PutUnless(server_context, this, [rpc](const ServerCall& c) {
+        return c.rpc_ == rpc;
+      })) {
+    return false;
+  }
+  address_ = server_context;
   const ServerOptions& options = shared_->options;
   const TimePolicy& policy = shared_->policies.For(method);
   const ReceivedMetadata carrier(metadata);
@@ -181,8 +188,6 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
   if (options.report.when != ReportOptions::When::kNever) {
     record_ = context_.Value(kHop);
   }
-  address_ = server_context;
-  Registry().Put(address_, this);
   if (shared_->cuts_at_end_of_lifetime && HasEnded(scope_)) {
     // It came too late for CutAll.
     CutIn(grace, [this] { return StatusOf(shared_->options.lifetime); });
@@ -200,6 +205,7 @@ void ServerCall::Begin(grpc::ServerContextBase* server_context,
       TurnAway(server_context, time_left_, policy.min_budget);
     }
   }
+  return true;
 }
 
 void ServerCall::ExtractValues(const ReceivedMetadata& metadata) noexcept {

@@ -70,12 +70,16 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   ServerCall(const ServerCall&) = delete;
   ServerCall& operator=(const ServerCall&) = delete;
 
-  // Headers have come: makes the context, and lets ContextOf find it.
+  // Headers have come: makes the context, and lets ContextOf find it. `rpc` is
+  // whatever is the RPC's own for as long as the ServerCall lives. False, and
+  // nothing has been done, if another ServerCall has begun for it: that of
+  // another interceptor of tether's on the server.
   // `told_of_end`: somebody will call EndOfCall promptly when the call ends
   // (the callback API); otherwise it is watched for once the context is
   // observed.
-  void Begin(grpc::ServerContextBase* server_context, std::string_view method,
-             const ReceivedMetadata::Map& metadata, bool told_of_end);
+  bool Begin(const void* rpc, grpc::ServerContextBase* server_context,
+             std::string_view method, const ReceivedMetadata::Map& metadata,
+             bool told_of_end);
 
   // The status is about to be sent: adds the report, if there is to be one.
   // Before EndOfHandler.
@@ -161,6 +165,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   absl::Duration slack_;  // see EndOfCall
   // Of gRPC's context, which may be gone: a key only.
   const void* address_ = nullptr;
+  const void* rpc_ = nullptr;
   std::atomic<bool> handler_ended_{false};
   CancelFunc cancel_;
   // What cancel_ ends. Set before anybody can observe it, and never again,
