@@ -1,5 +1,5 @@
 """What MODULE.bazel asks for."""
 
-load("//third_party:proto_rules.bzl", "proto_rules")
+load("//third_party:proto_rules.bzl", "proto_rules_repository")
 
-proto_rules_extension = module_extension(implementation = lambda _: proto_rules())
+proto_rules_extension = module_extension(implementation = lambda _: proto_rules_repository(name = "tether_proto_rules"))

@@ -203,6 +203,11 @@ def make_source(name, folder):
       repositories()[SYSTEM[name]](folder)
     except Failure as failure:
       print("system_registry: %s is left empty: %s" % (name, str(failure).split("\n")[0]), file=sys.stderr)
+  if name == "buildozer":
+    # "bazel mod" loads this, though only "bazel mod tidy" runs the program, which Debian doesn't have.
+    write(os.path.join(folder, "buildozer_binary.bzl"),
+          "_none = repository_rule(implementation = lambda ctx: ctx.file(\"BUILD.bazel\"))\n"
+          "buildozer_binary = module_extension(implementation = lambda ctx: _none(name = \"buildozer_binary\"))\n")
   if not os.path.exists(os.path.join(folder, "BUILD.bazel")):
     write(os.path.join(folder, "BUILD.bazel"), "")
   write(os.path.join(folder, "MODULE.bazel"), "")  # Bazel reads the registry's
