@@ -52,6 +52,9 @@ DEBIAN = {
     "rules_shell": "rules/shell",
 }
 
+# What modules inside Bazel 7 ask for, which have no MODULE.bazel to be read.
+ASKED_INSIDE = [("platforms", "0.0.7")]
+
 
 class Failure(Exception):
   """Starlark's fail()."""
@@ -227,7 +230,7 @@ def main(arguments):
   todo = [module[:2] for path in [os.path.join(ROOT, "MODULE.bazel")] + arguments[1:] for module in asked_for(read(path))]
   tools = os.path.join(BAZEL, "embedded_tools", "MODULE.bazel")
   if os.path.exists(tools):
-    todo += [(name, version) for name, version, dev in asked_for(read(tools)) if not dev]
+    todo += ASKED_INSIDE + [(name, version) for name, version, dev in asked_for(read(tools)) if not dev]
   done = set()
   sources = {}
   while todo:
