@@ -2466,6 +2466,12 @@ tether_script_test(tools/tested_test
   DATA tools/tested.py
   TIMEOUT 60)
 
+tether_script_test(tools/version_test
+  SCRIPT tools/version_test.sh
+  DATA MODULE.bazel lib/tether/version.h
+  ARGS MODULE.bazel
+  TIMEOUT 60)
+
 if(NOT (TETHER_BUILD_TESTS AND TETHER_BUILD_OPENTELEMETRY))
   return()
 endif()

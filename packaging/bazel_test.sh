@@ -102,7 +102,11 @@ modules() {
 for kind in "$@"; do
   case "$kind" in
     workspace) mapfile -t flags < <(tools/bazel_flags.sh); consumer workspace ;;
-    module) modules; consumer module ;;
+    module)
+      result "module: its version" tools/version_test.sh packaging/bazel_module/MODULE.bazel
+      modules
+      consumer module
+      ;;
     own) modules; started+=("$tether"); own_tests || failed=$((failed + 1)) ;;
     *) echo "bazel_test: unknown: $kind" >&2; exit 2 ;;
   esac
