@@ -3,6 +3,9 @@
 The BUILD files of tether name @com_google_absl//absl/time and the like, and never ask where it comes from. Here it comes
 from the system: the headers are in the compiler's own include path, so a target is only its link options and defines, as
 pkg-config tells them.
+
+For Bazel 4 to 7, which have the rules for protos built in: Bazel 8 takes them from the sources of Protobuf, which no package
+of Debian has.
 """
 
 load("//third_party:proto_rules.bzl", "bazel_major", "proto_rules")
