@@ -43,6 +43,7 @@ tether_public_library(tether
     lib/tether/current.h
     lib/tether/end_reason.h
     lib/tether/executor.h
+    lib/tether/internal/error.h
     lib/tether/internal/is_null.h
     lib/tether/internal/live_counts.h
     lib/tether/internal/mutex.h
@@ -1010,6 +1011,21 @@ tether_program(interceptors_tether_grpc_call_report_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_client_call_life_test
+  FOLDER interceptors/tether/grpc
+  NAME client_call_life_test
+  SRCS interceptors/tether/grpc/client_call_life_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_client_test
   FOLDER interceptors/tether/grpc
   NAME client_test
@@ -1153,6 +1169,22 @@ tether_program(interceptors_tether_grpc_time_test
   NAME time_test
   SRCS interceptors/tether/grpc/internal/time_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_two_interceptors_test
+  FOLDER interceptors/tether/grpc
+  NAME two_interceptors_test
+  SRCS interceptors/tether/grpc/two_interceptors_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 
@@ -2072,6 +2104,23 @@ tether_program(lib_tether_one_moment_test
     absl::time
     tether_internal::tether
     tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_out_of_memory_test
+  FOLDER lib/tether
+  NAME out_of_memory_test
+  SRCS lib/tether/out_of_memory_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::statusor
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  STANDARD 20
   TEST
   TIMEOUT 60)
 

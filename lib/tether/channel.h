@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
+#include "tether/internal/error.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/wait_queue.h"
 
@@ -197,7 +198,8 @@ void Channel<T>::Close() {
 template <typename T>
 bool Channel<T>::TrySend(Values& node, absl::Status& result) {
   if (closed_) {
-    result = absl::FailedPreconditionError("channel closed");
+    result = internal::ErrorOf(absl::StatusCode::kFailedPrecondition,
+                               "channel closed");
     return true;
   }
   if (values_.size() >= capacity_) return false;
@@ -214,7 +216,7 @@ bool Channel<T>::TryReceive(Values& node, absl::Status& result) {
     return true;
   }
   if (closed_) {
-    result = absl::OutOfRangeError("channel closed");
+    result = internal::ErrorOf(absl::StatusCode::kOutOfRange, "channel closed");
     return true;
   }
   return false;

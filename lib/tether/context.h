@@ -50,6 +50,11 @@
 // Context, a CancelFunc or a Registration that is itself being assigned to,
 // moved from or destroyed needs the usual care of a variable.
 //
+// Where memory runs out: what makes something (a context, a callback, a task)
+// throws std::bad_alloc, and has then done nothing; so do Wait and its kin.
+// What looks, ends or drops needs no memory, destructors included; only words
+// may be missing from an error.
+//
 // Threads: the first deadline starts one, "tether-timer", and the first
 // callback of a deadline that passed another one, "tether-callback". All
 // signals are blocked in them, but for those of faults. Where the system has no

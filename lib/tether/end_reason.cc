@@ -1,5 +1,7 @@
 #include "tether/end_reason.h"
 
+#include <new>
+
 #include "absl/strings/cord.h"
 #include "absl/types/optional.h"
 
@@ -39,8 +41,14 @@ absl::string_view EndReasonName(EndReason reason) {
 
 absl::Status WithEndReason(absl::Status cause, EndReason reason) {
   const char mark = static_cast<char>(reason);
-  cause.SetPayload(kPayload, absl::Cord(absl::string_view(&mark, 1)));
-  return cause;
+  // A copy, since it is not said in what state a failure leaves it.
+  absl::Status marked = cause;
+  try {
+    marked.SetPayload(kPayload, absl::Cord(absl::string_view(&mark, 1)));
+  } catch (const std::bad_alloc&) {
+    return cause;
+  }
+  return marked;
 }
 
 EndReason EndReasonOf(const Context& ctx) {

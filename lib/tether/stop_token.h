@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
+#include "tether/internal/error.h"
 
 namespace tether {
 
@@ -109,7 +110,8 @@ namespace internal {
 struct StopLink {
   struct OnStop {
     void operator()() const {
-      link->cancel(absl::CancelledError("stop requested"));
+      // What came out of a stop callback would end the program.
+      link->cancel(ErrorOf(absl::StatusCode::kCancelled, "stop requested"));
     }
     const StopLink* link;
   };

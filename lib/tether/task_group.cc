@@ -6,11 +6,14 @@
 #include <exception>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "tether/current.h"
 #include "tether/end_reason.h"
+#include "tether/internal/error.h"
 
 namespace tether {
+
+using internal::ErrorOf;
+
 namespace {
 
 // A task that this thread is in. There are several where a task waits for, or
@@ -61,7 +64,8 @@ class TaskGroup::Slot {
 
   // There is no task when Go threw while it copied one: its caller knows.
   ~Slot() {
-    GiveUp(task_ ? absl::CancelledError("task dropped by its executor")
+    GiveUp(task_ ? ErrorOf(absl::StatusCode::kCancelled,
+                           "task dropped by its executor")
                  : absl::OkStatus());
   }
 
@@ -101,9 +105,10 @@ class TaskGroup::Slot {
     try {
       status = std::move(task_)(group->context());
     } catch (const std::exception& e) {
-      status = absl::InternalError(absl::StrCat("task threw: ", e.what()));
+      status = ErrorOf(absl::StatusCode::kInternal, "task threw: ", e.what());
     } catch (...) {
-      status = absl::InternalError("task threw: not a std::exception");
+      status = ErrorOf(absl::StatusCode::kInternal,
+                       "task threw: not a std::exception");
     }
     task_ = nullptr;
     return status;
@@ -168,13 +173,14 @@ TaskGroup::SlotPtr TaskGroup::AwaitSlot() {
       return slot;
     }
   }
-  Fail(absl::FailedPreconditionError(hopeless));
+  Fail(ErrorOf(absl::StatusCode::kFailedPrecondition, hopeless));
   return nullptr;
 }
 
 void TaskGroup::Start(SlotPtr slot, Task task) {
   if (!task) {
-    return slot->GiveUp(absl::InvalidArgumentError("TaskGroup: null task"));
+    return slot->GiveUp(
+        ErrorOf(absl::StatusCode::kInvalidArgument, "TaskGroup: null task"));
   }
   slot->set_task(std::move(task));
   absl::Status refused;
@@ -187,20 +193,21 @@ void TaskGroup::Start(SlotPtr slot, Task task) {
     }
     return;
   } catch (const std::exception& e) {
-    refused = absl::ResourceExhaustedError(
-        absl::StrCat("task not started: ", e.what()));
+    refused = ErrorOf(absl::StatusCode::kResourceExhausted,
+                      "task not started: ", e.what());
   } catch (...) {
-    refused = absl::ResourceExhaustedError("task not started");
+    refused = ErrorOf(absl::StatusCode::kResourceExhausted, "task not started");
   }
   slot->GiveUp(std::move(refused));
 }
 
 void TaskGroup::StartThread(const SlotPtr& slot) {
   Threads ended;
+  Threads added(1);  // before there is anything to undo
+  const auto thread = added.begin();
   {
     internal::MutexLock lock(mutex_);
-    ended.swap(ended_threads_);
-    const auto thread = threads_.emplace(threads_.end());
+    threads_.splice(threads_.end(), added);
     slot->set_thread(thread);
     try {
       // Under the lock, which the thread takes before it moves its entry.
@@ -208,9 +215,9 @@ void TaskGroup::StartThread(const SlotPtr& slot) {
     } catch (...) {
       slot->set_thread(std::nullopt);
       threads_.erase(thread);
-      ended_threads_.splice(ended_threads_.end(), ended);
       throw;
     }
+    ended.swap(ended_threads_);
   }
   JoinAll(ended);
 }
@@ -237,8 +244,8 @@ void TaskGroup::Release(std::optional<Threads::iterator> thread) {
 
 absl::Status TaskGroup::Wait() {
   if (FramesOf(this) > 0) {
-    return absl::FailedPreconditionError(
-        "TaskGroup::Wait called by one of its own tasks");
+    return ErrorOf(absl::StatusCode::kFailedPrecondition,
+                   "TaskGroup::Wait called by one of its own tasks");
   }
   Threads ended;
   absl::Status result;

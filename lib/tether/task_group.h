@@ -38,7 +38,10 @@ namespace tether {
 //     they captured is destroyed.
 //  4. Every task is run, even where the context has ended: it knows best what
 //     it owes to others.
-//  5. A task that can't be run doesn't block anybody. It is destroyed, and
+//  5. Where memory runs out, Go throws and has started nothing; or the task
+//     fails with RESOURCE_EXHAUSTED, as one without a thread does. An error
+//     that comes then may lack its message and its EndReason. Wait returns.
+//  6. A task that can't be run doesn't block anybody. It is destroyed, and
 //     fails the group in its stead. Those are:
 //      - a null task (INVALID_ARGUMENT);
 //      - one for which the system has no thread, or over which the executor
@@ -87,7 +90,7 @@ class TaskGroup {
   const Context& context() const { return cancelable_.ctx; }
 
   // At most `limit` tasks at a time from now on; negative: any number, as at
-  // first. At 0 none may start (guarantee 5). Those that run, go on; where they
+  // first. At 0 none may start (guarantee 6). Those that run, go on; where they
   // are more than the limit, the next has to wait until they are fewer.
   void SetLimit(int limit);
 

@@ -2,88 +2,91 @@
 
 #include <pthread.h>
 
-#include <vector>
-
-#include "tether/internal/mutex.h"
+#include <new>
 
 namespace tether::internal {
 namespace {
 
-// Never destroyed: threads may end, and contexts may be dropped, after static
-// destruction began.
-struct Registry {
-  Mutex mutex;
-  std::vector<LiveCell*> cells ABSL_GUARDED_BY(mutex);
-  std::vector<LiveCell*> unused
-      ABSL_GUARDED_BY(mutex);  // of threads that ended
-  LiveCell shared;             // for threads without a cell
-};
+// All cells ever made. They are never freed: a thread that ends leaves its
+// cell, with what it has counted, to the next. No destructors here, since
+// threads may end, and contexts may be dropped, after static destruction began.
+std::atomic<LiveCell*> all_cells{nullptr};
+std::atomic<int> free_cells{0};  // a hint
+LiveCell shared_cell;            // of threads without one; added to atomically
 
-Registry& GetRegistry() {
-  static Registry& registry = *new Registry;
-  return registry;
+// A key of pthreads rather than a thread_local with a destructor: to register
+// that, the C library allocates, and ends the process where it can't.
+void GiveBack(void* cell) {
+  live_cell = nullptr;
+  static_cast<LiveCell*>(cell)->taken.store(false, std::memory_order_release);
+  free_cells.fetch_add(1, std::memory_order_relaxed);
 }
 
-// fork: the child finds the registry whole and free. Made early, since one that
-// another thread is making at that moment would never be finished there.
-[[maybe_unused]] const int fork_handled = [] {
-  GetRegistry();
-  constexpr auto unlock = []() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    GetRegistry().mutex.unlock();
-  };
-  return pthread_atfork(
-      []() ABSL_NO_THREAD_SAFETY_ANALYSIS { GetRegistry().mutex.lock(); },
-      unlock, unlock);
-}();
-
-enum class ThreadState : uint8_t { kNew, kCounting, kEnded };
-thread_local ThreadState thread_state = ThreadState::kNew;
-
-// Hands the cell, with what it has counted, to the next thread.
-struct ReturnCellAtThreadExit {
-  ~ReturnCellAtThreadExit() {
-    thread_state = ThreadState::kEnded;
-    LiveCell* cell = live_cell;
-    live_cell = nullptr;
-    Registry& registry = GetRegistry();
-    MutexLock lock(registry.mutex);
-    registry.unused.push_back(cell);
-  }
+struct ThreadExitKey {
+  ThreadExitKey() : usable(pthread_key_create(&key, GiveBack) == 0) {}
+  pthread_key_t key;
+  const bool usable;
 };
+
+const ThreadExitKey& ExitKey() {
+  static const ThreadExitKey key;
+  return key;
+}
+
+// Made early, since one that another thread is making while the process forks
+// would never be finished in the child.
+[[maybe_unused]] const bool made_early = (ExitKey(), true);
+
+LiveCell* TakeFreeCell() {
+  if (free_cells.load(std::memory_order_relaxed) <= 0) return nullptr;
+  for (LiveCell* cell = all_cells.load(std::memory_order_acquire);
+       cell != nullptr; cell = cell->next) {
+    if (!cell->taken.load(std::memory_order_relaxed) &&
+        !cell->taken.exchange(true, std::memory_order_acquire)) {
+      free_cells.fetch_sub(1, std::memory_order_relaxed);
+      return cell;
+    }
+  }
+  return nullptr;
+}
+
+LiveCell* MakeCell() {
+  auto* cell = new (std::nothrow) LiveCell;
+  if (cell == nullptr) return nullptr;
+  cell->taken.store(true, std::memory_order_relaxed);
+  cell->next = all_cells.load(std::memory_order_relaxed);
+  while (!all_cells.compare_exchange_weak(
+      cell->next, cell, std::memory_order_release, std::memory_order_relaxed)) {
+  }
+  return cell;
+}
 
 }  // namespace
 
 thread_local LiveCell* live_cell = nullptr;
 
-void CountLiveSlow(Live kind, int64_t delta) {
-  Registry& registry = GetRegistry();
-  if (thread_state == ThreadState::kEnded) {
-    registry.shared.counts[static_cast<int>(kind)].fetch_add(
-        delta, std::memory_order_relaxed);
-    return;
-  }
-  {
-    MutexLock lock(registry.mutex);
-    if (registry.unused.empty()) {
-      live_cell = new LiveCell;
-      registry.cells.push_back(live_cell);
-    } else {
-      live_cell = registry.unused.back();
-      registry.unused.pop_back();
-    }
-  }
-  thread_state = ThreadState::kCounting;
-  static thread_local ReturnCellAtThreadExit return_cell;
-  (void)return_cell;
-  CountLive(kind, delta);
+void TakeLiveCell() noexcept {
+  const ThreadExitKey& on_exit = ExitKey();
+  if (!on_exit.usable) return;
+  LiveCell* cell = TakeFreeCell();
+  if (cell == nullptr) cell = MakeCell();
+  if (cell == nullptr) return;
+  if (pthread_setspecific(on_exit.key, cell) != 0) return GiveBack(cell);
+  live_cell = cell;
+}
+
+void CountLiveSlow(Live kind, int64_t delta) noexcept {
+  TakeLiveCell();
+  if (live_cell != nullptr) return CountLive(kind, delta);
+  shared_cell.counts[static_cast<int>(kind)].fetch_add(
+      delta, std::memory_order_relaxed);
 }
 
 int64_t LiveCount(Live kind) {
-  Registry& registry = GetRegistry();
   const int index = static_cast<int>(kind);
-  MutexLock lock(registry.mutex);
-  int64_t total = registry.shared.counts[index].load(std::memory_order_relaxed);
-  for (const LiveCell* cell : registry.cells) {
+  int64_t total = shared_cell.counts[index].load(std::memory_order_relaxed);
+  for (const LiveCell* cell = all_cells.load(std::memory_order_acquire);
+       cell != nullptr; cell = cell->next) {
     total += cell->counts[index].load(std::memory_order_relaxed);
   }
   return total;

@@ -20,8 +20,10 @@ struct CallbackWait {
   CondVar over;
 };
 
+// Never destroyed, and made without memory: destructors wait here.
 CallbackWait& GetCallbackWait() {
-  static CallbackWait& wait = *new CallbackWait;
+  alignas(CallbackWait) static char storage[sizeof(CallbackWait)];
+  static CallbackWait& wait = *new (storage) CallbackWait;
   return wait;
 }
 
@@ -30,7 +32,7 @@ CallbackWait& GetCallbackWait() {
 // waiters of the parent's, so it is a new one.
 [[maybe_unused]] const int fork_handled = [] {
   GetCallbackWait();
-  StatusOf(kLive);
+  (void)StatusOf(kCanceled);
   return pthread_atfork(
       []() ABSL_NO_THREAD_SAFETY_ANALYSIS { GetCallbackWait().mutex.lock(); },
       []() ABSL_NO_THREAD_SAFETY_ANALYSIS { GetCallbackWait().mutex.unlock(); },
@@ -285,7 +287,7 @@ class SubtreeEnder {
     } else {
       scope->cause = cause;
     }
-    if (scope->kind >= NodeKind::kDeadline) {
+    if (scope->deadline_owner == scope) {
       TimersOf(scope).Disarm(*static_cast<DeadlineScope*>(scope));
     }
     return how;
@@ -657,15 +659,20 @@ Reason ReasonOf(Scope* scope) {
   return {HowOf(state), scope->cause};
 }
 
-const absl::Status& StatusOf(uint8_t how) {
-  static const absl::Status& ok = *new absl::Status;
-  static const absl::Status& canceled =
-      *new absl::Status(absl::CancelledError("context canceled"));
-  static const absl::Status& exceeded = *new absl::Status(
-      absl::DeadlineExceededError("context deadline exceeded"));
-  if ((how & kCanceled) != 0) return canceled;
-  if ((how & kDeadlineExceeded) != 0) return exceeded;
-  return ok;
+absl::Status StatusOf(uint8_t how) noexcept {
+  if ((how & kEnded) == 0) return absl::OkStatus();
+  try {
+    static const absl::Status& canceled =
+        *new absl::Status(absl::CancelledError("context canceled"));
+    static const absl::Status& exceeded = *new absl::Status(
+        absl::DeadlineExceededError("context deadline exceeded"));
+    return (how & kCanceled) != 0 ? canceled : exceeded;
+  } catch (const std::bad_alloc&) {
+    return absl::Status((how & kCanceled) != 0
+                            ? absl::StatusCode::kCancelled
+                            : absl::StatusCode::kDeadlineExceeded,
+                        "");
+  }
 }
 
 }  // namespace tether::internal

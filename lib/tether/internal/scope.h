@@ -171,8 +171,9 @@ bool RemoveObserver(Scope* scope, Observer* observer);
 void RunCallback(absl::AnyInvocable<void() &&> fn) noexcept;
 int64_t CallbackExceptions();
 
-// Err() for a ScopeState: OK, CANCELLED or DEADLINE_EXCEEDED.
-const absl::Status& StatusOf(uint8_t how);
+// Err() for a ScopeState: OK, CANCELLED or DEADLINE_EXCEEDED; without its words
+// where there is no memory for them.
+absl::Status StatusOf(uint8_t how) noexcept;
 
 }  // namespace tether::internal
 

@@ -1,0 +1,460 @@
+// What happens where memory runs out. This program replaces operator new, and
+// fails each single allocation of each scenario in turn: the first, the second,
+// and so on. Whatever fails, an operation throws std::bad_alloc or copes;
+// nothing hangs, leaks or terminates.
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tether/after_func.h"
+#include "tether/channel.h"
+#include "tether/context.h"
+#include "tether/coroutine.h"
+#include "tether/current.h"
+#include "tether/end_reason.h"
+#include "tether/executor.h"
+#include "tether/propagation/baggage.h"
+#include "tether/propagation/carrier.h"
+#include "tether/propagation/composite.h"
+#include "tether/propagation/request_id.h"
+#include "tether/propagation/trace_context.h"
+#include "tether/stop_token.h"
+#include "tether/task_group.h"
+#include "tether/testing/leak_checked_test.h"
+#include "tether/testing/simulated_clock.h"
+
+namespace {
+
+// The n-th allocation from now on fails; 0 and less: none.
+std::atomic<int64_t> fail_at{0};
+std::atomic<int64_t> live_allocations{0};
+
+void* Allocate(size_t size, size_t alignment) {
+  if (fail_at.load(std::memory_order_relaxed) > 0 &&
+      fail_at.fetch_sub(1, std::memory_order_relaxed) == 1) {
+    return nullptr;
+  }
+  void* memory = alignment <= alignof(std::max_align_t)
+                     ? std::malloc(size == 0 ? 1 : size)
+                     : std::aligned_alloc(alignment, (size + alignment - 1) &
+                                                         ~(alignment - 1));
+  if (memory != nullptr) ++live_allocations;
+  return memory;
+}
+
+void* AllocateOrThrow(size_t size, size_t alignment) {
+  void* memory = Allocate(size, alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void Free(void* memory) {
+  if (memory != nullptr) --live_allocations;
+  std::free(memory);
+}
+
+}  // namespace
+
+void* operator new(size_t size) { return AllocateOrThrow(size, 1); }
+void* operator new[](size_t size) { return AllocateOrThrow(size, 1); }
+void* operator new(size_t size, std::align_val_t a) {
+  return AllocateOrThrow(size, static_cast<size_t>(a));
+}
+void* operator new[](size_t size, std::align_val_t a) {
+  return AllocateOrThrow(size, static_cast<size_t>(a));
+}
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return Allocate(size, 1);
+}
+void* operator new[](size_t size, const std::nothrow_t&) noexcept {
+  return Allocate(size, 1);
+}
+void operator delete(void* memory) noexcept { Free(memory); }
+void operator delete[](void* memory) noexcept { Free(memory); }
+void operator delete(void* memory, size_t) noexcept { Free(memory); }
+void operator delete[](void* memory, size_t) noexcept { Free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { Free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept {
+  Free(memory);
+}
+void operator delete(void* memory, size_t, std::align_val_t) noexcept {
+  Free(memory);
+}
+void operator delete[](void* memory, size_t, std::align_val_t) noexcept {
+  Free(memory);
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept {
+  Free(memory);
+}
+void operator delete[](void* memory, const std::nothrow_t&) noexcept {
+  Free(memory);
+}
+
+namespace tether {
+namespace {
+
+inline constexpr Key<std::string> kText{"text"};
+// Too long for a std::string, or an AnyInvocable, to hold it in place.
+constexpr char kLong[] = "longer than what fits into an object without memory";
+struct Large {
+  char bytes[64] = {};
+};
+
+class OutOfMemoryTest : public testing::LeakCheckedTest {
+ protected:
+  // Runs `scenario` with each of its allocations failing in turn, on a thread
+  // that is new to tether. Twice, since some memory is taken once for the life
+  // of the process; the second time nothing may be left. A scenario checks with
+  // Require, since EXPECT would allocate.
+  template <typename Scenario>
+  void FailEach(const Scenario& scenario) {
+    int64_t failures = 0;
+    const int64_t nodes = LiveNodes();
+    for (const bool leak_check : {false, true}) {
+      for (int64_t n = 1;; ++n) {
+        SCOPED_TRACE(n);
+        const int64_t allocations = live_allocations;
+        bool failed = false;
+        std::thread([&] {
+          fail_at = n;
+          try {
+            scenario();
+          } catch (const std::bad_alloc&) {
+          }
+          failed = fail_at.exchange(0) <= 0;
+        }).join();
+        ASSERT_EQ(broken_.exchange(0), 0) << "what was required isn't so";
+        ASSERT_EQ(LiveNodes(), nodes);
+        ASSERT_EQ(LiveCallbacks(), 0);
+        if (leak_check) {
+          ASSERT_EQ(live_allocations - allocations, 0) << "leaked";
+        }
+        if (!failed) break;
+        ++failures;
+      }
+    }
+    EXPECT_GT(failures, 0) << "nothing was injected";
+  }
+
+  void Require(bool condition) {
+    if (!condition) ++broken_;
+  }
+
+ private:
+  std::atomic<int> broken_{0};
+};
+
+TEST_F(OutOfMemoryTest, AllocationsAreInjected) {
+  // The control of all others.
+  fail_at = 2;
+  std::unique_ptr<int> first(new int);
+  EXPECT_THROW(std::unique_ptr<int>(new int), std::bad_alloc);
+  fail_at = 0;
+  const int64_t before = live_allocations;
+  std::unique_ptr<int> second(new int);
+  EXPECT_EQ(live_allocations, before + 1);
+}
+
+TEST_F(OutOfMemoryTest, MakersThrowAndLeaveNothing) {
+  FailEach([&] {
+    auto [root, cancel_root] = WithCancel(Background());
+    const Context value = WithValue(root, kText, kLong);
+    auto [timed, cancel_timed] = WithTimeout(value, absl::Hours(1));
+    auto [dated, cancel_dated] = WithDeadline(
+        timed, absl::Now() + absl::Minutes(1), absl::AbortedError(kLong));
+    const Context detached = WithoutCancel(dated);
+    auto [merged, cancel_merged] = Merge(detached, dated);
+    Require(merged.Value(kText) != nullptr && !merged.Done());
+    Require(merged.Remaining() < absl::Hours(1));
+    (void)merged.Deadline();
+    (void)merged.DebugString();
+    cancel_root(absl::AbortedError(kLong));
+    Require(merged.Done() && !merged.Err().ok() && !merged.Cause().ok());
+  });
+}
+
+TEST_F(OutOfMemoryTest, ErrNeedsNoMemory) {
+  auto [ctx, cancel] = WithCancel(Background());
+  cancel();
+  FailEach([&, c = ctx] {
+    const std::unique_ptr<Large> something(new Large);
+    try {
+      Require(absl::IsCancelled(c.Err()) && absl::IsCancelled(c.Cause()));
+    } catch (const std::bad_alloc&) {
+      Require(false);
+    }
+  });
+}
+
+TEST_F(OutOfMemoryTest, ContextsEndOnThreadsThatAreNewToTether) {
+  FailEach([&] {
+    auto made = std::make_unique<Cancelable>(WithCancel(Background()));
+    const Context ctx = made->ctx;
+    bool ran = false;
+    auto registration = std::make_unique<Registration>(
+        made->ctx, [&ran, large = Large()] { ran = true; });
+    auto stopped = std::make_unique<Registration>(made->ctx, [] {});
+    // Allocates nothing, so that the first allocation over there is tether's.
+    const auto drop = [&] {
+      stopped.reset();
+      made.reset();
+      registration.reset();
+    };
+    std::thread(std::ref(drop)).join();
+    Require(ran && ctx.Done());
+  });
+}
+
+TEST_F(OutOfMemoryTest, CallbacksAreRegisteredOrNot) {
+  FailEach([&] {
+    auto [ctx, cancel] = WithCancel(Background());
+    int ran = 0;
+    Registration first = AfterFunc(ctx, [&, large = Large()] { ++ran; });
+    Registration throws = AfterFunc(ctx, [] { throw std::bad_alloc(); });
+    Registration stopped =
+        AfterFunc(ctx, [&, text = std::string(kLong)] { ++ran; });
+    Require(stopped.Stop());
+    cancel();
+    Require(ran == 1);
+    Registration late = AfterFunc(ctx, [&, large = Large()] { ++ran; });
+    Require(ran == 2);
+  });
+}
+
+TEST_F(OutOfMemoryTest, WaitsEnd) {
+  FailEach([&] {
+    auto [ctx, cancel] = WithCancel(Background());
+    Require(!ctx.WaitFor(absl::Microseconds(100)));
+    Require(!ctx.WaitUntil(absl::Now() + absl::Microseconds(100)));
+    auto [timed, cancel_timed] = WithTimeout(ctx, absl::Milliseconds(1));
+    timed.Wait();
+    Require(timed.Done());
+    cancel();
+    ctx.Wait();
+  });
+}
+
+TEST_F(OutOfMemoryTest, SimulatedDeadlinesPass) {
+  FailEach([&] {
+    testing::SimulatedClock clock;
+    auto [ctx, cancel] = WithTimeout(Background(clock), absl::Seconds(1));
+    auto [child, cancel_child] = WithCancel(ctx);
+    clock.Advance(absl::Seconds(1));
+    Require(child.Done() && absl::IsDeadlineExceeded(ctx.Err()));
+  });
+}
+
+TEST_F(OutOfMemoryTest, ChannelsLoseAndKeepNothing) {
+  FailEach([&] {
+    Channel<std::string> channel(2);
+    auto [ctx, cancel] = WithCancel(Background());
+    Require(channel.Send(ctx, kLong).ok());
+    Require(channel.Send(ctx, "second").ok());
+    Require(channel.Receive(ctx).value() == kLong);
+    channel.Close();
+    Require(channel.Send(ctx, kLong).code() ==
+            absl::StatusCode::kFailedPrecondition);
+    Require(channel.Receive(ctx).ok());
+    Require(absl::IsOutOfRange(channel.Receive(ctx).status()));
+    cancel();
+    Require(absl::IsCancelled(channel.Receive(ctx).status()));
+  });
+}
+
+TEST_F(OutOfMemoryTest, ChannelsThatBlockAreWoken) {
+  FailEach([&] {
+    Channel<std::string> channel(1);
+    auto [ctx, cancel] = WithCancel(Background());
+    std::thread receiver([&, c = ctx] {
+      for (;;) {
+        try {
+          if (!channel.Receive(c).ok()) return;
+        } catch (const std::bad_alloc&) {
+        }
+      }
+    });
+    try {
+      for (int i = 0; i < 3; ++i) (void)channel.Send(ctx, kLong);
+    } catch (const std::bad_alloc&) {
+    }
+    channel.Close();
+    receiver.join();
+  });
+}
+
+// ---- TaskGroup -------------------------------------------------------------
+
+TEST_F(OutOfMemoryTest, AGroupWhoseTaskFailsIsJoined) {
+  FailEach([&] {
+    bool failed_by_task = false;
+    TaskGroup group(Background());
+    group.Go([&](const Context& ctx) { ctx.Wait(); });
+    group.Go([&] {
+      failed_by_task = true;
+      return absl::AbortedError(kLong);
+    });
+    const absl::Status status = group.Wait();
+    Require(!status.ok() && group.context().Done());
+    Require(failed_by_task || absl::IsResourceExhausted(status));
+    // Marked as the failure of a sibling, unless there was no memory for that.
+    const EndReason reason = EndReasonOf(group.context());
+    Require(reason == EndReason::kSiblingFailed ||
+            reason == EndReason::kCanceled);
+  });
+}
+
+TEST_F(OutOfMemoryTest, AGroupWhoseTaskThrowsIsJoined) {
+  FailEach([&] {
+    TaskGroup group(Background());
+    group.SetLimit(1);
+    group.Go([text = std::string(kLong)] { throw std::runtime_error(text); });
+    group.Go([] { throw 1; });
+    group.Go(std::function<void()>());
+    Require(!group.Wait().ok());
+    Require(!group.Wait().ok());
+  });
+}
+
+TEST_F(OutOfMemoryTest, AGroupThatCannotStartATaskIsJoined) {
+  FailEach([&] {
+    std::vector<std::function<void()>> queue;
+    {
+      TaskGroup group(Background(), [&](std::function<void()> task) {
+        if (queue.size() == 2) return;  // drops it
+        queue.push_back(std::move(task));
+      });
+      bool all = true;
+      try {
+        for (int i = 0; i < 3; ++i) group.Go([large = Large()] {});
+      } catch (const std::bad_alloc&) {
+        all = false;
+      }
+      for (auto& task : queue) task();
+      group.SetLimit(0);
+      try {
+        group.Go([] {});
+      } catch (const std::bad_alloc&) {
+      }
+      const absl::Status status = group.Wait();
+      Require(!all || !status.ok());
+    }
+  });
+}
+
+TEST_F(OutOfMemoryTest, AGroupOfManyThreadsIsJoined) {
+  FailEach([&] {
+    std::atomic<int> ran{0};
+    TaskGroup group(Background());
+    group.SetLimit(2);
+    int started = 0;
+    try {
+      for (int i = 0; i < 5; ++i) {
+        group.Go([&] { ++ran; });
+        ++started;
+      }
+      (void)group.TryGo([&] { --ran; });
+    } catch (const std::bad_alloc&) {
+    }
+    const absl::Status status = group.Wait();
+    Require(!status.ok() || ran >= started - 1);
+  });
+}
+
+// ---- The rest --------------------------------------------------------------
+
+TEST_F(OutOfMemoryTest, TheAmbientContextIsRestored) {
+  FailEach([&] {
+    auto [ctx, cancel] = WithCancel(Background());
+    try {
+      ScopedContext scope(ctx);
+      auto bound = Bind(
+          Current(),
+          [large = Large(), text = std::string(kLong)] { return Current(); });
+      const std::function<Context()> copy = bound;
+      Require(copy() == ctx);
+      auto submit = BindExecutor([](const std::function<void()>& fn) { fn(); });
+      submit([&, large = Large()] { Require(Current() == ctx); });
+    } catch (const std::bad_alloc&) {
+    }
+    Require(Current() == Background());
+  });
+}
+
+TEST_F(OutOfMemoryTest, StopTokensAreMadeOrNot) {
+  FailEach([&] {
+    auto [ctx, cancel] = WithCancel(Background());
+    StopToken token(ctx);
+    std::stop_source source;
+    auto [both, cancel_both] = WithStopToken(ctx, source.get_token());
+    auto [twice, cancel_twice] = WithStopToken(both, token);
+    source.request_stop();
+    Require(both.Done() && twice.Done());
+    cancel();
+    Require(token.get().stop_requested());
+  });
+}
+
+struct Detached {
+  struct promise_type {
+    Detached get_return_object() { return {}; }
+    std::suspend_never initial_suspend() { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { throw; }
+  };
+};
+
+Detached AwaitEnd(Context ctx, bool& resumed) {
+  co_await Done(ctx);
+  resumed = true;
+}
+
+TEST_F(OutOfMemoryTest, CoroutinesAreResumed) {
+  FailEach([&] {
+    auto [ctx, cancel] = WithCancel(Background());
+    bool resumed = false;
+    AwaitEnd(ctx, resumed);
+    Require(!resumed);
+    cancel();
+    Require(resumed);
+  });
+}
+
+TEST_F(OutOfMemoryTest, PropagatorsThrowOrDrop) {
+  const auto make = [] {
+    std::vector<std::shared_ptr<const Propagator>> parts;
+    parts.push_back(std::make_shared<TraceContextPropagator>());
+    parts.push_back(std::make_shared<BaggagePropagator>());
+    parts.push_back(std::make_shared<RequestIdPropagator>());
+    return std::make_unique<CompositePropagator>(std::move(parts));
+  };
+  FailEach([&] {
+    const auto propagator = make();
+    MapCarrier in;
+    in.Set("traceparent",
+           "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    in.Set("baggage", "user=alice,place=somewhere that is long enough");
+    in.Set("x-request-id", kLong);
+    const Context ctx = propagator->Extract(in, Background());
+    MapCarrier out;
+    propagator->Inject(ctx, out);
+  });
+}
+
+}  // namespace
+}  // namespace tether
