@@ -1043,6 +1043,23 @@ tether_program(interceptors_tether_grpc_client_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_end_watcher_test
+  FOLDER interceptors/tether/grpc
+  NAME end_watcher_test
+  SRCS interceptors/tether/grpc/internal/end_watcher_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_hop_record_test
   FOLDER interceptors/tether/grpc
   NAME hop_record_test

@@ -135,7 +135,7 @@ std::shared_ptr<EndWatcher> EndWatcher::Get() {
 EndWatcher::EndWatcher() : queue_(std::make_shared<Queue>()) {}
 
 EndWatcher::~EndWatcher() {
-  std::thread thread;
+  ServiceThread thread;
   {
     MutexLock lock(mutex_);
     thread = std::move(thread_);
@@ -148,22 +148,23 @@ EndWatcher::~EndWatcher() {
     }
   }
   grpc_completion_queue_shutdown(queue_->cq);
-  if (!thread.joinable()) {
-    queue_
-        ->Run();  // to the shutdown event, which the queue needs before its end
-  } else if (thread.get_id() == std::this_thread::get_id()) {
-    thread.detach();  // an on_end dropped the last owner; the thread still
+  if (!thread.started()) {
+    // To the shutdown event, which the queue needs before its end.
+    queue_->Run();
+  } else if (thread.IsThisThread()) {
+    thread.Detach();  // an on_end dropped the last owner; the thread still
                       // holds the queue
   } else {
-    thread.join();
+    thread.Join();
   }
 }
 
 void EndWatcher::Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end) {
   {
     MutexLock lock(mutex_);
-    if (!thread_.joinable()) {
-      thread_ = std::thread([queue = queue_] { queue->Run(); });
+    if (!thread_.started()) {
+      // If it isn't to be had, the queue keeps the news for it.
+      (void)thread_.Start("tether-watch", [queue = queue_] { queue->Run(); });
     }
   }
   auto* child = new Child(std::move(on_end));

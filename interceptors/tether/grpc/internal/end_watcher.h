@@ -8,8 +8,10 @@
 // microseconds, so it is made only for calls that somebody observes.
 //
 // Thread safety: any thread. Lifetime: shared by all servers of the process
-// (Get); the thread is started with the first watch, and joined when the last
-// owner lets go.
+// (Get); the thread ("tether-watch") is started with the first watch, and
+// joined when the last owner lets go. It takes none of the program's signals.
+// Where the system has no thread to give, the next watch tries again, and what
+// is watched is told of its end once that succeeds.
 
 #ifndef TETHER_GRPC_INTERNAL_END_WATCHER_H_
 #define TETHER_GRPC_INTERNAL_END_WATCHER_H_
@@ -17,12 +19,12 @@
 #include <grpc/grpc.h>
 
 #include <memory>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/service_thread.h"
 
 namespace tether::internal {
 
@@ -49,7 +51,7 @@ class EndWatcher {
 
   std::shared_ptr<Queue> queue_;
   Mutex mutex_;
-  std::thread thread_ ABSL_GUARDED_BY(mutex_);
+  ServiceThread thread_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tether::internal

@@ -1,0 +1,148 @@
+// The thread that watches for the end of calls: one more in a process of
+// others, and not always to be had.
+
+#include "tether/grpc/internal/end_watcher.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/stats.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+#include "tether/internal/service_thread.h"
+
+namespace tether::internal {
+namespace {
+
+using testing::Ping;
+using testing::Pong;
+using testing::ProbeServer;
+
+// Far more than anything here takes; who waits that long has lost.
+constexpr absl::Duration kNever = absl::Seconds(20);
+
+// The mask of blocked signals of the thread with that name; 0 without one.
+uint64_t BlockedSignals(const std::string& name) {
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string found;
+    std::ifstream comm(task.path() / "comm");
+    std::getline(comm, found);
+    if (found != name) continue;
+    std::ifstream status(task.path() / "status");
+    std::string word;
+    while (status >> word) {
+      if (word != "SigBlk:") continue;
+      status >> word;
+      return std::stoull(word, nullptr, 16);
+    }
+  }
+  return 0;
+}
+
+class EndWatcherTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  // A caller whose handler waits for the end of its context.
+  class Call {
+   public:
+    explicit Call(ProbeServer& server)
+        : stub_(server.Stub(std::nullopt)), thread_([this] {
+            Pong pong;
+            EXPECT_EQ(stub_->Unary(&context_, Ping(), &pong).error_code(),
+                      grpc::StatusCode::CANCELLED);
+          }) {}
+    ~Call() { thread_.join(); }
+
+    void Leave() { context_.TryCancel(); }
+
+   private:
+    grpc::ClientContext context_;
+    std::unique_ptr<testing::Probe::Stub> stub_;
+    std::thread thread_;
+  };
+
+  static void AwaitWatches(int64_t n) {
+    const absl::Time give_up = absl::Now() + kNever;
+    while (GetGrpcStats().watches < n && absl::Now() < give_up) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    EXPECT_EQ(GetGrpcStats().watches, n);
+  }
+};
+
+TEST_F(EndWatcherTest, ItsThreadHasANameAndTakesNoneOfTheProgramsSignals) {
+  ProbeServer server({});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    EXPECT_TRUE(ContextOf(sc).WaitFor(kNever));
+    return StatusOf(ContextOf(sc));
+  };
+  Call call(server);
+  AwaitWatches(1);
+  const uint64_t blocked = BlockedSignals("tether-watch");
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2,
+                           SIGALRM, SIGPIPE, SIGPROF}) {
+    EXPECT_TRUE(blocked & (uint64_t{1} << (signal - 1))) << signal;
+  }
+  EXPECT_FALSE(blocked & (uint64_t{1} << (SIGSEGV - 1)));
+  call.Leave();
+}
+
+TEST_F(EndWatcherTest, WhereItsThreadCannotBeStartedTheNextWatchTriesAgain) {
+  ProbeServer server({});
+  absl::Notification first_entered;
+  absl::Notification first_told;
+  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+    const Context ctx = ContextOf(sc);
+    const bool first = !first_entered.HasBeenNotified();
+    if (first) first_entered.Notify();
+    // Not before it is 2 ms old, at which age it is watched at once.
+    absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_TRUE(ctx.WaitFor(kNever));
+    if (first) first_told.Notify();
+    return StatusOf(ctx);
+  };
+  FailThreadStarts(1 << 30);
+  Call first(server);
+  first_entered.WaitForNotification();
+  AwaitWatches(1);
+  first.Leave();
+  // The control: nobody is there to tell it.
+  EXPECT_FALSE(
+      first_told.WaitForNotificationWithTimeout(absl::Milliseconds(200)));
+  EXPECT_EQ(BlockedSignals("tether-watch"), 0u);
+
+  FailThreadStarts(0);
+  Call second(server);
+  EXPECT_TRUE(first_told.WaitForNotificationWithTimeout(kNever / 2));
+  second.Leave();
+}
+
+TEST_F(EndWatcherTest, WithoutItsThreadAServerStillEnds) {
+  {
+    ProbeServer server({});
+    server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+      absl::SleepFor(absl::Milliseconds(5));
+      EXPECT_FALSE(ContextOf(sc).WaitFor(absl::Milliseconds(20)));
+      return grpc::Status(grpc::StatusCode::CANCELLED, "enough");
+    };
+    FailThreadStarts(1 << 30);
+    Call call(server);
+  }
+  FailThreadStarts(0);
+}
+
+}  // namespace
+}  // namespace tether::internal
