@@ -44,6 +44,7 @@ packages_of() {
         *) echo libclang-rt-dev ;;
       esac ;;
     opentelemetry) echo opentelemetry-cpp-dev ;;
+    proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
     *) return 1 ;;
   esac
 }
@@ -87,7 +88,7 @@ backports_source() {
 wanted=() backports=""
 for group in "$@"; do
   list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake," \
-    "experimental, fuzz, opentelemetry)"
+    "experimental, fuzz, opentelemetry, proxy)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
   # Later releases have these themselves.

@@ -3,6 +3,8 @@
 #ifndef TETHER_GRPC_REPORT_OPTIONS_H_
 #define TETHER_GRPC_REPORT_OPTIONS_H_
 
+#include <cstddef>
+
 #include "tether/budget/report.h"
 
 namespace tether {
@@ -25,6 +27,15 @@ struct ReportOptions {
 
   // 0 to 1.
   double min_share = 0.1;
+
+  // Of an answer that is an error or has no messages: all its headers, as they
+  // are encoded; gRPC sends the trailing metadata among them. What the status,
+  // its message and the application's own trailing metadata leave is the
+  // report's: the least important of it is left out first, and where there is
+  // no room, all of it. By default it fits into the page (4 KiB) that nginx has
+  // for them (grpc_buffer_size); beyond that, nginx's client sees UNAVAILABLE.
+  // Where nobody is in between, 7 KiB do, and more are never used.
+  size_t max_headers_bytes = 4000;
 
   // For callers that take less than gRPC's default of 8 KiB of metadata, lower
   // max_bytes: beyond what they take, their calls fail.

@@ -39,7 +39,11 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
       const grpc::Status status = methods->GetSendStatus();
-      call_->WriteReport(info_->method(), status,
+      const bool after_messages =
+          sent_message_.load(std::memory_order_relaxed) ||
+          methods->QueryInterceptionHookPoint(
+              InterceptionHookPoints::PRE_SEND_MESSAGE);
+      call_->WriteReport(info_->method(), status, after_messages,
                          *methods->GetSendTrailingMetadata());
       if (std::optional<grpc::Status> discreet = call_->Discreet(status)) {
         methods->ModifySendStatus(*discreet);
@@ -94,6 +98,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_MESSAGE)) {
+      sent_message_.store(true, std::memory_order_relaxed);
       writing_.store(methods, std::memory_order_release);
       return;
     }
@@ -114,6 +119,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   bool stands_aside_ = false;
   // The batch whose message is on its way. There is one at a time.
   std::atomic<const void*> writing_{nullptr};
+  std::atomic<bool> sent_message_{false};
 };
 
 // For strangers. What the options say themselves stays.

@@ -37,18 +37,26 @@ v1::EndReason ToProto(EndReason reason) {
   return static_cast<v1::EndReason>(reason);
 }
 
+size_t RoomInHeaders(size_t max_headers_bytes) {
+  // What every answer has.
+  static const size_t fixed = InjectedBytes(":status", 3) +
+                              InjectedBytes("content-type", 16) +
+                              InjectedBytes("grpc-status", 2);
+  return std::min(kMetadataRoom,
+                  max_headers_bytes - std::min(max_headers_bytes, fixed));
+}
+
 void SendReport(v1::BudgetReport report, ReportLimits limits,
                 const grpc::Status& status,
-                SentMetadata::Map& trailing_metadata) noexcept {
+                SentMetadata::Map& trailing_metadata, size_t room) noexcept {
   try {
     size_t used = InjectedBytes(kReportHeader, 0) + BytesOf(status);
     for (const auto& [key, value] : trailing_metadata) {
       if (key == kReportHeader) return;  // the application's own business
       used += InjectedBytes(key, value.size());
     }
-    if (used >= kMetadataRoom) return;
-    limits.max_bytes =
-        std::min(limits.max_bytes, (kMetadataRoom - used) / 4 * 3);
+    if (used >= room) return;
+    limits.max_bytes = std::min(limits.max_bytes, (room - used) / 4 * 3);
     std::string bytes = EncodeReport(std::move(report), limits);
     if (bytes.empty()) return;
     trailing_metadata.emplace(kReportHeader, std::move(bytes));

@@ -5,6 +5,7 @@
 
 #include <grpcpp/support/status.h>
 
+#include <cstddef>
 #include <optional>
 
 #include "tether/budget/report.h"
@@ -16,12 +17,17 @@ namespace tether::internal {
 
 v1::EndReason ToProto(EndReason reason);
 
+// For SendReport: the room in an answer all of whose headers, those that gRPC
+// adds included, take `max_headers_bytes`.
+size_t RoomInHeaders(size_t max_headers_bytes);
+
 // Adds `report` to a server's trailing metadata, as much of it as fits beside
-// that and `status`: a peer that gets more than 8 KiB fails the call, which no
-// report is worth. Does not throw.
+// that and `status` into `room`: a peer that gets more than 8 KiB fails the
+// call, which no report is worth. Does not throw.
 void SendReport(v1::BudgetReport report, ReportLimits limits,
                 const grpc::Status& status,
-                SentMetadata::Map& trailing_metadata) noexcept;
+                SentMetadata::Map& trailing_metadata,
+                size_t room = kMetadataRoom) noexcept;
 
 // The report in a client's trailing metadata. One that is repeated, too large
 // or malformed is dropped and counted. With `limits` of no bytes nothing is

@@ -106,6 +106,30 @@ TEST(SendReportTest, SoDoesTheStatus) {
   }
 }
 
+// All of it, as it is encoded: a proxy's buffer is a page.
+TEST(SendReportTest, AnErrorStaysWithinItsHeaders) {
+  for (size_t max = 0; max < 9000; max += 500) {
+    for (size_t size = 0; size < 4000; size += 100) {
+      const grpc::Status status(grpc::StatusCode::NOT_FOUND,
+                                std::string(size / 2, 'x'));
+      SentMetadata::Map metadata = {{"x-own", std::string(size / 2, 'x')}};
+      SendReport(Large(), ReportLimits(), status, metadata, RoomInHeaders(max));
+      const size_t without = 200 + size + 100;
+      if (metadata.size() == 2) {
+        EXPECT_LE(Bytes(metadata) + size / 2, max);
+      } else if (max > without) {
+        EXPECT_LT(max - without, 200u) << "there was room";
+      }
+    }
+  }
+  SentMetadata::Map metadata;
+  SendReport(Large(), ReportLimits(),
+             grpc::Status(grpc::StatusCode::INTERNAL, ""), metadata,
+             RoomInHeaders(4000));
+  EXPECT_GT(Bytes(metadata), 3500u);
+  EXPECT_EQ(RoomInHeaders(100'000), kMetadataRoom);
+}
+
 TEST(SendReportTest, NothingFitsWithoutAnyBytes) {
   ReportLimits limits;
   limits.max_bytes = 0;

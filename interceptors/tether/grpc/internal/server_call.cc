@@ -260,7 +260,7 @@ void ServerCall::StartWatch() {
 }
 
 void ServerCall::WriteReport(std::string_view method,
-                             const grpc::Status& status,
+                             const grpc::Status& status, bool after_messages,
                              SentMetadata::Map& trailing_metadata) {
   if (record_ == nullptr || handler_ended_.load(std::memory_order_relaxed)) {
     return;
@@ -285,7 +285,10 @@ void ServerCall::WriteReport(std::string_view method,
                           : v1::END_REASON_COMPLETED);
   report.set_previous_attempts(previous_attempts_);
   record_->Fill(SteadyMicros(), report);
-  SendReport(std::move(report), options.limits, status, trailing_metadata);
+  SendReport(std::move(report), options.limits, status, trailing_metadata,
+             status.ok() && after_messages
+                 ? kMetadataRoom
+                 : RoomInHeaders(options.max_headers_bytes));
 }
 
 std::optional<grpc::Status> ServerCall::Discreet(

@@ -81,10 +81,10 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
              std::string_view method, const ReceivedMetadata::Map& metadata,
              bool told_of_end);
 
-  // The status is about to be sent: adds the report, if there is to be one.
-  // Before EndOfHandler.
+  // The status is about to be sent, after messages or without: adds the report,
+  // if there is to be one. Before EndOfHandler.
   void WriteReport(std::string_view method, const grpc::Status& status,
-                   SentMetadata::Map& trailing_metadata);
+                   bool after_messages, SentMetadata::Map& trailing_metadata);
 
   // `status` as strangers may see it (Trust::kEdge), where that is less: the
   // message of a DEADLINE_EXCEEDED that came from a service behind has the
