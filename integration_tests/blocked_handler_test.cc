@@ -37,8 +37,8 @@ namespace {
 constexpr absl::Duration kNever = absl::Seconds(20);
 constexpr absl::Duration kLimit = absl::Milliseconds(100);
 constexpr absl::Duration kGrace = absl::Milliseconds(50);
-// "Soon": a hundred times what it takes on an idle machine.
-constexpr absl::Duration kSoon = absl::Seconds(2);
+// "Soon": hundreds of times what it takes on an idle machine.
+constexpr absl::Duration kSoon = absl::Seconds(5);
 
 enum class Limit { kMaxTimeout, kDefaultTimeout, kHeader, kLifetime };
 
@@ -210,50 +210,54 @@ TEST_F(BlockedServerTest, WithoutALimitAHandlerStaysBlocked) {
   Ping request;
   SetNumber(request, static_cast<int>(Request::kWriteToEnd));
   const auto download = stub->Download(&call, request);
+  download->WaitForInitialMetadata();
   EXPECT_FALSE(Released(kLimit + 10 * kGrace));
   call.TryCancel();
   EXPECT_FALSE(download->Finish().ok());
 }
 
-// A network that is gone without a word: nobody reads, and nobody resets.
+// The handler has returned, and what it left to be sent is more than its caller
+// takes.
 TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
-  for (bool callback_api : {false, true}) {
-    ServerOptions options;
-    options.max_timeout = kLimit;
-    options.answer_grace = kGrace;
-    testing::ProbeServer server({callback_api, options});
-    TcpProxy proxy(server.address());
-    const std::string large(64 << 20, '.');
-    const auto fill = [&](Pong* pong) {
-      proxy.Stall();
-      pong->GetReflection()->MutableUnknownFields(pong)->AddLengthDelimited(
-          99, large);
-    };
-    server.unary = [&](grpc::ServerContext&, const Ping&, Pong* pong) {
-      fill(pong);
-      return grpc::Status::OK;
-    };
-    server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
-                                Pong* pong) {
-      fill(pong);
-      grpc::ServerUnaryReactor* reactor = sc->DefaultReactor();
-      reactor->Finish(grpc::Status::OK);
-      return reactor;
-    };
-    std::thread caller([&] {
-      const auto stub = Probe::NewStub(grpc::CreateChannel(
-          proxy.address(), grpc::InsecureChannelCredentials()));
-      grpc::ClientContext call;
-      call.set_deadline(absl::ToChronoTime(absl::Now() + kNever));
-      Pong pong;
-      stub->Unary(&call, Ping(), &pong);
-    });
-    while (GetGrpcStats().server_calls == 0) {
-      absl::SleepFor(absl::Milliseconds(1));
+  class Reactor final : public grpc::ServerWriteReactor<Pong> {
+   public:
+    explicit Reactor(const Pong& pong) {
+      StartWriteAndFinish(&pong, {}, grpc::Status::OK);
     }
-    EXPECT_TRUE(Released(kLimit + kGrace + kSoon));
-    proxy.Cut(TcpProxy::How::kReset);
-    caller.join();
+    void OnDone() override { delete this; }
+  };
+  Pong large;
+  large.GetReflection()->MutableUnknownFields(&large)->AddLengthDelimited(
+      99, std::string(32 << 20, '.'));
+  for (bool callback_api : {false, true}) {
+    for (bool by_lifetime : {false, true}) {
+      auto [lifetime, end_lifetime] = WithCancel(Background());
+      ServerOptions options;
+      options.lifetime = lifetime;
+      if (!by_lifetime) options.max_timeout = kLimit;
+      options.answer_grace = kGrace;
+      testing::ProbeServer server({callback_api, options});
+      server.download = [&](grpc::ServerContext&, const Ping&,
+                            grpc::ServerWriter<Pong>* writer) {
+        writer->WriteLast(large, {});
+        return grpc::Status::OK;
+      };
+      server.callback_download = [&](grpc::CallbackServerContext*,
+                                     const Ping*) {
+        return new Reactor(large);
+      };
+      const auto stub = server.Stub(std::nullopt);
+      grpc::ClientContext call;
+      const auto download = stub->Download(&call, Ping());
+      download->WaitForInitialMetadata();
+      if (by_lifetime) {
+        EXPECT_FALSE(Released(absl::Milliseconds(20)));
+        end_lifetime();
+      }
+      EXPECT_TRUE(Released(kLimit + kGrace + kSoon));
+      call.TryCancel();
+      EXPECT_FALSE(download->Finish().ok());
+    }
   }
 }
 

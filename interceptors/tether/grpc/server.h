@@ -71,8 +71,10 @@ struct ServerOptions : TimePolicy {
   // tether-timeout-us before grpc-timeout), or with `lifetime`. Then the call
   // is ended for it: the caller gets the context's status, and in the handler
   // all that it waits for in gRPC fails, as does what it tries later. So nobody
-  // holds a handler's thread for longer by not reading. InfiniteDuration():
-  // handlers see to it themselves.
+  // holds a handler's thread for longer by not reading. Where it is the
+  // caller's tether-timeout-us that has passed, it takes up to a quarter of
+  // that longer, a second (and 3 %) at most: the caller knows of that time, and
+  // ends the call itself. InfiniteDuration(): handlers see to it themselves.
   absl::Duration answer_grace = absl::Milliseconds(100);
 
   // Methods with times of their own.

@@ -157,9 +157,18 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
     slack_ = std::min(absl::Milliseconds(5) + timeout / 20, absl::Seconds(1)) +
              (exact <= standard ? absl::ZeroDuration() : timeout / 32);
   }
-  const absl::Duration grace = shared_->grace();
   // gRPC ends what waits in it at its own deadline, and at no other time.
-  const bool outlives_timeout = timeout + grace < standard;
+  const absl::Duration grace = shared_->grace();
+  absl::Duration until_cut = timeout + grace;
+  if (timeout == time_left_) {
+    // The caller ends the call itself when all of its time is up, which is its
+    // reserve later, and knows better then how to say it. grpc-timeout is that
+    // time, rounded up.
+    until_cut =
+        timeout +
+        std::max(grace, std::min(timeout / 4, absl::Seconds(1) + timeout / 32));
+  }
+  const bool outlives_timeout = until_cut < standard;
   may_be_cut_ = outlives_timeout || shared_->cuts_at_end_of_lifetime;
   if (!told_of_end || may_be_cut_) {
     MutexLock lock(mutex_);
@@ -192,7 +201,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
     // It came too late for CutAll.
     CutIn(grace, [this] { return StatusOf(shared_->options.lifetime); });
   } else if (outlives_timeout) {
-    CutIn(timeout + grace, [&cause = cause] {
+    CutIn(until_cut, [&cause = cause] {
       return grpc::Status(
           grpc::StatusCode::DEADLINE_EXCEEDED,
           absl::StrCat("context deadline exceeded: ", cause.message()));
