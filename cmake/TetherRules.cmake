@@ -61,6 +61,7 @@ function(tether_public_library name)
     return()
   endif()
   string(REGEX REPLACE "^tether_" "" export_name ${name})
+  string(REPLACE "_" "-" file_name ${name})
   tether_existing(deps ${ARG_DEPS})
 
   set(public PUBLIC)
@@ -74,6 +75,15 @@ function(tether_public_library name)
   endif()
   add_library(tether::${export_name} ALIAS ${name})
   set_target_properties(${name} PROPERTIES EXPORT_NAME ${export_name})
+  if(ARG_SRCS)
+    set_target_properties(${name} PROPERTIES
+      OUTPUT_NAME ${file_name}
+      VERSION ${PROJECT_VERSION}
+      SOVERSION ${TETHER_SOVERSION}
+      CXX_VISIBILITY_PRESET hidden
+      VISIBILITY_INLINES_HIDDEN ON
+      DEFINE_SYMBOL "")
+  endif()
   target_compile_features(${name} ${public} cxx_std_17)
   target_link_libraries(${name} ${public} ${deps})
   target_include_directories(${name} ${public}
@@ -87,13 +97,17 @@ function(tether_public_library name)
 
   if(ARG_PROTOS)
     tether_generate(generated FALSE ${ARG_PROTOS})
-    # Generated code is not ours to mend.
-    set_source_files_properties(${generated} PROPERTIES COMPILE_OPTIONS -w SKIP_UNITY_BUILD_INCLUSION ON)
+    # Generated code is not ours to mend, and knows nothing of TETHER_EXPORT.
+    set_source_files_properties(${generated} PROPERTIES
+      COMPILE_OPTIONS "-w;-fvisibility=default" SKIP_UNITY_BUILD_INCLUSION ON)
     target_sources(${name} PRIVATE ${generated})
     target_include_directories(${name} SYSTEM PUBLIC $<BUILD_INTERFACE:${TETHER_GENERATED_DIR}>)
   endif()
 
-  get_target_property(type ${name} TYPE)
+  if(TETHER_INSTALL)
+    tether_install_library(${name} "${deps}" "${ARG_HDRS}" "${ARG_PROTOS}")
+  endif()
+
   if(NOT TETHER_BUILD_TESTS OR NOT BUILD_SHARED_LIBS)
     add_library(tether_internal::${name} ALIAS ${name})
     return()
@@ -111,6 +125,71 @@ function(tether_public_library name)
   target_include_directories(${internal} SYSTEM ${public} ${TETHER_GENERATED_DIR})
   add_dependencies(${internal} ${name})
   add_library(tether_internal::${name} ALIAS ${internal})
+endfunction()
+
+# tether_install_library(NAME DEPS HEADERS PROTOS): the library, its headers, its part of CMake's package (Config.cmake.in)
+# and its pkg-config file.
+function(tether_install_library name deps headers protos)
+  string(REGEX REPLACE "^tether_" "" component ${name})
+  string(REPLACE "_" "-" file_name ${name})
+  set(runtime tether_runtime)
+  if(NOT name STREQUAL tether)
+    set(runtime ${name}_runtime)
+  endif()
+  install(TARGETS ${name} EXPORT ${name}-targets
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${runtime} NAMELINK_COMPONENT tether_development
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT tether_development
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(EXPORT ${name}-targets NAMESPACE tether:: FILE tether-${component}.cmake
+    DESTINATION ${TETHER_CONFIG_DIR} COMPONENT tether_development)
+
+  foreach(header IN LISTS headers)
+    string(REGEX REPLACE "^[^/]*/" "" place ${header})
+    get_filename_component(place ${place} DIRECTORY)
+    install(FILES ${PROJECT_SOURCE_DIR}/${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${place}
+      COMPONENT tether_development)
+  endforeach()
+  if(protos)
+    list(POP_FRONT protos prefix)
+    foreach(file IN LISTS protos)
+      string(REGEX REPLACE "^${prefix}/(.*)\\.proto$" "\\1" stem ${file})
+      get_filename_component(place ${stem} DIRECTORY)
+      install(FILES ${PROJECT_SOURCE_DIR}/${file} ${TETHER_GENERATED_DIR}/${stem}.pb.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${place} COMPONENT tether_development)
+    endforeach()
+  endif()
+
+  get_target_property(type ${name} TYPE)
+  set(TETHER_PC_LIBS "-L\${libdir} -l${file_name}")
+  if(type STREQUAL INTERFACE_LIBRARY)
+    set(TETHER_PC_LIBS "")
+  endif()
+  set(requires)
+  foreach(dep IN LISTS deps)
+    if(dep STREQUAL "gRPC::grpc++")
+      list(APPEND requires "grpc++")
+    elseif(dep STREQUAL "protobuf::libprotobuf")
+      list(APPEND requires "protobuf")
+    elseif(dep STREQUAL "opentelemetry-cpp::api")
+      list(APPEND requires "opentelemetry_api")
+    elseif(dep MATCHES "^absl::(.*)$")
+      list(APPEND requires "absl_${CMAKE_MATCH_1}")
+    elseif(dep MATCHES "^tether")
+      string(REPLACE "_" "-" module ${dep})
+      list(APPEND requires "${module} = ${PROJECT_VERSION}")
+    else()
+      message(FATAL_ERROR "no pkg-config module is known for ${dep}")
+    endif()
+  endforeach()
+  list(JOIN requires ", " TETHER_PC_REQUIRES)
+  set(TETHER_PC_NAME ${file_name})
+  file(RELATIVE_PATH TETHER_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+  string(REGEX REPLACE "/$" "" TETHER_PC_PREFIX ${TETHER_PC_PREFIX})
+  file(RELATIVE_PATH TETHER_PC_LIBDIR ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})
+  file(RELATIVE_PATH TETHER_PC_INCLUDEDIR ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/tether.pc.in ${PROJECT_BINARY_DIR}/pkgconfig/${file_name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/pkgconfig/${file_name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+    COMPONENT tether_development)
 endfunction()
 
 # A library of the tests, the services or the examples. With ALWAYS_LINK, all of it goes into each program.

@@ -43,6 +43,7 @@ tether_public_library(tether
     lib/tether/current.h
     lib/tether/end_reason.h
     lib/tether/executor.h
+    lib/tether/export.h
     lib/tether/internal/error.h
     lib/tether/internal/is_null.h
     lib/tether/internal/live_counts.h
@@ -82,6 +83,7 @@ tether_public_library(tether
     lib/tether/propagation/trace_state.h
     lib/tether/stop_token.h
     lib/tether/task_group.h
+    lib/tether/version.h
   DEPS
     absl::any_invocable
     absl::cord

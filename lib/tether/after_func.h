@@ -21,6 +21,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/internal/scope.h"
 
 namespace tether {
@@ -33,7 +34,7 @@ namespace tether {
 //
 // Thread safety: Stop() may be called from any thread, and beside the callback.
 // Lifetime: keeps the context alive.
-class Registration {
+class TETHER_EXPORT Registration {
  public:
   Registration(const Context& ctx, absl::AnyInvocable<void() &&> fn);
   Registration(const Registration&) = delete;

@@ -18,6 +18,7 @@
 #include <memory>
 
 #include "absl/time/time.h"
+#include "tether/export.h"
 #include "tether/internal/node.h"
 #include "tether/internal/timer_wheel.h"
 
@@ -28,7 +29,7 @@ class TimerService;
 }
 
 // Abstract. Two kinds exist: Real() and testing::SimulatedClock.
-class Clock {
+class TETHER_EXPORT Clock {
  public:
   // The machine's clocks. Never destroyed, so usable during static destruction.
   static Clock& Real();

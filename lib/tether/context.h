@@ -81,6 +81,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "tether/export.h"
 #include "tether/internal/node.h"
 
 namespace tether {
@@ -103,7 +104,7 @@ class Key : public internal::KeyBase {
 
 // An immutable value, one pointer wide: cheap to copy, never null (a moved-from
 // one is Background()).
-class Context {
+class TETHER_EXPORT Context {
  public:
   // Same as Background().
   Context() : node_(&internal::background_node) {}
@@ -192,7 +193,7 @@ class Context {
 // the context and all descendants are done; the callbacks of those that this
 // call ended have run. They may call, assign to or destroy the very CancelFunc
 // that runs them. Default-constructed or moved from, it does nothing.
-class CancelFunc {
+class TETHER_EXPORT CancelFunc {
  public:
   CancelFunc() = default;
   CancelFunc(CancelFunc&& other) noexcept
@@ -227,22 +228,24 @@ struct Cancelable {
 // The root: never ends, has no deadline and no values. On the machine's clocks,
 // or on `clock`, which must outlive it.
 inline Context Background() { return Context(); }
-Context Background(Clock& clock);
+TETHER_EXPORT Context Background(Clock& clock);
 
 // As Background(), for code that has no context yet, so that a search finds it.
-Context Todo();
+TETHER_EXPORT Context Todo();
 
 // A child that ends with its parent or when cancelled.
-Cancelable WithCancel(const Context& parent);
+TETHER_EXPORT Cancelable WithCancel(const Context& parent);
 
 // A child that also ends, with DEADLINE_EXCEEDED, at `deadline`, or `timeout`
 // from now. Cause() is `cause` then, if that isn't OK. Past times give a
 // context that is already done; a parent's earlier deadline stays.
 // InfiniteFuture() and InfiniteDuration() add no deadline.
-Cancelable WithDeadline(const Context& parent, absl::Time deadline,
-                        absl::Status cause = absl::OkStatus());
-Cancelable WithTimeout(const Context& parent, absl::Duration timeout,
-                       absl::Status cause = absl::OkStatus());
+TETHER_EXPORT Cancelable WithDeadline(const Context& parent,
+                                      absl::Time deadline,
+                                      absl::Status cause = absl::OkStatus());
+TETHER_EXPORT Cancelable WithTimeout(const Context& parent,
+                                     absl::Duration timeout,
+                                     absl::Status cause = absl::OkStatus());
 
 // A child with one more value. It hides the parent's value under the same key.
 // T must be nothrow-destructible, and safe to read from several threads. Its
@@ -254,13 +257,13 @@ Context WithValue(const Context& parent, const Key<T>& key,
 
 // The parent's values without its deadline and its cancellation: for work that
 // must outlive the request.
-Context WithoutCancel(const Context& parent);
+TETHER_EXPORT Context WithoutCancel(const Context& parent);
 
 // A child of `primary` (its values, its clock) that also ends, for the same
 // reason and at the same moment, when `other` does. Its deadline is the earlier
 // one. When `other` is a merge itself, and so on, dropping each costs some
 // stack: mind long chains.
-Cancelable Merge(const Context& primary, const Context& other);
+TETHER_EXPORT Cancelable Merge(const Context& primary, const Context& other);
 
 // Implementation details only below.
 

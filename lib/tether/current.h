@@ -18,13 +18,14 @@
 #include <utility>
 
 #include "tether/context.h"
+#include "tether/export.h"
 
 namespace tether {
 
 class ScopedContext;
 
 namespace internal {
-extern thread_local const ScopedContext* innermost_scope;
+extern TETHER_EXPORT thread_local const ScopedContext* innermost_scope;
 }
 
 // The context of the innermost ScopedContext of this thread; Background() where

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "tether/context.h"
+#include "tether/export.h"
 
 namespace tether {
 
@@ -29,7 +30,7 @@ enum class EndReason : uint8_t {
 
 // "own timeout", "caller left", …; "" for kNone, "unknown" for what is not
 // listed.
-absl::string_view EndReasonName(EndReason reason);
+TETHER_EXPORT absl::string_view EndReasonName(EndReason reason);
 
 // `cause` marked with `reason`, for CancelFunc and WithTimeout; so that
 // EndReasonOf finds it in all contexts that end because of it. Code and message
@@ -39,11 +40,11 @@ absl::string_view EndReasonName(EndReason reason);
 //
 //   cancel(tether::WithEndReason(absl::CancelledError("peer lost"),
 //                                tether::EndReason::kConnectionLost));
-absl::Status WithEndReason(absl::Status cause, EndReason reason);
+TETHER_EXPORT absl::Status WithEndReason(absl::Status cause, EndReason reason);
 
 // Why `ctx` has ended: what its cause is marked with; unmarked, a deadline that
 // passed is kOwnTimeout and everything else kCanceled. Any thread.
-EndReason EndReasonOf(const Context& ctx);
+TETHER_EXPORT EndReason EndReasonOf(const Context& ctx);
 
 }  // namespace tether
 

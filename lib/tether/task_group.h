@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "tether/context.h"
 #include "tether/executor.h"
+#include "tether/export.h"
 #include "tether/internal/is_null.h"
 #include "tether/internal/mutex.h"
 
@@ -64,7 +65,7 @@ namespace tether {
 //     if (absl::Status s = group.Wait(); !s.ok()) return s;
 //     return page;
 //   }
-class TaskGroup {
+class TETHER_EXPORT TaskGroup {
  public:
   // Each task gets a thread of its own.
   explicit TaskGroup(const Context& parent);

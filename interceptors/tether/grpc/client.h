@@ -30,6 +30,7 @@
 
 #include "tether/budget/report.h"
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/grpc/call_options.h"
 #include "tether/grpc/reserve.h"
 #include "tether/propagation/propagator.h"
@@ -55,7 +56,7 @@ struct ClientOptions {
 };
 
 namespace internal {
-struct ChannelMaker {
+struct TETHER_EXPORT ChannelMaker {
   std::shared_ptr<grpc::Channel> operator()(
       const std::string& target,
       const std::shared_ptr<grpc::ChannelCredentials>& credentials,
@@ -77,7 +78,7 @@ inline constexpr internal::ChannelMaker CreateChannel{};
 // One serves a call. Where several are on a channel, as when one is registered
 // by grpc::experimental::RegisterGlobalClientInterceptorFactory, too, the
 // others step aside.
-class ClientInterceptorFactory final
+class TETHER_EXPORT ClientInterceptorFactory final
     : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
   explicit ClientInterceptorFactory(ClientOptions options = {});
@@ -105,7 +106,7 @@ class ClientInterceptorFactory final
 // the stack, into another object, a std::optional, a container, or
 // std::make_shared<ClientCall>(ctx): a std::shared_ptr<grpc::ClientContext> of
 // that knows what to delete.
-class ClientCall : public grpc::ClientContext {
+class TETHER_EXPORT ClientCall : public grpc::ClientContext {
  public:
   explicit ClientCall(const Context& ctx, CallOptions options = {});
   ~ClientCall();
@@ -133,7 +134,7 @@ class ClientCall : public grpc::ClientContext {
 // grpc::ClientContext, that which was Current() when the call was made; before
 // that, and on a channel without tether's interceptor, Current(). Any thread,
 // while the call exists.
-Context ContextOf(const grpc::ClientContext& call);
+TETHER_EXPORT Context ContextOf(const grpc::ClientContext& call);
 
 }  // namespace tether
 

@@ -55,6 +55,7 @@
 #include "opentelemetry/trace/tracer.h"
 #include "opentelemetry/trace/tracer_provider.h"
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/propagation/carrier.h"
@@ -70,12 +71,12 @@ struct OpenTelemetryOptions {
 };
 
 // InstallServer (server.h), with the bridge.
-void InstallServerWithOpenTelemetry(grpc::ServerBuilder& builder,
-                                    ServerOptions options = {},
-                                    OpenTelemetryOptions telemetry = {});
+TETHER_EXPORT void InstallServerWithOpenTelemetry(
+    grpc::ServerBuilder& builder, ServerOptions options = {},
+    OpenTelemetryOptions telemetry = {});
 
 // CreateChannel (client.h), with the bridge.
-std::shared_ptr<grpc::Channel> CreateChannelWithOpenTelemetry(
+TETHER_EXPORT std::shared_ptr<grpc::Channel> CreateChannelWithOpenTelemetry(
     const std::string& target,
     const std::shared_ptr<grpc::ChannelCredentials>& credentials,
     ClientOptions options = {}, const grpc::ChannelArguments& arguments = {},
@@ -84,15 +85,15 @@ std::shared_ptr<grpc::Channel> CreateChannelWithOpenTelemetry(
 // The span that `ctx` works in; never null. Of a trace that came from another
 // process, or from WithTrace, it is one that records nothing; so is the one of
 // a context without a trace, whose span context isn't valid either.
-opentelemetry::nostd::shared_ptr<opentelemetry::trace::Span> SpanOf(
-    const Context& ctx);
+TETHER_EXPORT opentelemetry::nostd::shared_ptr<opentelemetry::trace::Span>
+SpanOf(const Context& ctx);
 
 // A child of `parent` that works in `span`; TraceOf names it. `parent` itself
 // where `span` is null or has no valid span context (there is no SDK). Neither
 // makes the span active nor ends it.
-Context WithSpan(
-    const Context& parent,
-    opentelemetry::nostd::shared_ptr<opentelemetry::trace::Span> span);
+TETHER_EXPORT Context
+WithSpan(const Context& parent,
+         opentelemetry::nostd::shared_ptr<opentelemetry::trace::Span> span);
 
 // Makes the span of `ctx` OpenTelemetry's active one, on this thread, for as
 // long as what it returns lives; without a span in `ctx`, none is active then.
@@ -103,14 +104,15 @@ Context WithSpan(
 //     const auto active = tether::ActivateSpan(ctx);
 //     ...
 //   });
-[[nodiscard]] opentelemetry::nostd::unique_ptr<opentelemetry::context::Token>
-ActivateSpan(const Context& ctx);
+[[nodiscard]] TETHER_EXPORT
+    opentelemetry::nostd::unique_ptr<opentelemetry::context::Token>
+    ActivateSpan(const Context& ctx);
 
 // What InstallServerWithOpenTelemetry registers: ServerInterceptorFactory
 // (server.h) with the bridge. With interceptors of your own, list it last, in
 // the place of ServerInterceptorFactory, and not beside that: then it sees
 // requests first, and the hooks of the others run in the server span.
-class OpenTelemetryServerInterceptorFactory final
+class TETHER_EXPORT OpenTelemetryServerInterceptorFactory final
     : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
   explicit OpenTelemetryServerInterceptorFactory(
@@ -128,7 +130,7 @@ class OpenTelemetryServerInterceptorFactory final
 // (client.h) with the bridge. With interceptors of your own, list it in the
 // place of ClientInterceptorFactory, and not beside that. Those that are listed
 // before it can set headers of their own in the place of the bridge's.
-class OpenTelemetryClientInterceptorFactory final
+class TETHER_EXPORT OpenTelemetryClientInterceptorFactory final
     : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
   explicit OpenTelemetryClientInterceptorFactory(
@@ -160,7 +162,7 @@ class OpenTelemetryClientInterceptorFactory final
 //
 //   tether::ServerOptions options;
 //   options.propagator = std::make_shared<tether::OpenTelemetryPropagator>();
-class OpenTelemetryPropagator final : public Propagator {
+class TETHER_EXPORT OpenTelemetryPropagator final : public Propagator {
  public:
   using TextMapPropagator =
       opentelemetry::context::propagation::TextMapPropagator;

@@ -7,6 +7,7 @@
 #define TETHER_GRPC_RESERVE_H_
 
 #include "absl/time/time.h"
+#include "tether/export.h"
 
 namespace tether {
 
@@ -27,7 +28,7 @@ namespace tether {
 //
 //   tether::ClientOptions options;
 //   options.reserve.fixed = absl::Milliseconds(20);  // another continent
-struct Reserve {
+struct TETHER_EXPORT Reserve {
   absl::Duration fixed = absl::Milliseconds(1);
   double share = 0.03;
   absl::Duration cap = absl::Milliseconds(50);

@@ -27,6 +27,7 @@
 
 #include "absl/time/time.h"
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/grpc/policy.h"
 #include "tether/grpc/report_options.h"
 #include "tether/propagation/edge.h"
@@ -91,13 +92,14 @@ struct ServerOptions : TimePolicy {
 // Registers tether as the server's only interceptor: it replaces creators set
 // before, and is replaced by ones set after. With interceptors of your own,
 // list a ServerInterceptorFactory last beside them.
-void InstallServer(grpc::ServerBuilder& builder, ServerOptions options = {});
+TETHER_EXPORT void InstallServer(grpc::ServerBuilder& builder,
+                                 ServerOptions options = {});
 
 // For ServerBuilder::experimental().SetInterceptorCreators. Put it last in the
 // list, so that it sees requests first: then ContextOf works in the hooks of
 // the others too. Of several in one list the last serves the calls; the others
 // step aside.
-class ServerInterceptorFactory final
+class TETHER_EXPORT ServerInterceptorFactory final
     : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
   explicit ServerInterceptorFactory(ServerOptions options = {});
@@ -125,9 +127,9 @@ class ServerInterceptorFactory final
 //
 // grpc::Server::Shutdown alone ends the contexts, too, when its deadline has
 // passed; but the interceptors can't tell that from callers that vanish.
-void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
-                    absl::Duration grace,
-                    absl::Duration drain = absl::Milliseconds(100));
+TETHER_EXPORT void ShutdownServer(
+    grpc::Server& server, const CancelFunc& end_lifetime, absl::Duration grace,
+    absl::Duration drain = absl::Milliseconds(100));
 
 // The context of the request that `server_context` serves, with its deadline
 // (the earliest of grpc-timeout, tether-timeout-us and the server's
@@ -150,11 +152,11 @@ void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
 // callbacks run, too, within a callback or async handler's own Finish(). A
 // callback that finishes the RPC must see to it that only one of the two does;
 // and it may run before the Registration that it is kept in has been assigned.
-Context ContextOf(const grpc::ServerContextBase& server_context);
+TETHER_EXPORT Context ContextOf(const grpc::ServerContextBase& server_context);
 
 // W3C trace context, x-request-id, and W3C baggage: the header files in
 // tether/propagation/ have more. Together they write 4 KiB at most.
-std::shared_ptr<const Propagator> DefaultPropagator();
+TETHER_EXPORT std::shared_ptr<const Propagator> DefaultPropagator();
 
 }  // namespace tether
 

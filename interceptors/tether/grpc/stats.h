@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "tether/export.h"
+
 namespace tether {
 
 struct GrpcStats {
@@ -34,7 +36,7 @@ struct GrpcStats {
 };
 
 // A snapshot of this process. Any thread; no lock.
-GrpcStats GetGrpcStats();
+TETHER_EXPORT GrpcStats GetGrpcStats();
 
 }  // namespace tether
 

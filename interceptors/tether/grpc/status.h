@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "tether/context.h"
+#include "tether/export.h"
 
 namespace tether {
 
@@ -16,16 +17,16 @@ namespace tether {
 inline constexpr char kStatusDetailsPayload[] =
     "type.googleapis.com/google.rpc.Status";
 
-grpc::Status ToGrpcStatus(const absl::Status& status);
+TETHER_EXPORT grpc::Status ToGrpcStatus(const absl::Status& status);
 
 // A code outside of gRPC's sixteen becomes UNKNOWN.
-absl::Status FromGrpcStatus(const grpc::Status& status);
+TETHER_EXPORT absl::Status FromGrpcStatus(const grpc::Status& status);
 
 // How an RPC ends whose context has: OK while `ctx` is not done, else Err()'s
 // code, and its message followed by that of the cause where one was given:
 // "context canceled: the user closed the page". The one place where that is
 // decided.
-grpc::Status StatusOf(const Context& ctx);
+TETHER_EXPORT grpc::Status StatusOf(const Context& ctx);
 
 }  // namespace tether
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <string>
 
+#include "tether/export.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether {
@@ -50,8 +51,8 @@ struct BlameLimits {
 // that was made by hand included: times are clamped, and names cleaned.
 //
 // Thread safety: any thread.
-std::string BlameDeadline(const v1::CallReport& call,
-                          const BlameLimits& limits = {});
+TETHER_EXPORT std::string BlameDeadline(const v1::CallReport& call,
+                                        const BlameLimits& limits = {});
 
 }  // namespace tether
 

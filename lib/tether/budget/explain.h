@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tether/budget/timeline.h"
+#include "tether/export.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether {
@@ -32,13 +33,13 @@ struct ExplainOptions {
 // says.
 //
 // Thread safety: any thread.
-std::string Explain(const v1::CallReport& call,
-                    const ExplainOptions& options = {});
+TETHER_EXPORT std::string Explain(const v1::CallReport& call,
+                                  const ExplainOptions& options = {});
 
 // The same for rows that come from elsewhere. Requires that their names and
 // texts are fit for a terminal, as those of MakeTimeline are.
-std::string ExplainTimeline(const Timeline& timeline,
-                            const ExplainOptions& options = {});
+TETHER_EXPORT std::string ExplainTimeline(const Timeline& timeline,
+                                          const ExplainOptions& options = {});
 
 }  // namespace tether
 

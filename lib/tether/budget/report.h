@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "tether/budget/time_span.h"
+#include "tether/export.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether {
@@ -69,8 +70,8 @@ struct ReportLimits {
 //   *report.add_calls() = call_of_inventory;
 //   const std::string bytes = tether::EncodeReport(std::move(report));
 //   if (!bytes.empty()) SendTrailingMetadata(tether::kReportHeader, bytes);
-std::string EncodeReport(v1::BudgetReport report,
-                         const ReportLimits& limits = {});
+TETHER_EXPORT std::string EncodeReport(v1::BudgetReport report,
+                                       const ReportLimits& limits = {});
 
 // Reads what EncodeReport wrote. Nullopt for anything that is beyond the
 // limits, no such message, or a field of another type; for a negative or an
@@ -84,13 +85,13 @@ std::string EncodeReport(v1::BudgetReport report,
 // one above it is fine: services call themselves.
 //
 // Thread safety: any thread. It writes no log.
-std::optional<v1::BudgetReport> ParseReport(std::string_view bytes,
-                                            const ReportLimits& limits = {});
+TETHER_EXPORT std::optional<v1::BudgetReport> ParseReport(
+    std::string_view bytes, const ReportLimits& limits = {});
 
 // How long the hop worked itself: `total_us` less the time during which one of
 // its calls, or several, were under way; less also the time of calls that were
 // left out, if `self_us` tells. 0 to `total_us`, whatever the report holds.
-int64_t SelfTimeUs(const v1::BudgetReport& report);
+TETHER_EXPORT int64_t SelfTimeUs(const v1::BudgetReport& report);
 
 }  // namespace tether
 

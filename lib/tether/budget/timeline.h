@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tether/budget/time_span.h"
+#include "tether/export.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether {
@@ -76,22 +77,23 @@ struct Timeline {
 // thing.
 //
 // Thread safety: any thread.
-Timeline MakeTimeline(const v1::CallReport& call);
+TETHER_EXPORT Timeline MakeTimeline(const v1::CallReport& call);
 
 // For people: "orders" for shop.v1.Orders. The last part, in lower case;
 // `unknown` if there is none.
-std::string ServiceName(std::string_view service);
+TETHER_EXPORT std::string ServiceName(std::string_view service);
 
 // For people: "orders.GetOrder". At most 64 characters, of the kind that a
 // report's names have: nothing in them needs escaping.
-std::string HopName(std::string_view service, std::string_view method);
+TETHER_EXPORT std::string HopName(std::string_view service,
+                                  std::string_view method);
 
 // "deadline exceeded" for 4. Other numbers than gRPC's are "code 42".
-std::string OutcomeText(int code);
+TETHER_EXPORT std::string OutcomeText(int code);
 
 // "own timeout", as EndReasonName has it. Empty for COMPLETED, and for reasons
 // that aren't told or known.
-std::string ReasonText(v1::EndReason reason);
+TETHER_EXPORT std::string ReasonText(v1::EndReason reason);
 
 }  // namespace tether
 

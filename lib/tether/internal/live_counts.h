@@ -15,6 +15,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "tether/export.h"
+
 namespace tether::internal {
 
 enum class Live : uint8_t {
@@ -32,10 +34,10 @@ struct LiveCell {
 
 // This thread's cell: null before the first count, without memory for one, and
 // while the thread's storage is torn down.
-extern thread_local LiveCell* live_cell;
+extern TETHER_EXPORT thread_local LiveCell* live_cell;
 
-void TakeLiveCell() noexcept;
-void CountLiveSlow(Live kind, int64_t delta) noexcept;
+TETHER_EXPORT void TakeLiveCell() noexcept;
+TETHER_EXPORT void CountLiveSlow(Live kind, int64_t delta) noexcept;
 
 // Adds `delta` to the count of `kind`. Any thread, at any time of the process,
 // static destruction included.
@@ -54,7 +56,7 @@ inline void PrepareLiveCount() noexcept {
 }
 
 // The process-wide count of `kind`. O(number of threads).
-int64_t LiveCount(Live kind);
+TETHER_EXPORT int64_t LiveCount(Live kind);
 
 }  // namespace tether::internal
 

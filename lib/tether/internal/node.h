@@ -34,6 +34,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "tether/export.h"
 #include "tether/internal/spin_lock.h"
 #include "tether/internal/timer_wheel.h"
 
@@ -83,7 +84,7 @@ struct Node {
 
 // Frees `node`, whose last reference is gone, and all above it that it alone
 // kept alive.
-void DestroyChain(Node* node);
+TETHER_EXPORT void DestroyChain(Node* node);
 
 inline Node* Ref(Node* node) {
   if (!node->is_root()) node->refs.fetch_add(1, std::memory_order_relaxed);
@@ -157,7 +158,7 @@ struct Scope : Node {
 
 // The exact answers when `state` alone can't tell (near a deadline, about to
 // end, or not yet observed).
-bool DoneSlow(Scope* scope);
+TETHER_EXPORT bool DoneSlow(Scope* scope);
 
 inline bool IsDone(Scope* scope) {
   const uint8_t state = scope->state.load(std::memory_order_acquire);
@@ -167,7 +168,7 @@ inline bool IsDone(Scope* scope) {
 
 // The root of all contexts on the real clock. Constant-initialized, never
 // destroyed.
-extern Node background_node;
+extern TETHER_EXPORT Node background_node;
 extern Node todo_node;
 
 // A value of a context. Lookups hop over whole segments: `mask` has a bit for
@@ -186,7 +187,7 @@ struct TypeIdentityOf {
 template <typename T>
 using TypeIdentity = typename TypeIdentityOf<T>::type;
 
-struct ValueNode : Node {
+struct TETHER_EXPORT ValueNode : Node {
   ValueNode(Node* parent_node, const KeyBase* node_key,
             void (*node_destroy)(ValueNode*));
 

@@ -6,13 +6,15 @@
 
 #include <utility>
 
+#include "tether/export.h"
+
 namespace tether::internal {
 
 struct Scope;
 
 // Owns a reference to each scope. Thread-compatible. A Registration that is
 // stopped before Run takes its callback off, as it does with a live context.
-class OwedCallbacks {
+class TETHER_EXPORT OwedCallbacks {
  public:
   OwedCallbacks() = default;
   ~OwedCallbacks() {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tether/clock.h"
+#include "tether/export.h"
 #include "tether/internal/node.h"
 #include "tether/internal/owed_callbacks.h"
 #include "tether/internal/timer_service.h"
@@ -110,7 +111,7 @@ inline TimerService& TimersOf(const Node* node) {
 }
 
 // Saturating; kNever absorbs.
-Nanos AddNanos(Nanos a, Nanos b);
+TETHER_EXPORT Nanos AddNanos(Nanos a, Nanos b);
 
 // The deadline of `scope` has passed, as somebody just saw: Done() says so from
 // now on, even where the timer thread is late to notice.

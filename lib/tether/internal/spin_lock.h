@@ -15,10 +15,11 @@
 #include <atomic>
 
 #include "absl/base/thread_annotations.h"
+#include "tether/export.h"
 
 namespace tether::internal {
 
-class ABSL_LOCKABLE SpinLock {
+class ABSL_LOCKABLE TETHER_EXPORT SpinLock {
  public:
   constexpr SpinLock() = default;
   SpinLock(const SpinLock&) = delete;

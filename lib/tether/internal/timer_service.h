@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "absl/base/thread_annotations.h"
+#include "tether/export.h"
 #include "tether/internal/owed_callbacks.h"
 #include "tether/internal/spin_lock.h"
 #include "tether/internal/timer_wheel.h"
@@ -30,7 +31,7 @@ struct DeadlineScope;
 // late.
 inline constexpr Nanos kNearWindow = 100'000'000;
 
-class TimerService {
+class TETHER_EXPORT TimerService {
  public:
   // See TimerWheel for tick_shift.
   TimerService(int tick_shift, Nanos start, bool attended = true)

@@ -27,6 +27,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "tether/export.h"
+
 namespace tether::internal {
 
 // Nanoseconds on a clock that never jumps. kNever is "no such time".
@@ -43,7 +45,7 @@ struct Timer {
   bool armed() const { return pprev != nullptr; }
 };
 
-class TimerWheel {
+class TETHER_EXPORT TimerWheel {
  public:
   // Times are kept in ticks of 2^tick_shift nanoseconds, counted from `start`;
   // expiries are rounded up to a tick, so a timer never fires early, and late

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 #include "tether/propagation/trace_context.h"
@@ -42,7 +43,7 @@ inline constexpr std::string_view kB3FlagsHeader = "x-b3-flags";
 // or "0", or "d" for debug; without it the decision is deferred. The parent's
 // id is checked, and not kept. Where there is `sampled` alone, both ids of the
 // result are zero, and it isn't valid() by itself. nullopt for all else.
-std::optional<TraceContext> ParseB3(std::string_view header);
+TETHER_EXPORT std::optional<TraceContext> ParseB3(std::string_view header);
 
 enum class B3Format {
   kNone,
@@ -78,7 +79,7 @@ struct B3Options {
 //       std::vector<std::shared_ptr<const tether::Propagator>>{
 //           std::make_shared<tether::TraceContextPropagator>(),
 //           std::make_shared<tether::B3Propagator>(options)});
-class B3Propagator final : public Propagator {
+class TETHER_EXPORT B3Propagator final : public Propagator {
  public:
   explicit B3Propagator(B3Options options = {});
 

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 
@@ -62,7 +63,7 @@ struct BaggageProperty {
 //   if (auto tenant = tether::BaggageOf(ctx).Get("tenant")) Bill(*tenant);
 //   ctx = tether::WithBaggage(
 //       ctx, tether::BaggageOf(ctx).With("route", "canary north"));
-class Baggage {
+class TETHER_EXPORT Baggage {
  public:
   class Entry;
 
@@ -134,11 +135,11 @@ class Baggage::Entry {
 
 // The baggage of `ctx`; an empty one when it has none. Valid as long as `ctx`,
 // or a context made from it, exists.
-const Baggage& BaggageOf(const Context& ctx);
+TETHER_EXPORT const Baggage& BaggageOf(const Context& ctx);
 
 // A child of `parent` with this baggage in the place of its parent's. An empty
 // one sends none.
-Context WithBaggage(const Context& parent, Baggage baggage);
+TETHER_EXPORT Context WithBaggage(const Context& parent, Baggage baggage);
 
 // Carries the Baggage over a hop.
 //
@@ -152,7 +153,7 @@ Context WithBaggage(const Context& parent, Baggage baggage);
 //   tether::BaggagePropagator propagator;
 //   tether::Context ctx = propagator.Extract(request_headers, server_ctx);
 //   propagator.Inject(ctx, call_headers);
-class BaggagePropagator final : public Propagator {
+class TETHER_EXPORT BaggagePropagator final : public Propagator {
  public:
   // Both ways.
   explicit BaggagePropagator(BaggageLimits limits = {});

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/functional/function_ref.h"
+#include "tether/export.h"
 
 namespace tether {
 
@@ -25,7 +26,7 @@ namespace tether {
 // Thread safety: const calls may run at the same time, as for a container.
 // Lifetime: the views that Get and ForEachKey hand out are valid until the
 // carrier is changed or destroyed. Propagators keep none.
-class Carrier {
+class TETHER_EXPORT Carrier {
  public:
   virtual ~Carrier() = default;
 
@@ -63,7 +64,7 @@ class Carrier {
 //
 //   tether::MapCarrier carrier{{"X-Request-Id", "4711"}};
 //   tether::Context ctx = propagator.Extract(carrier, tether::Background());
-class MapCarrier final : public Carrier {
+class TETHER_EXPORT MapCarrier final : public Carrier {
  public:
   using Map = std::multimap<std::string, std::string, std::less<>>;
 

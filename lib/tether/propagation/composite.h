@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/limited_carrier.h"
 #include "tether/propagation/propagator.h"
@@ -40,7 +41,7 @@ namespace tether {
 //       std::vector<std::shared_ptr<const tether::Propagator>>{
 //           std::make_shared<tether::TraceContextPropagator>(),
 //           std::make_shared<tether::RequestIdPropagator>()});
-class CompositePropagator final : public Propagator {
+class TETHER_EXPORT CompositePropagator final : public Propagator {
  public:
   explicit CompositePropagator(
       std::vector<std::shared_ptr<const Propagator>> parts,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 #include "tether/propagation/trace_context.h"
@@ -46,7 +47,7 @@ struct EdgeOptions {
 // Example:
 //
 //   auto propagator = std::make_shared<tether::EdgePropagator>(everything);
-class EdgePropagator final : public Propagator {
+class TETHER_EXPORT EdgePropagator final : public Propagator {
  public:
   explicit EdgePropagator(std::shared_ptr<const Propagator> inner,
                           EdgeOptions options = {});

@@ -11,6 +11,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 
@@ -41,7 +42,7 @@ struct InjectLimits {
 //   for (const auto& part : parts) {
 //     if (!limited.Inject(*part, ctx)) ++dropped;
 //   }
-class LimitedCarrier final : public Carrier {
+class TETHER_EXPORT LimitedCarrier final : public Carrier {
  public:
   explicit LimitedCarrier(Carrier& inner, InjectLimits limits = {})
       : inner_(inner), limits_(limits) {}

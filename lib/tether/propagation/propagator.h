@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 
 namespace tether {
@@ -38,7 +39,7 @@ namespace tether {
 //     ...
 //
 // which is what HeaderPropagator (header.h) does, with the checks.
-class Propagator {
+class TETHER_EXPORT Propagator {
  public:
   virtual ~Propagator() = default;
 

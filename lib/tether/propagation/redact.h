@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 
@@ -37,7 +38,7 @@ struct RedactOptions {
 //   options.baggage_keys = {"user.email"};
 //   auto propagator =
 //       std::make_shared<tether::RedactPropagator>(everything, options);
-class RedactPropagator final : public Propagator {
+class TETHER_EXPORT RedactPropagator final : public Propagator {
  public:
   RedactPropagator(std::shared_ptr<const Propagator> inner,
                    RedactOptions options);

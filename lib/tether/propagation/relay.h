@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 
@@ -49,7 +50,7 @@ struct RelayLimits {
 //
 //   auto relay = std::make_shared<tether::RelayPropagator>(
 //       std::vector<std::string>{"x-canary", "x-session-bin"});
-class RelayPropagator final : public Propagator {
+class TETHER_EXPORT RelayPropagator final : public Propagator {
  public:
   explicit RelayPropagator(const std::vector<std::string>& headers,
                            RelayLimits limits = {});

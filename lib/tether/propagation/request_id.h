@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 
@@ -21,11 +22,11 @@ inline constexpr std::string_view kRequestIdHeader = "x-request-id";
 
 // The id of the request that `ctx` works for; null when it has none. Valid as
 // long as `ctx`, or a context made from it, exists.
-const std::string* RequestIdOf(const Context& ctx);
+TETHER_EXPORT const std::string* RequestIdOf(const Context& ctx);
 
 // A child of `parent` with this id. It may be any string, but one that breaks
 // the propagator's rules is not sent on.
-Context WithRequestId(const Context& parent, std::string id);
+TETHER_EXPORT Context WithRequestId(const Context& parent, std::string id);
 
 struct RequestIdOptions {
   // Lower-cased. Where it is no legal header name, the propagator does nothing.
@@ -40,7 +41,7 @@ struct RequestIdOptions {
 };
 
 // A new id: 32 lower-case hex digits, 128 random bits. Distinct, not secret.
-std::string NewRequestId();
+TETHER_EXPORT std::string NewRequestId();
 
 // Carries the request id over a hop, byte for byte.
 //
@@ -57,7 +58,7 @@ std::string NewRequestId();
 //   tether::Context ctx = propagator.Extract(request_headers, server_ctx);
 //   if (const std::string* id = tether::RequestIdOf(ctx)) Log("request ", *id);
 //   propagator.Inject(ctx, call_headers);
-class RequestIdPropagator final : public Propagator {
+class TETHER_EXPORT RequestIdPropagator final : public Propagator {
  public:
   explicit RequestIdPropagator(RequestIdOptions options = {});
 

@@ -22,6 +22,7 @@
 #include <string_view>
 
 #include "absl/time/time.h"
+#include "tether/export.h"
 
 namespace tether {
 
@@ -35,13 +36,14 @@ inline constexpr int kMaxTimeoutDigits = 18;
 // as long as all digits are at most 18: they can't be misread. Returns nullopt
 // for anything else, such as "", "+1", "-1", "1 ", "0x1", "1.5", "1e6", or 19
 // digits. No bytes are too many or too odd: it looks at 19 of them at most.
-std::optional<absl::Duration> ParseTimeout(std::string_view header);
+TETHER_EXPORT std::optional<absl::Duration> ParseTimeout(
+    std::string_view header);
 
 // Writes `left` rounded down to whole microseconds, without leading zeros: a
 // hop never gives more time than it has. Zero and negative ones give "0".
 // Durations of 10^18 µs and more, InfiniteDuration() among them, give nullopt:
 // send no header. Allocates nothing up to 15 digits (31 years).
-std::optional<std::string> FormatTimeout(absl::Duration left);
+TETHER_EXPORT std::optional<std::string> FormatTimeout(absl::Duration left);
 
 }  // namespace tether
 

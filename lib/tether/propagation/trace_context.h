@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 #include "tether/propagation/trace_state.h"
@@ -31,7 +32,7 @@ inline constexpr std::string_view kTraceParentHeader = "traceparent";
 inline constexpr std::string_view kTraceStateHeader = "tracestate";
 
 // A position in a trace: a value, copied freely.
-struct TraceContext {
+struct TETHER_EXPORT TraceContext {
   static constexpr uint8_t kSampled = 0x01;
   // Of level 2 of the standard: the trace id is random.
   static constexpr uint8_t kRandom = 0x02;
@@ -72,7 +73,7 @@ struct TraceContext {
 // A new trace, with random ids, which its flag kRandom says. The ids need not
 // be secure: they have to be distinct, and nothing may rest on their being
 // unguessable. Not sampled unless told so.
-TraceContext NewTrace(bool sampled = false);
+TETHER_EXPORT TraceContext NewTrace(bool sampled = false);
 
 // Reads a `traceparent`: version-traceid-spanid-flags, in lower-case hex.
 //
@@ -83,19 +84,20 @@ TraceContext NewTrace(bool sampled = false);
 // version ff. Of a higher version the first 55 characters count, if they end
 // the header or are followed by '-', and of its flags only `sampled`, since the
 // others may mean something else there. `trace_state` of the result is empty.
-std::optional<TraceContext> ParseTraceParent(std::string_view header);
+TETHER_EXPORT std::optional<TraceContext> ParseTraceParent(
+    std::string_view header);
 
 // Writes `trace` as a `traceparent` of version 00: 55 characters, whatever the
 // ids are.
-std::string FormatTraceParent(const TraceContext& trace);
+TETHER_EXPORT std::string FormatTraceParent(const TraceContext& trace);
 
 // The trace that `ctx` belongs to; null when it belongs to none. Valid as long
 // as `ctx`, or a context made from it, exists.
-const TraceContext* TraceOf(const Context& ctx);
+TETHER_EXPORT const TraceContext* TraceOf(const Context& ctx);
 
 // A child of `parent` that belongs to `trace`. An invalid one ends the trace:
 // nothing is sent on behalf of the child.
-Context WithTrace(const Context& parent, TraceContext trace);
+TETHER_EXPORT Context WithTrace(const Context& parent, TraceContext trace);
 
 // Decides whether a trace that starts here is sampled: given the context that
 // it starts in, and the new trace. Called from any thread, also at the same
@@ -140,7 +142,7 @@ struct TraceContextOptions {
 //     Log("trace ", trace->TraceIdHex());
 //   }
 //   propagator.Inject(ctx, call_headers);  // for each outgoing call
-class TraceContextPropagator final : public Propagator {
+class TETHER_EXPORT TraceContextPropagator final : public Propagator {
  public:
   explicit TraceContextPropagator(TraceContextOptions options = {});
 

@@ -15,6 +15,8 @@
 #include <string>
 #include <string_view>
 
+#include "tether/export.h"
+
 namespace tether {
 
 // The most bytes, commas included, that are sent. The standard asks for at
@@ -22,8 +24,8 @@ namespace tether {
 inline constexpr size_t kMaxTraceStateBytes = 512;
 
 // The value under `key`, a view of `trace_state`; nullopt where there is none.
-std::optional<std::string_view> TraceStateMember(std::string_view trace_state,
-                                                 std::string_view key);
+TETHER_EXPORT std::optional<std::string_view> TraceStateMember(
+    std::string_view trace_state, std::string_view key);
 
 // `trace_state` with the member `key`=`value` at its front, in the place of one
 // that had this key. Where that is more than 32 members or `max_bytes`, others
@@ -41,14 +43,14 @@ std::optional<std::string_view> TraceStateMember(std::string_view trace_state,
 //     trace.trace_state = *std::move(state);
 //     ctx = tether::WithTrace(ctx, std::move(trace));
 //   }
-std::optional<std::string> PutTraceStateMember(
+TETHER_EXPORT std::optional<std::string> PutTraceStateMember(
     std::string_view trace_state, std::string_view key, std::string_view value,
     size_t max_bytes = kMaxTraceStateBytes);
 
 // `trace_state` without the member `key`. The standard asks to remove none that
 // one hasn't made, but for privacy.
-std::string RemoveTraceStateMember(std::string_view trace_state,
-                                   std::string_view key);
+TETHER_EXPORT std::string RemoveTraceStateMember(std::string_view trace_state,
+                                                 std::string_view key);
 
 }  // namespace tether
 

@@ -1,0 +1,16 @@
+// What a shared library of tether shows to those who link it: the rest of its
+// symbols is hidden where it is compiled with -fvisibility=hidden.
+//
+// Everything public has this mark; so has what inline code and templates in the
+// headers use, and what one library of tether uses of another.
+
+#ifndef TETHER_EXPORT_H_
+#define TETHER_EXPORT_H_
+
+#if defined(__GNUC__)
+#define TETHER_EXPORT __attribute__((visibility("default")))
+#else
+#define TETHER_EXPORT
+#endif
+
+#endif  // TETHER_EXPORT_H_
