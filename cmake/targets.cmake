@@ -2047,6 +2047,11 @@ tether_program(lib_tether_deadline_test
   TEST
   TIMEOUT 60)
 
+tether_script_test(lib/tether/discarded_test
+  SCRIPT lib/tether/discarded_test.py
+  DATA README.md
+  TIMEOUT 60)
+
 tether_program(lib_tether_end_reason_test
   FOLDER lib/tether
   NAME end_reason_test

@@ -4,6 +4,9 @@
 //       tether::AfterFunc(ctx, [&] { socket.Shutdown(); });
 //   socket.Read(...);  // returns early when ctx ends
 //
+// Keep what it returns: `AfterFunc(ctx, fn);` as a statement stops `fn` again
+// at once. The compiler warns.
+//
 // `fn` runs at most once: on the thread that ends the context (a passed
 // deadline: the process's thread for such callbacks, with all signals blocked),
 // outside every lock of tether; or at once, on the calling thread, when the
@@ -34,9 +37,10 @@ namespace tether {
 //
 // Thread safety: Stop() may be called from any thread, and beside the callback.
 // Lifetime: keeps the context alive.
-class TETHER_EXPORT Registration {
+class [[nodiscard]] TETHER_EXPORT Registration {
  public:
-  Registration(const Context& ctx, absl::AnyInvocable<void() &&> fn);
+  [[nodiscard]] Registration(const Context& ctx,
+                             absl::AnyInvocable<void() &&> fn);
   Registration(const Registration&) = delete;
   Registration& operator=(const Registration&) = delete;
   ~Registration() { Stop(); }

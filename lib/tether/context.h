@@ -104,7 +104,7 @@ class Key : public internal::KeyBase {
 
 // An immutable value, one pointer wide: cheap to copy, never null (a moved-from
 // one is Background()).
-class TETHER_EXPORT Context {
+class [[nodiscard]] TETHER_EXPORT Context {
  public:
   // Same as Background().
   Context() : node_(&internal::background_node) {}
@@ -193,7 +193,7 @@ class TETHER_EXPORT Context {
 // the context and all descendants are done; the callbacks of those that this
 // call ended have run. They may call, assign to or destroy the very CancelFunc
 // that runs them. Default-constructed or moved from, it does nothing.
-class TETHER_EXPORT CancelFunc {
+class [[nodiscard]] TETHER_EXPORT CancelFunc {
  public:
   CancelFunc() = default;
   CancelFunc(CancelFunc&& other) noexcept
@@ -220,50 +220,57 @@ class TETHER_EXPORT CancelFunc {
 };
 
 // A context and the power to end it:  auto [ctx, cancel] = WithCancel(parent);
-struct Cancelable {
+//
+// Keep `cancel` as long as the work: where it is dropped, as in
+// WithCancel(parent).ctx, the context ends in the same line.
+//
+// In C++17 a lambda can't capture `ctx` by its name, since it is a structured
+// binding: write [ctx = ctx], or pass it as an argument.
+struct [[nodiscard]] Cancelable {
   Context ctx;
   CancelFunc cancel;
 };
 
 // The root: never ends, has no deadline and no values. On the machine's clocks,
 // or on `clock`, which must outlive it.
-inline Context Background() { return Context(); }
-TETHER_EXPORT Context Background(Clock& clock);
+[[nodiscard]] inline Context Background() { return Context(); }
+[[nodiscard]] TETHER_EXPORT Context Background(Clock& clock);
 
 // As Background(), for code that has no context yet, so that a search finds it.
-TETHER_EXPORT Context Todo();
+[[nodiscard]] TETHER_EXPORT Context Todo();
 
 // A child that ends with its parent or when cancelled.
-TETHER_EXPORT Cancelable WithCancel(const Context& parent);
+[[nodiscard]] TETHER_EXPORT Cancelable WithCancel(const Context& parent);
 
 // A child that also ends, with DEADLINE_EXCEEDED, at `deadline`, or `timeout`
 // from now. Cause() is `cause` then, if that isn't OK. Past times give a
 // context that is already done; a parent's earlier deadline stays.
 // InfiniteFuture() and InfiniteDuration() add no deadline.
-TETHER_EXPORT Cancelable WithDeadline(const Context& parent,
-                                      absl::Time deadline,
-                                      absl::Status cause = absl::OkStatus());
-TETHER_EXPORT Cancelable WithTimeout(const Context& parent,
-                                     absl::Duration timeout,
-                                     absl::Status cause = absl::OkStatus());
+[[nodiscard]] TETHER_EXPORT Cancelable
+WithDeadline(const Context& parent, absl::Time deadline,
+             absl::Status cause = absl::OkStatus());
+[[nodiscard]] TETHER_EXPORT Cancelable
+WithTimeout(const Context& parent, absl::Duration timeout,
+            absl::Status cause = absl::OkStatus());
 
 // A child with one more value. It hides the parent's value under the same key.
 // T must be nothrow-destructible, and safe to read from several threads. Its
 // destructor runs where the last context with the value is dropped, outside
 // every lock, and may use any other context.
 template <typename T>
-Context WithValue(const Context& parent, const Key<T>& key,
-                  internal::TypeIdentity<T> value);
+[[nodiscard]] Context WithValue(const Context& parent, const Key<T>& key,
+                                internal::TypeIdentity<T> value);
 
 // The parent's values without its deadline and its cancellation: for work that
 // must outlive the request.
-TETHER_EXPORT Context WithoutCancel(const Context& parent);
+[[nodiscard]] TETHER_EXPORT Context WithoutCancel(const Context& parent);
 
 // A child of `primary` (its values, its clock) that also ends, for the same
 // reason and at the same moment, when `other` does. Its deadline is the earlier
 // one. When `other` is a merge itself, and so on, dropping each costs some
 // stack: mind long chains.
-TETHER_EXPORT Cancelable Merge(const Context& primary, const Context& other);
+[[nodiscard]] TETHER_EXPORT Cancelable Merge(const Context& primary,
+                                             const Context& other);
 
 // Implementation details only below.
 

@@ -25,19 +25,19 @@ namespace tether {
 class ScopedContext;
 
 namespace internal {
-extern TETHER_EXPORT thread_local const ScopedContext* innermost_scope;
+TETHER_EXPORT extern thread_local const ScopedContext* innermost_scope;
 }
 
 // The context of the innermost ScopedContext of this thread; Background() where
 // there is none.
-Context Current();
+[[nodiscard]] Context Current();
 
 // Makes `ctx` the current context of this thread for as long as it lives.
 // Scopes nest: destroy them in reverse order, on the thread that made them (so,
 // as local variables). No allocation.
-class ScopedContext {
+class [[nodiscard]] ScopedContext {
  public:
-  explicit ScopedContext(Context ctx)
+  [[nodiscard]] explicit ScopedContext(Context ctx)
       : ctx_(std::move(ctx)), outer_(internal::innermost_scope) {
     internal::innermost_scope = this;
   }
@@ -59,7 +59,7 @@ inline Context Current() {
 
 // What Bind returns: calls `f` with the bound context as the current one.
 template <typename F>
-class Bound {
+class [[nodiscard]] Bound {
  public:
   Bound(Context ctx, F f) : ctx_(std::move(ctx)), f_(std::move(f)) {}
 
@@ -87,7 +87,7 @@ class Bound {
 // Wraps `f` (copied or moved in) so that `ctx` is current while it runs, on
 // whatever thread. Copyable if `f` is.
 template <typename F>
-Bound<std::decay_t<F>> Bind(Context ctx, F&& f) {
+[[nodiscard]] Bound<std::decay_t<F>> Bind(Context ctx, F&& f) {
   return Bound<std::decay_t<F>>(std::move(ctx), std::forward<F>(f));
 }
 

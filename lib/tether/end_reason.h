@@ -40,7 +40,8 @@ TETHER_EXPORT absl::string_view EndReasonName(EndReason reason);
 //
 //   cancel(tether::WithEndReason(absl::CancelledError("peer lost"),
 //                                tether::EndReason::kConnectionLost));
-TETHER_EXPORT absl::Status WithEndReason(absl::Status cause, EndReason reason);
+[[nodiscard]] TETHER_EXPORT absl::Status WithEndReason(absl::Status cause,
+                                                       EndReason reason);
 
 // Why `ctx` has ended: what its cause is marked with; unmarked, a deadline that
 // passed is kOwnTimeout and everything else kCanceled. Any thread.

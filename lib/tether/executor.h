@@ -35,7 +35,7 @@ using Executor = std::function<void(std::function<void()>)>;
 // Thread safety: that of `Submit`. Lifetime: work that has been submitted keeps
 // the context that it was submitted under, until the pool destroys it.
 template <typename Submit>
-class BoundExecutor {
+class [[nodiscard]] BoundExecutor {
  public:
   explicit BoundExecutor(Submit submit) : submit_(std::move(submit)) {}
 
@@ -71,7 +71,8 @@ class BoundExecutor {
 // Current() at the moment of submission. `submit` is copied or moved in; what
 // it refers to must outlive the result. It must not be null.
 template <typename Submit>
-BoundExecutor<std::decay_t<Submit>> BindExecutor(Submit&& submit) {
+[[nodiscard]] BoundExecutor<std::decay_t<Submit>> BindExecutor(
+    Submit&& submit) {
   return BoundExecutor<std::decay_t<Submit>>(std::forward<Submit>(submit));
 }
 

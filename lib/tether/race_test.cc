@@ -464,7 +464,9 @@ TEST_F(RaceTest, AMergeMayBeMadeAndGoWhileBothSidesEnd) {
         [&] { primary.cancel(); },
         [&] { other.cancel(); },
         [&] {
-          for (int i = 0; i < 5; ++i) Merge(primary.ctx, other.ctx);
+          for (int i = 0; i < 5; ++i) {
+            (void)Merge(primary.ctx, other.ctx);
+          }
           Cancelable merged = Merge(primary.ctx, other.ctx);
           Cancelable below = Merge(other.ctx, merged.ctx);
           merged.ctx.Wait();

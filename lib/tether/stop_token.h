@@ -49,9 +49,9 @@ namespace tether {
 //     });
 //     ...
 //   }  // joins the worker, then drops the registration
-class StopToken {
+class [[nodiscard]] StopToken {
  public:
-  explicit StopToken(const Context& ctx)
+  [[nodiscard]] explicit StopToken(const Context& ctx)
       // A copy of the source: the callback may destroy this.
       : registration_(
             ctx, [source = source_]() mutable { source.request_stop(); }) {}
@@ -89,7 +89,8 @@ class StopToken {
 //     while (absl::StatusOr<Job> job = jobs.Receive(ctx)) Run(ctx, *job);
 //   });
 //   server.request_stop();  // ends the Receive, and the jobs
-inline Cancelable WithStopToken(const Context& parent, std::stop_token token);
+[[nodiscard]] inline Cancelable WithStopToken(const Context& parent,
+                                              std::stop_token token);
 
 // Implementation details only below.
 

@@ -65,10 +65,10 @@ namespace tether {
 //     if (absl::Status s = group.Wait(); !s.ok()) return s;
 //     return page;
 //   }
-class TETHER_EXPORT TaskGroup {
+class [[nodiscard]] TETHER_EXPORT TaskGroup {
  public:
   // Each task gets a thread of its own.
-  explicit TaskGroup(const Context& parent);
+  [[nodiscard]] explicit TaskGroup(const Context& parent);
 
   // The tasks run on `executor`; null is as above. It must be safe to call from
   // all threads that call Go. A pool that is too small for tasks that wait for
@@ -77,7 +77,7 @@ class TETHER_EXPORT TaskGroup {
   //   tether::TaskGroup group(ctx, [&pool](auto task) {
   //     pool.Schedule(std::move(task));
   //   });
-  TaskGroup(const Context& parent, Executor executor);
+  [[nodiscard]] TaskGroup(const Context& parent, Executor executor);
 
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;

@@ -34,7 +34,7 @@ struct LiveCell {
 
 // This thread's cell: null before the first count, without memory for one, and
 // while the thread's storage is torn down.
-extern TETHER_EXPORT thread_local LiveCell* live_cell;
+TETHER_EXPORT extern thread_local LiveCell* live_cell;
 
 TETHER_EXPORT void TakeLiveCell() noexcept;
 TETHER_EXPORT void CountLiveSlow(Live kind, int64_t delta) noexcept;

@@ -168,7 +168,7 @@ inline bool IsDone(Scope* scope) {
 
 // The root of all contexts on the real clock. Constant-initialized, never
 // destroyed.
-extern TETHER_EXPORT Node background_node;
+TETHER_EXPORT extern Node background_node;
 extern Node todo_node;
 
 // A value of a context. Lookups hop over whole segments: `mask` has a bit for

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""What is silently nothing when its result is dropped makes the compiler warn: compiles the lines below and looks.
+
+Uses $CXX, or else the first C++ compiler that there is, with the system's Abseil.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+# Each line is a statement that does nothing, or undoes itself at once.
+DISCARDED = """
+tether::AfterFunc(ctx, [] {});
+tether::Registration(ctx, [] {});
+tether::WithCancel(ctx);
+tether::WithTimeout(ctx, absl::Seconds(1));
+tether::WithDeadline(ctx, absl::Now());
+tether::WithValue(ctx, kKey, 1);
+tether::WithoutCancel(ctx);
+tether::Merge(ctx, ctx);
+tether::Background();
+tether::Todo();
+tether::Current();
+tether::ScopedContext{ctx};
+tether::Bind(ctx, [] {});
+tether::BindExecutor([](auto) {});
+tether::TaskGroup{ctx};
+tether::WithEndReason(absl::OkStatus(), tether::EndReason::kCanceled);
+Returns<tether::Context>();
+Returns<tether::Cancelable>();
+Returns<tether::CancelFunc>();
+tether::StopToken{ctx};
+tether::WithStopToken(ctx, std::stop_token());
+tether::Done(ctx);
+""".strip().split("\n")
+
+# The same, kept: none of these may warn.
+KEPT = """
+tether::Registration a = tether::AfterFunc(ctx, [] {});
+const tether::Registration b(ctx, [] {});
+auto [c, cancel] = tether::WithCancel(ctx);
+auto [d, cancel_d] = tether::WithTimeout(ctx, absl::Seconds(1));
+[[maybe_unused]] auto lambda = [ctx = d] { return ctx.Done(); };
+const tether::ScopedContext e(ctx);
+tether::TaskGroup f(ctx);
+cancel();
+ctx.WaitFor(absl::ZeroDuration());
+a.Stop();
+std::optional<tether::Registration> g;
+g.emplace(ctx, [] {});
+tether::CancelFunc h = std::move(cancel_d);
+h = std::move(cancel);
+""".strip().split("\n")
+
+PRELUDE = """
+#include <optional>
+#include <stop_token>
+#include <utility>
+#include "absl/time/clock.h"
+#include "tether/after_func.h"
+#include "tether/context.h"
+#include "tether/coroutine.h"
+#include "tether/current.h"
+#include "tether/end_reason.h"
+#include "tether/executor.h"
+#include "tether/stop_token.h"
+#include "tether/task_group.h"
+inline constexpr tether::Key<int> kKey{"key"};
+template <typename T> T Returns();
+void Function(const tether::Context& ctx) {
+""".strip("\n")
+
+
+def compiler():
+  for name in [os.environ.get("CXX"), "c++", "g++", "clang++"]:
+    if name and shutil.which(name):
+      return name
+  raise AssertionError("no C++ compiler")
+
+
+def warnings(statements):
+  """The compiler's warnings by the number of the statement, and all that it says."""
+  root = os.path.dirname(os.path.realpath("README.md"))
+  with tempfile.TemporaryDirectory() as folder:
+    source = os.path.join(folder, "discarded.cc")
+    with open(source, "w", encoding="utf-8") as file:
+      file.write(PRELUDE + "\n" + "\n".join(statements) + "\n}\n")
+    result = subprocess.run(
+        [compiler(), "-std=c++20", "-Wall", "-Wextra", "-fsyntax-only", "-I", os.path.join(root, "lib"), source],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, check=False)
+  if result.returncode:
+    raise AssertionError("doesn't compile:\n" + result.stdout)
+  first = PRELUDE.count("\n") + 2
+  lines = re.findall(r"discarded\.cc:(\d+):\d+: warning: (.*)", result.stdout)
+  return {int(number) - first: text for number, text in lines}, result.stdout
+
+
+class DiscardedTest(unittest.TestCase):
+
+  def test_what_does_nothing_when_dropped_makes_the_compiler_warn(self):
+    found, output = warnings(DISCARDED)
+    for i, statement in enumerate(DISCARDED):
+      self.assertIn(i, found, "no warning about: %s\n%s" % (statement, output))
+      self.assertRegex(found[i], "nodiscard|warn_unused_result|unused", statement)
+
+  def test_what_is_kept_compiles_without_a_warning(self):
+    found, output = warnings(KEPT)
+    self.assertEqual(found, {}, output)
+
+
+if __name__ == "__main__":
+  unittest.main()
