@@ -26,6 +26,7 @@
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/baggage.h"
+#include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 #include "tether/task_group.h"
 
@@ -257,3 +258,32 @@ TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
 
 }  // namespace
 }  // namespace tether
+
+// In code of others, who write our names without `tether::`. The types of the
+// arguments are gRPC's, which has a function of the same name.
+namespace others {
+
+using namespace tether;  // NOLINT
+
+TEST(UsingNamespaceTest, CreateChannelIsTethers) {
+  tether::testing::ProbeServer server({});
+  std::string id;
+  server.unary = [&](grpc::ServerContext& sc, const tether::testing::Ping&,
+                     tether::testing::Pong*) {
+    if (const std::string* it = RequestIdOf(ContextOf(sc))) id = *it;
+    return grpc::Status::OK;
+  };
+  for (const auto& channel :
+       {CreateChannel(server.address(), grpc::InsecureChannelCredentials()),
+        CreateChannel(server.address(), grpc::InsecureChannelCredentials(),
+                      ClientOptions(), grpc::ChannelArguments())}) {
+    id = "";
+    const auto stub = tether::testing::Probe::NewStub(channel);
+    ClientCall call(WithRequestId(Background(), "one"));
+    tether::testing::Pong pong;
+    EXPECT_TRUE(stub->Unary(&call, tether::testing::Ping(), &pong).ok());
+    EXPECT_EQ(id, "one");
+  }
+}
+
+}  // namespace others
