@@ -36,7 +36,13 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
 
   void Intercept(
       grpc::experimental::InterceptorBatchMethods* methods) override {
-    if (!attached_.load(std::memory_order_relaxed)) AttachBefore(*methods);
+    // Runs under the ClientContext's lock.
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_CANCEL)) {
+      state_->TriedToCancel();
+      return methods->Proceed();
+    }
+    if (!attached_.load(std::memory_order_relaxed)) AttachBefore();
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
       if (!state_->context().Done()) {
@@ -46,7 +52,8 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_STATUS)) {
       state_->Settle(*methods->GetRecvTrailingMetadata(),
-                     options_->report_limits, *methods->GetRecvStatus());
+                     options_->report_limits, UntilOwnDeadline(),
+                     *methods->GetRecvStatus());
       state_->Detach();
     }
     methods->Proceed();
@@ -55,17 +62,17 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
  private:
   // Whatever comes first: a stream with corked initial metadata may wait for a
   // message before it sends anything, and then the first hook has no point.
-  void AttachBefore(grpc::experimental::InterceptorBatchMethods& methods) {
-    // Runs under the ClientContext's lock.
-    if (methods.QueryInterceptionHookPoint(
-            InterceptionHookPoints::PRE_SEND_CANCEL)) {
-      return;
-    }
+  void AttachBefore() {
     grpc_call* call = info_->client_context()->c_call();
     if (call == nullptr) return;
     if (attached_.exchange(true, std::memory_order_relaxed)) return;
-    state_->Started();
+    state_->Started(UntilOwnDeadline());
     state_->Attach(call);  // once, though hooks of a stream run side by side
+  }
+
+  // Of the ClientContext.
+  absl::Duration UntilOwnDeadline() const {
+    return internal::UntilDeadline(info_->client_context()->raw_deadline());
   }
 
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
@@ -83,8 +90,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
                 carrier);
     // Last, so that as little time as possible passes until they are on the
     // wire.
-    const absl::Duration own =
-        internal::UntilDeadline(info_->client_context()->raw_deadline());
+    const absl::Duration own = UntilOwnDeadline();
     const absl::Duration left = std::min(own, state_->context().Remaining());
     const Reserve& reserve = state_->options().reserve.has_value()
                                  ? *state_->options().reserve

@@ -19,22 +19,8 @@ namespace {
 // As in the context's own words (Context::Err).
 constexpr char kOutOfTime[] = "context deadline exceeded";
 
-// Whether the server said so, and not this side.
-bool IsAnswer(const grpc::Status& status, bool has_report, bool ended_here) {
-  if (has_report) return true;
-  switch (status.error_code()) {
-    case grpc::StatusCode::UNAVAILABLE:
-      return false;
-    case grpc::StatusCode::CANCELLED:
-      // The other is core's, for ClientContext::TryCancel.
-      return !ended_here && status.error_message() != "CANCELLED";
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      // The other is core's, for the deadline of the ClientContext.
-      return !ended_here && status.error_message() != "Deadline Exceeded";
-    default:
-      return true;
-  }
-}
+// Core keeps time in milliseconds, and may be ahead of us by one.
+constexpr absl::Duration kCoreIsAhead = absl::Milliseconds(2);
 
 bool IsDeadline(v1::EndReason reason) {
   return reason == v1::END_REASON_OWN_TIMEOUT ||
@@ -147,7 +133,7 @@ ClientCallState::~ClientCallState() {
     const EndReason reason = EndReasonOf(context_);
     call.set_reason(reason == EndReason::kNone ? v1::END_REASON_CANCELLED
                                                : ToProto(reason));
-    record_->EndCall(id_in_record_, SteadyMicros(), std::move(call));
+    record_->EndCall(id_in_record_, EndOf(SteadyMicros()), std::move(call));
   }
   counters.client_calls.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -182,12 +168,37 @@ void ClientCallState::Prepared(std::string_view method) {
   method_ = std::string(method);
 }
 
-void ClientCallState::Started() {
+void ClientCallState::Started(absl::Duration own_left) {
   // Here, and not before: a call may be prepared long before it is made.
   start_us_ = SteadyMicros();
-  left_ = context_.Remaining();
+  left_ = std::min(context_.Remaining(), own_left);
   if (record_ == nullptr) return;
   id_in_record_ = record_->BeginCall(method_, start_us_, left_);
+}
+
+bool ClientCallState::IsAnswer(const grpc::Status& status, bool has_trailers,
+                               bool ended_here, absl::Duration own_left) const {
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+      // Mostly core's, for a connection. Only a peer sends metadata.
+      return has_trailers;
+    case grpc::StatusCode::CANCELLED:
+      return !ended_here && !tried_to_cancel_;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return !ended_here && own_left > kCoreIsAhead;
+    default:
+      return true;
+  }
+}
+
+int64_t ClientCallState::EndOf(int64_t now_us) const {
+  int64_t end = now_us;
+  if (left_ != absl::InfiniteDuration()) {
+    end = std::min(end, start_us_ + absl::ToInt64Microseconds(std::min(
+                                        left_, absl::Hours(24 * 365 * 100))));
+  }
+  if (const int64_t ended = context_end_us_) end = std::min(end, ended);
+  return std::max(end, start_us_);
 }
 
 bool ClientCallState::SettleReason(grpc::Status& status) const {
@@ -203,8 +214,7 @@ bool ClientCallState::SettleReason(grpc::Status& status) const {
     return true;
   }
   if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      context_.Remaining() < absl::Milliseconds(2)) {
-    // Core keeps time in milliseconds, and may be ahead of us by one.
+      context_.Remaining() < kCoreIsAhead) {
     status = grpc::Status(code, kOutOfTime);
     return true;
   }
@@ -223,24 +233,28 @@ v1::CallReport ClientCallState::Facts(int64_t duration_us) const {
 }
 
 void ClientCallState::Settle(const ReceivedMetadata::Map& trailing_metadata,
-                             const ReportLimits& limits, grpc::Status& status) {
+                             const ReportLimits& limits,
+                             absl::Duration own_left, grpc::Status& status) {
   std::optional<v1::BudgetReport> child =
       ReceiveReport(trailing_metadata, limits);
   const int64_t now = SteadyMicros();
   if (start_us_ == 0) start_us_ = now;  // no hook came before
+  const int64_t end = EndOf(now);
   settled_ = true;
   if (status.ok() && !child.has_value() && !HasEnded(context_)) {
-    if (record_ != nullptr) record_->EndGoodCall(id_in_record_, now);
+    if (record_ != nullptr) record_->EndGoodCall(id_in_record_, end);
     // Most calls: little to tell, and perhaps nobody to ask.
     if (client_context_ == nullptr) return;
     MutexLock lock(mutex_);
-    duration_us_ = now - start_us_;
+    duration_us_ = end - start_us_;
     return;
   }
-  auto call = std::make_unique<v1::CallReport>(Facts(now - start_us_));
+  auto call = std::make_unique<v1::CallReport>(Facts(end - start_us_));
   const EndReason reason = EndReasonOf(context_);
   const bool ended_here = reason != EndReason::kNone;
-  call->set_answered(IsAnswer(status, child.has_value(), ended_here));
+  call->set_answered(
+      child.has_value() ||
+      IsAnswer(status, !trailing_metadata.empty(), ended_here, own_left));
   if (SettleReason(status) && !child.has_value()) call->set_answered(false);
   call->set_outcome(static_cast<int32_t>(status.error_code()));
   call->set_reason(ended_here         ? ToProto(reason)
@@ -258,11 +272,11 @@ void ClientCallState::Settle(const ReceivedMetadata::Map& trailing_metadata,
   }
   if (client_context_ == nullptr) {  // nobody to ask for it
     if (record_ != nullptr) {
-      record_->EndCall(id_in_record_, now, std::move(*call));
+      record_->EndCall(id_in_record_, end, std::move(*call));
     }
     return;
   }
-  if (record_ != nullptr) record_->EndCall(id_in_record_, now, *call);
+  if (record_ != nullptr) record_->EndCall(id_in_record_, end, *call);
   MutexLock lock(mutex_);
   report_ = std::move(call);
 }
@@ -280,6 +294,7 @@ v1::CallReport ClientCallState::report() const {
 void ClientCallState::Close() { registration_.reset(); }
 
 void ClientCallState::OnContextDone() {
+  context_end_us_ = SteadyMicros();
   grpc_call* call;
   {
     MutexLock lock(mutex_);

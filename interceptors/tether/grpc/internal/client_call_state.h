@@ -84,14 +84,20 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   // The stub has been called: `method` is what for.
   void Prepared(std::string_view method);
 
-  // The call begins; that may be long after. Once.
-  void Started();
+  // The call begins; that may be long after. Once. `own_left`: until the
+  // ClientContext's own deadline.
+  void Started(absl::Duration own_left);
+
+  // Somebody has called the ClientContext's TryCancel. Any thread.
+  void TriedToCancel() { tried_to_cancel_ = true; }
 
   // The status has come. Where the context was the reason, it becomes the
   // context's, with the name of the hop that used the time up. Keeps the
-  // report, and hands it to the hop that the call was made by.
+  // report, and hands it to the hop that the call was made by. `own_left` as
+  // for Started.
   void Settle(const ReceivedMetadata::Map& trailing_metadata,
-              const ReportLimits& limits, grpc::Status& status);
+              const ReportLimits& limits, absl::Duration own_left,
+              grpc::Status& status);
 
   // As ClientCall::report().
   v1::CallReport report() const;
@@ -114,6 +120,16 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   void Enter(const grpc::ClientContext& call);
   void OnContextDone();
 
+  // Whether the server said so, and not this side. A text doesn't tell: servers
+  // hand on what core has told them. But this side has three reasons only to
+  // end a call: its context, its deadline, and TryCancel. (A timeout in a
+  // service config is a fourth, which nobody tells; that counts as an answer,
+  // too.)
+  bool IsAnswer(const grpc::Status& status, bool has_trailers, bool ended_here,
+                absl::Duration own_left) const;
+  // When the call was over: a deadline, and the context's end, end it, though
+  // its status may be read long after.
+  int64_t EndOf(int64_t now_us) const;
   // Where the context was the reason, says so, and returns true.
   bool SettleReason(grpc::Status& status) const;
   // Names and times.
@@ -128,7 +144,7 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   std::string method_;
   uint64_t id_in_record_ = 0;
   int64_t start_us_ = 0;
-  absl::Duration left_ = absl::InfiniteDuration();
+  absl::Duration left_ = absl::InfiniteDuration();  // by either deadline
   grpc::ClientContext* const client_context_;
 
   // These are of the thread that has the ClientContext.
@@ -144,6 +160,8 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   int64_t duration_us_ ABSL_GUARDED_BY(mutex_) = -1;
   bool settled_ = false;           // of those who settle it, and the destructor
   std::atomic<bool> over_{false};  // set under mutex_: no call from then on
+  std::atomic<bool> tried_to_cancel_{false};
+  std::atomic<int64_t> context_end_us_{0};  // 0: it hasn't ended
 
   // Last, so that it goes first: its callback uses the rest.
   std::optional<Registration> registration_;

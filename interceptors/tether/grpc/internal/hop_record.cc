@@ -46,7 +46,7 @@ uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
         std::max<int64_t>(0, absl::ToInt64Microseconds(left)));
   }
   MutexLock lock(mutex_);
-  if (under_way_++ == 0) busy_since_us_ = now_us;
+  if (under_way_++ == 0) busy_since_us_ = latest_end_us_ = now_us;
   call.id = ++last_id_;
   if (calls_.size() >= kMostCalls && !MakeRoom()) {
     ++left_out_;
@@ -79,9 +79,9 @@ HopRecord::Call* HopRecord::Ended(uint64_t id, int64_t now_us) const {
   const auto it = std::find_if(calls_.rbegin(), calls_.rend(),
                                [id](const Call& c) { return c.id == id; });
   if (it != calls_.rend() && it->over) return nullptr;
-  if (--under_way_ == 0) {
-    busy_us_ += std::max<int64_t>(0, now_us - busy_since_us_);
-  }
+  // They needn't be told of in the order of their ends.
+  latest_end_us_ = std::max(latest_end_us_, now_us);
+  if (--under_way_ == 0) busy_us_ += latest_end_us_ - busy_since_us_;
   if (it == calls_.rend()) return nullptr;
   it->over = true;
   it->report.set_duration_us(
@@ -120,6 +120,9 @@ void HopRecord::Fill(int64_t now_us, v1::BudgetReport& report) const {
     copy = call.report;
     if (!call.over) {
       copy.set_duration_us(std::max<int64_t>(0, total - copy.start_us()));
+      if (copy.has_time_left_us()) {
+        copy.set_duration_us(std::min(copy.duration_us(), copy.time_left_us()));
+      }
     }
   }
   if (left_out_ == 0) return;

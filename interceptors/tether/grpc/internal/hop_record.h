@@ -42,13 +42,14 @@ class HopRecord {
   uint64_t BeginCall(std::string_view method, int64_t now_us,
                      absl::Duration left) const;
 
-  // It is over. Takes from `call` all but the names and the start.
+  // It is over since `now_us`, which may be in the past. Takes from `call` all
+  // but the names and the start.
   void EndCall(uint64_t id, int64_t now_us, v1::CallReport call) const;
   // The same for one that was answered OK, without a report.
   void EndGoodCall(uint64_t id, int64_t now_us) const;
 
   // Writes arrival to `now_us`, and the calls, into `report`. Those under way
-  // count up to now, as not answered.
+  // count up to now, or to their deadline, as not answered.
   void Fill(int64_t now_us, v1::BudgetReport& report) const;
 
  private:
@@ -76,6 +77,7 @@ class HopRecord {
   // many are since then.
   mutable int64_t busy_us_ ABSL_GUARDED_BY(mutex_) = 0;
   mutable int64_t busy_since_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable int64_t latest_end_us_ ABSL_GUARDED_BY(mutex_) = 0;  // since then
   mutable int64_t under_way_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

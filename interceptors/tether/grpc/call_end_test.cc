@@ -1,0 +1,261 @@
+// How a call ended, as its status, its report and its message tell: what is an
+// answer, and when the call was over.
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tether/budget/report.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+
+namespace tether {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::Ping;
+using testing::Pong;
+using testing::Probe;
+using testing::ProbeServer;
+using ::testing::StartsWith;
+
+constexpr absl::Duration kNever = absl::Seconds(20);
+// How long the time after the end is, and how much sooner a call must be over.
+constexpr absl::Duration kWhile = absl::Seconds(1);
+
+std::chrono::system_clock::time_point In(absl::Duration d) {
+  return absl::ToChronoTime(absl::Now() + d);
+}
+
+// A front server with tether, and a leaf with it or without.
+class CallEndTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  CallEndTest()
+      : plain_leaf_({/*callback_api=*/false, std::nullopt}),
+        leaf_({/*callback_api=*/false, Reporting()}),
+        front_({/*callback_api=*/false, Reporting()}) {
+    plain_leaf_.unary =
+        leaf_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+          return at_leaf_(sc);
+        };
+    front_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+      return at_front_(sc);
+    };
+    to_plain_leaf_ = plain_leaf_.Stub();
+    to_leaf_ = leaf_.Stub();
+    to_front_ = front_.Stub();
+  }
+
+  static ServerOptions Reporting() {
+    ServerOptions options;
+    options.report.when = ReportOptions::When::kAlways;
+    return options;
+  }
+
+  // Waits for the end of the call without any help of tether's.
+  static grpc::Status WaitAtPlainLeaf(grpc::ServerContext& sc) {
+    while (!sc.IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
+    return grpc::Status::OK;
+  }
+
+  static std::pair<grpc::Status, v1::CallReport> Call(Probe::Stub& stub,
+                                                      ClientCall& call) {
+    Pong pong;
+    grpc::Status status = stub.Unary(&call, Ping(), &pong);
+    return {std::move(status), call.report()};
+  }
+
+  // Makes the call, and looks at its queue a while after it has ended.
+  static grpc::Status CallAndReadLate(Probe::Stub& stub, ClientCall& call,
+                                      absl::Duration late) {
+    grpc::CompletionQueue cq;
+    Pong pong;
+    grpc::Status status;
+    const auto rpc = stub.AsyncUnary(&call, Ping(), &cq);
+    rpc->Finish(&pong, &status, &cq);
+    call.context().Wait();
+    absl::SleepFor(late);
+    void* tag;
+    bool ok;
+    EXPECT_TRUE(cq.Next(&tag, &ok));
+    cq.Shutdown();
+    EXPECT_FALSE(cq.Next(&tag, &ok));
+    return status;
+  }
+
+  std::function<grpc::Status(grpc::ServerContext&)> at_leaf_, at_front_;
+  ProbeServer plain_leaf_, leaf_, front_;
+  std::unique_ptr<Probe::Stub> to_plain_leaf_, to_leaf_, to_front_;
+};
+
+// ---- What is an answer ----
+
+// The words of the last two are tether's own, of a hop that sends no report.
+const std::vector<grpc::Status>& WordsOfCore() {
+  static const auto& words = *new std::vector<grpc::Status>{
+      {grpc::StatusCode::DEADLINE_EXCEEDED, "Deadline Exceeded"},
+      {grpc::StatusCode::CANCELLED, "CANCELLED"},
+      {grpc::StatusCode::DEADLINE_EXCEEDED, ""},
+      {grpc::StatusCode::DEADLINE_EXCEEDED, "context deadline exceeded"},
+      {grpc::StatusCode::CANCELLED, "context canceled"}};
+  return words;
+}
+
+TEST_F(CallEndTest, AStatusThatComesWhileThereIsTimeIsAnAnswer) {
+  for (const grpc::Status& said : WordsOfCore()) {
+    SCOPED_TRACE(said.error_message());
+    at_leaf_ = [&](grpc::ServerContext&) { return said; };
+    auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    ClientCall call(ctx);
+    const auto [status, report] = Call(*to_plain_leaf_, call);
+    EXPECT_EQ(status.error_code(), said.error_code());
+    EXPECT_EQ(status.error_message(), said.error_message());
+    EXPECT_TRUE(report.answered());
+    EXPECT_EQ(report.reason(), v1::END_REASON_COMPLETED);
+  }
+}
+
+TEST_F(CallEndTest, NobodyIsToldToHaveBeenSilentWhoAnswered) {
+  for (const grpc::Status& said : WordsOfCore()) {
+    SCOPED_TRACE(said.error_message());
+    at_leaf_ = [&](grpc::ServerContext&) { return said; };
+    at_front_ = [&](grpc::ServerContext& sc) {
+      ClientCall call(ContextOf(sc));
+      EXPECT_FALSE(Call(*to_plain_leaf_, call).first.ok());
+      ContextOf(sc).Wait();
+      return StatusOf(ContextOf(sc));
+    };
+    auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
+    CallOptions options;  // for a loaded machine
+    options.reserve = Reserve{kWhile, 0, kWhile};
+    ClientCall call(ctx, options);
+    const auto [status, report] = Call(*to_front_, call);
+    EXPECT_THAT(status.error_message(),
+                StartsWith("context deadline exceeded"));
+    EXPECT_THAT(status.error_message(), Not(HasSubstr("did not answer")));
+  }
+}
+
+TEST_F(CallEndTest, ControlWhoDidNotAnswerIsTold) {
+  at_leaf_ = WaitAtPlainLeaf;
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(200));
+  ClientCall call(ctx);
+  const auto [status, report] = Call(*to_plain_leaf_, call);
+  EXPECT_EQ(status.error_message(),
+            "context deadline exceeded: 200ms, of which probe.Unary 200ms (did "
+            "not answer)");
+  EXPECT_FALSE(report.answered());
+}
+
+TEST_F(CallEndTest, ControlNorDidOneThatTheCallsOwnDeadlineEnded) {
+  at_leaf_ = WaitAtPlainLeaf;
+  auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  ClientCall call(ctx);
+  call.set_deadline(In(absl::Milliseconds(200)));
+  const auto [status, report] = Call(*to_plain_leaf_, call);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(), HasSubstr("(did not answer)"));
+  EXPECT_FALSE(report.answered());
+  EXPECT_EQ(report.reason(), v1::END_REASON_OWN_TIMEOUT);
+  EXPECT_LE(report.time_left_us(), 200'000);
+}
+
+// gRPC keeps that timeout itself, and tells nobody that it was that. (It counts
+// the processor's cycles, which on a virtual machine may end it at once.)
+TEST_F(CallEndTest, TheWordsOfAServiceConfigsTimeoutStay) {
+  at_leaf_ = WaitAtPlainLeaf;
+  grpc::ChannelArguments arguments;
+  arguments.SetServiceConfigJSON(
+      R"({"methodConfig": [{"name": [{}], "timeout": "0.200s"}]})");
+  const auto stub = Probe::NewStub(
+      CreateChannel(plain_leaf_.address(), grpc::InsecureChannelCredentials(),
+                    ClientOptions(), arguments));
+  auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  ClientCall call(ctx);
+  const auto [status, report] = Call(*stub, call);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(), StartsWith("Deadline Exceeded"));
+  EXPECT_LT(report.duration_us(), absl::ToInt64Microseconds(kNever / 2));
+}
+
+TEST_F(CallEndTest, AServersUnavailableIsAnAnswerWhereItBringsMetadata) {
+  for (const bool metadata : {false, true}) {
+    at_leaf_ = [&](grpc::ServerContext& sc) {
+      if (metadata) sc.AddTrailingMetadata("shard", "7");
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "rebuilding");
+    };
+    ClientCall call(Background());
+    const auto [status, report] = Call(*to_plain_leaf_, call);
+    EXPECT_EQ(status.error_message(), "rebuilding");
+    EXPECT_EQ(report.answered(), metadata);
+  }
+}
+
+// ---- When it was over ----
+
+TEST_F(CallEndTest, WhatComesAfterTheDeadlineIsNobodysFault) {
+  at_leaf_ = [](grpc::ServerContext& sc) {
+    ContextOf(sc).Wait();
+    return StatusOf(ContextOf(sc));
+  };
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(200));
+  ClientCall call(ctx);
+  const grpc::Status status = CallAndReadLate(*to_leaf_, call, kWhile);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(status.error_message(),
+              StartsWith("context deadline exceeded: 200ms, of which "));
+  EXPECT_THAT(status.error_message(), Not(HasSubstr("network")));
+  EXPECT_LE(call.report().duration_us(), 200'000);
+}
+
+// The same of a hop: what it did with its time afterwards is its own.
+TEST_F(CallEndTest, WhatComesAfterTheEndOfACallIsItsCallersOwn) {
+  at_leaf_ = [](grpc::ServerContext& sc) {
+    ContextOf(sc).Wait();
+    return StatusOf(ContextOf(sc));
+  };
+  for (const bool by_deadline : {true, false}) {
+    at_front_ = [&](grpc::ServerContext& sc) {
+      auto [ctx, cancel] =
+          by_deadline ? WithTimeout(ContextOf(sc), absl::Milliseconds(100))
+                      : WithCancel(ContextOf(sc));
+      ClientCall call(ctx);
+      std::thread leaver;
+      if (!by_deadline) {
+        leaver = std::thread([&cancel = cancel] {
+          absl::SleepFor(absl::Milliseconds(100));
+          cancel();
+        });
+      }
+      EXPECT_FALSE(CallAndReadLate(*to_leaf_, call, kWhile).ok());
+      if (leaver.joinable()) leaver.join();
+      return grpc::Status::OK;
+    };
+    ClientCall call(Background());
+    const auto [status, report] = Call(*to_front_, call);
+    ASSERT_TRUE(status.ok());
+    ASSERT_EQ(report.report().calls_size(), 1);
+    // Half of the while is slack, for a loaded machine.
+    EXPECT_LT(report.report().calls(0).duration_us(),
+              absl::ToInt64Microseconds(kWhile / 2));
+    EXPECT_GT(SelfTimeUs(report.report()),
+              absl::ToInt64Microseconds(kWhile / 2));
+  }
+}
+
+}  // namespace
+}  // namespace tether
