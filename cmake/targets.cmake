@@ -996,6 +996,22 @@ tether_internal_library(interceptors_tether_grpc_testing_grpc_release
   PREFIX interceptors
   DEPS gRPC::grpc++)
 
+tether_program(interceptors_tether_grpc_call_end_test
+  FOLDER interceptors/tether/grpc
+  NAME call_end_test
+  SRCS interceptors/tether/grpc/call_end_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_call_report_test
   FOLDER interceptors/tether/grpc
   NAME call_report_test
@@ -1211,6 +1227,22 @@ tether_program(interceptors_tether_grpc_values_test
   FOLDER interceptors/tether/grpc
   NAME values_test
   SRCS interceptors/tether/grpc/values_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_watcher_channel_test
+  FOLDER interceptors/tether/grpc
+  NAME watcher_channel_test
+  SRCS interceptors/tether/grpc/internal/watcher_channel_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main
