@@ -10,6 +10,7 @@
 #include "harness.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
+#include "tether/testing/simulated_clock.h"
 
 namespace tether::benchmarks {
 namespace {
@@ -201,6 +202,35 @@ BENCHMARK_CAPTURE(CancelChain, 100, 100)
     ->UseManualTime();
 BENCHMARK_CAPTURE(CancelChain, 1000, 1000)
     ->Name("cancel a chain of 1000 children")
+    ->UseManualTime();
+
+// Each deadline a little earlier than the one that it lies within, so that they
+// come near one after the other, the deepest first. Times that alone.
+void ComeNear(benchmark::State& state, int n) {
+  std::optional<testing::SimulatedClock> clock;
+  std::vector<Cancelable> chain;
+  chain.reserve(n);
+  TimeBatches(
+      state, 1,
+      [&] {
+        clock.emplace();
+        chain.push_back(WithTimeout(Background(*clock), absl::Hours(1)));
+        for (int i = 1; i < n; ++i) {
+          chain.push_back(WithTimeout(
+              chain.back().ctx, absl::Hours(1) - absl::Nanoseconds(100) * i));
+        }
+      },
+      [&](int) { clock->Advance(absl::Hours(1) - absl::Milliseconds(50)); },
+      [&] {
+        if (chain.back().ctx.Done()) Fail(state, "a deadline has passed");
+        chain.clear();
+      });
+}
+BENCHMARK_CAPTURE(ComeNear, 1000, 1000)
+    ->Name("a chain of 1000 deadlines comes near")
+    ->UseManualTime();
+BENCHMARK_CAPTURE(ComeNear, 8000, 8000)
+    ->Name("a chain of 8000 deadlines comes near")
     ->UseManualTime();
 
 }  // namespace

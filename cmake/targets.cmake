@@ -236,7 +236,12 @@ tether_program(benchmarks_context_benchmark
   FOLDER benchmarks
   NAME context_benchmark
   SRCS benchmarks/context_benchmark.cc
-  DEPS absl::time benchmark::benchmark benchmarks_harness tether_internal::tether
+  DEPS
+    absl::time
+    benchmark::benchmark
+    benchmarks_harness
+    tether_internal::tether
+    tether_internal::tether_testing
   TEST
   ARGS --benchmark_min_time=0.001
   TIMEOUT 60)
@@ -2235,6 +2240,20 @@ tether_program(lib_tether_rpc_context_test
     GTest::gmock_main
     GTest::gtest
     absl::status
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_scope_test
+  FOLDER lib/tether
+  NAME scope_test
+  SRCS lib/tether/internal/scope_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
     absl::time
     tether_internal::tether
     tether_internal::tether_testing

@@ -39,31 +39,32 @@ Nanos DeadlineOf(const Node* node) {
 Cancelable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
                               int64_t wall_offset, absl::Status cause) {
   Node* node = ContextAccess::NodeOf(parent);
-  if (when >= DeadlineOf(node)) return WithCancel(parent);
+  // At the same moment both have ended, and the child's own cause is as true as
+  // the parent's. As in Go.
+  const Nanos above = DeadlineOf(node);
+  if (when == kNever || when > above || (when == above && cause.ok())) {
+    return WithCancel(parent);
+  }
   auto* scope = new internal::DeadlineScope(NodeKind::kDeadline, node);
   scope->SetDeadline(when, now, std::move(cause));
   scope->wall_offset.store(wall_offset, std::memory_order_relaxed);
   return Launch(scope);
 }
 
-// Gives `scope` the deadline of `other` if that is earlier than its own.
+// Gives `scope` the deadline of `other` if that is earlier than its own. Times
+// on another clock mean nothing here, and what is left there says nothing of
+// when it will have passed.
 void InheritDeadline(internal::MergeScope* scope, const Context& other) {
   const Node* node = ContextAccess::NodeOf(other);
-  if (DeadlineOf(node) == kNever) return;
-  const internal::DeadlineScope* owner = node->scope->deadline_owner;
   const Clock& clock = internal::ClockOf(scope);
-  const Nanos now = clock.SteadyNanos();
-  Nanos when = owner->deadline;
-  int64_t wall_offset = internal::DeadlineScope::kUnknownOffset;
-  if (&clock == &internal::ClockOf(node)) {
-    wall_offset = owner->WallOffset();
-  } else {
-    // Times on another clock mean nothing here; what is left does.
-    when = internal::AddNanos(now, absl::ToInt64Nanoseconds(other.Remaining()));
+  if (DeadlineOf(node) >= scope->deadline ||
+      &clock != &internal::ClockOf(node)) {
+    return;
   }
-  if (when >= scope->deadline) return;
-  scope->SetDeadline(when, now, owner->deadline_cause);
-  scope->wall_offset.store(wall_offset, std::memory_order_relaxed);
+  const internal::DeadlineScope* owner = node->scope->deadline_owner;
+  scope->SetDeadline(owner->deadline, clock.SteadyNanos(),
+                     owner->deadline_cause);
+  scope->wall_offset.store(owner->WallOffset(), std::memory_order_relaxed);
 }
 
 // Blocks until `ctx` is done, or its clock has come to `limit`.

@@ -31,13 +31,15 @@
 //     theirs, and what was merged with them) is done at one moment, also for a
 //     thread that only looks on.
 //  2. A child's deadline is the earlier of its own and its parent's. There is
-//     no hidden default.
+//     no hidden default. Where both are the same, and the child was given a
+//     cause, it ends by its own, with that cause.
 //  3. When cancel() returns, all descendants are done. Callbacks run outside
 //     every lock, on the thread that cancels (a passed deadline: on the one
 //     thread of the process that runs the callbacks of deadlines; who keeps it
 //     delays the others' callbacks, and nothing else).
 //  4. A deadline in the past is expired, never "none". One too far to be
-//     counted in nanoseconds (292 years) is "none".
+//     counted in nanoseconds (292 years) is "none"; one that is as long past is
+//     InfinitePast().
 //  5. Deadlines are kept on a steady clock; a wall clock that jumps changes
 //     nothing.
 //  6. Done() is exact: once Remaining() <= 0, it is true. After that Err()

@@ -268,17 +268,29 @@ TEST_F(MergeTest, ADeadlineOfTheOtherThatHasPassedMakesItDoneAtBirth) {
               absl::UnavailableError("late"));
 }
 
-TEST_F(MergeTest, AcrossClocksKeepsWhatIsLeft) {
+TEST_F(MergeTest, AcrossClocksDoesNotEndBeforeAPartHas) {
   SimulatedClock other_clock(absl::FromUnixSeconds(5));
   other_clock.Advance(absl::Hours(7));
   auto [other, cancel_other] =
       WithTimeout(Background(other_clock), absl::Seconds(3));
-  auto [merged, cancel] = Merge(Background(clock_), other);
-  EXPECT_EQ(merged.Remaining(), absl::Seconds(3));
-  EXPECT_EQ(merged.Deadline(), clock_.Now() + absl::Seconds(3));
-  clock_.Advance(absl::Seconds(3));
-  EXPECT_TRUE(merged.Done());
+  auto [primary, cancel_primary] =
+      WithTimeout(Background(clock_), absl::Hours(2));
+  auto [merged, cancel] = Merge(primary, other);
+  EXPECT_EQ(merged.Deadline(), primary.Deadline());
+  EXPECT_EQ(merged.Remaining(), absl::Hours(2));
+  clock_.Advance(absl::Hours(1));  // none of it on the other clock
   EXPECT_FALSE(other.Done());
+  EXPECT_FALSE(merged.Done());
+  other_clock.Advance(absl::Seconds(3));
+  EXPECT_TRUE(merged.Done());
+  EXPECT_EQ(merged.Remaining(), absl::Hours(1));
+
+  auto [later, cancel_later] =
+      WithTimeout(Background(other_clock), absl::Hours(24));
+  auto [both, cancel_both] = Merge(primary, later);
+  clock_.Advance(absl::Hours(1));
+  EXPECT_TRUE(both.Done());
+  EXPECT_FALSE(later.Done());
 }
 
 TEST_F(MergeTest, AcrossClocksEndsWithTheOther) {

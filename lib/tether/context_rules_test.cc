@@ -74,6 +74,35 @@ TEST_F(ContextRulesTest, Rule2_TheEarlierDeadlineHoldsAndThereIsNoDefault) {
   EXPECT_EQ(unset.Deadline(), start + absl::Seconds(2));
 }
 
+TEST_F(ContextRulesTest,
+       Rule2_AChildWithItsParentsVeryDeadlineKeepsACauseOfItsOwn) {
+  const absl::Time deadline = clock_.Now() + absl::Seconds(1);
+  const absl::Status above = absl::AbortedError("the parent's");
+  const absl::Status own = absl::InternalError("the child's");
+  auto [parent, cancel] = WithDeadline(Background(clock_), deadline, above);
+  auto [child, cancel_child] = WithDeadline(parent, deadline, own);
+  auto [below, cancel_below] = WithCancel(child);
+  auto [without, cancel_without] = WithDeadline(parent, deadline);
+  auto [later, cancel_later] =
+      WithDeadline(parent, deadline + absl::Nanoseconds(1), own);
+  auto [cancelled, cancel_it] = WithDeadline(parent, deadline, own);
+  EXPECT_EQ(child.Deadline(), deadline);
+  cancel_it();
+  EXPECT_TRUE(absl::IsCancelled(cancelled.Cause()));
+  bool looked = false;
+  Registration look = AfterFunc(child, [&, &child = child] {
+    looked = true;
+    EXPECT_EQ(child.Cause(), own);
+  });
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_TRUE(looked);
+  EXPECT_EQ(parent.Cause(), above);
+  EXPECT_EQ(child.Cause(), own);
+  EXPECT_EQ(below.Cause(), own);
+  EXPECT_EQ(without.Cause(), above);
+  EXPECT_EQ(later.Cause(), above);
+}
+
 TEST_F(ContextRulesTest, Rule3_WhenCancelReturnsAllDescendantsAreDone) {
   auto [root, cancel] = WithCancel(Background());
   std::vector<Cancelable> descendants;

@@ -129,11 +129,31 @@ TEST_F(DeadlineTest, InfinitePastAndLongPastAreExpired) {
   }
 }
 
+TEST_F(DeadlineTest, InThePastIsTheTimeThatWasGivenOrLongPast) {
+  const absl::Duration year = absl::Hours(24 * 365);
+  for (const absl::Time past :
+       {clock_.Now() - year, absl::UnixEpoch(), clock_.Now() - 290 * year}) {
+    auto [ctx, cancel] = WithDeadline(Root(), past);
+    EXPECT_EQ(ctx.Deadline(), past);
+    EXPECT_EQ(ctx.Remaining(), past - clock_.Now());
+  }
+  // Those that can't be counted.
+  for (const absl::Time past : {absl::InfinitePast(), absl::UniversalEpoch(),
+                                clock_.Now() - 1000 * year}) {
+    auto [ctx, cancel] = WithDeadline(Root(), past);
+    EXPECT_EQ(ctx.Deadline(), absl::InfinitePast()) << past;
+    auto [by_timeout, cancel_timeout] =
+        WithTimeout(Root(), past - clock_.Now());
+    EXPECT_EQ(by_timeout.Deadline(), absl::InfinitePast()) << past;
+  }
+}
+
 TEST_F(DeadlineTest, InfiniteFutureAndTooFarAreNone) {
   for (const absl::Time future :
        {absl::InfiniteFuture(),
         clock_.Now() + absl::Hours(24 * 365) * 1'000'000}) {
-    auto [ctx, cancel] = WithDeadline(Root(), future);
+    auto [ctx, cancel] =
+        WithDeadline(Root(), future, absl::AbortedError("never"));
     EXPECT_FALSE(ctx.Done());
     EXPECT_EQ(ctx.Deadline(), absl::InfiniteFuture());
     EXPECT_EQ(ctx.Remaining(), absl::InfiniteDuration());

@@ -60,14 +60,15 @@ class Model {
     node.other = other;
     node.deadline = nodes_[parent].deadline;
     node.deadline_cause = nodes_[parent].deadline_cause;
-    const auto limit = [&node](int64_t to, const absl::Status& why) {
-      if (to >= node.deadline) return;
-      node.deadline = to;
-      node.deadline_cause = why;
-    };
-    limit(deadline, cause);
-    if (other >= 0) {
-      limit(nodes_[other].deadline, nodes_[other].deadline_cause);
+    // Of two at the same moment, a cause of its own counts.
+    if (deadline < node.deadline ||
+        (deadline == node.deadline && !cause.ok())) {
+      node.deadline = deadline;
+      node.deadline_cause = cause;
+    }
+    if (other >= 0 && nodes_[other].deadline < node.deadline) {
+      node.deadline = nodes_[other].deadline;
+      node.deadline_cause = nodes_[other].deadline_cause;
     }
     nodes_.push_back(node);
     const int id = size() - 1;

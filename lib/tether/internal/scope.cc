@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 
-#include <limits>
 #include <new>
 #include <utility>
 
@@ -307,7 +306,7 @@ class SubtreeEnder {
   uint8_t how_;
   const absl::Status& cause_;
   const Clock* clock_ = nullptr;
-  Nanos now_ = std::numeric_limits<Nanos>::min();
+  Nanos now_ = kLongPast;
   bool has_observers_ = false;
   bool has_merges_ = false;
   bool from_merges_ = false;  // where TakeBelow took the last one from
@@ -370,10 +369,9 @@ size_t MarkNearWith(Scope* top) {
 
 Nanos AddNanos(Nanos a, Nanos b) {
   if (a == kNever || b == kNever) return kNever;
+  if (a == kLongPast || b == kLongPast) return kLongPast;
   Nanos sum;
-  if (__builtin_add_overflow(a, b, &sum)) {
-    return a < 0 ? std::numeric_limits<Nanos>::min() : kNever;
-  }
+  if (__builtin_add_overflow(a, b, &sum)) return a < 0 ? kLongPast : kNever;
   return sum;
 }
 
@@ -434,6 +432,7 @@ int64_t DeadlineScope::WallOffset() const {
 }
 
 absl::Time DeadlineScope::WallDeadline() const {
+  if (deadline == kLongPast) return absl::InfinitePast();
   // absl::Time saturates where int64_t would overflow.
   return absl::FromUnixNanos(WallOffset()) + absl::Nanoseconds(deadline);
 }

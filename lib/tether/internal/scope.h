@@ -110,7 +110,7 @@ inline TimerService& TimersOf(const Node* node) {
   return ClockAccess::Timers(ClockOf(node));
 }
 
-// Saturating; kNever absorbs.
+// Saturating; kNever and kLongPast absorb.
 TETHER_EXPORT Nanos AddNanos(Nanos a, Nanos b);
 
 // The deadline of `scope` has passed, as somebody just saw: Done() says so from

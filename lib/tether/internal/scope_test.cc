@@ -1,0 +1,77 @@
+// How much work the ends of scopes take.
+
+#include "tether/internal/scope.h"
+
+#include <cstddef>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tether/context.h"
+#include "tether/internal/spin_lock.h"
+#include "tether/testing/leak_checked_test.h"
+#include "tether/testing/simulated_clock.h"
+
+namespace tether::internal {
+namespace {
+
+class ScopeTest : public tether::testing::LeakCheckedTest {
+ protected:
+  // How many scopes are looked at when `ctx` comes near.
+  static size_t LookedAt(const Context& ctx) {
+    Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+    SpinLockHolder lock(scope->lock);
+    return MarkNear(scope);
+  }
+  static bool IsNear(const Context& ctx) {
+    return (ContextAccess::NodeOf(ctx)->scope->state.load() & kNear) != 0;
+  }
+
+  tether::testing::SimulatedClock clock_;
+};
+
+TEST_F(ScopeTest, NestedDeadlinesThatComeNearOneByOneAreLookedAtTwiceAtMost) {
+  constexpr int kDepth = 8000;
+  constexpr int kLeaves = 3;
+  // The deepest comes near first, as each deadline is earlier than the one that
+  // it lies within.
+  std::vector<Cancelable> chain;
+  std::vector<Cancelable> leaves;
+  Context at = Background(clock_);
+  for (int i = 0; i < kDepth; ++i) {
+    chain.push_back(
+        WithTimeout(at, absl::Hours(1) - absl::Microseconds(1) * i));
+    at = chain.back().ctx;
+    for (int j = 0; j < kLeaves; ++j) leaves.push_back(WithCancel(at));
+  }
+  size_t looked_at = 0;
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
+    looked_at += LookedAt(it->ctx);
+    ASSERT_TRUE(IsNear(it->ctx));
+  }
+  EXPECT_LE(looked_at, 2 * chain.size() + leaves.size());
+  for (const Cancelable& c : leaves) ASSERT_TRUE(IsNear(c.ctx));
+  while (!chain.empty()) chain.pop_back();
+}
+
+// The control: what isn't near yet is reached, beside and below what is.
+TEST_F(ScopeTest, AllBelowIsNearAfterwards) {
+  auto [top, cancel_top] = WithTimeout(Background(clock_), absl::Hours(1));
+  std::vector<Cancelable> tree;
+  Context at = top;
+  for (int i = 0; i < 100; ++i) {
+    tree.push_back(WithCancel(at));
+    tree.push_back(WithTimeout(at, absl::Minutes(30)));
+    tree.push_back(WithCancel(tree.back().ctx));
+    at = tree[tree.size() - 3].ctx;
+  }
+  // Every third subtree is near already, and some scopes have ended.
+  for (size_t i = 1; i < tree.size(); i += 9) LookedAt(tree[i].ctx);
+  for (size_t i = 5; i < tree.size(); i += 30) tree[i].cancel();
+  EXPECT_GE(LookedAt(top), 200u);
+  for (const Cancelable& c : tree) EXPECT_TRUE(c.ctx.Done() || IsNear(c.ctx));
+  EXPECT_EQ(LookedAt(top), 1u);
+}
+
+}  // namespace
+}  // namespace tether::internal
