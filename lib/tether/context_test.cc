@@ -331,7 +331,7 @@ TEST_F(ContextTest, TheCauseOfTheDeadlineThatPassedIsTheOneThatCounts) {
     clock.Advance(absl::Seconds(2));
     ExpectEnded(outer, DeadlineExceeded(), outer_cause);
     ExpectEnded(inner, DeadlineExceeded(),
-                inner_s < outer_s ? inner_cause : outer_cause);
+                inner_s <= outer_s ? inner_cause : outer_cause);
   }
 }
 
