@@ -7,8 +7,8 @@
 #ifndef TETHER_EXPORT_H_
 #define TETHER_EXPORT_H_
 
-// A standard attribute, so that it may stand after [[nodiscard]]. It comes first
-// in a declaration, and after `class` or `struct` in a definition.
+// A standard attribute, so that it may stand after [[nodiscard]]. It comes
+// first in a declaration, and after `class` or `struct` in a definition.
 #if defined(__GNUC__)
 #define TETHER_EXPORT [[gnu::visibility("default")]]
 #else

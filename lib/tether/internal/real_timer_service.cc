@@ -6,8 +6,6 @@
 #include <new>
 #include <utility>
 
-#include "tether/internal/live_counts.h"
-
 namespace tether::internal {
 namespace {
 
@@ -48,7 +46,6 @@ void RealTimerService::Wake() {
 }
 
 void RealTimerService::KeepTime() {
-  PrepareLiveCount();  // takes a lock that must not be waited for under noting_
   for (;;) {
     OwedCallbacks owed;
     {
