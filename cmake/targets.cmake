@@ -128,6 +128,7 @@ tether_public_library(tether_grpc
   HDRS
     interceptors/tether/grpc/call_options.h
     interceptors/tether/grpc/client.h
+    interceptors/tether/grpc/finisher.h
     interceptors/tether/grpc/internal/call_registry.h
     interceptors/tether/grpc/internal/client_call_state.h
     interceptors/tether/grpc/internal/counters.h
@@ -386,6 +387,24 @@ tether_script_test(examples/quickstart/quickstart_test
   SCRIPT examples/quickstart/quickstart_test.sh
   PROGRAMS examples_quickstart_quickstart
   ARGS examples/quickstart/quickstart
+  TIMEOUT 60)
+
+tether_program(examples_callback_server
+  FOLDER examples
+  NAME callback_server
+  SRCS examples/callback_server.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/callback_server_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/callback_server.txt
+  PROGRAMS examples_callback_server
+  ARGS examples/callback_server examples/expected/callback_server.txt
   TIMEOUT 60)
 
 tether_proto_library(proto_shop_v1_orders_cc_proto
@@ -1070,6 +1089,23 @@ tether_program(interceptors_tether_grpc_end_watcher_test
   FOLDER interceptors/tether/grpc
   NAME end_watcher_test
   SRCS interceptors/tether/grpc/internal/end_watcher_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_finisher_test
+  FOLDER interceptors/tether/grpc
+  NAME finisher_test
+  SRCS interceptors/tether/grpc/finisher_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main

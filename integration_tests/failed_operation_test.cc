@@ -208,14 +208,14 @@ TEST_P(EndedTest, AContextIsDoneWhenAnOperationFailedAtOnce) {
 }
 
 TEST_P(EndedTest, AContextThatIsWatchedIsDoneWhenAnOperationFailed) {
-  const int count = GetParam().end == End::kCancel ? 100 : 10;
+  const int count = GetParam().end == End::kCancel ? 40 : 5;
   const auto failed = Run(count, absl::ZeroDuration(), /*look_first=*/true);
   EXPECT_EQ(CountDone(failed), static_cast<int>(failed.size()));
 }
 
 TEST_P(EndedTest, AContextOf50MillisecondsIsDoneWhenAnOperationFailed) {
   if (GetParam().end == End::kDeadline) return;
-  const int count = GetParam().end == End::kCancel ? 10 : 3;
+  const int count = GetParam().end == End::kCancel ? 6 : 2;
   for (bool look_first : {false, true}) {
     const auto failed = Run(count, absl::Milliseconds(50), look_first);
     EXPECT_EQ(CountDone(failed), count);

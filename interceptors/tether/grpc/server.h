@@ -152,6 +152,7 @@ TETHER_EXPORT void ShutdownServer(
 // callbacks run, too, within a callback or async handler's own Finish(). A
 // callback that finishes the RPC must see to it that only one of the two does;
 // and it may run before the Registration that it is kept in has been assigned.
+// For the callback API, Finisher (tether/grpc/finisher.h) does all that.
 TETHER_EXPORT Context ContextOf(const grpc::ServerContextBase& server_context);
 
 // W3C trace context, x-request-id, and W3C baggage: the header files in
