@@ -25,7 +25,7 @@ constexpr std::array<const char*, kKinds> kSigns = {" ", "█", "▒", "·", "?"
 constexpr std::array<const char*, kKinds> kMeanings = {
     "", "its own time", "waiting for its calls", "on the way", "no answer"};
 
-std::string FormatTime(int64_t us) {
+std::string ColumnTime(int64_t us) {
   const auto value = static_cast<double>(us);
   if (us < 10'000'000) return absl::StrFormat("%.1f ms", value / 1e3);
   if (us < 36'000'000'000) return absl::StrFormat("%.1f s", value / 1e6);
@@ -129,7 +129,7 @@ std::string ExplainTimeline(const Timeline& timeline,
   name_columns = std::min(name_columns, kMaxNameColumns);
 
   const int64_t end_us = std::max<int64_t>(timeline.end_us, 1);
-  const std::string end = FormatTime(end_us);
+  const std::string end = ColumnTime(end_us);
   std::string text = absl::StrFormat(
       "%-*s %-*s%s%*s%*s  %s\n", name_columns, "hop",
       kBarColumns - static_cast<int>(end.size()), "0 ms", end, kTimeColumns,
@@ -143,8 +143,8 @@ std::string ExplainTimeline(const Timeline& timeline,
     }
     absl::StrAppendFormat(
         &text, "%*s%*s  %s\n", kTimeColumns,
-        row.time_left_us ? FormatTime(*row.time_left_us) : "no limit",
-        kTimeColumns, FormatTime(row.own_us), OutcomeOf(row, options.color));
+        row.time_left_us ? ColumnTime(*row.time_left_us) : "no limit",
+        kTimeColumns, ColumnTime(row.own_us), OutcomeOf(row, options.color));
   }
   if (timeline.cut) absl::StrAppend(&text, "… and more\n");
   std::vector<std::string> legend;

@@ -18,13 +18,13 @@ namespace {
 
 using internal::ClampTime;
 
-constexpr int kMaxDepth = 100;
+constexpr int kDeepestReport = 100;
 constexpr int kMaxCount = 1'000'000;
 constexpr int kCodes = 17;
 constexpr int kUnknown = 2;
 
 int DepthLimit(const ReportLimits& limits) {
-  return std::clamp(limits.max_depth, 1, kMaxDepth);
+  return std::clamp(limits.max_depth, 1, kDeepestReport);
 }
 
 int CallsLimit(const ReportLimits& limits) {

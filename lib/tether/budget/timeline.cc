@@ -18,7 +18,7 @@ using internal::CallSpan;
 using internal::ClampTime;
 
 constexpr size_t kMaxRows = 500;
-constexpr int kMaxDepth = 64;
+constexpr int kDeepestRow = 64;
 constexpr size_t kMaxNameBytes = 64;
 
 TimeSpan Shifted(TimeSpan span, int64_t by_us) {
@@ -98,7 +98,7 @@ class TimelineMaker {
  private:
   void AddCall(const v1::CallReport& call, TimeSpan span, int depth,
                const Kinship& kin) {
-    if (timeline_.rows.size() >= kMaxRows || depth >= kMaxDepth) {
+    if (timeline_.rows.size() >= kMaxRows || depth >= kDeepestRow) {
       timeline_.cut = true;
       return;
     }
