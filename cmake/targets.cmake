@@ -8,6 +8,7 @@ tether_public_library(tether
     lib/tether/context.cc
     lib/tether/current.cc
     lib/tether/end_reason.cc
+    lib/tether/internal/blocked_op.cc
     lib/tether/internal/live_counts.cc
     lib/tether/internal/node.cc
     lib/tether/internal/publication.cc
@@ -17,6 +18,7 @@ tether_public_library(tether
     lib/tether/internal/spin_lock.cc
     lib/tether/internal/timer_service.cc
     lib/tether/internal/timer_wheel.cc
+    lib/tether/merge_all.cc
     lib/tether/propagation/b3.cc
     lib/tether/propagation/baggage.cc
     lib/tether/propagation/carrier.cc
@@ -33,6 +35,7 @@ tether_public_library(tether
     lib/tether/propagation/timeout_header.cc
     lib/tether/propagation/trace_context.cc
     lib/tether/propagation/trace_state.cc
+    lib/tether/select.cc
     lib/tether/task_group.cc
   HDRS
     lib/tether/after_func.h
@@ -44,6 +47,7 @@ tether_public_library(tether
     lib/tether/end_reason.h
     lib/tether/executor.h
     lib/tether/export.h
+    lib/tether/internal/blocked_op.h
     lib/tether/internal/error.h
     lib/tether/internal/is_null.h
     lib/tether/internal/live_counts.h
@@ -58,7 +62,7 @@ tether_public_library(tether
     lib/tether/internal/spin_lock.h
     lib/tether/internal/timer_service.h
     lib/tether/internal/timer_wheel.h
-    lib/tether/internal/wait_queue.h
+    lib/tether/merge_all.h
     lib/tether/propagation/b3.h
     lib/tether/propagation/baggage.h
     lib/tether/propagation/carrier.h
@@ -81,6 +85,7 @@ tether_public_library(tether
     lib/tether/propagation/timeout_header.h
     lib/tether/propagation/trace_context.h
     lib/tether/propagation/trace_state.h
+    lib/tether/select.h
     lib/tether/stop_token.h
     lib/tether/task_group.h
     lib/tether/version.h
@@ -2189,6 +2194,21 @@ tether_program(lib_tether_fork_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_merge_all_test
+  FOLDER lib/tether
+  NAME merge_all_test
+  SRCS lib/tether/merge_all_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_one_moment_test
   FOLDER lib/tether
   NAME one_moment_test
@@ -2290,6 +2310,22 @@ tether_program(lib_tether_scope_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_select_test
+  FOLDER lib/tether
+  NAME select_test
+  SRCS lib/tether/select_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::statusor
     absl::time
     tether_internal::tether
     tether_internal::tether_testing

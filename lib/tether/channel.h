@@ -1,5 +1,6 @@
-// Channel<T>: a bounded queue between threads whose blocking ends with a
-// context, as Go's `select` on a channel and ctx.Done().
+// Channel<T>: a bounded queue between threads, or with capacity 0 a place where
+// they meet, whose blocking ends with a context, as Go's `select` on a channel
+// and ctx.Done(). For several channels at once: tether/select.h.
 //
 // A thread that blocks on a queue which nobody fills or empties any more is
 // this field's classic leak. Here each operation takes the context that it
@@ -19,9 +20,9 @@
 #include "absl/status/statusor.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
+#include "tether/internal/blocked_op.h"
 #include "tether/internal/error.h"
 #include "tether/internal/mutex.h"
-#include "tether/internal/wait_queue.h"
 
 namespace tether {
 
@@ -38,8 +39,11 @@ namespace tether {
 //     polling: the end of the context wakes it.
 //
 // Invariants:
-//  1. A wake is never lost: a thread that is woken by a value, or by room,
-//     uses it or wakes the next one.
+//  1. Where threads are blocked in Receive, no value waits and the channel is
+//     open; in Send, there is no room, and it is open. Whoever brings a value,
+//     or makes room, hands it to the thread that has been blocked longest and
+//     whose context has not ended; so nothing is lost between a wake and its
+//     use.
 //  2. No code of T runs under the channel's lock, nor does any of tether's that
 //     takes locks and runs callbacks. So T may use the channel in its move
 //     constructor and its destructor.
@@ -72,17 +76,19 @@ class Channel {
  public:
   static_assert(std::is_move_constructible_v<T>, "Channel<T> moves its values");
 
-  // Up to `capacity` values wait in the channel; 0 and less are taken as 1.
-  // Memory is taken for the values that wait, not for the capacity.
+  // Up to `capacity` values wait in the channel. At 0 (less is taken as 0) none
+  // does: each Send blocks until a Receive takes its value, as with Go's
+  // unbuffered channels. Memory is taken for the values that wait, not for the
+  // capacity.
   explicit Channel(int capacity)
-      : capacity_(static_cast<size_t>(std::max(capacity, 1))) {}
+      : capacity_(static_cast<size_t>(std::max(capacity, 0))) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
   // The destructors of the values that are left find the channel closed.
   ~Channel();
 
   // Blocks while the channel is full. Returns
-  //   OK                  the value is in the channel;
+  //   OK                  the value is in the channel, or with a receiver;
   //   ctx.Err()           `ctx` has ended;
   //   FailedPrecondition  "channel closed": it was, or was while this blocked.
   // Unless OK, the value has been destroyed.
@@ -99,84 +105,97 @@ class Channel {
   void Close();
 
  private:
+  template <typename>
+  friend class ReceiveFrom;
+  template <typename>
+  friend class SendTo;
+
+  // A list, since its elements change hands by splicing: allocated, moved and
+  // freed outside the lock.
   using Values = std::list<T>;
 
-  // One attempt each: true when the operation is over, with `result`. TrySend
-  // takes the value out of `node`, TryReceive puts one into it.
-  bool TrySend(Values& node, absl::Status& result)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool TryReceive(Values& node, absl::Status& result)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // An operation that may block: what it sends, or has received.
+  struct Waiting : internal::BlockedEntry {
+    Values values;
+    bool closed = false;  // it ended because the channel was closed
+  };
 
-  // Wakes `waiter` when `ctx` ends. Not to be made or destroyed under the lock,
-  // which the callback takes.
-  Registration WakeAtEndOf(const Context& ctx, internal::Waiter& waiter) {
-    return AfterFunc(ctx, [this, &waiter] {
-      internal::MutexLock lock(mutex_);
-      waiter.Wake();
-    });
+  // One attempt each: true when the operation is over. `waiting` isn't queued.
+  bool TrySend(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool TryReceive(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // Does what try_it() does, or blocks in `queue` until another thread has done
+  // it, or until `ctx` ends: then returns its Err().
+  template <typename TryIt>
+  absl::Status Do(const Context& ctx, Waiting& waiting,
+                  internal::BlockedQueue& queue, TryIt try_it);
+
+  static absl::Status SendClosed() {
+    return internal::ErrorOf(absl::StatusCode::kFailedPrecondition,
+                             "channel closed");
+  }
+  static absl::Status ReceiveClosed() {
+    return internal::ErrorOf(absl::StatusCode::kOutOfRange, "channel closed");
   }
 
   const size_t capacity_;
   internal::Mutex mutex_;
-  // A list, since its elements change hands by splicing: allocated, moved and
-  // freed outside the lock.
   Values values_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  internal::WaitQueue senders_ ABSL_GUARDED_BY(mutex_);
-  internal::WaitQueue receivers_ ABSL_GUARDED_BY(mutex_);
+  internal::BlockedQueue senders_;    // guarded by mutex_
+  internal::BlockedQueue receivers_;  // guarded by mutex_
 };
 
 // Implementation details only below.
 
 template <typename T>
-absl::Status Channel<T>::Send(const Context& ctx, T value) {
-  if (ctx.Done()) return ctx.Err();
-  Values node;
-  node.push_back(std::move(value));
-  absl::Status result;
+template <typename TryIt>
+absl::Status Channel<T>::Do(const Context& ctx, Waiting& waiting,
+                            internal::BlockedQueue& queue, TryIt try_it) {
   {
     internal::MutexLock lock(mutex_);
-    if (TrySend(node, result)) return result;
+    if (try_it()) return absl::OkStatus();
   }
-  internal::Waiter waiter;
-  const Registration wake = WakeAtEndOf(ctx, waiter);
+  internal::BlockedOp op;
+  waiting.op = &op;
+  op.WatchDeadline(ctx, internal::BlockedOp::kContextEnded);
+  // Not to be made or destroyed under the lock.
+  const Registration end = AfterFunc(
+      ctx, [&op] { op.ClaimAndWake(internal::BlockedOp::kContextEnded); });
+  {
+    internal::MutexLock lock(mutex_);
+    if (ctx.Done()) return ctx.Err();
+    if (try_it()) return absl::OkStatus();
+    queue.Push(waiting);
+  }
+  const int winner = op.Await();
   internal::MutexLock lock(mutex_);
-  for (;;) {
-    if (ctx.Done()) {
-      if (values_.size() < capacity_) senders_.WakeOne();
-      return ctx.Err();
-    }
-    if (TrySend(node, result)) return result;
-    senders_.Wait(mutex_, waiter);
-  }
+  queue.Remove(waiting);
+  return winner == internal::BlockedOp::kContextEnded ? ctx.Err()
+                                                      : absl::OkStatus();
+}
+
+template <typename T>
+absl::Status Channel<T>::Send(const Context& ctx, T value) {
+  if (ctx.Done()) return ctx.Err();
+  Waiting waiting;
+  waiting.values.push_back(std::move(value));
+  absl::Status status =
+      Do(ctx, waiting, senders_,
+         [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return TrySend(waiting); });
+  return status.ok() && waiting.closed ? SendClosed() : status;
 }
 
 template <typename T>
 absl::StatusOr<T> Channel<T>::Receive(const Context& ctx) {
   if (ctx.Done()) return ctx.Err();
-  Values node;
-  absl::Status result;
-  bool over;
-  {
-    internal::MutexLock lock(mutex_);
-    over = TryReceive(node, result);
-  }
-  if (!over) {
-    internal::Waiter waiter;
-    const Registration wake = WakeAtEndOf(ctx, waiter);
-    internal::MutexLock lock(mutex_);
-    for (;;) {
-      if (ctx.Done()) {
-        if (!values_.empty()) receivers_.WakeOne();
-        return ctx.Err();
-      }
-      if (TryReceive(node, result)) break;
-      receivers_.Wait(mutex_, waiter);
-    }
-  }
-  if (!result.ok()) return result;
-  return absl::StatusOr<T>(std::move(node.front()));
+  Waiting waiting;
+  absl::Status status =
+      Do(ctx, waiting, receivers_,
+         [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return TryReceive(waiting); });
+  if (!status.ok()) return status;
+  if (waiting.closed) return ReceiveClosed();
+  return absl::StatusOr<T>(std::move(waiting.values.front()));
 }
 
 template <typename T>
@@ -191,35 +210,48 @@ template <typename T>
 void Channel<T>::Close() {
   internal::MutexLock lock(mutex_);
   closed_ = true;
-  senders_.WakeAll();
-  receivers_.WakeAll();
+  for (internal::BlockedQueue* queue : {&senders_, &receivers_}) {
+    while (internal::BlockedEntry* entry = queue->ClaimFirst()) {
+      static_cast<Waiting*>(entry)->closed = true;
+      entry->op->Wake();
+    }
+  }
 }
 
 template <typename T>
-bool Channel<T>::TrySend(Values& node, absl::Status& result) {
+bool Channel<T>::TrySend(Waiting& waiting) {
   if (closed_) {
-    result = internal::ErrorOf(absl::StatusCode::kFailedPrecondition,
-                               "channel closed");
+    waiting.closed = true;
+    return true;
+  }
+  if (internal::BlockedEntry* entry = receivers_.ClaimFirst()) {
+    auto* receiver = static_cast<Waiting*>(entry);
+    receiver->values.splice(receiver->values.end(), waiting.values);
+    entry->op->Wake();
     return true;
   }
   if (values_.size() >= capacity_) return false;
-  values_.splice(values_.end(), node);
-  receivers_.WakeOne();
+  values_.splice(values_.end(), waiting.values);
   return true;
 }
 
 template <typename T>
-bool Channel<T>::TryReceive(Values& node, absl::Status& result) {
-  if (!values_.empty()) {
-    node.splice(node.end(), values_, values_.begin());
-    senders_.WakeOne();
+bool Channel<T>::TryReceive(Waiting& waiting) {
+  const bool buffered = !values_.empty();
+  if (buffered) {
+    waiting.values.splice(waiting.values.end(), values_, values_.begin());
+  }
+  // There is room now; or, without a buffer, somebody who waits for us.
+  if (internal::BlockedEntry* entry = senders_.ClaimFirst()) {
+    auto* sender = static_cast<Waiting*>(entry);
+    Values& to = buffered ? values_ : waiting.values;
+    to.splice(to.end(), sender->values);
+    entry->op->Wake();
     return true;
   }
-  if (closed_) {
-    result = internal::ErrorOf(absl::StatusCode::kOutOfRange, "channel closed");
-    return true;
-  }
-  return false;
+  if (buffered) return true;
+  waiting.closed = closed_;
+  return closed_;
 }
 
 }  // namespace tether

@@ -1,5 +1,6 @@
 #include "tether/channel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -65,7 +66,7 @@ TEST_F(ChannelTest, ValuesAreReceivedInTheOrderSent) {
 TEST_F(ChannelTest, HoldsAsManyValuesAsItsCapacityAndNoMore) {
   for (const int capacity : {-5, 0, 1, 2, 7}) {
     Channel<int> channel(capacity);
-    const int room = capacity < 1 ? 1 : capacity;
+    const int room = std::max(capacity, 0);
     for (int i = 0; i < room; ++i) {
       ASSERT_EQ(channel.Send(Background(), i), absl::OkStatus());
     }

@@ -26,7 +26,9 @@ class ScopedContext;
 
 namespace internal {
 TETHER_EXPORT extern thread_local const ScopedContext* innermost_scope;
-}
+// Whether a ScopedContext that is destroyed out of order aborts; for tests.
+TETHER_EXPORT extern bool scopes_must_nest;
+}  // namespace internal
 
 // The context of the innermost ScopedContext of this thread; Background() where
 // there is none.
@@ -34,22 +36,33 @@ TETHER_EXPORT extern thread_local const ScopedContext* innermost_scope;
 
 // Makes `ctx` the current context of this thread for as long as it lives.
 // Scopes nest: destroy them in reverse order, on the thread that made them (so,
-// as local variables). No allocation.
+// as local variables, and not across a co_await). Where that is not kept, debug
+// builds abort and say so. Without it (NDEBUG) one that is destroyed before an
+// inner one is merely taken out from between: nothing dangles. That it is the
+// same thread is up to the caller. No allocation.
 class [[nodiscard]] ScopedContext {
  public:
   [[nodiscard]] explicit ScopedContext(Context ctx)
       : ctx_(std::move(ctx)), outer_(internal::innermost_scope) {
     internal::innermost_scope = this;
   }
-  ~ScopedContext() { internal::innermost_scope = outer_; }
+  ~ScopedContext() {
+    if (internal::innermost_scope == this) {
+      internal::innermost_scope = outer_;
+    } else {
+      LeaveOutOfOrder();
+    }
+  }
   ScopedContext(const ScopedContext&) = delete;
   ScopedContext& operator=(const ScopedContext&) = delete;
 
  private:
   friend Context Current();
 
+  TETHER_EXPORT void LeaveOutOfOrder() const;
+
   const Context ctx_;
-  const ScopedContext* const outer_;
+  mutable const ScopedContext* outer_;
 };
 
 inline Context Current() {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -201,6 +202,50 @@ TEST_F(CurrentTest, ABoundFunctionKeepsItsContextUntilItIsGone) {
     EXPECT_EQ(LiveNodes(), 1);
   }
   EXPECT_EQ(LiveNodes(), 0);
+}
+
+// ---- Out of order ----------------------------------------------------------
+
+using CurrentDeathTest = CurrentTest;
+
+TEST_F(CurrentDeathTest, ScopesDestroyedOutOfOrderAreReportedInDebugBuilds) {
+  internal::scopes_must_nest = true;
+  EXPECT_DEATH(
+      {
+        std::optional<ScopedContext> outer(std::in_place, Background());
+        std::optional<ScopedContext> inner(std::in_place, Todo());
+        outer.reset();
+      },
+      "ScopedContext destroyed out of order");
+  EXPECT_DEATH(
+      {
+        std::optional<ScopedContext> scope(std::in_place, Background());
+        std::thread([&] { scope.reset(); }).join();
+      },
+      "or on another thread");
+}
+
+TEST_F(CurrentTest, ScopesDestroyedOutOfOrderLeaveNothingDangling) {
+  const bool before = std::exchange(internal::scopes_must_nest, false);
+  {
+    auto [a, cancel_a] = WithCancel(Background());
+    auto [b, cancel_b] = WithCancel(Background());
+    auto [c, cancel_c] = WithCancel(Background());
+    // On the heap, so that ASan sees what dangles.
+    auto first = std::make_unique<ScopedContext>(a);
+    auto second = std::make_unique<ScopedContext>(b);
+    auto third = std::make_unique<ScopedContext>(c);
+    second.reset();
+    EXPECT_EQ(Current(), c);
+    third.reset();
+    EXPECT_EQ(Current(), a);
+    auto fourth = std::make_unique<ScopedContext>(b);
+    first.reset();
+    EXPECT_EQ(Current(), b);
+    fourth.reset();
+    EXPECT_EQ(Current(), Background());
+  }
+  internal::scopes_must_nest = before;
 }
 
 }  // namespace

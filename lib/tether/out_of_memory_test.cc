@@ -4,12 +4,14 @@
 // nothing hangs, leaks or terminates.
 
 #include <atomic>
+#include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -28,11 +30,13 @@
 #include "tether/current.h"
 #include "tether/end_reason.h"
 #include "tether/executor.h"
+#include "tether/merge_all.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
+#include "tether/select.h"
 #include "tether/stop_token.h"
 #include "tether/task_group.h"
 #include "tether/testing/leak_checked_test.h"
@@ -139,6 +143,17 @@ class OutOfMemoryTest : public testing::LeakCheckedTest {
           failed = fail_at.exchange(0) <= 0;
         }).join();
         ASSERT_EQ(broken_.exchange(0), 0) << "what was required isn't so";
+        // tether's threads drop what they held a moment later.
+        const auto give_up =
+            std::chrono::steady_clock::now() + std::chrono::seconds(5);
+        while ((LiveNodes() != nodes || live_allocations > allocations) &&
+               std::chrono::steady_clock::now() < give_up && leak_check) {
+          std::this_thread::yield();
+        }
+        while (LiveNodes() != nodes &&
+               std::chrono::steady_clock::now() < give_up) {
+          std::this_thread::yield();
+        }
         ASSERT_EQ(LiveNodes(), nodes);
         ASSERT_EQ(LiveCallbacks(), 0);
         if (leak_check) {
@@ -161,13 +176,17 @@ class OutOfMemoryTest : public testing::LeakCheckedTest {
 
 TEST_F(OutOfMemoryTest, AllocationsAreInjected) {
   // The control of all others.
-  fail_at = 2;
-  std::unique_ptr<int> first(new int);
-  EXPECT_THROW(std::unique_ptr<int>(new int), std::bad_alloc);
-  fail_at = 0;
+  // Called by name: a compiler may leave out what `new` stands for.
   const int64_t before = live_allocations;
-  std::unique_ptr<int> second(new int);
-  EXPECT_EQ(live_allocations, before + 1);
+  fail_at = 2;
+  void* first = ::operator new(8);
+  EXPECT_THROW((void)::operator new(8), std::bad_alloc);
+  fail_at = 0;
+  void* second = ::operator new(8);
+  EXPECT_EQ(live_allocations, before + 2);
+  ::operator delete(first);
+  ::operator delete(second);
+  EXPECT_EQ(live_allocations, before);
 }
 
 TEST_F(OutOfMemoryTest, MakersThrowAndLeaveNothing) {
@@ -294,6 +313,52 @@ TEST_F(OutOfMemoryTest, ChannelsThatBlockAreWoken) {
     }
     channel.Close();
     receiver.join();
+  });
+}
+
+TEST_F(OutOfMemoryTest, SelectsLoseAndKeepNothing) {
+  FailEach([&] {
+    Channel<std::string> meet(0), buffered(1);
+    auto [ctx, cancel] = WithCancel(Background());
+    std::thread sender([&, c = ctx] {
+      for (bool sent = false; !sent;) {
+        try {
+          SendTo<std::string> send(meet, kLong);
+          const absl::StatusOr<int> chosen = Select(c, {&send});
+          sent = chosen.ok() || c.Done();
+        } catch (const std::bad_alloc&) {
+        }
+      }
+    });
+    try {
+      ReceiveFrom<std::string> from_meet(meet), from_buffered(buffered);
+      EndOf end(WithTimeout(ctx, absl::Hours(1)).ctx);
+      Require(TrySelect({&from_buffered}) == std::nullopt);
+      Require(Select(ctx, {&from_meet, &from_buffered}).value() == 0);
+      Require(from_meet.Take().value() == kLong);
+      Require(Select(ctx, {&from_buffered, &end}).value() == 1);
+    } catch (const std::bad_alloc&) {
+    }
+    cancel();
+    sender.join();
+  });
+}
+
+TEST_F(OutOfMemoryTest, MergeAllAddsOrThrows) {
+  FailEach([&] {
+    auto [a, cancel_a] = WithCancel(Background());
+    auto [b, cancel_b] = WithCancel(Background());
+    MergeAll all(Background());
+    bool added = false;
+    Require(all.Add(a));
+    try {
+      added = all.Add(b);
+    } catch (const std::bad_alloc&) {
+    }
+    cancel_a();
+    Require(all.context().Done() != added);
+    cancel_b();
+    Require(all.context().Done());
   });
 }
 

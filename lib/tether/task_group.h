@@ -49,6 +49,8 @@ namespace tether {
 //        throws (RESOURCE_EXHAUSTED), or which it drops (CANCELLED);
 //      - any task at a limit of 0, and one given to Go by a task when every
 //        running task of the group is blocked in Go (FAILED_PRECONDITION).
+//        Go's errgroup blocks there for ever: each slot is held by a task that
+//        waits for one. As long as another task runs, Go blocks here, too.
 //
 // Thread safety: any thread, tasks included, except for the destructor: no call
 // may be under way or start then, but for those made by tasks. A call of Go by

@@ -69,9 +69,10 @@ TEST_F(LazyCancelTest, StartsOnceWhenSomebodyObserves) {
       {"WithCancel",
        [](const Context& ctx) { EXPECT_FALSE(WithCancel(ctx).ctx.Done()); }},
       {"WithTimeout",
-       [](const Context& ctx) { WithTimeout(ctx, absl::Seconds(1)); }},
-      {"Merge", [](const Context& ctx) { Merge(ctx, Background()); }},
-      {"Merge with it", [](const Context& ctx) { Merge(Background(), ctx); }},
+       [](const Context& ctx) { (void)WithTimeout(ctx, absl::Seconds(1)); }},
+      {"Merge", [](const Context& ctx) { (void)Merge(ctx, Background()); }},
+      {"Merge with it",
+       [](const Context& ctx) { (void)Merge(Background(), ctx); }},
   };
   for (const auto& [name, look] : looks) {
     SCOPED_TRACE(name);
@@ -193,7 +194,7 @@ TEST_F(LazyCancelTest, StartsOnceWhenManyThreadsLook) {
             EXPECT_TRUE(ctx.Err().ok());
             break;
           case 2:
-            WithCancel(ctx);
+            (void)WithCancel(ctx);
             break;
           case 3:
             EXPECT_TRUE(AfterFunc(ctx, [] {}).Stop());
