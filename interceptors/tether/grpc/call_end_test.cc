@@ -205,6 +205,38 @@ TEST_F(CallEndTest, AServersUnavailableIsAnAnswerWhereItBringsMetadata) {
   }
 }
 
+// ---- Whose report it is ----
+
+TEST_F(CallEndTest, AReportThatAHopHandsBackIsThatOfTheHopBehindIt) {
+  leaf_.download = [](grpc::ServerContext& sc, const Ping&,
+                      grpc::ServerWriter<Pong>*) {
+    ContextOf(sc).Wait();
+    return StatusOf(ContextOf(sc));
+  };
+  at_front_ = [this](grpc::ServerContext& sc) {
+    ClientCall call(ContextOf(sc));
+    const auto reader = to_leaf_->Download(&call, Ping());
+    Pong pong;
+    while (reader->Read(&pong)) {
+    }
+    grpc::Status status = reader->Finish();
+    for (const auto& [key, value] : call.GetServerTrailingMetadata()) {
+      sc.AddTrailingMetadata(std::string(key.data(), key.size()),
+                             std::string(value.data(), value.size()));
+    }
+    return status;
+  };
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(2));
+  CallOptions options;  // for a loaded machine
+  options.reserve = Reserve{kWhile, 0, kWhile};
+  ClientCall call(ctx, options);
+  const auto [status, report] = Call(*to_front_, call);
+  ASSERT_TRUE(report.has_report()) << status.error_message();
+  EXPECT_EQ(report.method(), "Unary");
+  EXPECT_EQ(report.report().method(), "Download");
+  EXPECT_THAT(status.error_message(), HasSubstr("of which probe.Download 1"));
+}
+
 // ---- When it was over ----
 
 TEST_F(CallEndTest, WhatComesAfterTheDeadlineIsNobodysFault) {

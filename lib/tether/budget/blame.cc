@@ -51,7 +51,7 @@ struct Entry {
 class Attribution {
  public:
   std::vector<Entry> Of(const v1::CallReport& call) && {
-    const int64_t length = ClampTime(call.duration_us());
+    const int64_t length = internal::CallTime(call);
     AddCall(call, length, {0, length}, 0);
     return std::move(entries_);
   }
@@ -99,19 +99,33 @@ class Attribution {
         std::clamp(window.begin_us - begin, int64_t{0}, total),
         std::clamp(window.end_us - begin, int64_t{0}, total)};
     const int64_t outside = window.length_us() - inside.length_us();
+    if (internal::IsOfHopBelow(call)) {
+      Entry& called = HopEntryOf(call, length_us);
+      ++called.without_report;
+      called.us += outside;
+      const int64_t own = AddHop(report.service(), report.method(), report,
+                                 total, inside, depth);
+      Entry& below = EntryOf(Part::kHop, report.service(), report.method());
+      ++below.calls;
+      below.us += own;
+      return;
+    }
     if (report.previous_attempts() > 0) {
       EntryOf(Part::kEarlierAttempts, call.service(), call.method()).us +=
           outside;
     } else {
       EntryOf(Part::kNetwork, call.service(), "").us += outside;
     }
-    AddHop(call, total, inside, depth);
+    const int64_t own =
+        AddHop(call.service(), call.method(), report, total, inside, depth);
+    HopEntryOf(call, 0).us += own;
   }
 
-  // What the hop that served `call` did in `window`, counted from its arrival.
-  void AddHop(const v1::CallReport& call, int64_t total, TimeSpan window,
-              int depth) {
-    const v1::BudgetReport& report = call.report();
+  // What the hop of `report` did in `window`, counted from its arrival; the
+  // result is how much of it was its own.
+  int64_t AddHop(std::string_view service, std::string_view method,
+                 const v1::BudgetReport& report, int64_t total, TimeSpan window,
+                 int depth) {
     std::vector<CallSpan> calls = internal::SpansOf(report, total);
     const std::vector<TimeSpan> waits = internal::UnionOf(calls);
 
@@ -149,11 +163,10 @@ class Attribution {
       const auto share =
           static_cast<double>(self) / static_cast<double>(between);
       const auto kept = static_cast<int64_t>(static_cast<double>(own) * share);
-      EntryOf(Part::kCallsLeftOut, call.service(), call.method()).us +=
-          own - kept;
+      EntryOf(Part::kCallsLeftOut, service, method).us += own - kept;
       own = kept;
     }
-    HopEntryOf(call, 0).us += own;
+    return own;
   }
 
   std::vector<Entry> entries_;
@@ -242,7 +255,7 @@ std::string BlameDeadline(const v1::CallReport& call,
                           const BlameLimits& limits) {
   std::string text = absl::StrCat("deadline exceeded: ", TotalOf(call));
   const std::vector<Entry> entries =
-      Ranked(Attribution().Of(call), ClampTime(call.duration_us()));
+      Ranked(Attribution().Of(call), internal::CallTime(call));
   const size_t max_named = static_cast<size_t>(std::max(limits.max_entries, 0));
   for (size_t i = 0; i < entries.size(); ++i) {
     const size_t left = entries.size() - i;

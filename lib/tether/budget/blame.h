@@ -45,6 +45,10 @@ struct BlameLimits {
 //    orders`; that includes queues on both sides. Where gRPC retried, it is
 //    `earlier attempts of orders.GetOrder`. It is named if it is the largest
 //    entry, or a tenth of the whole.
+//  - A report under other names than the call's is that of a hop behind the one
+//    that was called, which told nothing itself.
+//  - A call is over at its deadline. What comes after is its caller's own time,
+//    and nobody's fault here; so no entry is longer than the first figure.
 //  - The time of calls that were left out is `other calls of orders.GetOrder`.
 //
 // It says this of any call, whatever became of it, and takes any report, one

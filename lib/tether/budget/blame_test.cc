@@ -1,5 +1,6 @@
 #include "tether/budget/blame.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <random>
@@ -54,6 +55,61 @@ TEST_F(BlameTest, NamesTheServerWhereItIsAllThatIsKnown) {
   front_ = UnansweredCall("Storefront/GetOrderPage", 0, 200'300);
   front_.set_time_left_us(200'000);
   EXPECT_EQ(Blame(), "storefront.GetOrderPage 200ms (did not answer)");
+}
+
+TEST_F(BlameTest, WhatComesAfterTheDeadlineIsNobodysFault) {
+  // Somebody looked 1.4 s later.
+  front_.set_time_left_us(100'000);
+  front_.set_duration_us(1'500'000);
+  front_.mutable_report()->set_total_us(97'000);
+  EXPECT_EQ(BlameDeadline(front_),
+            "deadline exceeded: 1.5s (deadline 100ms), of which "
+            "storefront.GetOrderPage 97ms");
+  front_.clear_report();
+  front_.set_answered(false);
+  EXPECT_EQ(BlameDeadline(front_),
+            "deadline exceeded: 1.5s (deadline 100ms), of which "
+            "storefront.GetOrderPage 100ms (did not answer)");
+  front_.clear_time_left_us();  // the control
+  EXPECT_EQ(BlameDeadline(front_),
+            "deadline exceeded: 1.5s, of which storefront.GetOrderPage 1.5s "
+            "(did not answer)");
+}
+
+TEST_F(BlameTest, WhatAHopDoesAfterItsCallsDeadlineIsItsOwn) {
+  v1::CallReport* call =
+      AddCall(UnansweredCall("Orders/GetOrder", 10'000, 150'000));
+  EXPECT_EQ(Blame(),
+            "orders.GetOrder 150ms (did not answer), storefront.GetOrderPage "
+            "50ms");
+  call->set_time_left_us(40'000);
+  EXPECT_EQ(Blame(),
+            "storefront.GetOrderPage 160ms, orders.GetOrder 40ms (did not "
+            "answer)");
+}
+
+TEST_F(BlameTest, AReportUnderAnotherNameIsThatOfAHopBelow) {
+  // Orders has handed back inventory's trailing metadata.
+  v1::CallReport orders = AnsweredCall("Orders/GetOrder", 10'000, 180'000);
+  orders.mutable_report()->set_service("shop.v1.Inventory");
+  orders.mutable_report()->set_method("GetStock");
+  orders.mutable_report()->set_total_us(150'000);
+  orders.mutable_report()->set_previous_attempts(1);  // of orders' call
+  AddCall(orders);
+  EXPECT_EQ(Blame(),
+            "inventory.GetStock 150ms, orders.GetOrder or the network to it "
+            "30ms, storefront.GetOrderPage 20ms");
+
+  // Under its own it is its own, as it is without any.
+  for (const char* method : {"GetOrder", ""}) {
+    v1::CallReport& call = *front_.mutable_report()->mutable_calls(0);
+    call.mutable_report()->set_service(*method == 0 ? "" : call.service());
+    call.mutable_report()->set_method(method);
+    call.mutable_report()->set_previous_attempts(0);
+    EXPECT_EQ(Blame(),
+              "orders.GetOrder 150ms, network to orders 30ms, "
+              "storefront.GetOrderPage 20ms");
+  }
 }
 
 TEST_F(BlameTest, NamesASlowHopInTheMiddle) {
@@ -279,6 +335,66 @@ TEST_F(BlameTest, TheFiguresOfAnyTreeAddUpToNoMoreThanTheWhole) {
     }
     EXPECT_LE(sum, 900 + 0.5 * figures) << whole;
   }
+}
+
+// "12ms" or "1.23s", in milliseconds, from `at` on.
+double TimeAt(const std::string& text, size_t at) {
+  size_t end = 0;
+  const double time = std::stod(text.substr(at), &end);
+  return text[at + end] == 's' ? 1000 * time : time;
+}
+
+TEST_F(BlameTest, NoPartOfAnyTreeIsLongerThanTheWhole) {
+  int cut = 0;
+  for (int seed = 0; seed < 2000; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937_64 random(static_cast<uint64_t>(seed));
+    v1::CallReport call;
+    call.set_service("shop.v1.Front");
+    call.set_answered(seed % 5 != 0);
+    if (seed % 3 != 0) {
+      *call.mutable_report() = RandomReport(random, seed % 2 == 0);
+    }
+    const auto below = [&random](int64_t n) {
+      return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
+    };
+    call.set_duration_us(200'000 + below(300'000));
+    // Mostly a little less than it took: a call ends a little after its
+    // deadline.
+    if (seed % 4 != 0) {
+      call.set_time_left_us(call.duration_us() + 20'000 - below(80'000));
+      if (seed % 4 == 1) call.set_time_left_us(below(200'000));
+    }
+    BlameLimits all;
+    all.max_entries = 1'000;
+    all.max_bytes = 1'000'000;
+    const std::string text = BlameDeadline(call, all);
+
+    const std::string start = "deadline exceeded: ";
+    double whole = TimeAt(text, start.size());
+    const std::string deadline = " (deadline ";
+    if (const size_t at = text.find(deadline); at != std::string::npos) {
+      whole = std::min(whole, TimeAt(text, at + deadline.size()));
+      ++cut;
+    }
+    size_t at = text.find(", of which ");
+    while (at != std::string::npos) {
+      const size_t next = text.find(", ", at + 1);
+      const std::string part = text.substr(at, next - at);
+      at = next;
+      // "name 12ms", "name 12ms in parallel (3 calls". A note that follows a
+      // comma has no time.
+      for (size_t space = part.find(' '); space != std::string::npos;
+           space = part.find(' ', space + 1)) {
+        if (part[space + 1] < '0' || part[space + 1] > '9') continue;
+        const size_t unit = part.find_first_not_of("0123456789.", space + 1);
+        if (unit == std::string::npos) continue;
+        if (part.substr(unit, 2) != "ms" && part[unit] != 's') continue;
+        EXPECT_LE(TimeAt(part, space + 1), whole) << text;
+      }
+    }
+  }
+  EXPECT_GT(cut, 100);
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ std::string ReasonBeside(int outcome, v1::EndReason reason) {
 class TimelineMaker {
  public:
   Timeline Make(const v1::CallReport& call) && {
-    const TimeSpan span{0, ClampTime(call.duration_us())};
+    const TimeSpan span{0, internal::CallTime(call)};
     timeline_.end_us = std::max<int64_t>(span.end_us, 1);
     if (call.has_time_left_us()) {
       timeline_.deadline_us = ClampTime(call.time_left_us());
@@ -112,7 +112,7 @@ class TimelineMaker {
       row.notes.push_back("did not answer");
     } else if (call.report_left_out()) {
       row.notes.push_back("report left out");
-    } else if (!call.has_report()) {
+    } else if (!call.has_report() || internal::IsOfHopBelow(call)) {
       row.notes.push_back("no report");
     }
     if (kin.parallel) row.notes.push_back("parallel");
@@ -120,17 +120,37 @@ class TimelineMaker {
       row.notes.push_back(
           absl::StrCat("attempt ", kin.attempt, " of ", kin.attempts));
     }
-    if (!call.has_report()) {
+    if (!call.has_report() || internal::IsOfHopBelow(call)) {
       row.own_us = span.length_us();
       if (call.has_time_left_us()) {
         row.time_left_us = ClampTime(call.time_left_us());
       }
       row.reason = ReasonBeside(call.outcome(), call.reason());
+      if (call.has_report()) AddHopBelow(call, row);
       return;
     }
     AddHop(call.report(), row);
     row.reason = ReasonBeside(call.outcome(), call.report().reason());
     AddCallsOf(call.report(), *row.hop, depth);  // `row` may move
+  }
+
+  // The report of `call`, whose row is `row`, as that of a call which the hop
+  // that was called has made.
+  void AddHopBelow(const v1::CallReport& call, TimelineRow& row) {
+    const int64_t total =
+        internal::HopTimeWithin(call.report(), row.call.length_us());
+    const int64_t begin =
+        row.call.begin_us + (row.call.length_us() - total) / 2;
+    const TimeSpan span{begin, begin + total};
+    row.hop = row.call;
+    if (total > 0) row.waits.push_back(span);
+    row.own_us = row.call.length_us() - total;
+    v1::CallReport below;
+    below.set_service(call.report().service());
+    below.set_method(call.report().method());
+    below.set_outcome(call.report().outcome());
+    *below.mutable_report() = call.report();
+    AddCall(below, span, row.depth + 1, {});  // `row` may move
   }
 
   static void AddHop(const v1::BudgetReport& report, TimelineRow& row) {

@@ -72,6 +72,10 @@ struct Timeline {
 
 // The tree of `call`, which may be any.
 //
+// A call is over at its deadline. A report under other names than its call's is
+// that of a hop behind the one that was called: it has a row of its own, and
+// the other has "no report".
+//
 // Calls of one hop that overlap are "parallel". Of calls to the same method,
 // one that begins when another has failed is the next attempt at the same
 // thing.

@@ -81,6 +81,49 @@ TEST_F(TimelineTest, TheHopIsInTheMiddleOfItsCall) {
   EXPECT_EQ(timeline.rows[2].call, (TimeSpan{160, 190}));
 }
 
+TEST_F(TimelineTest, ACallEndsAtItsDeadline) {
+  v1::CallReport* call = AddCall(UnansweredCall("Orders/GetOrder", 100, 800));
+  EXPECT_EQ(RowOf(0).call, (TimeSpan{100, 900}));
+  EXPECT_EQ(MakeTimeline(front_).rows[0].own_us, 200);
+  call->set_time_left_us(300);
+  EXPECT_EQ(RowOf(0).call, (TimeSpan{100, 400}));
+  EXPECT_EQ(MakeTimeline(front_).rows[0].own_us, 700);
+  front_.set_time_left_us(500);
+  EXPECT_EQ(MakeTimeline(front_).rows[0].call, (TimeSpan{0, 500}));
+}
+
+TEST_F(TimelineTest, AReportUnderAnotherNameIsARowOfItsOwn) {
+  v1::CallReport* orders = AddCall(AnsweredCall("Orders/GetOrder", 100, 800));
+  v1::BudgetReport& report = *orders->mutable_report();
+  report.set_service("shop.v1.Inventory");
+  report.set_method("GetStock");
+  report.set_total_us(600);
+  report.set_outcome(4);
+  report.set_reason(v1::END_REASON_OWN_TIMEOUT);
+  *report.add_calls() = AnsweredCall("Shelf/Get", 100, 50);
+  const Timeline timeline = MakeTimeline(front_);
+  ASSERT_EQ(timeline.rows.size(), 4);
+
+  const TimelineRow& called = timeline.rows[1];
+  EXPECT_EQ(called.name, "orders.GetOrder");
+  EXPECT_THAT(called.notes, ElementsAre("no report"));
+  EXPECT_EQ(called.reason, "");
+  EXPECT_EQ(called.own_us, 200);
+  EXPECT_THAT(called.waits, ElementsAre(TimeSpan{200, 800}));
+
+  const TimelineRow& below = timeline.rows[2];
+  EXPECT_EQ(below.name, "inventory.GetStock");
+  EXPECT_EQ(below.depth, 2);
+  EXPECT_EQ(below.call, (TimeSpan{200, 800}));
+  EXPECT_EQ(below.own_us, 550);
+  EXPECT_EQ(below.outcome, "deadline exceeded");
+  EXPECT_EQ(below.reason, "own timeout");
+  EXPECT_TRUE(below.answered);
+
+  EXPECT_EQ(timeline.rows[3].name, "shelf.Get");
+  EXPECT_EQ(timeline.rows[3].depth, 3);
+}
+
 TEST_F(TimelineTest, NoDeadlineIsNoFigure) {
   AddCall(UnansweredCall("Orders/GetOrder", 0, 10));
   EXPECT_EQ(MakeTimeline(front_).deadline_us, std::nullopt);

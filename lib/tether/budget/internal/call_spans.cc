@@ -8,6 +8,19 @@ int64_t ClampTime(int64_t us) {
   return std::clamp<int64_t>(us, 0, kMaxReportTimeUs);
 }
 
+int64_t CallTime(const v1::CallReport& call) {
+  const int64_t took = ClampTime(call.duration_us());
+  return call.has_time_left_us()
+             ? std::min(took, ClampTime(call.time_left_us()))
+             : took;
+}
+
+bool IsOfHopBelow(const v1::CallReport& call) {
+  const v1::BudgetReport& report = call.report();
+  if (report.service().empty() && report.method().empty()) return false;
+  return report.service() != call.service() || report.method() != call.method();
+}
+
 int64_t HopTimeWithin(const v1::BudgetReport& report, int64_t call_us) {
   return std::min(ClampTime(report.total_us()), call_us);
 }
@@ -18,8 +31,7 @@ std::vector<CallSpan> SpansOf(const v1::BudgetReport& report,
   calls.reserve(static_cast<size_t>(report.calls_size()));
   for (const v1::CallReport& call : report.calls()) {
     const int64_t begin = std::min(ClampTime(call.start_us()), total_us);
-    const int64_t end =
-        std::min(begin + ClampTime(call.duration_us()), total_us);
+    const int64_t end = std::min(begin + CallTime(call), total_us);
     calls.push_back({&call, {begin, end}});
   }
   std::stable_sort(calls.begin(), calls.end(),

@@ -14,6 +14,15 @@ namespace tether::internal {
 // `us`, or the nearest time that a report can hold: 0 to kMaxReportTimeUs.
 int64_t ClampTime(int64_t us);
 
+// How long `call` took, as its caller saw it; no longer than it had, since a
+// deadline ends it: what a caller does after that is the caller's own.
+int64_t CallTime(const v1::CallReport& call);
+
+// Whether the report is not of the hop that was called, but of one behind it,
+// whose trailing metadata the other has handed back as its own: it has other
+// names than the call. Then the hop that was called has told nothing itself.
+bool IsOfHopBelow(const v1::CallReport& call);
+
 // The time of a hop that served a call of `call_us`, as far as it fits in.
 int64_t HopTimeWithin(const v1::BudgetReport& report, int64_t call_us);
 
