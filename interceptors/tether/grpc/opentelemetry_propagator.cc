@@ -39,6 +39,7 @@ class Reader final : public TextMapCarrier {
     if (!carrier_.Get(name, 1).has_value()) return View(*first);
     // HTTP: the same as one header with a list. Kept, since a view goes out.
     std::string& joined = joined_.emplace_back(*first);
+    bool differ = false;  // equal copies count as one
     for (int i = 1; const auto next = carrier_.Get(name, i); ++i) {
       if (i == kMaxRepeats) {
         ++dropped_;
@@ -46,7 +47,9 @@ class Reader final : public TextMapCarrier {
       }
       joined += ',';
       joined += *next;
+      differ |= *next != *first;
     }
+    if (!differ) return View(*first);
     return joined;
   }
   void Set(nostd::string_view, nostd::string_view) noexcept override {}

@@ -169,7 +169,10 @@ TEST(OpenTelemetryPropagatorTest, RepeatedHeadersAreOneList) {
 TEST(OpenTelemetryPropagatorTest, ARepeatedTraceparentIsNone) {
   const auto propagator = Of<trace::propagation::HttpTraceContext>();
   MapCarrier carrier{{"traceparent", kTraceParent}};
-  carrier.Add("traceparent", kTraceParent);
+  carrier.Add("traceparent", kTraceParent);  // an equal copy
+  EXPECT_NE(TraceOf(propagator.Extract(carrier, Background())), nullptr);
+  carrier.Add("traceparent",
+              "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01");
   EXPECT_EQ(TraceOf(propagator.Extract(carrier, Background())), nullptr);
 }
 

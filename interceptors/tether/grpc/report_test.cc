@@ -304,12 +304,18 @@ TEST_F(ReportTest, ARepeatedReportIsAsGoodAsNone) {
   v1::BudgetReport report;
   report.set_total_us(1);
   const std::string bytes = EncodeReport(report);
+  report.set_total_us(2);
+  const std::string other = EncodeReport(report);
+  std::string second = bytes;
   at_front_ = [&](grpc::ServerContext& sc) {
     sc.AddTrailingMetadata("tether-report-bin", bytes);
-    sc.AddTrailingMetadata("tether-report-bin", bytes);
+    sc.AddTrailingMetadata("tether-report-bin", second);
     return grpc::Status::OK;
   };
   const int64_t dropped = GetGrpcStats().bad_reports;
+  EXPECT_TRUE(Call(absl::Seconds(20)).second.has_report());  // equal copies
+  EXPECT_EQ(GetGrpcStats().bad_reports, dropped);
+  second = other;
   EXPECT_FALSE(Call(absl::Seconds(20)).second.has_report());
   EXPECT_EQ(GetGrpcStats().bad_reports, dropped + 1);
 }

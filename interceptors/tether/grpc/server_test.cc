@@ -572,7 +572,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{"TimeoutHuge",
                   {{"tether-timeout-us", std::string(400, '9')}}},
         BadHeader{"TimeoutDoubled",
-                  {{"tether-timeout-us", "1"}, {"tether-timeout-us", "1"}}},
+                  {{"tether-timeout-us", "1"}, {"tether-timeout-us", "2"}}},
         BadHeader{"TraceParentMalformed", {{"traceparent", "00-zz-zz-01"}}},
         BadHeader{"TraceParentAllZero",
                   {{"traceparent",

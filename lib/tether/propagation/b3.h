@@ -60,7 +60,7 @@ struct B3Options {
 //
 // Extract prefers `b3` to the others, where it is good. A decision on sampling
 // without ids (as in "b3: 0") starts a trace with that decision, so that it
-// isn't lost. A header that is repeated is as good as a malformed one. Where
+// isn't lost. A header with two values is as good as a malformed one. Where
 // `traceparent` is there too, and the context has the trace that it names, that
 // stays. So put this behind the TraceContextPropagator, if there is one: then
 // W3C comes first, and both write the same span id.

@@ -211,14 +211,25 @@ TEST_F(B3PropagatorTest, DropsAndCountsWhatIsMalformed) {
   EXPECT_EQ(propagator_.Dropped(), 5);
 }
 
-TEST_F(B3PropagatorTest, DropsRepeatedHeaders) {
+TEST_F(B3PropagatorTest, EqualCopiesCountAsOne) {
   MapCarrier single;
   single.Add("b3", kIds);
   single.Add("b3", kIds);
+  EXPECT_NE(Extract(single), nullptr);
+  MapCarrier multi = Multi("1");
+  multi.Add("x-b3-sampled", "1");
+  EXPECT_FALSE(Extract(multi)->sampling_deferred);
+  EXPECT_EQ(propagator_.Dropped(), 0);
+}
+
+TEST_F(B3PropagatorTest, DropsRepeatedHeaders) {
+  MapCarrier single;
+  single.Add("b3", kIds);
+  single.Add("b3", "0");
   EXPECT_EQ(Extract(single), nullptr);
   EXPECT_EQ(propagator_.Dropped(), 1);
   MapCarrier multi = Multi("1");
-  multi.Add("x-b3-sampled", "1");
+  multi.Add("x-b3-sampled", "0");
   EXPECT_TRUE(Extract(multi)->sampling_deferred);
   EXPECT_EQ(propagator_.Dropped(), 2);
 }

@@ -48,10 +48,11 @@ struct HeaderLimits {
 // Carries the value under one key in one header.
 //
 // Dropped whole, and counted: a value that is longer than the limit, or that
-// the codec rejects or throws over; a header that is repeated; and text that
-// would not arrive as it was sent, which is anything but printable ASCII (0x20
-// to 0x7e) without a space at either end. In a header named "...-bin", gRPC
-// sends any bytes, and so does this. An empty value is the codec's to judge.
+// the codec rejects or throws over; a header that comes with two values; and
+// text that would not arrive as it was sent, which is anything but printable
+// ASCII (0x20 to 0x7e) without a space at either end. In a header named
+// "...-bin", gRPC sends any bytes, and so does this. An empty value is the
+// codec's to judge.
 //
 // `header` is lower-cased. Where it is no legal header name (letters, digits
 // and "-_."; not "grpc-..." or "tether-...", nor one of the connection's own,

@@ -153,6 +153,17 @@ TEST(HeaderPropagatorTest, DropsARepeatedHeader) {
   EXPECT_EQ(propagator.Dropped(), 1);
 }
 
+TEST(HeaderPropagatorTest, EqualCopiesCountAsOne) {
+  const HeaderPropagator<int> propagator(kPriority, "p", IntCodec());
+  MapCarrier carrier;
+  carrier.Add("p", "1");
+  carrier.Add("p", "1");
+  const Context ctx = propagator.Extract(carrier, Background());
+  ASSERT_NE(ctx.Value(kPriority), nullptr);
+  EXPECT_EQ(*ctx.Value(kPriority), 1);
+  EXPECT_EQ(propagator.Dropped(), 0);
+}
+
 TEST(HeaderPropagatorTest, NullCodecFunctionsMakeItOneWay) {
   const HeaderPropagator<int> sends(kPriority, "p",
                                     {nullptr, IntCodec().format});

@@ -67,7 +67,8 @@ class TETHER_EXPORT Propagator {
   }
 
   // How many values Extract and Inject have dropped since construction:
-  // malformed, too large, or repeated where only one makes sense.
+  // malformed, too large, or repeated with another value where only one makes
+  // sense.
   virtual int64_t Dropped() const = 0;
 };
 

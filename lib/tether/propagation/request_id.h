@@ -47,7 +47,7 @@ TETHER_EXPORT std::string NewRequestId();
 //
 // An id is 1 to `max_bytes` visible ASCII characters (0x21 to 0x7e): it ends up
 // in logs and in shells, and must not break out of a line or a word there.
-// Anything else, and a header that is repeated, is dropped whole and counted,
+// Anything else, and a header with two values, is dropped whole and counted,
 // by Extract and by Inject alike. None is cut short: half an id is another id.
 //
 // Thread safety: any thread.

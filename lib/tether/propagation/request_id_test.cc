@@ -56,10 +56,23 @@ TEST_F(RequestIdPropagatorTest, LimitsTheLengthTo1To128) {
   EXPECT_EQ(propagator_.Dropped(), 3);
 }
 
+TEST_F(RequestIdPropagatorTest, EqualCopiesCountAsOne) {
+  MapCarrier carrier;
+  for (int i = 0; i < 16; ++i) carrier.Add("x-request-id", "a");
+  const Context ctx = propagator_.Extract(carrier, Background());
+  ASSERT_NE(RequestIdOf(ctx), nullptr);
+  EXPECT_EQ(*RequestIdOf(ctx), "a");
+  EXPECT_EQ(propagator_.Dropped(), 0);
+  carrier.Add("x-request-id", "a");  // nobody sends so many
+  EXPECT_EQ(propagator_.Extract(carrier, Background()), Background());
+  EXPECT_EQ(propagator_.Dropped(), 1);
+}
+
 TEST_F(RequestIdPropagatorTest, DropsARepeatedHeader) {
   MapCarrier carrier;
   carrier.Add("x-request-id", "a");
   carrier.Add("x-request-id", "a");
+  carrier.Add("x-request-id", "b");
   EXPECT_EQ(propagator_.Extract(carrier, Background()), Background());
   EXPECT_EQ(propagator_.Dropped(), 1);
 }

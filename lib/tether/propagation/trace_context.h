@@ -122,10 +122,10 @@ struct TraceContextOptions {
 // Carries the TraceContext over a hop.
 //
 // Extract takes the trace from `traceparent`. Where that is absent, malformed
-// or repeated, `tracestate` is ignored too. Several `tracestate` headers are
-// one list, and are joined; blanks and empty members go. A list with an illegal
-// member, of more than 32, or in more than 32 headers is dropped, and the trace
-// kept; of two members with one key the first stays.
+// or sent with two values, `tracestate` is ignored too. Several `tracestate`
+// headers are one list, and are joined; blanks and empty members go. A list
+// with an illegal member, of more than 32, or in more than 32 headers is
+// dropped, and the trace kept; of two members with one key the first stays.
 //
 // Inject writes the same trace id, the flags that the standard defines, the
 // `tracestate` as it was, and a span id that is new and random for each call,

@@ -265,10 +265,22 @@ TEST_F(TraceContextPropagatorTest, DropsAndCountsMalformedTraceParent) {
   EXPECT_EQ(propagator_.Dropped(), 1);
 }
 
-TEST_F(TraceContextPropagatorTest, DropsAndCountsRepeatedTraceParent) {
+TEST_F(TraceContextPropagatorTest, EqualCopiesOfTraceParentCountAsOne) {
   MapCarrier carrier;
   carrier.Add("traceparent", kHeader);
   carrier.Add("traceparent", kHeader);
+  carrier.Add("tracestate", "a=1");
+  const Context ctx = Extract(carrier);
+  ASSERT_NE(TraceOf(ctx), nullptr);
+  EXPECT_EQ(FormatTraceParent(*TraceOf(ctx)), kHeader);
+  EXPECT_EQ(TraceOf(ctx)->trace_state, "a=1");
+  EXPECT_EQ(propagator_.Dropped(), 0);
+}
+
+TEST_F(TraceContextPropagatorTest, DropsAndCountsRepeatedTraceParent) {
+  MapCarrier carrier;
+  carrier.Add("traceparent", kHeader);
+  carrier.Add("traceparent", With(53, "00"));
   carrier.Add("tracestate", "a=1");
   EXPECT_EQ(Extract(carrier), Background());
   EXPECT_EQ(propagator_.Dropped(), 1);

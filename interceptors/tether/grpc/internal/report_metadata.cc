@@ -1,12 +1,14 @@
 #include "tether/grpc/internal/report_metadata.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "tether/grpc/internal/counters.h"
 #include "tether/propagation/internal/injected_bytes.h"
+#include "tether/propagation/internal/sole_value.h"
 
 namespace tether::internal {
 namespace {
@@ -74,7 +76,11 @@ std::optional<v1::BudgetReport> ReceiveReport(
         grpc::string_ref(kReportHeader.data(), kReportHeader.size()));
     if (it == end) return std::nullopt;
     std::optional<v1::BudgetReport> report;
-    if (std::next(it) == end) {
+    // Equal copies count as one, as for any header.
+    if (std::distance(it, end) <= kMaxEqualCopies &&
+        std::all_of(std::next(it), end, [it = it](const auto& copy) {
+          return copy.second == it->second;
+        })) {
       report = ParseReport({it->second.data(), it->second.size()}, limits);
     }
     if (!report) counters.bad_reports.fetch_add(1, std::memory_order_relaxed);

@@ -145,13 +145,24 @@ TEST(ReceiveReportTest, NoneIsNoMistake) {
   EXPECT_EQ(GetGrpcStats().bad_reports, dropped);
 }
 
+TEST(ReceiveReportTest, EqualCopiesCountAsOne) {
+  const std::string good = EncodeReport(Small());
+  const int64_t dropped = GetGrpcStats().bad_reports;
+  EXPECT_TRUE(Receive({{kKey, good}, {kKey, good}}).has_value());
+  EXPECT_EQ(GetGrpcStats().bad_reports, dropped);
+}
+
 TEST(ReceiveReportTest, BadOnesAreDroppedAndCounted) {
   const std::string good = EncodeReport(Small());
+  v1::BudgetReport larger = Small();
+  larger.set_total_us(larger.total_us() + 1);
+  const std::string other = EncodeReport(larger);
   ReportLimits limits;
   for (const SentMetadata::Map& metadata :
        {SentMetadata::Map{{kKey, ""}}, SentMetadata::Map{{kKey, "\xff\xff"}},
         SentMetadata::Map{{kKey, std::string(10'000'000, '\x0a')}},
-        SentMetadata::Map{{kKey, good}, {kKey, good}},
+        SentMetadata::Map{{kKey, good}, {kKey, other}},
+        SentMetadata::Map{{kKey, good}, {kKey, good}, {kKey, other}},
         SentMetadata::Map{{kKey, good.substr(0, good.size() - 1)}}}) {
     const int64_t dropped = GetGrpcStats().bad_reports;
     EXPECT_FALSE(Receive(metadata, limits).has_value());

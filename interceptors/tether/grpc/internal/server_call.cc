@@ -16,6 +16,7 @@
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/status.h"
 #include "tether/internal/rpc_context.h"
+#include "tether/propagation/internal/sole_value.h"
 #include "tether/propagation/timeout_header.h"
 
 namespace tether::internal {
@@ -23,10 +24,10 @@ namespace {
 
 // What the caller says is left of its budget.
 absl::Duration TimeoutIn(const ReceivedMetadata& metadata) {
-  const auto header = metadata.Get(kTimeoutHeader, 0);
-  if (!header) return absl::InfiniteDuration();
+  const SoleValue header = GetSole(metadata, kTimeoutHeader);
+  if (!header.value && !header.repeated) return absl::InfiniteDuration();
   const auto timeout =
-      metadata.Get(kTimeoutHeader, 1) ? std::nullopt : ParseTimeout(*header);
+      header.repeated ? std::nullopt : ParseTimeout(*header.value);
   if (!timeout) {
     counters.bad_timeouts.fetch_add(1, std::memory_order_relaxed);
     return absl::InfiniteDuration();
