@@ -845,6 +845,10 @@ tether_internal_library(integration_tests_hostile_metadata
   SRCS integration_tests/hostile_metadata.cc
   DEPS absl::strings tether_internal::tether_grpc)
 
+tether_internal_library(interceptors_tether_grpc_testing_grpc_release
+  PREFIX interceptors
+  DEPS gRPC::grpc++)
+
 tether_program(integration_tests_hostile_metadata_test
   FOLDER integration_tests
   NAME hostile_metadata_test
@@ -859,6 +863,7 @@ tether_program(integration_tests_hostile_metadata_test
     absl::time
     gRPC::grpc++
     integration_tests_hostile_metadata
+    interceptors_tether_grpc_testing_grpc_release
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1020,10 +1025,6 @@ tether_program(integration_tests_values_across_test
     tether_internal::tether_grpc
   TEST
   TIMEOUT 300)
-
-tether_internal_library(interceptors_tether_grpc_testing_grpc_release
-  PREFIX interceptors
-  DEPS gRPC::grpc++)
 
 tether_program(interceptors_tether_grpc_call_end_test
   FOLDER interceptors/tether/grpc

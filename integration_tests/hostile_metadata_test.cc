@@ -41,6 +41,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_release.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
@@ -355,9 +356,9 @@ class Load {
       std::cout << "memory grew by " << growth << " KiB of "
                 << memory_after_warm_up_ << std::endl;
       // A leak of some hundred bytes a call would be more. (A sanitizer keeps
-      // what has been freed.)
+      // what has been freed. gRPC 1.83's own arenas grow for longer.)
       if (!kIsSanitized) {
-        EXPECT_LT(growth, 8 * 1024);
+        EXPECT_LT(growth, (testing::GrpcIsAtLeast(1, 83) ? 16 : 8) * 1024);
       }
     }
   }
@@ -550,9 +551,14 @@ TEST_F(HostileMetadataTest, NoAnswerBreaksAClient) {
         << status.error_message();
     std::vector<std::string> reports;
     size_t trailing = 0;
+    bool has_traceparent = false;
     for (const MetadataHeader& header : HostileAnswer(seed_, slot.number)) {
       if (is_initial(header)) continue;
-      ++trailing;
+      // gRPC 1.83 knows this header itself, and keeps one of several.
+      const bool is_dropped = header.name == "traceparent" && has_traceparent &&
+                              testing::GrpcIsAtLeast(1, 83);
+      if (!is_dropped) ++trailing;
+      has_traceparent |= header.name == "traceparent";
       if (header.name == kReportHeader) reports.push_back(header.value);
     }
     EXPECT_EQ(slot.call->GetServerTrailingMetadata().size(), trailing);

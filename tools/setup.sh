@@ -37,7 +37,7 @@ packages_of() {
     # gRPC's newest release, from Debian's experimental suite, on sid. It can't be installed beside Bazel.
     experimental) echo cmake ninja-build ccache g++ pkg-config python3 git ca-certificates procps \
       {libgrpc++-dev,libgrpc-dev,libupb-dev,libprotobuf-dev,protobuf-compiler,protobuf-compiler-grpc}/experimental \
-      libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev ;;
+      libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev libfaketime ;;
     fuzz)
       case "$suite" in
         bookworm) echo libclang-rt-14-dev ;;
