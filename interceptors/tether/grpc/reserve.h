@@ -18,6 +18,12 @@ namespace tether {
 //
 //   Of(left) = min(fixed + share * left, cap, left / 4)
 //
+// A request may wait before its handler begins: for a connection, or for a
+// thread of the server. Where grpc-timeout ends before what the server was
+// told, it has, and the reserve is used up; so the server takes the default
+// reserve off what grpc-timeout has left. (A wait that is shorter than the
+// reserve, and 5 ms more, it can't see.)
+//
 // With the default, a hop keeps 2.5 ms of 50 ms, 7 ms of 200 ms, 31 ms of one
 // second, and 50 ms from 1.7 s on: about what a reply takes, with some slack
 // for a busy machine. Raise it where replies are large or networks slow.
@@ -33,7 +39,7 @@ struct TETHER_EXPORT Reserve {
   double share = 0.03;
   absl::Duration cap = absl::Milliseconds(50);
 
-  // Callee and caller have the same deadline.
+  // Callee and caller have the same deadline, unless the request waits.
   static Reserve None() {
     return Reserve{absl::ZeroDuration(), 0, absl::ZeroDuration()};
   }

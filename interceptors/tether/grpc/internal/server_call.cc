@@ -14,6 +14,7 @@
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
+#include "tether/grpc/reserve.h"
 #include "tether/grpc/status.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/propagation/internal/sole_value.h"
@@ -97,6 +98,14 @@ void ServerShared::CutAll() {
   for (const auto& call : calls) call->Cut(status);
 }
 
+absl::Duration TimeLeft(absl::Duration standard, absl::Duration exact) {
+  constexpr absl::Duration kNoWait = absl::Milliseconds(5);
+  if (exact == absl::InfiniteDuration() || exact - standard <= kNoWait) {
+    return std::min(standard, exact);
+  }
+  return standard - Reserve().Of(standard);
+}
+
 CallRegistry<ServerCall>& ServerCall::Registry() {
   static auto& registry = *new CallRegistry<ServerCall>;
   return registry;
@@ -150,7 +159,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   const Nanos now = NowOf(options.lifetime);
   const absl::Duration standard = UntilDeadline(server_context->raw_deadline());
   const absl::Duration exact = TimeoutIn(carrier);
-  time_left_ = std::min(standard, exact);
+  time_left_ = TimeLeft(standard, exact);
   const auto [timeout, cause] = BudgetOf(time_left_, policy);
   if (timeout != absl::InfiniteDuration() && timeout == time_left_) {
     // What a loaded machine takes to deliver the headers, and, where there is

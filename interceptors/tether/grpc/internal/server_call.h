@@ -32,6 +32,15 @@
 
 namespace tether::internal {
 
+// What a request has left: `standard` by grpc-timeout, as gRPC keeps it, and
+// `exact` by tether-timeout-us, which counts from when the headers were handed
+// to gRPC, and which the caller has taken its reserve off. Where grpc-timeout
+// ends before that, the request has waited meanwhile (for a connection, or for
+// a thread of the server), and the caller's reserve is used up: then the
+// default one is taken off what grpc-timeout has left. Some milliseconds are
+// not a wait.
+absl::Duration TimeLeft(absl::Duration standard, absl::Duration exact);
+
 // What all calls of a server share.
 class ServerShared : public std::enable_shared_from_this<ServerShared> {
  public:

@@ -1,0 +1,140 @@
+// Requests that wait before their handler begins, here for an async server
+// whose one thread is busy: what is left of the time, and who is blamed.
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/internal/server_call.h"
+#include "tether/grpc/internal/time.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/status.h"
+#include "tether/grpc/testing/probe_server.h"
+
+namespace tether {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::Ping;
+using testing::Pong;
+using testing::Probe;
+
+class WaitedRequestTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  struct Result {
+    grpc::Status status;
+    v1::CallReport report;
+    absl::Duration left;      // by the handler's context
+    absl::Duration standard;  // by grpc-timeout
+  };
+
+  // The server's thread looks at the request after `busy`; the handler waits
+  // for the end of its context.
+  static Result Call(absl::Duration timeout, absl::Duration busy,
+                     const Reserve& reserve) {
+    Result result;
+    Probe::AsyncService service;
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port);
+    builder.RegisterService(&service);
+    InstallServer(builder);
+    const auto cq = builder.AddCompletionQueue();
+    const auto server = builder.BuildAndStart();
+    // A thread of gRPC's reads the request meanwhile.
+    std::thread thread([&] {
+      grpc::ServerContext sc;
+      Ping ping;
+      grpc::ServerAsyncResponseWriter<Pong> writer(&sc);
+      service.RequestUnary(&sc, &ping, &writer, cq.get(), cq.get(), &sc);
+      absl::SleepFor(busy);
+      void* tag;
+      bool ok;
+      EXPECT_TRUE(cq->Next(&tag, &ok) && ok);
+      const Context ctx = ContextOf(sc);
+      result.left = ctx.Remaining();
+      result.standard = internal::UntilDeadline(sc.raw_deadline());
+      ctx.Wait();
+      writer.Finish(Pong(), StatusOf(ctx), &sc);
+      EXPECT_TRUE(cq->Next(&tag, &ok));
+    });
+    {
+      ClientOptions options;
+      options.reserve = reserve;
+      const auto stub = Probe::NewStub(
+          CreateChannel("127.0.0.1:" + std::to_string(port),
+                        grpc::InsecureChannelCredentials(), options));
+      auto [ctx, cancel] = WithTimeout(Background(), timeout);
+      ClientCall call(ctx);
+      Pong pong;
+      result.status = stub->Unary(&call, Ping(), &pong);
+      result.report = call.report();
+    }
+    thread.join();
+    server->Shutdown();
+    cq->Shutdown();
+    void* tag;
+    bool ok;
+    while (cq->Next(&tag, &ok)) {
+    }
+    return result;
+  }
+};
+
+constexpr absl::Duration kTimeout = absl::Milliseconds(2500);
+constexpr absl::Duration kBusy = absl::Milliseconds(500);
+
+TEST_F(WaitedRequestTest, TheReserveIsTakenOffWhatTheWaitHasLeft) {
+  const Result result = Call(kTimeout, kBusy, Reserve());
+  EXPECT_LT(result.standard, kTimeout - kBusy + absl::Milliseconds(50));
+  // The two were read one after the other, both after the context was made.
+  EXPECT_GT(result.standard - result.left, absl::Milliseconds(30));
+  EXPECT_LT(result.standard - result.left, absl::Milliseconds(60));
+}
+
+TEST_F(WaitedRequestTest, ControlWithoutAWaitItIsTheCallersOwnBusiness) {
+  const Result result = Call(kTimeout, absl::ZeroDuration(), Reserve::None());
+  // What grpc-timeout was rounded up by.
+  EXPECT_LT(result.standard - result.left, absl::Milliseconds(20));
+}
+
+// The answer has 50 ms to arrive, which a loaded machine may not give it.
+TEST_F(WaitedRequestTest, TheHopThatUsedTheTimeUpIsNamed) {
+  for (int attempt = 1;; ++attempt) {
+    const Result result = Call(kTimeout, kBusy, Reserve());
+    if (!result.report.has_report() && attempt < 10) continue;
+    EXPECT_THAT(result.status.error_message(), HasSubstr("probe.Unary 1.9"));
+    EXPECT_THAT(result.status.error_message(), HasSubstr("network to probe 5"));
+    EXPECT_THAT(result.status.error_message(),
+                Not(HasSubstr("did not answer")));
+    break;
+  }
+}
+
+TEST(TimeLeftTest, IsWhatTheCallerSaysUnlessTheRequestHasWaited) {
+  using internal::TimeLeft;
+  const auto ms = [](double n) { return absl::Milliseconds(n); };
+  const absl::Duration never = absl::InfiniteDuration();
+  EXPECT_EQ(TimeLeft(never, never), never);
+  EXPECT_EQ(TimeLeft(never, ms(1000)), ms(1000));
+  EXPECT_EQ(TimeLeft(ms(1000), ms(969)), ms(969));
+  EXPECT_EQ(TimeLeft(ms(1000), ms(1000)), ms(1000));
+  EXPECT_EQ(TimeLeft(ms(1000), never), ms(1000));  // a caller without tether
+  EXPECT_EQ(TimeLeft(ms(995.5), ms(1000)), ms(995.5));  // the way takes that
+  EXPECT_EQ(TimeLeft(ms(500), ms(969)), ms(484));
+  EXPECT_EQ(TimeLeft(ms(0), ms(969)), ms(0));
+  EXPECT_EQ(TimeLeft(ms(-5), ms(969)), ms(-5));
+}
+
+}  // namespace
+}  // namespace tether
