@@ -61,8 +61,10 @@ absl::Status CauseOf(int digit) {
 }
 
 int64_t AddNanos(int64_t now, absl::Duration step) {
-  const absl::Duration sum = absl::Nanoseconds(now) +
-                             absl::Nanoseconds(absl::ToInt64Nanoseconds(step));
+  const int64_t nanos = absl::ToInt64Nanoseconds(step);
+  // What is too far in the past to be counted stays so, whatever the time is.
+  if (nanos == std::numeric_limits<int64_t>::min()) return nanos;
+  const absl::Duration sum = absl::Nanoseconds(now) + absl::Nanoseconds(nanos);
   if (sum >= absl::Nanoseconds(kNever)) return kNever;
   return absl::ToInt64Nanoseconds(sum);
 }
