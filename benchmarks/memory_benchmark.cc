@@ -18,7 +18,7 @@ template <typename Make>
 void Measure(benchmark::State& state, Make make) {
   std::vector<decltype(make())> live;
   live.reserve(kContexts);
-  make();  // what happens once for the process
+  (void)make();  // what happens once for the process
   CountHeapBytes count;
   for (int i = 0; i < kContexts; ++i) live.push_back(make());
   ReportBytes(state, static_cast<double>(count.bytes()) / kContexts);

@@ -9,6 +9,7 @@ tether_public_library(tether
     lib/tether/current.cc
     lib/tether/end_reason.cc
     lib/tether/internal/blocked_op.cc
+    lib/tether/internal/error.cc
     lib/tether/internal/live_counts.cc
     lib/tether/internal/node.cc
     lib/tether/internal/publication.cc

@@ -3,23 +3,17 @@
 #ifndef TETHER_INTERNAL_ERROR_H_
 #define TETHER_INTERNAL_ERROR_H_
 
-#include <new>
-
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "tether/export.h"
 
 namespace tether::internal {
 
-// An error of this code; its message is that of the pieces, or none where there
-// is no memory for it.
-template <typename... Pieces>
-absl::Status ErrorOf(absl::StatusCode code, const Pieces&... pieces) noexcept {
-  try {
-    return absl::Status(code, absl::StrCat(pieces...));
-  } catch (const std::bad_alloc&) {
-    return absl::Status(code, "");
-  }
-}
+// An error of this code, whose message is the two pieces; without one where
+// there is no memory for it.
+TETHER_EXPORT absl::Status ErrorOf(absl::StatusCode code,
+                                   absl::string_view message,
+                                   absl::string_view more = "") noexcept;
 
 }  // namespace tether::internal
 
