@@ -206,6 +206,67 @@ TEST_F(OneMomentTest, ACallbackRegisteredWhileItsTreeEndsRunsWhenThatIsDone) {
   }
 }
 
+TEST_F(OneMomentTest, AMergeThatTwoThreadsEndTakesAllBelowItAlong) {
+  // The end of `slow` decides how `merged`, and `below`, will end, and goes on
+  // for long; meanwhile `quick` ends `merged`.
+  constexpr int kOthers = 3000;
+  for (int round = 0; round < 30; ++round) {
+    auto [slow, cancel_slow] = WithCancel(Background());
+    auto [quick, cancel_quick] = WithCancel(Background());
+    // What is younger is ended first.
+    std::vector<Cancelable> others;
+    for (int i = 0; i < kOthers; ++i) others.push_back(WithCancel(slow));
+    auto [to_merged, cancel_to_merged] = WithCancel(slow);
+    auto [merged, cancel_merged] = Merge(quick, to_merged);
+    auto [to_below, cancel_to_below] = WithCancel(slow);
+    auto [below, cancel_below] = Merge(merged, to_below);
+    std::atomic<bool> go{false};
+    std::thread slowly([&, &cancel = cancel_slow] {
+      while (!go) {
+      }
+      cancel();
+    });
+    std::thread quickly([&, &cancel = cancel_quick, b = to_below] {
+      // Not earlier than the end of `slow`.
+      while (b.Err().ok() && !go) {
+      }
+      cancel();
+    });
+    int wrong = 0;
+    go = true;
+    while (!slow.Done()) {
+      if (merged.Done() && !below.Done()) ++wrong;
+      if (quick.Done() && !merged.Done()) ++wrong;
+    }
+    slowly.join();
+    quickly.join();
+    ASSERT_EQ(wrong, 0) << "in round " << round;
+    EXPECT_TRUE(below.Done());
+  }
+}
+
+TEST_F(OneMomentTest, ManyWaysUpDoNotTakeForEver) {
+  // 2^200 of them.
+  auto [root, cancel] = WithCancel(Background());
+  std::vector<Cancelable> merges;
+  merges.push_back(Merge(root, root));
+  for (int i = 0; i < 200; ++i) {
+    const Context last = merges.back().ctx;
+    merges.push_back(Merge(last, last));
+  }
+  std::atomic<bool> done{false};
+  std::thread onlooker([&, last = merges.back().ctx] {
+    while (!last.Done()) {
+    }
+    done = true;
+  });
+  std::this_thread::yield();
+  cancel();
+  onlooker.join();
+  EXPECT_TRUE(done);
+  for (const Cancelable& merge : merges) EXPECT_TRUE(merge.ctx.Done());
+}
+
 TEST_F(OneMomentTest, HoldsInAnyGraphWhateverEndsItAtOnce) {
   // A random graph of children and merges; two threads end parts of it, two
   // check every edge, parent first.

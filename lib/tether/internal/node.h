@@ -20,7 +20,8 @@
 //     (OwedCallbacks).
 //  5. A tree ends at one moment: the scopes below its top are first made
 //     kEnding, and the end of the top is stored last. A scope that is kEnding
-//     has ended once the one where its end came from has (publication.h).
+//     has ended once one of those right above it has (publication.h). Before a
+//     scope's lock is released, all below it are kEnding, or have ended.
 //  6. Whoever holds the lock of a scope that is near finds all below it near or
 //     ended: who makes a scope near keeps its lock until all below it are, and
 //     a child is born near where its parent is. (In the child of a fork this

@@ -1,32 +1,69 @@
 #include "tether/internal/publication.h"
 
 namespace tether::internal {
+namespace {
 
-const Scope* TopOf(const Scope* scope) {
-  while ((scope->state.load(std::memory_order_acquire) & kEnding) != 0) {
-    scope = EndedFrom(scope);
-  }
-  return scope;
+void Publish(const Scope* scope) {
+  const uint8_t how = HowOf(scope->state.load(std::memory_order_relaxed));
+  const_cast<Scope*>(scope)->state.store(how, std::memory_order_release);
 }
 
-bool Published(const Scope* scope) {
-  const Scope* top = TopOf(scope);
-  // Whether it has ended by now: it isn't kEnding, and never will be, since who
-  // ends it from above finds it ended.
-  if ((top->state.load(std::memory_order_acquire) & kEnded) == 0) return false;
-  // So that nobody has to go up this way again.
-  while (scope != top) {
-    const uint8_t how = HowOf(scope->state.load(std::memory_order_relaxed));
-    const_cast<Scope*>(scope)->state.store(how, std::memory_order_release);
-    scope = EndedFrom(scope);
+// Which of those above a scope has ended is searched for on the way through its
+// parents, and then, from each merge on that way, on the one through its other
+// parent. Ways may meet again, so their number is limited.
+enum class Found { kNo, kYes, kTooManyWays };
+
+Found Search(const Scope* scope, int& ways) {
+  if (--ways < 0) return Found::kTooManyWays;
+  const Scope* above = scope;
+  Found found = Found::kNo;
+  while (above != nullptr) {
+    const uint8_t state = above->state.load(std::memory_order_acquire);
+    if ((state & kEnded) != 0) {
+      found = Found::kYes;
+      break;
+    }
+    // Alive, or the top of what is being ended: then it has no end above it.
+    if ((state & kEnding) == 0) return Found::kNo;
+    if (above->kind == NodeKind::kMerge) {
+      const auto* merge = static_cast<const MergeScope*>(above);
+      if (merge->other->scope != nullptr) {
+        found = Search(merge->other->scope, ways);
+        if (found == Found::kYes) Publish(above);
+        if (found != Found::kNo) break;
+      }
+    }
+    above = above->parent_scope();
   }
-  return true;
+  // So that nobody has to go up this way again.
+  if (found == Found::kYes) {
+    for (; scope != above; scope = scope->parent_scope()) Publish(scope);
+  }
+  return found;
+}
+
+}  // namespace
+
+bool Published(const Scope* scope) {
+  int ways = 64;
+  const Found found = Search(scope, ways);
+  if (found == Found::kTooManyWays) AwaitPublished(scope);
+  return found != Found::kNo;
 }
 
 void AwaitPublished(const Scope* scope) {
-  while (!IsEnded(scope)) {
+  const Scope* top = scope;
+  while ((top->state.load(std::memory_order_acquire) & kEnding) != 0) {
+    top = EndedFrom(top);
+  }
+  if ((top->state.load(std::memory_order_acquire) & kEnded) == 0) {
     // Held until the end is stored.
-    SpinLockHolder lock(const_cast<Scope*>(TopOf(scope))->lock);
+    SpinLockHolder lock(const_cast<Scope*>(top)->lock);
+  }
+  while (scope != top) {
+    const Scope* above = EndedFrom(scope);
+    Publish(scope);
+    scope = above;
   }
 }
 

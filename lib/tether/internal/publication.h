@@ -22,6 +22,21 @@ inline uint8_t EndingAs(uint8_t how, uint8_t state) {
   return static_cast<uint8_t>((state & kNear) | (how << 2));
 }
 
+// Whether `scope`, which was seen kEnding, has ended: one of those above it
+// has. A merge has two, and two threads may be ending them: whichever is first
+// ends it, whoever decided how. No lock may be held.
+//
+// Wait-free, but where more than a few dozen merges on the way are in that
+// state: then it waits for the end that is under way.
+bool Published(const Scope* scope);
+
+// Whether `scope` has ended, as everybody can see; that its deadline has passed
+// doesn't count. As Published.
+inline bool IsEnded(const Scope* scope) {
+  const uint8_t state = scope->state.load(std::memory_order_acquire);
+  return (state & kEnded) != 0 || ((state & kEnding) != 0 && Published(scope));
+}
+
 // Where the end of a decided scope came from, unless that began with itself.
 inline Scope* EndedFrom(const Scope* scope) {
   if (scope->kind == NodeKind::kMerge) {
@@ -29,20 +44,6 @@ inline Scope* EndedFrom(const Scope* scope) {
     if (merge->ended_by_other) return merge->other->scope;
   }
   return scope->parent_scope();
-}
-
-// The first scope on the way up from `scope` that isn't kEnding: when `scope`
-// is, the one with which its end began, or one that is published.
-const Scope* TopOf(const Scope* scope);
-
-// Whether `scope`, which was seen kEnding, has ended. Wait-free.
-bool Published(const Scope* scope);
-
-// Whether `scope` has ended, as everybody can see; that its deadline has passed
-// doesn't count. Wait-free.
-inline bool IsEnded(const Scope* scope) {
-  const uint8_t state = scope->state.load(std::memory_order_acquire);
-  return (state & kEnded) != 0 || ((state & kEnding) != 0 && Published(scope));
 }
 
 // Returns once everybody can see the end of a scope that is decided. It waits

@@ -204,8 +204,9 @@ class SubtreeEnder {
     for (;;) {
       if (Scope* child = TakeBelow(scope)) {
         child->lock.lock();
+        // By its own CancelFunc, which waits for our lock to unlink it; or, a
+        // merge, from its other parent.
         if (child->ended()) {
-          SkipEnded(child, top);
           child->lock.unlock();
           continue;
         }
@@ -263,17 +264,6 @@ class SubtreeEnder {
     MergeScope* merge = static_cast<MergeScope::Hook*>(first)->merge;
     UnlinkMerge(merge);
     return merge;
-  }
-
-  // `child` hung on what we end, and has ended: by its own CancelFunc, which
-  // waits for our lock to unlink it; or, a merge, from its other parent. In the
-  // latter case, if we don't do that ourselves, its end mustn't come after
-  // ours.
-  static void SkipEnded(Scope* child, const Scope* top) {
-    const uint8_t state = child->state.load(std::memory_order_acquire);
-    if ((state & kEnding) != 0 && TopOf(child) != top) {
-      child->state.store(HowOf(state), std::memory_order_release);
-    }
   }
 
   // Writes the cause, and returns how `scope` ends: as `how` and `cause` say,
