@@ -54,10 +54,14 @@ class Axis {
     return static_cast<double>(us) > 0.9 * end_us_;
   }
 
+  // Of the axis: 0 to 1.
+  double Share(int64_t us) const {
+    return std::clamp(static_cast<double>(us) / end_us_, 0.0, 1.0);
+  }
+
   // "12.345%".
   std::string Percent(int64_t us) const {
-    const double share = static_cast<double>(us) / end_us_;
-    return absl::StrFormat("%.3f%%", 100 * std::clamp(share, 0.0, 1.0));
+    return absl::StrFormat("%.3f%%", 100 * Share(us));
   }
 
   std::string Position(int64_t us) const {
@@ -146,6 +150,20 @@ std::string Header(const DemoStory& story) {
   return html;
 }
 
+// Whether the label of `tick` would run into that of the last one, which has
+// the unit and ends at the axis' end at the latest, where the axis is at its
+// narrowest (html_style.h). In pixels.
+bool RunsIntoLast(const Axis& axis, int64_t tick, int64_t last) {
+  constexpr double kAxis = 256, kEm = 12.8, kDigit = 7.5, kGap = 4;
+  const auto width = [](int64_t us, double more) {
+    return kDigit * static_cast<double>(TickText(us).size()) + more;
+  };
+  const double right = kAxis * axis.Share(tick) + width(tick, 0) / 2;
+  const double left =
+      std::min(kAxis, kAxis * axis.Share(last) + kEm) - width(last, 2 * kEm);
+  return right + kGap > left;
+}
+
 std::string AxisCell(const Axis& axis) {
   std::string html = "<th class=\"axis\" role=\"columnheader\">";
   if (axis.deadline_us()) {
@@ -154,8 +172,13 @@ std::string AxisCell(const Axis& axis) {
                           axis.Position(*axis.deadline_us()));
   }
   const std::vector<int64_t> ticks = axis.Ticks();
-  for (const int64_t tick : ticks) {
+  for (size_t i = 0; i < ticks.size(); ++i) {
+    const int64_t tick = ticks[i];
     const bool last = tick == ticks.back();
+    if (i + 2 == ticks.size() && i > 0 &&
+        RunsIntoLast(axis, tick, ticks.back())) {
+      continue;
+    }
     absl::StrAppendFormat(&html, "<span class=\"%s\" style=\"%s\">%s%s</span>",
                           tick == 0 ? "first"
                           : last    ? "last"

@@ -61,7 +61,7 @@ code { font: .9em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas,
 table, thead, tbody { display: block; width: 100%; }
 tr { display: grid; align-items: stretch; padding: 0 1.1rem;
   grid-template-columns:
-    minmax(11rem, 17rem) minmax(12rem, 1fr) 5.6rem 5.6rem 5.6rem
+    minmax(11rem, 17rem) minmax(16rem, 1fr) 5.6rem 5.6rem 5.6rem
     minmax(9rem, 13rem); }
 th, td { display: block; padding: 0; text-align: left; font-weight: 400; }
 thead tr { border-bottom: 1px solid var(--line); }

@@ -99,6 +99,21 @@ TEST_F(HtmlTest, TheTicksAreRound) {
   }
 }
 
+TEST_F(HtmlTest, NoTickRunsIntoTheLast) {
+  const auto axis_of = [this](int64_t end_us) {
+    story_.timeline = {};
+    story_.timeline.end_us = end_us;
+    story_.timeline.rows.emplace_back();
+    const std::string page = HtmlPage(story_);
+    const size_t begin = page.find("<th class=\"axis\"");
+    return page.substr(begin, page.find("</th>", begin) - begin);
+  };
+  EXPECT_THAT(axis_of(200'000), HasSubstr(">150<"));
+  EXPECT_THAT(axis_of(4'500'000), HasSubstr(">4000 ms<"));
+  EXPECT_THAT(axis_of(4'500'000), HasSubstr(">2000<"));
+  EXPECT_THAT(axis_of(4'500'000), Not(HasSubstr(">3000<")));  // too wide
+}
+
 TEST_F(HtmlTest, ALegendOnlyForWhatIsThere) {
   EXPECT_THAT(HtmlPage(story_), Not(HasSubstr("on the way")));
   EXPECT_THAT(HtmlPage(story_), HasSubstr("no answer</li>"));

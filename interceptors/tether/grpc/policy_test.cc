@@ -24,6 +24,7 @@
 namespace tether {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using testing::Ping;
 using testing::Pong;
@@ -121,6 +122,10 @@ TEST_F(PolicyTest, TooLittleTimeIsAnsweredAtOnceAndFoundDone) {
   EXPECT_LT(absl::Now() - start, absl::Seconds(2));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(), HasSubstr("min_budget"));
+  // Three significant digits.
+  EXPECT_THAT(status.error_message(), ContainsRegex("with [0-9.]+m?s left"));
+  EXPECT_THAT(status.error_message(),
+              ContainsRegex("with [0-9.]{1,4}m?s left"));
   EXPECT_EQ(handled_, 1);
   EXPECT_TRUE(done_);
   EXPECT_EQ(reason_, EndReason::kTooLittleTime);

@@ -239,7 +239,7 @@ void ServerCall::TurnAway(grpc::ServerContextBase* server_context,
                           absl::Duration asked_for, absl::Duration min_budget) {
   counters.shed.fetch_add(1, std::memory_order_relaxed);
   const std::string message =
-      absl::StrCat("the request arrived with ", absl::FormatDuration(asked_for),
+      absl::StrCat("the request arrived with ", ShortTime(asked_for),
                    " left, less than the ", absl::FormatDuration(min_budget),
                    " that it needs here (min_budget)");
   Expire(scope_, WithEndReason(absl::DeadlineExceededError(message),

@@ -36,6 +36,13 @@ gpr_timespec DeadlineAfter(absl::Duration timeout) {
                       gpr_time_from_nanos(nanos, GPR_TIMESPAN));
 }
 
+std::string ShortTime(absl::Duration time) {
+  absl::Duration step = absl::Nanoseconds(1);
+  const absl::Duration length = absl::AbsDuration(time);
+  while (step < absl::Seconds(1) && length >= 1000 * step) step *= 10;
+  return absl::FormatDuration(absl::Trunc(time, step));
+}
+
 std::string FormatGrpcTimeout(absl::Duration timeout) {
   struct Unit {
     absl::Duration length;

@@ -20,6 +20,10 @@ absl::Duration UntilDeadline(gpr_timespec deadline);
 // InfiniteDuration().
 gpr_timespec DeadlineAfter(absl::Duration timeout);
 
+// For messages: three significant digits, rounded down, as in "149ms" and
+// "1.49s"; from 1000 s on, whole seconds.
+std::string ShortTime(absl::Duration time);
+
 // The standard header's value, at most eight digits and a unit, never less than
 // `timeout` (finite; below zero is zero).
 // https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md

@@ -48,5 +48,16 @@ TEST(TimeTest, GrpcTimeoutIsRoundedUpToWhatFits) {
   EXPECT_EQ(FormatGrpcTimeout(absl::Hours(999'999'999)), "99999999H");
 }
 
+TEST(TimeTest, ShortTimesHaveThreeDigits) {
+  EXPECT_EQ(ShortTime(absl::ZeroDuration()), "0");
+  EXPECT_EQ(ShortTime(absl::Nanoseconds(149'511'210)), "149ms");
+  EXPECT_EQ(ShortTime(absl::Nanoseconds(1'495'112'100)), "1.49s");
+  EXPECT_EQ(ShortTime(absl::Nanoseconds(14'951)), "14.9us");
+  EXPECT_EQ(ShortTime(absl::Nanoseconds(-149'511'210)), "-149ms");
+  EXPECT_EQ(ShortTime(absl::Milliseconds(999)), "999ms");
+  EXPECT_EQ(ShortTime(absl::Seconds(3725)), "1h2m5s");
+  EXPECT_EQ(ShortTime(absl::InfiniteDuration()), "inf");
+}
+
 }  // namespace
 }  // namespace tether::internal
