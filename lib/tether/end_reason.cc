@@ -4,6 +4,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/types/optional.h"
+#include "tether/internal/exceptions.h"
 
 namespace tether {
 namespace {
@@ -43,11 +44,10 @@ absl::Status WithEndReason(absl::Status cause, EndReason reason) {
   const char mark = static_cast<char>(reason);
   // A copy, since it is not said in what state a failure leaves it.
   absl::Status marked = cause;
-  try {
+  TETHER_TRY {
     marked.SetPayload(kPayload, absl::Cord(absl::string_view(&mark, 1)));
-  } catch (const std::bad_alloc&) {
-    return cause;
   }
+  TETHER_CATCH(const std::bad_alloc&) { return cause; }
   return marked;
 }
 

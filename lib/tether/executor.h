@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "tether/current.h"
+#include "tether/internal/exceptions.h"
 #include "tether/internal/is_null.h"
 
 namespace tether {
@@ -58,7 +59,7 @@ class [[nodiscard]] BoundExecutor {
  private:
   template <typename S, typename F, typename... Args>
   static decltype(auto) Call(S& submit, F&& fn, Args&&... args) {
-    if (internal::IsNull(fn)) throw std::bad_function_call();
+    if (internal::IsNull(fn)) TETHER_THROW(std::bad_function_call());
     return std::invoke(submit, Bind(Current(), std::forward<F>(fn)),
                        std::forward<Args>(args)...);
   }

@@ -9,6 +9,7 @@
 #include "tether/current.h"
 #include "tether/end_reason.h"
 #include "tether/internal/error.h"
+#include "tether/internal/exceptions.h"
 
 namespace tether {
 
@@ -102,11 +103,11 @@ class TaskGroup::Slot {
   absl::Status Call(TaskGroup* group) {
     ScopedContext scope(group->context());
     absl::Status status;
-    try {
-      status = std::move(task_)(group->context());
-    } catch (const std::exception& e) {
+    TETHER_TRY { status = std::move(task_)(group->context()); }
+    TETHER_CATCH_AS(const std::exception&, e) {
       status = ErrorOf(absl::StatusCode::kInternal, "task threw: ", e.what());
-    } catch (...) {
+    }
+    TETHER_CATCH(...) {
       status = ErrorOf(absl::StatusCode::kInternal,
                        "task threw: not a std::exception");
     }
@@ -184,7 +185,7 @@ void TaskGroup::Start(SlotPtr slot, Task task) {
   }
   slot->set_task(std::move(task));
   absl::Status refused;
-  try {
+  TETHER_TRY {
     if (executor_) {
       // A copy, since the task may destroy the callable that runs it.
       executor_([slot] { SlotPtr(slot)->Run(); });
@@ -192,10 +193,12 @@ void TaskGroup::Start(SlotPtr slot, Task task) {
       StartThread(slot);
     }
     return;
-  } catch (const std::exception& e) {
+  }
+  TETHER_CATCH_AS(const std::exception&, e) {
     refused = ErrorOf(absl::StatusCode::kResourceExhausted,
                       "task not started: ", e.what());
-  } catch (...) {
+  }
+  TETHER_CATCH(...) {
     refused = ErrorOf(absl::StatusCode::kResourceExhausted, "task not started");
   }
   slot->GiveUp(std::move(refused));
@@ -209,13 +212,14 @@ void TaskGroup::StartThread(const SlotPtr& slot) {
     internal::MutexLock lock(mutex_);
     threads_.splice(threads_.end(), added);
     slot->set_thread(thread);
-    try {
+    TETHER_TRY {
       // Under the lock, which the thread takes before it moves its entry.
       *thread = std::thread([slot] { slot->Run(); });
-    } catch (...) {
+    }
+    TETHER_CATCH(...) {
       slot->set_thread(std::nullopt);
       threads_.erase(thread);
-      throw;
+      TETHER_RETHROW;
     }
     ended.swap(ended_threads_);
   }

@@ -15,6 +15,7 @@
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/internal/exceptions.h"
 #include "tether/propagation/limited_carrier.h"
 #include "tether/propagation/redact.h"
 #include "tether/propagation/timeout_header.h"
@@ -107,14 +108,15 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   void WriteValues(size_t room, internal::SentMetadata& carrier) noexcept {
     const Propagator& propagator = *options_->propagator;
     const Context& ctx = state_->context();
-    try {
+    TETHER_TRY {
       InjectLimits limits;
       limits.max_bytes = room;
       limits.max_headers = SIZE_MAX;
       if (!LimitedCarrier(carrier, limits).Inject(propagator, ctx)) {
         internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
       }
-    } catch (...) {
+    }
+    TETHER_CATCH(...) {
       internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
     }
   }

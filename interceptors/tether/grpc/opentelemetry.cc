@@ -14,6 +14,7 @@
 #include "tether/grpc/internal/opentelemetry_context.h"
 #include "tether/grpc/internal/rpc_span.h"
 #include "tether/grpc/status.h"
+#include "tether/internal/exceptions.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/trace_context.h"
@@ -106,9 +107,8 @@ class ServerPropagator final : public Propagator {
     Arrival* arrival = HandDown<Arrival>::Take();
     if (arrival == nullptr) return inner_->Extract(carrier, ctx);
     Context extracted = ctx;
-    try {
-      extracted = inner_->Extract(carrier, ctx);
-    } catch (...) {  // the request has a span all the same
+    TETHER_TRY { extracted = inner_->Extract(carrier, ctx); }
+    TETHER_CATCH(...) {  // the request has a span all the same
       internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
     }
     return arrival->Begin(extracted);

@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "tether/internal/exceptions.h"
 #include "tether/internal/live_counts.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/publication.h"
@@ -586,9 +587,8 @@ bool RemoveObserver(Scope* scope, Observer* observer) {
 }
 
 void RunCallback(absl::AnyInvocable<void() &&> fn) noexcept {
-  try {
-    std::move(fn)();
-  } catch (...) {
+  TETHER_TRY { std::move(fn)(); }
+  TETHER_CATCH(...) {
     callback_exceptions.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -650,13 +650,14 @@ Reason ReasonOf(Scope* scope) {
 
 absl::Status StatusOf(uint8_t how) noexcept {
   if ((how & kEnded) == 0) return absl::OkStatus();
-  try {
+  TETHER_TRY {
     static const absl::Status& canceled =
         *new absl::Status(absl::CancelledError("context canceled"));
     static const absl::Status& exceeded = *new absl::Status(
         absl::DeadlineExceededError("context deadline exceeded"));
     return (how & kCanceled) != 0 ? canceled : exceeded;
-  } catch (const std::bad_alloc&) {
+  }
+  TETHER_CATCH(const std::bad_alloc&) {
     return absl::Status((how & kCanceled) != 0
                             ? absl::StatusCode::kCancelled
                             : absl::StatusCode::kDeadlineExceeded,

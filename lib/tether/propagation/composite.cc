@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "tether/internal/exceptions.h"
 #include "tether/propagation/internal/injected_bytes.h"
 
 namespace tether {
@@ -24,11 +25,8 @@ Context CompositePropagator::Extract(const Carrier& carrier,
                                      const Context& ctx) const {
   Context result = ctx;
   for (const auto& part : parts_) {
-    try {
-      result = part->Extract(carrier, result);
-    } catch (...) {
-      CountDrop();
-    }
+    TETHER_TRY { result = part->Extract(carrier, result); }
+    TETHER_CATCH(...) { CountDrop(); }
   }
   return result;
 }
@@ -36,11 +34,10 @@ Context CompositePropagator::Extract(const Carrier& carrier,
 void CompositePropagator::Inject(const Context& ctx, Carrier& carrier) const {
   LimitedCarrier limited(carrier, limits_);
   for (const auto& part : parts_) {
-    try {
+    TETHER_TRY {
       if (!limited.Inject(*part, ctx)) CountDrop();
-    } catch (...) {
-      CountDrop();
     }
+    TETHER_CATCH(...) { CountDrop(); }
   }
 }
 
@@ -59,9 +56,8 @@ std::vector<std::string_view> CompositePropagator::Fields() const {
 size_t CompositePropagator::MaxInjectBytes(const Context& ctx) const {
   size_t sum = 0;
   for (const auto& part : parts_) {
-    try {
-      sum = internal::AddBytes(sum, part->MaxInjectBytes(ctx));
-    } catch (...) {  // counted by Inject, which asks again
+    TETHER_TRY { sum = internal::AddBytes(sum, part->MaxInjectBytes(ctx)); }
+    TETHER_CATCH(...) {  // counted by Inject, which asks again
     }
   }
   return std::min(sum, limits_.max_bytes);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/functional/function_ref.h"
+#include "tether/internal/exceptions.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/internal/header_text.h"
@@ -85,11 +86,10 @@ Context EdgePropagator::Extract(const Carrier& carrier,
   if (keep_trace_ || TraceOf(result) != nullptr) return result;
   TraceContext trace = NewTrace();
   if (sampled_by_) {
-    try {
+    TETHER_TRY {
       if (sampled_by_(result, trace)) trace.flags |= TraceContext::kSampled;
-    } catch (...) {
-      dropped_.fetch_add(1, std::memory_order_relaxed);
     }
+    TETHER_CATCH(...) { dropped_.fetch_add(1, std::memory_order_relaxed); }
   }
   return WithTrace(result, std::move(trace));
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tether/context.h"
+#include "tether/internal/exceptions.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/internal/header_text.h"
 #include "tether/propagation/internal/injected_bytes.h"
@@ -94,11 +95,12 @@ class HeaderPropagator final : public Propagator {
       return ctx;
     }
     if (IsGood(*text.value)) {
-      try {
+      TETHER_TRY {
         if (std::optional<T> value = codec_.parse(*text.value)) {
           return WithValue(ctx, key_, *std::move(value));
         }
-      } catch (...) {  // counted below
+      }
+      TETHER_CATCH(...) {  // counted below
       }
     }
     CountDrop();
@@ -109,10 +111,11 @@ class HeaderPropagator final : public Propagator {
     if (header_.empty() || !codec_.format) return;
     const T* value = ctx.Value(key_);
     if (value == nullptr) return;
-    try {
+    TETHER_TRY {
       const std::string text = codec_.format(*value);
       if (IsGood(text)) return carrier.Set(header_, text);
-    } catch (...) {  // counted below
+    }
+    TETHER_CATCH(...) {  // counted below
     }
     CountDrop();
   }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "tether/internal/exceptions.h"
 #include "tether/propagation/internal/injected_bytes.h"
 
 namespace tether {
@@ -41,13 +42,12 @@ bool LimitedCarrier::Inject(const Propagator& propagator, const Context& ctx) {
   }
   Held held;
   held_ = &held;
-  try {
-    propagator.Inject(ctx, *this);
-  } catch (...) {
+  TETHER_TRY { propagator.Inject(ctx, *this); }
+  TETHER_CATCH(...) {
     held_ = nullptr;
     bytes_ = bytes;
     headers_ = headers;
-    throw;
+    TETHER_RETHROW;
   }
   held_ = nullptr;
   bool written = !exceeded_;

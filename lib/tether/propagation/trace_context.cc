@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "tether/internal/exceptions.h"
 #include "tether/propagation/internal/hex.h"
 #include "tether/propagation/internal/injected_bytes.h"
 #include "tether/propagation/internal/random.h"
@@ -160,13 +161,12 @@ Context TraceContextPropagator::Extract(const Carrier& carrier,
   if (!options_.start_new || TraceOf(ctx) != nullptr) return ctx;
   TraceContext trace = NewTrace();
   if (options_.sampled_by) {
-    try {
+    TETHER_TRY {
       if (options_.sampled_by(ctx, trace)) {
         trace.flags |= TraceContext::kSampled;
       }
-    } catch (...) {
-      CountDrops();
     }
+    TETHER_CATCH(...) { CountDrops(); }
   }
   return WithValue(ctx, kTrace, {std::move(trace), true});
 }

@@ -13,8 +13,9 @@
 #include "tether/grpc/internal/grpc_version.h"
 
 namespace tether::internal {
-namespace {
 
+// Not in an anonymous namespace: a member of EndWatcher::Queue is of this type.
+//
 // A channel that sends nothing, for the child calls. Where they need a
 // transport, it has one end of a socket pair, and nobody reads the other end.
 // Otherwise it has an address that no call ever makes it connect to.
@@ -61,8 +62,6 @@ class IdleChannel {
   grpc_channel* channel_ = nullptr;
   int peer_ = -1;
 };
-
-}  // namespace
 
 // One child call, from Watch to the event that it was cancelled.
 struct EndWatcher::Child {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tether/grpc/internal/counters.h"
+#include "tether/internal/exceptions.h"
 #include "tether/propagation/internal/injected_bytes.h"
 #include "tether/propagation/internal/sole_value.h"
 
@@ -51,7 +52,7 @@ size_t RoomInHeaders(size_t max_headers_bytes) {
 void SendReport(v1::BudgetReport report, ReportLimits limits,
                 const grpc::Status& status,
                 SentMetadata::Map& trailing_metadata, size_t room) noexcept {
-  try {
+  TETHER_TRY {
     size_t used = InjectedBytes(kReportHeader, 0) + BytesOf(status);
     for (const auto& [key, value] : trailing_metadata) {
       if (key == kReportHeader) return;  // the application's own business
@@ -62,7 +63,8 @@ void SendReport(v1::BudgetReport report, ReportLimits limits,
     std::string bytes = EncodeReport(std::move(report), limits);
     if (bytes.empty()) return;
     trailing_metadata.emplace(kReportHeader, std::move(bytes));
-  } catch (...) {
+  }
+  TETHER_CATCH(...) {
     counters.exceptions.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -71,7 +73,7 @@ std::optional<v1::BudgetReport> ReceiveReport(
     const ReceivedMetadata::Map& trailing_metadata,
     const ReportLimits& limits) noexcept {
   if (limits.max_bytes == 0) return std::nullopt;
-  try {
+  TETHER_TRY {
     const auto [it, end] = trailing_metadata.equal_range(
         grpc::string_ref(kReportHeader.data(), kReportHeader.size()));
     if (it == end) return std::nullopt;
@@ -85,7 +87,8 @@ std::optional<v1::BudgetReport> ReceiveReport(
     }
     if (!report) counters.bad_reports.fetch_add(1, std::memory_order_relaxed);
     return report;
-  } catch (...) {
+  }
+  TETHER_CATCH(...) {
     counters.exceptions.fetch_add(1, std::memory_order_relaxed);
     return std::nullopt;
   }

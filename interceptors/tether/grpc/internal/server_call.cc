@@ -16,6 +16,7 @@
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/reserve.h"
 #include "tether/grpc/status.h"
+#include "tether/internal/exceptions.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/propagation/internal/sole_value.h"
 #include "tether/propagation/timeout_header.h"
@@ -228,9 +229,10 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
 }
 
 void ServerCall::ExtractValues(const ReceivedMetadata& metadata) noexcept {
-  try {
+  TETHER_TRY {
     context_ = shared_->options.propagator->Extract(metadata, context_);
-  } catch (...) {
+  }
+  TETHER_CATCH(...) {
     counters.exceptions.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -312,13 +314,13 @@ void ServerCall::WriteReport(std::string_view method,
 
 std::optional<grpc::Status> ServerCall::Discreet(
     const grpc::Status& status) const {
-  constexpr absl::string_view kOutOfTime = "context deadline exceeded";
+  constexpr absl::string_view kDiscreetMessage = "context deadline exceeded";
   if (shared_->options.trust != Trust::kEdge ||
       status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED ||
-      !absl::StartsWith(status.error_message(), kOutOfTime)) {
+      !absl::StartsWith(status.error_message(), kDiscreetMessage)) {
     return std::nullopt;
   }
-  return grpc::Status(status.error_code(), std::string(kOutOfTime));
+  return grpc::Status(status.error_code(), std::string(kDiscreetMessage));
 }
 
 void ServerCall::EndOfHandler() {

@@ -7,6 +7,8 @@
 #include <exception>
 #include <random>
 
+#include "tether/internal/exceptions.h"
+
 namespace tether::internal {
 namespace {
 
@@ -32,11 +34,11 @@ uint64_t Seed(const Generator& generator) {
       reinterpret_cast<uintptr_t>(&generator) ^
       static_cast<uint64_t>(
           std::chrono::steady_clock::now().time_since_epoch().count());
-  try {
+  TETHER_TRY {
     std::random_device device;
     seed ^= (uint64_t{device()} << 32) | device();
-  } catch (const std::exception&) {
   }
+  TETHER_CATCH(const std::exception&) {}
   return seed;
 }
 
