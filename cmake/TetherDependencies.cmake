@@ -1,5 +1,7 @@
 # What tether is built with. A parent project that has a library as targets of its own (add_subdirectory, FetchContent)
-# keeps it: only what isn't there is looked for.
+# keeps it: only what isn't there is looked for. What is found is there for the parent, too, which links it through
+# tether (from CMake 3.24 on; with an older one, the parent finds it first).
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 
 if(NOT TARGET Threads::Threads)
   set(THREADS_PREFER_PTHREAD_FLAG ON)

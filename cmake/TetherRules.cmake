@@ -144,7 +144,7 @@ function(tether_install_library name deps headers protos)
     DESTINATION ${TETHER_CONFIG_DIR} COMPONENT tether_development)
 
   foreach(header IN LISTS headers)
-    string(REGEX REPLACE "^[^/]*/" "" place ${header})
+    string(REGEX REPLACE "^[^/]*/(.*)$" "\\1" place ${header})
     get_filename_component(place ${place} DIRECTORY)
     install(FILES ${PROJECT_SOURCE_DIR}/${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${place}
       COMPONENT tether_development)
