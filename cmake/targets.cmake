@@ -50,6 +50,7 @@ tether_public_library(tether
     lib/tether/export.h
     lib/tether/internal/blocked_op.h
     lib/tether/internal/error.h
+    lib/tether/internal/exceptions.h
     lib/tether/internal/is_null.h
     lib/tether/internal/live_counts.h
     lib/tether/internal/mutex.h

@@ -19,10 +19,11 @@
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
+#include "tether/export.h"
 
 namespace tether::internal {
 
-class ServiceThread {
+class TETHER_EXPORT ServiceThread {
  public:
   ServiceThread() = default;
   ServiceThread(ServiceThread&& other) noexcept
