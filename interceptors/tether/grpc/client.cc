@@ -176,9 +176,10 @@ ClientInterceptorFactory::CreateClientInterceptor(
 }
 
 ClientCall::ClientCall(const Context& ctx, CallOptions options) {
-  const ClientCallState& state = ClientCallState::Make(
+  // A pointer, since GCC takes a reference for one into a temporary.
+  const ClientCallState* const state = &ClientCallState::Make(
       options.detached ? WithoutCancel(ctx) : ctx, options, this);
-  const absl::Duration left = state.context().Remaining();
+  const absl::Duration left = state->context().Remaining();
   if (left != absl::InfiniteDuration()) {
     set_deadline(internal::DeadlineAfter(left));
   }
