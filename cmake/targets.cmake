@@ -2144,11 +2144,6 @@ tether_program(lib_tether_deadline_test
   TEST
   TIMEOUT 60)
 
-tether_script_test(lib/tether/discarded_test
-  SCRIPT lib/tether/discarded_test.py
-  DATA README.md
-  TIMEOUT 60)
-
 tether_program(lib_tether_end_reason_test
   FOLDER lib/tether
   NAME end_reason_test
@@ -2652,6 +2647,11 @@ tether_script_test(tools/count_tests_test
   DATA tools/count_tests.py
   TIMEOUT 60)
 
+tether_script_test(tools/discarded_test
+  SCRIPT tools/discarded_test.py
+  DATA README.md
+  TIMEOUT 60)
+
 tether_script_test(tools/setup_test
   SCRIPT tools/setup_test.sh
   DATA tools/setup.sh
@@ -2679,6 +2679,11 @@ tether_script_test(tools/system_registry_test
 tether_script_test(tools/tested_test
   SCRIPT tools/tested_test.py
   DATA tools/tested.py
+  TIMEOUT 60)
+
+tether_script_test(tools/user_packages_test
+  SCRIPT tools/user_packages_test.py
+  DATA README.md
   TIMEOUT 60)
 
 tether_script_test(tools/version_test
