@@ -116,7 +116,7 @@ TEST_F(ContextValueTest, AConstructorThatThrowsLeavesNothingBehind) {
   };
   static constexpr Key<Throws> kThrows{"throws"};
   auto [parent, cancel] = WithCancel(Background());
-  EXPECT_THROW(WithValue(parent, kThrows, {}), std::runtime_error);
+  EXPECT_THROW((void)WithValue(parent, kThrows, {}), std::runtime_error);
   EXPECT_EQ(LiveNodes(), 1);
 }
 
