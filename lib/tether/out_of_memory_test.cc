@@ -461,7 +461,7 @@ TEST_F(OutOfMemoryTest, TheAmbientContextIsRestored) {
       const std::function<Context()> copy = bound;
       Require(copy() == ctx);
       auto submit = BindExecutor([](const std::function<void()>& fn) { fn(); });
-      submit([&, large = Large()] { Require(Current() == ctx); });
+      submit([&, &ctx = ctx, large = Large()] { Require(Current() == ctx); });
     } catch (const std::bad_alloc&) {
     }
     Require(Current() == Background());

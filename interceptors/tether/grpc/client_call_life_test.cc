@@ -136,7 +136,7 @@ TEST_F(ClientCallLifeTest, APlainCallsContextIsNotFoundByALaterOne) {
 // Not even where it never made a call.
 TEST_F(ClientCallLifeTest, OneThatTakesAnothersAddressIsItsOwn) {
   auto [ended, cancel] = WithCancel(first_);
-  MakeAtTheSameAddress<ClientCall>(ended)->~ClientContext();
+  DestroyAsAClientContext(MakeAtTheSameAddress<ClientCall>(ended));
 
   auto* later =
       MakeAtTheSameAddress<ClientCall>(WithRequestId(Background(), "later"));
