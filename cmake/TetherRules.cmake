@@ -251,7 +251,7 @@ function(tether_program name)
       file(WRITE ${ARG_SRCS} "")
     endif()
   endif()
-  add_executable(${name} ${ARG_SRCS})
+  add_executable(${name} ${ARG_SRCS} ${TETHER_PROGRAM_SOURCES})  # those are a preset's
   set_target_properties(${name} PROPERTIES
     OUTPUT_NAME ${ARG_NAME} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${ARG_FOLDER})
   if(ARG_STANDARD)

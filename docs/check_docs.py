@@ -5,7 +5,8 @@
 
  - A ```cpp block is, line by line, part of a file that Bazel compiles; a comment right above the block names the file:
    <!-- examples/gen.cc -->
- - A ```starlark block is in one piece in the file that the comment above it names, which CI builds.
+ - A ```starlark, ```cmake or ```make block is in one piece in the file that the comment above it names, with which CI
+   builds.
  - Each command of a ```sh block is one that a test or CI runs (COMMANDS).
  - A relative link leads to a file, and its #anchor to a heading.
  - A path in `backquotes` that begins with a folder of the repository exists.
@@ -28,13 +29,28 @@ COMMANDS = {
     "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/... &&"),
     "bazel build --config=clang //lib/... //interceptors/... //examples/...":
         (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //examples/... &&\n"),
+    "tools/cmake_targets.py": ("tools/cmake_targets_test.py", "self.run_main()"),
+    "tools/cmake_test.sh": (".ci/run", '"tools/cmake_test.sh"'),
+    "cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr":
+        ("packaging/cmake_test.sh", "  cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr\n"),
+    "cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_SHARED_LIBS=ON":
+        ("packaging/cmake_test.sh",
+         "  cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_SHARED_LIBS=ON\n"),
+    "cmake --build build": ("packaging/cmake_test.sh", "  cmake --build build\n"),
+    "cmake --install build": ("packaging/cmake_test.sh", "  cmake --install build\n"),
+    "cpack --config build/CPackConfig.cmake -B build/packages":
+        ("packaging/cmake_test.sh", "  cpack --config build/CPackConfig.cmake -B build/packages\n"),
     "tools/cleanroom.sh bookworm './demo.sh && ./test.sh'": (".ci/run", ' bookworm "$readme"; }\n'),
     "tools/format.sh --check": (".ci/run", 'stage "format" tools/format.sh --check\n'),
     "tools/fuzz.sh 60": (".ci/run", "tools/fuzz.sh 60\n"),
 }
 
-# The workspaces of users: packaging/bazel_test.sh builds with them.
-CONSUMERS = ("packaging/bazel_workspace/", "packaging/bazel_module/")
+# The projects of users, by language: packaging/bazel_test.sh and packaging/cmake_test.sh build with them.
+CONSUMERS = {
+    "starlark": ("packaging/bazel_workspace/", "packaging/bazel_module/"),
+    "cmake": ("packaging/find_package/", "packaging/embedded/", "packaging/shop.cmake"),
+    "make": ("packaging/pkg_config/",),
+}
 
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^\s`]*)[^`]*$")
 SOURCE_COMMENT = re.compile(r"^<!-- (\S+) -->$")
@@ -42,7 +58,7 @@ LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)")
 CODE = re.compile(r"`([^`]+)`")
 OTHER_NAMES = {"c++": "cpp", "cc": "cpp", "c": "cpp", "h": "cpp", "bash": "sh", "shell": "sh", "console": "sh",
-               "python": "starlark", "py": "starlark", "bazel": "starlark", "bzl": "starlark"}
+               "python": "starlark", "py": "starlark", "bazel": "starlark", "bzl": "starlark", "makefile": "make"}
 
 
 class Block:
@@ -126,11 +142,11 @@ def check_cpp(root, block):
   return check_piece(root, path, block)
 
 
-def check_starlark(root, block):
+def check_consumer(root, block):
   path, problem = named_file(root, block)
   if problem:
     return problem
-  if not path.startswith(CONSUMERS):
+  if not path.startswith(CONSUMERS[block.language]):
     return "nothing builds with " + path
   return check_piece(root, path, block)
 
@@ -206,8 +222,8 @@ def check(root, commands=None):
         found(block.number - 1, "the block has no language; say text if it is none")
       elif block.language == "cpp":
         found(block.number, check_cpp(root, block))
-      elif block.language == "starlark":
-        found(block.number, check_starlark(root, block))
+      elif block.language in CONSUMERS:
+        found(block.number, check_consumer(root, block))
       elif block.language == "sh":
         for i, line in enumerate(block.lines):
           found(block.number + i, check_sh(root, line, commands))

@@ -66,6 +66,19 @@ class CheckDocsTest(unittest.TestCase):
     self.assertEqual(starlark("x = 2", above[:-4] + "x -->"), ["there is no file packaging/bazel_module/MODULE.bazelx"])
     self.assertEqual(self.check("```python\nx = 2\n```\n"), ["call it starlark, so that it is checked"])
 
+  def test_the_projects_of_users_are_those_that_are_built(self):
+    def cmake(code, path, language="cmake"):
+      return self.check("<!-- %s -->\n```%s\n%s\n```\n" % (path, language, code), **{
+          "packaging/embedded/CMakeLists.txt": "a(b)\n", "packaging/pkg_config/Makefile": "x = 2\n",
+          "other/CMakeLists.txt": "a(b)\n"})
+    self.assertEqual(cmake("a(b)", "packaging/embedded/CMakeLists.txt"), [])
+    self.assertEqual(cmake("a(c)", "packaging/embedded/CMakeLists.txt"),
+                     ["not in packaging/embedded/CMakeLists.txt: a(c)"])
+    self.assertEqual(cmake("a(b)", "other/CMakeLists.txt"), ["nothing builds with other/CMakeLists.txt"])
+    self.assertEqual(cmake("x = 2", "packaging/pkg_config/Makefile", "make"), [])
+    self.assertEqual(cmake("x = 2", "packaging/pkg_config/Makefile"),
+                     ["nothing builds with packaging/pkg_config/Makefile"])
+
   def test_commands_that_something_runs_are_right(self):
     self.assertEqual(self.check("```sh\n# says hello\n./run.sh   # and goes\n\n```\n"), [])
 
