@@ -35,6 +35,12 @@ ABSL_ATTRIBUTE_NOINLINE void* operator new(size_t size) {
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
+// AddressSanitizer's own doesn't call the one above.
+ABSL_ATTRIBUTE_NOINLINE void* operator new(size_t size,
+                                           const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(size);
+}
 ABSL_ATTRIBUTE_NOINLINE void operator delete(void* p) noexcept { std::free(p); }
 ABSL_ATTRIBUTE_NOINLINE void operator delete(void* p, size_t) noexcept {
   std::free(p);
