@@ -34,6 +34,11 @@ packages_of() {
     browser) echo chromium ;;  # for //services/demo:html_render_test
     cleanroom) echo debootstrap zstd ;;  # for tools/cleanroom.sh
     cmake) echo cmake ninja-build make ccache dpkg-dev g++ $libraries pkg-config python3 git ca-certificates ;;
+    compilers)  # beside g++, for tools/compile_matrix.sh
+      case "$suite" in
+        bookworm | trixie) echo clang ;;
+        *) echo g++-14 clang ;;
+      esac ;;
     # gRPC's newest release, from Debian's experimental suite, on sid. It can't be installed beside Bazel.
     experimental) echo cmake ninja-build ccache g++ pkg-config python3 git ca-certificates procps \
       {libgrpc++-dev,libgrpc-dev,libupb-dev,libprotobuf-dev,protobuf-compiler,protobuf-compiler-grpc}/experimental \
@@ -87,7 +92,7 @@ backports_source() {
 
 wanted=() backports=""
 for group in "$@"; do
-  list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake," \
+  list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake, compilers," \
     "experimental, fuzz, opentelemetry, proxy)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
