@@ -781,6 +781,10 @@ tether_program(integration_tests_clock_jump_hop
     tether_internal::tether
     tether_internal::tether_grpc)
 
+tether_internal_library(interceptors_tether_grpc_testing_grpc_release
+  PREFIX interceptors
+  DEPS gRPC::grpc++)
+
 tether_internal_library(services_demo_service_process
   SRCS services/demo/service_process.cc
   DEPS absl::status absl::strings absl::time tether_internal::tether)
@@ -799,6 +803,7 @@ tether_program(integration_tests_clock_jump_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_release
     interceptors_tether_grpc_testing_probe_server
     services_demo_service_process
     tether_internal::tether
@@ -846,10 +851,6 @@ tether_program(integration_tests_failed_operation_test
 tether_internal_library(integration_tests_hostile_metadata
   SRCS integration_tests/hostile_metadata.cc
   DEPS absl::strings tether_internal::tether_grpc)
-
-tether_internal_library(interceptors_tether_grpc_testing_grpc_release
-  PREFIX interceptors
-  DEPS gRPC::grpc++)
 
 tether_program(integration_tests_hostile_metadata_test
   FOLDER integration_tests

@@ -46,6 +46,7 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_release.h"
 #include "tether/grpc/testing/probe_server.h"
 
 namespace tether {
@@ -332,9 +333,11 @@ TEST_P(ClockJumpTest, ControlServerContextsDeadlineIsAnHourOff) {
 }
 
 TEST_P(ClockJumpTest, ControlGrpcsOwnTimerFiresOrNot) {
+  // The timers of 1.83 don't follow the wall clock any more.
+  const bool hangs = GetParam() > 0 && !testing::GrpcIsAtLeast(1, 83);
   ASSERT_NO_FATAL_FAILURE(StartHop(/*with_tether=*/false));
   std::thread client([this] { Call(10 * kNever, kHopLimits); });
-  if (GetParam() > 0) {
+  if (hangs) {
     while (left().empty()) absl::SleepFor(absl::Milliseconds(1));
     absl::SleepFor(4 * kHopsOwnTimeout);
     silent_.reset();  // it would hang for an hour
@@ -343,7 +346,7 @@ TEST_P(ClockJumpTest, ControlGrpcsOwnTimerFiresOrNot) {
   client.join();
   const absl::Duration steady =
       absl::Microseconds(told["steady2"] - told["steady1"]);
-  if (GetParam() > 0) {
+  if (hangs) {
     EXPECT_EQ(told["code"], grpc::StatusCode::UNAVAILABLE);
     EXPECT_GT(steady, 3 * kHopsOwnTimeout);
   } else {
