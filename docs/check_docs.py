@@ -30,7 +30,7 @@ COMMANDS = {
     "bazel build --config=clang //lib/... //interceptors/... //examples/...":
         (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //examples/... &&\n"),
     "tools/cmake_targets.py": ("tools/cmake_targets_test.py", "self.run_main()"),
-    "tools/cmake_test.sh": (".ci/run", '"tools/cmake_test.sh"'),
+    "tools/cmake_test.sh": (".ci/run", '"tools/cmake_test.sh >'),
     "cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr":
         ("packaging/cmake_test.sh", "  cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr\n"),
     "cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_SHARED_LIBS=ON":
