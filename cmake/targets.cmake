@@ -889,6 +889,7 @@ tether_program(integration_tests_mixed_chain_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_release
     interceptors_tether_grpc_testing_probe_server
     services_demo_service_process
     tether_internal::tether

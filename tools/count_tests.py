@@ -101,7 +101,7 @@ def count_ctest(folder):
       else:
         count.failed.append("%s (not run)" % name)
       continue
-    count_target(name, read_cases(os.path.join(folder, "cases", name + ".xml")), status, status == "run", count)
+    count_target(name, read_cases(os.path.join(folder, "cases", os.path.basename(name) + ".xml")), status, status == "run", count)
   return count
 
 

@@ -152,7 +152,7 @@ class CountTestsTest(unittest.TestCase):
     return out.getvalue().splitlines()[-1], code
 
   def test_ctest_counts_the_cases_of_each_program(self):
-    run = '<testcase name="a_test" status="run"/><testcase name="script" status="run"/>'
+    run = '<testcase name="lib/a_test" status="run"/><testcase name="script" status="run"/>'
     self.assertEqual(self.run_ctest(run, [("a_test", self.suite(PASSED, PASSED, SKIPPED))]),
                      ("3 passed, 0 failed, 1 skipped", 0))
 

@@ -41,14 +41,21 @@ absl::string_view EndReasonName(EndReason reason) {
 }
 
 absl::Status WithEndReason(absl::Status cause, EndReason reason) {
+  if (cause.ok()) return cause;
   const char mark = static_cast<char>(reason);
-  // A copy, since it is not said in what state a failure leaves it.
-  absl::Status marked = cause;
   TETHER_TRY {
+    // Not a copy of `cause`, which would share its representation: newer Abseil
+    // drops its reference to a shared one before it needs memory, and once more
+    // when that fails (seen in 20240722 and 20260526).
+    absl::Status marked(cause.code(), cause.message());
+    cause.ForEachPayload(
+        [&marked](absl::string_view type_url, const absl::Cord& payload) {
+          marked.SetPayload(type_url, payload);
+        });
     marked.SetPayload(kPayload, absl::Cord(absl::string_view(&mark, 1)));
+    return marked;
   }
   TETHER_CATCH(const std::bad_alloc&) { return cause; }
-  return marked;
 }
 
 EndReason EndReasonOf(const Context& ctx) {
