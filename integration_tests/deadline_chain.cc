@@ -3,6 +3,7 @@
 #include <grpc/grpc.h>
 
 #include <chrono>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -247,7 +248,11 @@ std::optional<Passage> DeadlineChain::Call(absl::Duration timeout) {
     absl::MutexLock lock(&mutex_);
     record_ = record;
   }
-  if (!Call(timeout, *record).ok()) return std::nullopt;
+  if (const grpc::Status status = Call(timeout, *record); !status.ok()) {
+    std::fprintf(stderr, "the call ended with %d: %s\n", status.error_code(),
+                 status.error_message().c_str());
+    return std::nullopt;
+  }
   absl::MutexLock lock(&record->mutex);
   return record->passage;
 }

@@ -47,19 +47,19 @@ ServerOptions Reporting(When when) {
 // A front server that hands its requests to a leaf, by whatever the test gives.
 class ReportTest : public testing::GrpcLeakCheckedTest {
  protected:
-  void Start(When when) {
+  void Start(When when, const ClientOptions& client = ClientOptions()) {
     leaf_ = std::make_unique<ProbeServer>(
         ProbeServer::Options{/*callback_api=*/false, Reporting(when)});
     leaf_->unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
       return at_leaf_(sc);
     };
-    to_leaf_ = leaf_->Stub();
+    to_leaf_ = leaf_->Stub(client);
     front_ = std::make_unique<ProbeServer>(
         ProbeServer::Options{/*callback_api=*/false, Reporting(when)});
     front_->unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
       return at_front_(sc);
     };
-    to_front_ = front_->Stub();
+    to_front_ = front_->Stub(client);
   }
 
   grpc::Status CallLeaf(grpc::ServerContext& sc) {
@@ -166,8 +166,10 @@ TEST_F(ReportTest, ASlowLeafIsNamedByTheClient) {
     ctx.Wait();
     return StatusOf(ctx);
   };
-  Start(When::kWhenItMatters);
-  // Reserves of 50 ms, so that a loaded machine keeps within them.
+  // Reserves that a loaded machine keeps within.
+  ClientOptions options;
+  options.reserve = {absl::Milliseconds(400), 0, absl::Milliseconds(400)};
+  Start(When::kWhenItMatters, options);
   const auto [status, report] = Call(absl::Seconds(2));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(),
