@@ -80,8 +80,8 @@ std::optional<v1::BudgetReport> ReceiveReport(
     std::optional<v1::BudgetReport> report;
     // Equal copies count as one, as for any header.
     if (std::distance(it, end) <= kMaxEqualCopies &&
-        std::all_of(std::next(it), end, [it = it](const auto& copy) {
-          return copy.second == it->second;
+        std::all_of(std::next(it), end, [first = it](const auto& copy) {
+          return copy.second == first->second;
         })) {
       report = ParseReport({it->second.data(), it->second.size()}, limits);
     }

@@ -212,10 +212,10 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
     // It came too late for CutAll.
     CutIn(grace, [this] { return StatusOf(shared_->options.lifetime); });
   } else if (outlives_timeout) {
-    CutIn(until_cut, [&cause = cause] {
+    CutIn(until_cut, [&why = cause] {
       return grpc::Status(
           grpc::StatusCode::DEADLINE_EXCEEDED,
-          absl::StrCat("context deadline exceeded: ", cause.message()));
+          absl::StrCat("context deadline exceeded: ", why.message()));
     });
   }
   if (policy.min_budget > absl::ZeroDuration()) {
