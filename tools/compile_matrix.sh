@@ -86,6 +86,6 @@ END
 seq "$count" | sed "s|^|$work/cases/|" | xargs -P "$(nproc)" -I{} bash "$work/run" "$work" {}
 
 passed=$(find "$work/cases" -name '*.passed' | wc -l)
-for compiler in "${compilers[@]}"; do "$compiler" --version | head -n 1; done
+for compiler in "${compilers[@]}"; do "$compiler" --version | sed -n 1p; done  # "head" would end before its pipe
 echo "$passed passed, $((count - passed)) failed"
 [ "$passed" -gt 0 ] && [ "$passed" -eq "$count" ]

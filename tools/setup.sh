@@ -107,7 +107,7 @@ command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
 missing=()
 for package in "${wanted[@]}"; do
   # A package that was removed but not purged is still known to dpkg-query: only "installed" counts.
-  status=$(dpkg-query -W -f '${db:Status-Status}\n' "${package%/*}" 2>/dev/null | head -n 1 || true)
+  status=$(dpkg-query -W -f '${db:Status-Status}\n' "${package%/*}" 2>/dev/null | sed -n 1p || true)
   [ "$status" = installed ] || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -114,7 +114,12 @@ class Models {
 
   int AddDeadline(int parent, int64_t now, int64_t when, absl::Status cause) {
     const int id = Add(parent);
-    LowerDeadline(id, when, std::move(cause));
+    // Exactly its parent's deadline ends it for its own cause, if it has one.
+    if (when == all_[id].deadline && !cause.ok()) {
+      all_[id].deadline_cause = std::move(cause);
+    } else {
+      LowerDeadline(id, when, std::move(cause));
+    }
     Pass(now);
     return id;
   }
