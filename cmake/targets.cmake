@@ -1618,6 +1618,7 @@ tether_program(lib_tether_fuzz_context_replay_test
     lib/tether/fuzz/corpus/context/callbacks_that_stop_others
     lib/tether/fuzz/corpus/context/cancel_at_the_deadline
     lib/tether/fuzz/corpus/context/cancel_of_the_expired
+    lib/tether/fuzz/corpus/context/childs_own_cause_at_its_parents_deadline
     lib/tether/fuzz/corpus/context/deadlines_in_order
     lib/tether/fuzz/corpus/context/end_of_time
     lib/tether/fuzz/corpus/context/expired_at_birth
@@ -1637,6 +1638,7 @@ tether_program(lib_tether_fuzz_context_replay_test
     lib/tether/fuzz/corpus/context/callbacks_that_stop_others
     lib/tether/fuzz/corpus/context/cancel_at_the_deadline
     lib/tether/fuzz/corpus/context/cancel_of_the_expired
+    lib/tether/fuzz/corpus/context/childs_own_cause_at_its_parents_deadline
     lib/tether/fuzz/corpus/context/deadlines_in_order
     lib/tether/fuzz/corpus/context/end_of_time
     lib/tether/fuzz/corpus/context/expired_at_birth
@@ -2209,6 +2211,10 @@ tether_program(lib_tether_fork_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
+
+tether_internal_library(lib_tether_give_up
+  PREFIX lib
+  DEPS absl::time)
 
 tether_program(lib_tether_merge_all_test
   FOLDER lib/tether
