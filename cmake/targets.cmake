@@ -24,6 +24,7 @@ tether_public_library(tether
     lib/tether/propagation/baggage.cc
     lib/tether/propagation/carrier.cc
     lib/tether/propagation/composite.cc
+    lib/tether/propagation/default.cc
     lib/tether/propagation/edge.cc
     lib/tether/propagation/internal/header_text.cc
     lib/tether/propagation/internal/percent.cc
@@ -69,6 +70,7 @@ tether_public_library(tether
     lib/tether/propagation/baggage.h
     lib/tether/propagation/carrier.h
     lib/tether/propagation/composite.h
+    lib/tether/propagation/default.h
     lib/tether/propagation/edge.h
     lib/tether/propagation/header.h
     lib/tether/propagation/internal/chars.h
@@ -1898,6 +1900,14 @@ tether_program(lib_tether_propagation_composite_test
   FOLDER lib/tether/propagation
   NAME composite_test
   SRCS lib/tether/propagation/composite_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_propagation_default_test
+  FOLDER lib/tether/propagation
+  NAME default_test
+  SRCS lib/tether/propagation/default_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
   TEST
   TIMEOUT 60)

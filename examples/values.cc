@@ -27,6 +27,7 @@
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/composite.h"
+#include "tether/propagation/default.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/proto_codec.h"
 #include "tether/propagation/relay.h"

@@ -26,6 +26,7 @@
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/composite.h"
+#include "tether/propagation/default.h"
 #include "tether/propagation/edge.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/limited_carrier.h"

@@ -40,7 +40,8 @@
 namespace tether {
 
 struct ClientOptions {
-  // The values that calls carry on. Null: DefaultPropagator() (server.h).
+  // The values that calls carry on. Null: DefaultPropagator()
+  // (tether/propagation/default.h).
   std::shared_ptr<const Propagator> propagator;
 
   // Headers, and keys of baggage, that never leave this process over the

@@ -17,6 +17,7 @@
 #include "tether/internal/exceptions.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/propagation/b3.h"
+#include "tether/propagation/default.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {

@@ -12,10 +12,7 @@
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/time.h"
-#include "tether/propagation/baggage.h"
-#include "tether/propagation/composite.h"
-#include "tether/propagation/request_id.h"
-#include "tether/propagation/trace_context.h"
+#include "tether/propagation/default.h"
 
 namespace tether {
 
@@ -182,16 +179,6 @@ Context ContextOf(const grpc::ServerContextBase& server_context) {
       &server_context, [](const internal::ServerCall* call) {
         return call == nullptr ? Background() : call->context();
       });
-}
-
-std::shared_ptr<const Propagator> DefaultPropagator() {
-  static const auto& propagator = *new std::shared_ptr<const Propagator>(
-      std::make_shared<CompositePropagator>(
-          std::vector<std::shared_ptr<const Propagator>>{
-              std::make_shared<TraceContextPropagator>(),
-              std::make_shared<RequestIdPropagator>(),
-              std::make_shared<BaggagePropagator>()}));
-  return propagator;
 }
 
 }  // namespace tether

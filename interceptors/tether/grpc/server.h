@@ -56,8 +56,8 @@ enum class Trust {
 //   tether::ServerOptions options;
 //   options.max_timeout = absl::Seconds(10);
 struct ServerOptions : TimePolicy {
-  // The values that requests may bring. Null: DefaultPropagator(). All other
-  // headers are ignored.
+  // The values that requests may bring. Null: DefaultPropagator()
+  // (tether/propagation/default.h). All other headers are ignored.
   std::shared_ptr<const Propagator> propagator;
 
   Trust trust = Trust::kInternal;
@@ -154,10 +154,6 @@ TETHER_EXPORT void ShutdownServer(
 // and it may run before the Registration that it is kept in has been assigned.
 // For the callback API, Finisher (tether/grpc/finisher.h) does all that.
 TETHER_EXPORT Context ContextOf(const grpc::ServerContextBase& server_context);
-
-// W3C trace context, x-request-id, and W3C baggage: the header files in
-// tether/propagation/ have more. Together they write 4 KiB at most.
-TETHER_EXPORT std::shared_ptr<const Propagator> DefaultPropagator();
 
 }  // namespace tether
 

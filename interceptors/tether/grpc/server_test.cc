@@ -28,6 +28,7 @@
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/live_counts.h"
+#include "tether/propagation/default.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 

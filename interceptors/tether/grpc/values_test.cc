@@ -18,6 +18,7 @@
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/composite.h"
+#include "tether/propagation/default.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"

@@ -1,0 +1,22 @@
+#include "tether/propagation/default.h"
+
+#include <vector>
+
+#include "tether/propagation/baggage.h"
+#include "tether/propagation/composite.h"
+#include "tether/propagation/request_id.h"
+#include "tether/propagation/trace_context.h"
+
+namespace tether {
+
+std::shared_ptr<const Propagator> DefaultPropagator() {
+  static const auto& propagator = *new std::shared_ptr<const Propagator>(
+      std::make_shared<CompositePropagator>(
+          std::vector<std::shared_ptr<const Propagator>>{
+              std::make_shared<TraceContextPropagator>(),
+              std::make_shared<RequestIdPropagator>(),
+              std::make_shared<BaggagePropagator>()}));
+  return propagator;
+}
+
+}  // namespace tether
