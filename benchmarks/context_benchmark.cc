@@ -27,7 +27,7 @@ BENCHMARK(CreateAndCancel)->Name("create and cancel, no parent");
 
 // All threads share the parent.
 void ChildCreateAndCancel(benchmark::State& state) {
-  static const Cancelable& parent = *new Cancelable(WithCancel(Background()));
+  static const Cancellable& parent = *new Cancellable(WithCancel(Background()));
   CountAllocations count(state);
   for (auto _ : state) {
     auto [ctx, cancel] = WithCancel(parent.ctx);
@@ -42,8 +42,8 @@ BENCHMARK(ChildCreateAndCancel)
     ->Threads(2);
 
 void IsCancelled(benchmark::State& state, absl::Duration timeout) {
-  static const Cancelable& parent = *new Cancelable(WithCancel(Background()));
-  const Cancelable child = WithTimeout(parent.ctx, timeout);
+  static const Cancellable& parent = *new Cancellable(WithCancel(Background()));
+  const Cancellable child = WithTimeout(parent.ctx, timeout);
   CountAllocations count(state);
   for (auto _ : state) benchmark::DoNotOptimize(child.ctx.Done());
 }
@@ -54,7 +54,7 @@ BENCHMARK_CAPTURE(IsCancelled, far, absl::Hours(1))
 
 // All threads look at one context.
 void IsSharedCancelled(benchmark::State& state) {
-  static const Cancelable& shared = *new Cancelable(WithCancel(Background()));
+  static const Cancellable& shared = *new Cancellable(WithCancel(Background()));
   CountAllocations count(state);
   for (auto _ : state) benchmark::DoNotOptimize(shared.ctx.Done());
 }
@@ -66,7 +66,7 @@ BENCHMARK(IsSharedCancelled)
 void IsCancelledNear(benchmark::State& state) {
   // A deadline doesn't stay near: a new one for each batch.
   constexpr int kLooks = 20'000;
-  std::optional<Cancelable> child;
+  std::optional<Cancellable> child;
   TimeBatches(
       state, kLooks,
       [&] { child.emplace(WithTimeout(Background(), absl::Milliseconds(90))); },
@@ -77,7 +77,7 @@ BENCHMARK(IsCancelledNear)
     ->UseManualTime();
 
 void RegisterAndDeregister(benchmark::State& state) {
-  const Cancelable parent = WithCancel(Background());
+  const Cancellable parent = WithCancel(Background());
   int64_t calls = 0;
   CountAllocations count(state);
   for (auto _ : state) {
@@ -114,7 +114,7 @@ void CancelCallbacks(benchmark::State& state, int n) {
   const int batch = BatchOf(n);
   const auto registrations =
       std::make_unique<std::optional<Registration>[]>(batch * n);
-  std::vector<Cancelable> contexts(batch);
+  std::vector<Cancellable> contexts(batch);
   int64_t calls = 0;
   TimeBatches(
       state, batch,
@@ -146,7 +146,7 @@ BENCHMARK_CAPTURE(CancelCallbacks, 1000, 1000)
     ->UseManualTime();
 
 void CreateAndCancelChain(benchmark::State& state, int n) {
-  std::vector<Cancelable> chain;
+  std::vector<Cancellable> chain;
   chain.reserve(n + 1);
   bool done = true;
   {
@@ -169,7 +169,7 @@ BENCHMARK_CAPTURE(CreateAndCancelChain, 1000, 1000)
 // Times the cancelling alone.
 void CancelChain(benchmark::State& state, int n) {
   const int batch = BatchOf(n);
-  std::vector<std::vector<Cancelable>> chains(batch);
+  std::vector<std::vector<Cancellable>> chains(batch);
   for (auto& chain : chains) chain.reserve(n + 1);
   bool done = true;
   TimeBatches(
@@ -208,7 +208,7 @@ BENCHMARK_CAPTURE(CancelChain, 1000, 1000)
 // come near one after the other, the deepest first. Times that alone.
 void ComeNear(benchmark::State& state, int n) {
   std::optional<testing::SimulatedClock> clock;
-  std::vector<Cancelable> chain;
+  std::vector<Cancellable> chain;
   chain.reserve(n);
   TimeBatches(
       state, 1,

@@ -9,7 +9,7 @@ namespace tether::benchmarks {
 namespace {
 
 void AttachAndDetach(benchmark::State& state) {
-  const Cancelable child = WithCancel(Background());
+  const Cancellable child = WithCancel(Background());
   CountAllocations count(state);
   for (auto _ : state) {
     ScopedContext scope(child.ctx);

@@ -12,7 +12,7 @@ namespace {
 
 // Arms `n` deadlines, at different times; none of them passes.
 void ArmBeside(size_t n) {
-  static std::vector<Cancelable>& armed = *new std::vector<Cancelable>;
+  static std::vector<Cancellable>& armed = *new std::vector<Cancellable>;
   if (armed.size() > n) armed.clear();
   armed.reserve(n);
   while (armed.size() < n) {
@@ -23,7 +23,7 @@ void ArmBeside(size_t n) {
 
 // All threads share the parent.
 void ChildWithTimeout(benchmark::State& state, size_t armed_beside) {
-  static const Cancelable& parent = *new Cancelable(WithCancel(Background()));
+  static const Cancellable& parent = *new Cancellable(WithCancel(Background()));
   if (state.thread_index() == 0) ArmBeside(armed_beside);
   CountAllocations count(state);
   for (auto _ : state) {

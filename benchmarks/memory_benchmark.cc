@@ -30,20 +30,20 @@ void MemoryOfBackground(benchmark::State& state) {
 BENCHMARK(MemoryOfBackground)->Name("memory of a background");
 
 void MemoryOfChild(benchmark::State& state) {
-  const Cancelable parent = WithCancel(Background());
+  const Cancellable parent = WithCancel(Background());
   Measure(state, [&] { return WithCancel(parent.ctx); });
 }
 BENCHMARK(MemoryOfChild)->Name("memory of a child");
 
 void MemoryOfDeadline(benchmark::State& state) {
-  const Cancelable parent = WithCancel(Background());
+  const Cancellable parent = WithCancel(Background());
   Measure(state, [&] { return WithTimeout(parent.ctx, absl::Hours(1)); });
 }
 BENCHMARK(MemoryOfDeadline)->Name("memory of a child with an armed deadline");
 
 void MemoryOfValue(benchmark::State& state) {
   static constexpr Key<int> kKey{"key"};
-  const Cancelable parent = WithCancel(Background());
+  const Cancellable parent = WithCancel(Background());
   Measure(state, [&] { return WithValue(parent.ctx, kKey, 42); });
 }
 BENCHMARK(MemoryOfValue)->Name("memory of a value");

@@ -29,7 +29,7 @@ const IntKey& Present(int i) { return Keys()[i]; }
 const IntKey& Absent(unsigned i) { return Keys()[kPresent + i % kAbsent]; }
 
 void AddValue(benchmark::State& state) {
-  const Cancelable parent = WithCancel(Background());
+  const Cancellable parent = WithCancel(Background());
   const IntKey& key = Present(0);
   CountAllocations count(state);
   for (auto _ : state) {
@@ -70,7 +70,7 @@ struct Mixed {
   Mixed() {
     for (int i = 0; i < 100; ++i) {
       if (i % 10 == 0) ctx = WithValue(ctx, Present(i / 10), i);
-      Cancelable child = WithCancel(ctx);
+      Cancellable child = WithCancel(ctx);
       ctx = child.ctx;
       cancels.push_back(std::move(child.cancel));
     }

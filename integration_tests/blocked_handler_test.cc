@@ -78,7 +78,7 @@ TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
   const Case& c = GetParam();
   ServerOptions options;
   options.answer_grace = kGrace;
-  auto [lifetime, end_lifetime] = WithCancel(Background());
+  auto [base_context, cancel_base_context] = WithCancel(Background());
   std::string message;
   grpc::StatusCode code = grpc::StatusCode::DEADLINE_EXCEEDED;
   switch (c.limit) {
@@ -96,7 +96,7 @@ TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
       message = "context deadline exceeded: the caller's deadline has passed";
       break;
     case Limit::kLifetime:
-      options.lifetime = lifetime;
+      options.base_context = base_context;
       code = grpc::StatusCode::CANCELLED;
       message = "context canceled: that's it";
       break;
@@ -148,7 +148,7 @@ TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
           seen->mutex.AwaitWithTimeout(absl::Condition(&working), kNever));
     }
     ends = absl::Now();
-    end_lifetime(absl::CancelledError("that's it"));
+    cancel_base_context(absl::CancelledError("that's it"));
   }
   {
     const auto failed = [&] {
@@ -230,11 +230,11 @@ TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
   large.GetReflection()->MutableUnknownFields(&large)->AddLengthDelimited(
       99, std::string(32 << 20, '.'));
   for (bool callback_api : {false, true}) {
-    for (bool by_lifetime : {false, true}) {
-      auto [lifetime, end_lifetime] = WithCancel(Background());
+    for (bool by_base_context : {false, true}) {
+      auto [base_context, cancel_base_context] = WithCancel(Background());
       ServerOptions options;
-      options.lifetime = lifetime;
-      if (!by_lifetime) options.max_timeout = kLimit;
+      options.base_context = base_context;
+      if (!by_base_context) options.max_timeout = kLimit;
       options.answer_grace = kGrace;
       testing::ProbeServer server({callback_api, options});
       server.download = [&](grpc::ServerContext&, const Ping&,
@@ -250,9 +250,9 @@ TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
       grpc::ClientContext call;
       const auto download = stub->Download(&call, Ping());
       download->WaitForInitialMetadata();
-      if (by_lifetime) {
+      if (by_base_context) {
         EXPECT_FALSE(Released(absl::Milliseconds(20)));
-        end_lifetime();
+        cancel_base_context();
       }
       EXPECT_TRUE(Released(kLimit + kGrace + kSoon));
       call.TryCancel();
@@ -309,11 +309,11 @@ TEST_F(BlockedServerTest, TheAnswerForAHandlerThatComputesComesAfterTheGrace) {
 // Calls that come, answer and go while others are cut.
 TEST_F(BlockedServerTest, CuttingRacesWithAnswers) {
   for (bool callback_api : {false, true}) {
-    auto [lifetime, end_lifetime] = WithCancel(Background());
+    auto [base_context, cancel_base_context] = WithCancel(Background());
     ServerOptions options;
     options.max_timeout = absl::Milliseconds(2);
     options.answer_grace = absl::ZeroDuration();
-    options.lifetime = lifetime;
+    options.base_context = base_context;
     testing::ProbeServer server({callback_api, options});
     server.unary = [&](grpc::ServerContext& sc, const Ping& ping, Pong*) {
       ContextOf(sc).WaitFor(absl::Microseconds(1800 + ping.number()));
@@ -341,7 +341,7 @@ TEST_F(BlockedServerTest, CuttingRacesWithAnswers) {
       });
     }
     while (made < 200) absl::SleepFor(absl::Milliseconds(1));
-    end_lifetime();
+    cancel_base_context();
     for (std::thread& caller : callers) caller.join();
   }
 }

@@ -151,7 +151,7 @@ void BudgetChain::Serve(int hop, absl::Duration delay) {
                            &port);
   builder.RegisterService(services_[hop].get());
   ServerOptions server = options_.server;
-  server.lifetime = options_.lifetimes[hop];
+  server.base_context = options_.base_contexts[hop];
   InstallServer(builder, std::move(server));
   servers_[hop] = builder.BuildAndStart();
   links_[hop].proxy =

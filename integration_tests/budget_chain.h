@@ -58,9 +58,9 @@ class BudgetChain {
     // Link i leads to hop i.
     std::array<absl::Duration, kHops> link_delays = {};
 
-    ServerOptions server;                  // of all hops, but for
-    std::array<Context, kHops> lifetimes;  // ServerOptions::lifetime
-    ClientOptions client;                  // of all channels, the test's too
+    ServerOptions server;                      // of all hops, but for
+    std::array<Context, kHops> base_contexts;  // ServerOptions::base_context
+    ClientOptions client;  // of all channels, the test's too
     std::string service_config;
   };
 

@@ -398,11 +398,11 @@ TEST_F(WhoEndedItTest, TheConnectionBroke) {
 
 TEST_F(WhoEndedItTest, TheServerShutsDown) {
   Options options = Noting(absl::ZeroDuration());
-  auto [lifetime, end_lifetime] = WithCancel(Background());
-  options.lifetimes[kOrders] = lifetime;
+  auto [base_context, cancel_base_context] = WithCancel(Background());
+  options.base_contexts[kOrders] = base_context;
   BudgetChain chain(std::move(options));
   ASSERT_TRUE(chain.Connect(kNever));
-  std::thread shutdown([&, &end = end_lifetime] {
+  std::thread shutdown([&, &end = cancel_base_context] {
     in_leaf_.WaitForNotification();
     ShutdownServer(chain.server(kOrders), end, absl::Milliseconds(20), kNever);
   });
@@ -455,7 +455,7 @@ TEST_F(WhoEndedItTest, TooLittleTimeWasLeft) {
   MethodPolicy policy{"/shop.v1.Inventory/*", TimePolicy()};
   policy.policy.min_budget = 2 * kNever;
   options.server.methods.push_back(policy);
-  options.server.shed_share = 1;
+  options.server.shed_fraction = 1;
   BudgetChain chain(std::move(options));
   ASSERT_TRUE(chain.Connect(kNever));
   const absl::Time start = absl::Now();

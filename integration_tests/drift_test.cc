@@ -138,7 +138,7 @@ TEST_F(DriftTest, BoundsAreBounds) {
 
   Reserve reserve;
   reserve.fixed = absl::Milliseconds(1);
-  reserve.share = 0;
+  reserve.fraction = 0;
   EXPECT_EQ(BrokenBound(passage, reserve).rfind("too late: hop 1", 0), 0u)
       << BrokenBound(passage, reserve);
   passage.hops[0].deadline = passage.deadline - absl::Milliseconds(2.5);

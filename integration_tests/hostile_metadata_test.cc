@@ -412,7 +412,7 @@ TEST_F(HostileMetadataTest, NoRequestBreaksAServer) {
   ServerOptions inner_options;
   inner_options.propagator = propagator;
   ProbeServer next({/*callback_api=*/true, inner_options});
-  inner_options.lifetime = Background(clock);
+  inner_options.base_context = Background(clock);
   ProbeServer inner({/*callback_api=*/true, inner_options});
   ServerOptions edge_options;
   edge_options.propagator = Everything();

@@ -71,10 +71,10 @@ struct RunningServer {
 // ---- Shutdown ----
 
 TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
-  auto [lifetime, end_lifetime] =
+  auto [base_context, cancel_base_context] =
       WithCancel(WithValue(Background(), kNumber, 7));
   ServerOptions options;
-  options.lifetime = lifetime;
+  options.base_context = base_context;
   ProbeServer server({/*callback_api=*/false, options});
   absl::Notification waiting;
   absl::Status cause;
@@ -97,7 +97,8 @@ TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
   });
   waiting.WaitForNotification();
   const absl::Time start = absl::Now();
-  ShutdownServer(server.server(), end_lifetime, absl::Milliseconds(20), kNever);
+  ShutdownServer(server.server(), cancel_base_context, absl::Milliseconds(20),
+                 kNever);
   EXPECT_GE(absl::Now() - start, absl::Milliseconds(19));
   EXPECT_LT(absl::Now() - start, kPrompt);
   caller.join();
@@ -110,9 +111,9 @@ TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
 }
 
 TEST_F(ServerLifeTest, ShutdownServerLetsARequestFinishWithinTheGrace) {
-  auto [lifetime, end_lifetime] = WithCancel(Background());
+  auto [base_context, cancel_base_context] = WithCancel(Background());
   ServerOptions options;
-  options.lifetime = lifetime;
+  options.base_context = base_context;
   ProbeServer server({/*callback_api=*/false, options});
   absl::Notification waiting;
   absl::Notification go_on;
@@ -131,16 +132,16 @@ TEST_F(ServerLifeTest, ShutdownServerLetsARequestFinishWithinTheGrace) {
   waiting.WaitForNotification();
   std::thread later([&] {
     absl::SleepFor(absl::Milliseconds(20));
-    EXPECT_FALSE(options.lifetime.Done());
+    EXPECT_FALSE(options.base_context.Done());
     go_on.Notify();
   });
   const absl::Time start = absl::Now();
-  ShutdownServer(server.server(), end_lifetime, kNever);
+  ShutdownServer(server.server(), cancel_base_context, kNever);
   EXPECT_LT(absl::Now() - start, kPrompt);
   caller.join();
   later.join();
   EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_TRUE(lifetime.Done());
+  EXPECT_TRUE(base_context.Done());
 }
 
 // ---- Connections that go ----

@@ -60,9 +60,10 @@ int Serve(grpc::Service& service) {
   const std::string address = absl::StrCat("127.0.0.1:", port);
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
-  auto [lifetime, end_lifetime] = tether::WithCancel(tether::Background());
+  auto [base_context, cancel_base_context] =
+      tether::WithCancel(tether::Background());
   tether::ServerOptions options;
-  options.lifetime = lifetime;
+  options.base_context = base_context;
   // The demo shows where the time goes in good requests, too.
   options.report.when = tether::ReportOptions::When::kAlways;
   tether::InstallServer(builder, options);
@@ -79,7 +80,7 @@ int Serve(grpc::Service& service) {
   if (auto* health = server->GetHealthCheckService()) {
     health->SetServingStatus(false);
   }
-  tether::ShutdownServer(*server, end_lifetime,
+  tether::ShutdownServer(*server, cancel_base_context,
                          absl::GetFlag(FLAGS_shutdown_grace).value);
   server->Wait();
   return 0;

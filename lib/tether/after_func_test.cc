@@ -418,8 +418,8 @@ TEST_F(AfterFuncTest, ARegistrationAtTheAddressOfADeadOneDoesNotWaitForIt) {
 // ---- What a callback may do ------------------------------------------------
 
 TEST_F(AfterFuncTest, MayDropTheLastContextAndCancelFunc) {
-  std::optional<Cancelable> parent = WithCancel(Background());
-  std::optional<Cancelable> child = WithCancel(parent->ctx);
+  std::optional<Cancellable> parent = WithCancel(Background());
+  std::optional<Cancellable> child = WithCancel(parent->ctx);
   std::optional<Registration> on_parent;
   std::optional<Registration> on_child;
   int calls = 0;
@@ -439,7 +439,7 @@ TEST_F(AfterFuncTest, MayDropTheLastContextAndCancelFunc) {
 
 TEST_F(AfterFuncTest, MayDropTheContextWhoseDeadlinePassed) {
   SimulatedClock clock;
-  std::optional<Cancelable> timed =
+  std::optional<Cancellable> timed =
       WithTimeout(Background(clock), absl::Seconds(1));
   std::optional<Registration> registration;
   bool ran = false;
@@ -510,16 +510,16 @@ TEST_F(AfterFuncTest, MayMakeAndDropChildrenOfEveryContextAround) {
 TEST_F(AfterFuncTest, ACallbackSeesAllDescendantsDone) {
   // However deep: callbacks run only when the whole subtree has ended.
   auto [root, cancel] = WithCancel(Background());
-  std::vector<Cancelable> chain;
+  std::vector<Cancellable> chain;
   for (int i = 0; i < 50; ++i) {
     chain.push_back(WithCancel(i == 0 ? root : chain.back().ctx));
   }
   int calls = 0;
   std::vector<std::unique_ptr<Registration>> registrations;
-  for (const Cancelable& c : chain) {
+  for (const Cancellable& c : chain) {
     registrations.push_back(std::make_unique<Registration>(c.ctx, [&] {
       ++calls;
-      for (const Cancelable& each : chain) EXPECT_TRUE(each.ctx.Done());
+      for (const Cancellable& each : chain) EXPECT_TRUE(each.ctx.Done());
     }));
   }
   cancel();

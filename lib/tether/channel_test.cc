@@ -28,7 +28,7 @@ namespace {
 const absl::Status kSendClosed =
     absl::FailedPreconditionError("channel closed");
 const absl::Status kReceiveClosed = absl::OutOfRangeError("channel closed");
-const absl::Status kCanceled = absl::CancelledError("context canceled");
+const absl::Status kCancelled = absl::CancelledError("context canceled");
 const absl::Status kDeadline =
     absl::DeadlineExceededError("context deadline exceeded");
 
@@ -51,7 +51,7 @@ class ChannelTest : public testing::LeakCheckedTest {
 
 // For AwaitBlocked, which doesn't see a wait for Background(): that has no end
 // to register for.
-Cancelable NewContext() { return WithCancel(Background()); }
+Cancellable NewContext() { return WithCancel(Background()); }
 
 TEST_F(ChannelTest, ValuesAreReceivedInTheOrderSent) {
   Channel<int> channel(3);
@@ -76,7 +76,7 @@ TEST_F(ChannelTest, HoldsAsManyValuesAsItsCapacityAndNoMore) {
     AwaitBlocked(1);
     cancel();
     sender.join();
-    EXPECT_EQ(result, kCanceled) << "capacity " << capacity;
+    EXPECT_EQ(result, kCancelled) << "capacity " << capacity;
   }
 }
 
@@ -120,7 +120,7 @@ TEST_F(ChannelTest, EndedContextSendsNothingIntoRoom) {
   Channel<int> channel(1);
   auto [ctx, cancel] = NewContext();
   cancel(absl::AbortedError("a cause, which Err() does not tell"));
-  EXPECT_EQ(channel.Send(ctx, 1), kCanceled);
+  EXPECT_EQ(channel.Send(ctx, 1), kCancelled);
   channel.Close();
   EXPECT_EQ(channel.Receive(Background()).status(), kReceiveClosed);
 }
@@ -130,7 +130,7 @@ TEST_F(ChannelTest, EndedContextReceivesNoValueThatIsThere) {
   ASSERT_TRUE(channel.Send(Background(), 1).ok());
   auto [ctx, cancel] = NewContext();
   cancel();
-  EXPECT_EQ(channel.Receive(ctx).status(), kCanceled);
+  EXPECT_EQ(channel.Receive(ctx).status(), kCancelled);
   EXPECT_EQ(channel.Receive(Background()).value(), 1);
 }
 
@@ -139,8 +139,8 @@ TEST_F(ChannelTest, EndedContextWinsOverClosedChannel) {
   channel.Close();
   auto [ctx, cancel] = NewContext();
   cancel();
-  EXPECT_EQ(channel.Send(ctx, 1), kCanceled);
-  EXPECT_EQ(channel.Receive(ctx).status(), kCanceled);
+  EXPECT_EQ(channel.Send(ctx, 1), kCancelled);
+  EXPECT_EQ(channel.Receive(ctx).status(), kCancelled);
 }
 
 TEST_F(ChannelTest, PassedDeadlineIsAnEndedContext) {
@@ -172,7 +172,7 @@ TEST_F(ChannelTest, BlockedReceiveEndsWithCancellation) {
   AwaitBlocked(1);
   cancel();
   receiver.join();
-  EXPECT_EQ(result->status(), kCanceled);
+  EXPECT_EQ(result->status(), kCancelled);
 }
 
 TEST_F(ChannelTest, BlockedReceiveEndsWithTheDeadline) {
@@ -247,10 +247,10 @@ TEST_F(ChannelTest, OneCancellationEndsAllThatBlockOnIt) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&, ctx = ctx] {
-      if (empty.Receive(ctx).status() == kCanceled) ++ended;
+      if (empty.Receive(ctx).status() == kCancelled) ++ended;
     });
     threads.emplace_back([&, ctx = ctx] {
-      if (full.Send(ctx, 1) == kCanceled) ++ended;
+      if (full.Send(ctx, 1) == kCancelled) ++ended;
     });
   }
   AwaitBlocked(8);
@@ -292,7 +292,7 @@ TEST_F(ChannelTest, CancellingOneReceiverLeavesTheOthersBlocked) {
   AwaitBlocked(2);
   cancel_gone();
   a.join();
-  EXPECT_EQ(of_gone->status(), kCanceled);
+  EXPECT_EQ(of_gone->status(), kCancelled);
   ASSERT_TRUE(channel.Send(Background(), 1).ok());
   b.join();
   EXPECT_EQ(of_staying->value(), 1);
@@ -318,7 +318,7 @@ TEST_F(ChannelTest, WakeOfACancelledReceiverIsPassedOn) {
     if (of_first->ok()) {
       ASSERT_TRUE(channel.Send(Background(), 2).ok());
     } else {
-      EXPECT_EQ(of_first->status(), kCanceled);
+      EXPECT_EQ(of_first->status(), kCancelled);
     }
     b.join();
     EXPECT_EQ(of_second->value(), of_first->ok() ? 2 : 1);
@@ -507,7 +507,7 @@ TEST_F(ChannelTest, CancelFuncsCanBeSent) {
   ASSERT_TRUE(channel.Send(Background(), std::move(cancel)).ok());
   EXPECT_FALSE(ctx.Done());
   { absl::StatusOr<CancelFunc> got = channel.Receive(Background()); }
-  EXPECT_EQ(ctx.Err(), kCanceled);
+  EXPECT_EQ(ctx.Err(), kCancelled);
   EXPECT_EQ(channel.Receive(Background()).status(), kReceiveClosed);
 }
 

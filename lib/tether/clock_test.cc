@@ -107,7 +107,7 @@ TEST_F(ClockTest, DoneIsExactOnTheRealClock) {
 
 TEST_F(ClockTest, AnEarlierTimerWakesTheThreadThatSleepsForALaterOne) {
   // Each must cut short the sleep for the one before.
-  std::vector<Cancelable> contexts;
+  std::vector<Cancellable> contexts;
   for (const int ms : {3'600'000, 400'000, 60'000, 6'000, 200, 20, 2}) {
     contexts.push_back(WithTimeout(Background(), absl::Milliseconds(ms)));
     std::this_thread::yield();
@@ -121,12 +121,12 @@ TEST_F(ClockTest, AnEarlierTimerWakesTheThreadThatSleepsForALaterOne) {
 }
 
 TEST_F(ClockTest, ThousandsOfTimersAllFire) {
-  std::vector<Cancelable> contexts;
+  std::vector<Cancellable> contexts;
   for (int i = 0; i < 5'000; ++i) {
     contexts.push_back(
         WithTimeout(Background(), absl::Microseconds((i * 7919) % 150'000)));
   }
-  for (const Cancelable& c : contexts) {
+  for (const Cancellable& c : contexts) {
     c.ctx.Wait();
     ASSERT_LE(c.ctx.Remaining(), absl::ZeroDuration());
   }
@@ -181,7 +181,7 @@ TEST_F(ClockTest, TheTimerThreadOfAChildProcessCanBeWokenOftenEnough) {
   EXPECT_EQ(
       RunInChild([] {
         // Each earlier than the one before: a wake-up each.
-        std::vector<Cancelable> contexts;
+        std::vector<Cancellable> contexts;
         for (int ms : {300'000, 200'000, 100'000, 50'000, 2, 1}) {
           contexts.push_back(WithTimeout(Background(), absl::Milliseconds(ms)));
           absl::SleepFor(absl::Milliseconds(5));
@@ -217,7 +217,7 @@ TEST_F(ClockTest, AGrandchildProcessSeesItsOwnDeadlinesEnd) {
 TEST_F(ClockTest, DoneIsExactEvenWhereTheTimerThreadIsLate) {
   std::atomic<bool> keeping{false};
   std::atomic<bool> release{false};
-  std::optional<Cancelable> keeper;
+  std::optional<Cancellable> keeper;
   std::optional<Registration> keep;
   while (!keeping) {
     keeper.emplace(WithTimeout(Background(), absl::Milliseconds(5)));
@@ -257,7 +257,7 @@ class ClockDeathTest : public ClockTest {
 };
 
 [[noreturn]] void ExitWithArmedDeadlines() {
-  auto& contexts = *new std::vector<Cancelable>;
+  auto& contexts = *new std::vector<Cancellable>;
   for (int ms : {1, 5, 50, 5'000, 3'600'000}) {
     contexts.push_back(WithTimeout(Background(), absl::Milliseconds(ms)));
   }
@@ -294,7 +294,7 @@ struct ExpectsNoTimerThread {
   // Older than the timer thread, so destroyed after that was stopped.
   static UsesContextsLate uses_contexts_late;
   static ExpectsNoTimerThread expects_no_timer_thread;
-  static std::vector<Cancelable> contexts;
+  static std::vector<Cancellable> contexts;
   contexts.push_back(WithTimeout(Background(), absl::Milliseconds(1)));
   contexts.push_back(WithTimeout(Background(), absl::Hours(1)));
   contexts[0].ctx.Wait();
@@ -317,7 +317,7 @@ TEST_F(ClockDeathTest, TheFirstDeadlineMayBeSetDuringStaticDestruction) {
 
 [[noreturn]] void ExitFromACallback() {
   auto& timed =
-      *new Cancelable(WithTimeout(Background(), absl::Milliseconds(1)));
+      *new Cancellable(WithTimeout(Background(), absl::Milliseconds(1)));
   new Registration(timed.ctx, [] { std::exit(0); });
   for (;;) std::this_thread::yield();
 }

@@ -27,17 +27,17 @@ using internal::Scope;
 namespace {
 
 // Links a new scope, and hands it out.
-Cancelable Launch(Scope* scope) {
+Cancellable Launch(Scope* scope) {
   internal::Adopt(scope);
-  return ContextAccess::MakeCancelable(scope);
+  return ContextAccess::MakeCancellable(scope);
 }
 
 Nanos DeadlineOf(const Node* node) {
   return node->scope == nullptr ? kNever : node->scope->deadline;
 }
 
-Cancelable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
-                              int64_t wall_offset, absl::Status cause) {
+Cancellable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
+                               int64_t wall_offset, absl::Status cause) {
   Node* node = ContextAccess::NodeOf(parent);
   // At the same moment both have ended, and the child's own cause is as true as
   // the parent's. As in Go.
@@ -77,7 +77,7 @@ void InheritDeadline(internal::MergeScope* scope, const Context& other) {
 void BlockUntil(const Context& ctx, Nanos limit) {
   Node* node = ContextAccess::NodeOf(ctx);
   const bool real = &internal::ClockOf(node) == &Clock::Real();
-  Cancelable limited{ctx, {}};
+  Cancellable limited{ctx, {}};
   if (!real && limit != kNever) {
     limited = WithSteadyDeadline(ctx, limit, internal::NowOf(ctx),
                                  internal::DeadlineScope::kUnknownOffset,
@@ -232,7 +232,7 @@ CancelFunc& CancelFunc::operator=(CancelFunc&& other) noexcept {
 
 void CancelFunc::Cancel(const absl::Status& cause) const {
   if (scope_ == nullptr) return;
-  if (!internal::EndScope(scope_, internal::kCanceled, cause)) {
+  if (!internal::EndScope(scope_, internal::kCancelled, cause)) {
     called_.store(true, std::memory_order_relaxed);
   }  // else a callback may have destroyed this
 }
@@ -241,7 +241,7 @@ void CancelFunc::Reset() {
   Scope* scope = std::exchange(scope_, nullptr);
   if (scope == nullptr) return;
   if (!called_.load(std::memory_order_relaxed)) {
-    internal::EndScope(scope, internal::kCanceled, absl::OkStatus());
+    internal::EndScope(scope, internal::kCancelled, absl::OkStatus());
   }
   internal::Unref(scope);
 }
@@ -252,12 +252,12 @@ Context Background(Clock& clock) {
 
 Context Todo() { return ContextAccess::Adopt(&internal::todo_node); }
 
-Cancelable WithCancel(const Context& parent) {
+Cancellable WithCancel(const Context& parent) {
   return Launch(new Scope(NodeKind::kCancel, ContextAccess::NodeOf(parent)));
 }
 
-Cancelable WithDeadline(const Context& parent, absl::Time deadline,
-                        absl::Status cause) {
+Cancellable WithDeadline(const Context& parent, absl::Time deadline,
+                         absl::Status cause) {
   Clock& clock = internal::ClockOf(ContextAccess::NodeOf(parent));
   const Nanos now = clock.SteadyNanos();
   const absl::Time wall_now = clock.Now();
@@ -267,8 +267,8 @@ Cancelable WithDeadline(const Context& parent, absl::Time deadline,
       now, absl::ToUnixNanos(wall_now) - now, std::move(cause));
 }
 
-Cancelable WithTimeout(const Context& parent, absl::Duration timeout,
-                       absl::Status cause) {
+Cancellable WithTimeout(const Context& parent, absl::Duration timeout,
+                        absl::Status cause) {
   return internal::WithTimeoutFrom(internal::NowOf(parent), parent, timeout,
                                    std::move(cause));
 }
@@ -279,7 +279,7 @@ Context WithoutCancel(const Context& parent) {
   return ContextAccess::Adopt(node);
 }
 
-Cancelable Merge(const Context& primary, const Context& other) {
+Cancellable Merge(const Context& primary, const Context& other) {
   Node* other_node = ContextAccess::NodeOf(other);
   auto* scope =
       new internal::MergeScope(ContextAccess::NodeOf(primary), other_node);
@@ -302,16 +302,16 @@ Nanos NowOf(const Context& ctx) {
   return ClockOf(ContextAccess::NodeOf(ctx)).SteadyNanos();
 }
 
-Cancelable WithTimeoutFrom(Nanos now, const Context& parent,
-                           absl::Duration timeout, absl::Status cause) {
+Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
+                            absl::Duration timeout, absl::Status cause) {
   return WithSteadyDeadline(
       parent, AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
       DeadlineScope::kUnknownOffset, std::move(cause));
 }
 
-Cancelable WithLazyCancel(Nanos now, const Context& parent,
-                          absl::Duration timeout, absl::Status cause,
-                          absl::AnyInvocable<void() &&> start) {
+Cancellable WithLazyCancel(Nanos now, const Context& parent,
+                           absl::Duration timeout, absl::Status cause,
+                           absl::AnyInvocable<void() &&> start) {
   Node* node = ContextAccess::NodeOf(parent);
   const Nanos when = AddNanos(now, absl::ToInt64Nanoseconds(timeout));
   auto* scope = new LazyScope(node);
@@ -331,7 +331,7 @@ OwedCallbacks EndQuietly(const Context& ctx, bool deadline,
                          const absl::Status& cause) {
   Scope* scope = ContextAccess::NodeOf(ctx)->scope;
   if (scope == nullptr) return {};
-  return MarkEnded(scope, deadline ? kDeadlineExceeded : kCanceled, cause);
+  return MarkEnded(scope, deadline ? kDeadlineExceeded : kCancelled, cause);
 }
 
 bool HasEnded(const Context& ctx) {

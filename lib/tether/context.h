@@ -89,7 +89,7 @@
 namespace tether {
 
 class Clock;
-struct Cancelable;
+struct Cancellable;
 
 // The name of a value of type T. Its identity is its address: make it a
 // constant at namespace scope.
@@ -228,7 +228,7 @@ class [[nodiscard]] TETHER_EXPORT CancelFunc {
 //
 // In C++17 a lambda can't capture `ctx` by its name, since it is a structured
 // binding: write [ctx = ctx], or pass it as an argument.
-struct [[nodiscard]] Cancelable {
+struct [[nodiscard]] Cancellable {
   Context ctx;
   CancelFunc cancel;
 };
@@ -242,16 +242,16 @@ struct [[nodiscard]] Cancelable {
 [[nodiscard]] TETHER_EXPORT Context Todo();
 
 // A child that ends with its parent or when cancelled.
-[[nodiscard]] TETHER_EXPORT Cancelable WithCancel(const Context& parent);
+[[nodiscard]] TETHER_EXPORT Cancellable WithCancel(const Context& parent);
 
 // A child that also ends, with DEADLINE_EXCEEDED, at `deadline`, or `timeout`
 // from now. Cause() is `cause` then, if that isn't OK. Past times give a
 // context that is already done; a parent's earlier deadline stays.
 // InfiniteFuture() and InfiniteDuration() add no deadline.
-[[nodiscard]] TETHER_EXPORT Cancelable
+[[nodiscard]] TETHER_EXPORT Cancellable
 WithDeadline(const Context& parent, absl::Time deadline,
              absl::Status cause = absl::OkStatus());
-[[nodiscard]] TETHER_EXPORT Cancelable
+[[nodiscard]] TETHER_EXPORT Cancellable
 WithTimeout(const Context& parent, absl::Duration timeout,
             absl::Status cause = absl::OkStatus());
 
@@ -271,8 +271,8 @@ template <typename T>
 // reason and at the same moment, when `other` does. Its deadline is the earlier
 // one. When `other` is a merge itself, and so on, dropping each costs some
 // stack: mind long chains.
-[[nodiscard]] TETHER_EXPORT Cancelable Merge(const Context& primary,
-                                             const Context& other);
+[[nodiscard]] TETHER_EXPORT Cancellable Merge(const Context& primary,
+                                              const Context& other);
 
 // Implementation details only below.
 
@@ -281,7 +281,7 @@ struct ContextAccess {
   static Node* NodeOf(const Context& ctx) { return ctx.node_; }
   static Context Adopt(Node* node) { return Context(node); }
   // Takes over the two references that a scope is born with.
-  static Cancelable MakeCancelable(Scope* scope) {
+  static Cancellable MakeCancellable(Scope* scope) {
     return {Context(scope), CancelFunc(scope)};
   }
   // One more CancelFunc.

@@ -135,7 +135,8 @@ TEST_F(MergeTest, WithItselfEndsOnce) {
 
 TEST_F(MergeTest, CrosswiseMergesEndWithEither) {
   for (int which : {0, 1}) {
-    Cancelable parents[] = {WithCancel(Background()), WithCancel(Background())};
+    Cancellable parents[] = {WithCancel(Background()),
+                             WithCancel(Background())};
     auto [ab, cancel_ab] = Merge(parents[0].ctx, parents[1].ctx);
     auto [ba, cancel_ba] = Merge(parents[1].ctx, parents[0].ctx);
     auto [abba, cancel_abba] = Merge(ab, ba);
@@ -151,7 +152,7 @@ TEST_F(MergeTest, LongChainsThroughEitherSideEndAndAreFreed) {
   // Each link of a chain through the other side costs some stack.
   for (bool through_primary : {true, false}) {
     auto [root, cancel_root] = WithCancel(Background());
-    std::vector<Cancelable> chain;
+    std::vector<Cancellable> chain;
     chain.push_back(Merge(root, root));
     for (int i = 0; i < 1000; ++i) {
       const Context& last = chain.back().ctx;
@@ -159,7 +160,7 @@ TEST_F(MergeTest, LongChainsThroughEitherSideEndAndAreFreed) {
                                       : Merge(Background(), last));
     }
     cancel_root(absl::AbortedError("root"));
-    for (const Cancelable& link : chain) ASSERT_TRUE(link.ctx.Done());
+    for (const Cancellable& link : chain) ASSERT_TRUE(link.ctx.Done());
     EXPECT_EQ(chain.back().ctx.Cause(), absl::AbortedError("root"));
   }
 }
@@ -211,7 +212,7 @@ TEST_F(MergeTest, HasTheEarlierDeadlineWhicheverSideItIsOn) {
   auto [early, cancel_early] =
       WithTimeout(Background(clock_), absl::Seconds(1));
   auto [late, cancel_late] = WithTimeout(Background(clock_), absl::Seconds(2));
-  for (const Cancelable& merged : {
+  for (const Cancellable& merged : {
            Merge(early, late),
            Merge(late, early),
            Merge(early, Background()),
@@ -336,9 +337,9 @@ TEST_F(MergeTest, KeepsBothParentsAlive) {
   SimulatedClock other_clock;
   Context merged;
   {
-    Cancelable primary = WithCancel(Background(clock_));
-    Cancelable other = WithTimeout(Background(other_clock), absl::Seconds(1));
-    Cancelable both = Merge(primary.ctx, other.ctx);
+    Cancellable primary = WithCancel(Background(clock_));
+    Cancellable other = WithTimeout(Background(other_clock), absl::Seconds(1));
+    Cancellable both = Merge(primary.ctx, other.ctx);
     merged = both.ctx;
   }
   EXPECT_TRUE(merged.Done());

@@ -110,12 +110,12 @@ TEST_F(ContextRulesTest,
 
 TEST_F(ContextRulesTest, Rule3_WhenCancelReturnsAllDescendantsAreDone) {
   auto [root, cancel] = WithCancel(Background());
-  std::vector<Cancelable> descendants;
+  std::vector<Cancellable> descendants;
   for (int i = 0; i < 50; ++i) {
     descendants.push_back(WithCancel(i == 0 ? root : descendants[i / 2].ctx));
   }
   cancel();
-  for (const Cancelable& c : descendants) EXPECT_TRUE(c.ctx.Done());
+  for (const Cancellable& c : descendants) EXPECT_TRUE(c.ctx.Done());
 }
 
 TEST_F(ContextRulesTest, Rule3_CallbacksRunOutsideEveryLock) {
@@ -216,7 +216,7 @@ TEST_F(ContextRulesTest, Rule7_AFinishedChildLeavesNothingInItsParent) {
 
 TEST_F(ContextRulesTest, Rule7_ACancelledChildIsFreedThoughItsParentLives) {
   auto [parent, cancel] = WithCancel(Background());
-  std::vector<Cancelable> children;
+  std::vector<Cancellable> children;
   for (int i = 0; i < 100; ++i) children.push_back(WithCancel(parent));
   EXPECT_EQ(LiveNodes(), 101);
   children.clear();
@@ -228,7 +228,7 @@ TEST_F(ContextRulesTest, Rule8_CancelDoneAndLookupDoNotAllocate) {
   static constexpr Key<int> kAbsent{"absent"};
   auto [root, cancel] = WithTimeout(WithValue(Background(clock_), kPresent, 1),
                                     absl::Milliseconds(1));
-  std::vector<Cancelable> children;
+  std::vector<Cancellable> children;
   for (int i = 0; i < 20; ++i) {
     children.push_back(WithTimeout(root, absl::Microseconds(10 * i)));
   }

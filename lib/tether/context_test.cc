@@ -21,7 +21,7 @@ namespace {
 
 using testing::SimulatedClock;
 
-const absl::Status& Canceled() {
+const absl::Status& Cancelled() {
   static const auto& status =
       *new absl::Status(absl::CancelledError("context canceled"));
   return status;
@@ -115,7 +115,7 @@ TEST_F(ContextTest, IsLiveUntilItsCancelFuncIsCalled) {
   auto [ctx, cancel] = WithCancel(Background());
   ExpectLive(ctx);
   cancel();
-  ExpectEnded(ctx, Canceled(), Canceled());
+  ExpectEnded(ctx, Cancelled(), Cancelled());
 }
 
 TEST_F(ContextTest, IsCancelledByTheDestructorOfItsCancelFunc) {
@@ -125,7 +125,7 @@ TEST_F(ContextTest, IsCancelledByTheDestructorOfItsCancelFunc) {
     kept = ctx;
     ExpectLive(kept);
   }
-  ExpectEnded(kept, Canceled(), Canceled());
+  ExpectEnded(kept, Cancelled(), Cancelled());
 }
 
 TEST_F(ContextTest, IsCancelledByAssignmentToItsCancelFunc) {
@@ -158,13 +158,13 @@ TEST_F(ContextTest, ADefaultCancelFuncDoesNothing) {
 }
 
 TEST_F(ContextTest, LivesOnAfterItsCancelFuncAndItsParentAreGone) {
-  std::optional<Cancelable> parent = WithCancel(Background());
-  std::optional<Cancelable> child = WithCancel(parent->ctx);
+  std::optional<Cancellable> parent = WithCancel(Background());
+  std::optional<Cancellable> child = WithCancel(parent->ctx);
   const Context ctx = child->ctx;
   parent.reset();
-  ExpectEnded(ctx, Canceled(), Canceled());
+  ExpectEnded(ctx, Cancelled(), Cancelled());
   child.reset();
-  ExpectEnded(ctx, Canceled(), Canceled());
+  ExpectEnded(ctx, Cancelled(), Cancelled());
 }
 
 TEST_F(ContextTest, TheCancelFuncAloneKeepsTheContextCancellable) {
@@ -177,7 +177,7 @@ TEST_F(ContextTest, TheCancelFuncAloneKeepsTheContextCancellable) {
 
 TEST_F(ContextTest, ASiblingIsNotCancelled) {
   auto [parent, cancel_parent] = WithCancel(Background());
-  std::vector<Cancelable> children;
+  std::vector<Cancellable> children;
   for (int i = 0; i < 5; ++i) children.push_back(WithCancel(parent));
   for (int cancelled : {2, 0, 4}) {
     children[cancelled].cancel();
@@ -194,7 +194,7 @@ TEST_F(ContextTest, ATreeEndsBelowTheCancelledNodeAndNowhereElse) {
   // A binary tree, kept as a heap is: node i has the children 2i and 2i + 1.
   constexpr int kNodes = 64;
   for (int cancelled = 1; cancelled < kNodes; ++cancelled) {
-    std::vector<Cancelable> tree(kNodes);
+    std::vector<Cancellable> tree(kNodes);
     for (int i = 1; i < kNodes; ++i) {
       tree[i] = WithCancel(i == 1 ? Background() : tree[i / 2].ctx);
     }
@@ -214,8 +214,8 @@ TEST_F(ContextTest, CancellationPassesThroughValues) {
   auto [child, cancel_child] = WithCancel(value);
   const Context leaf = WithValue(child, kNumber, 2);
   cancel(absl::AbortedError("why"));
-  ExpectEnded(value, Canceled(), absl::AbortedError("why"));
-  ExpectEnded(leaf, Canceled(), absl::AbortedError("why"));
+  ExpectEnded(value, Cancelled(), absl::AbortedError("why"));
+  ExpectEnded(leaf, Cancelled(), absl::AbortedError("why"));
 }
 
 // ---- Reasons ---------------------------------------------------------------
@@ -225,18 +225,18 @@ TEST_F(ContextTest, OnlyTheFirstCancelCounts) {
   cancel(absl::AbortedError("first"));
   cancel(absl::InternalError("second"));
   cancel();
-  ExpectEnded(ctx, Canceled(), absl::AbortedError("first"));
+  ExpectEnded(ctx, Cancelled(), absl::AbortedError("first"));
 
   auto [other, cancel_other] = WithCancel(Background());
   cancel_other();
   cancel_other(absl::InternalError("too late"));
-  ExpectEnded(other, Canceled(), Canceled());
+  ExpectEnded(other, Cancelled(), Cancelled());
 }
 
 TEST_F(ContextTest, AnOkCauseIsNoCause) {
   auto [ctx, cancel] = WithCancel(Background());
   cancel(absl::OkStatus());
-  ExpectEnded(ctx, Canceled(), Canceled());
+  ExpectEnded(ctx, Cancelled(), Cancelled());
 }
 
 TEST_F(ContextTest, ACauseKeepsItsCodeMessageAndPayload) {
@@ -245,7 +245,7 @@ TEST_F(ContextTest, ACauseKeepsItsCodeMessageAndPayload) {
   auto [ctx, cancel] = WithCancel(Background());
   cancel(cause);
   EXPECT_EQ(ctx.Cause(), cause);
-  EXPECT_EQ(ctx.Err(), Canceled());
+  EXPECT_EQ(ctx.Err(), Cancelled());
 }
 
 // Every pairing of a parent and a child that are cancelled, with and without a
@@ -269,15 +269,15 @@ TEST_F(ContextTest, ErrAndCauseAreThoseOfWhoeverCameFirst) {
         if (order == kParentFirst) cancel_child(child_cause);
 
         const absl::Status from_parent =
-            parent_cause.ok() ? Canceled() : parent_cause;
+            parent_cause.ok() ? Cancelled() : parent_cause;
         const absl::Status from_child =
-            child_cause.ok() ? Canceled() : child_cause;
+            child_cause.ok() ? Cancelled() : child_cause;
         if (order == kChildOnly) {
           ExpectLive(parent);
         } else {
-          ExpectEnded(parent, Canceled(), from_parent);
+          ExpectEnded(parent, Cancelled(), from_parent);
         }
-        ExpectEnded(child, Canceled(),
+        ExpectEnded(child, Cancelled(),
                     order == kParentOnly || order == kParentFirst ? from_parent
                                                                   : from_child);
       }
@@ -307,7 +307,7 @@ TEST_F(ContextTest, CancellingATimeoutBeforeItIsDueIsACancellation) {
                                    absl::UnavailableError("too slow"));
   cancel(absl::AbortedError("not needed"));
   clock.Advance(absl::Seconds(2));
-  ExpectEnded(ctx, Canceled(), absl::AbortedError("not needed"));
+  ExpectEnded(ctx, Cancelled(), absl::AbortedError("not needed"));
 }
 
 TEST_F(ContextTest, CancellingATimeoutAfterItWasDueChangesNothing) {
@@ -341,7 +341,7 @@ TEST_F(ContextTest, AChildOfADoneParentIsDoneForItsReason) {
   SimulatedClock clock;
   auto [parent, cancel] = WithCancel(Background(clock));
   cancel(absl::AbortedError("why"));
-  const Cancelable children[] = {
+  const Cancellable children[] = {
       WithCancel(parent),
       WithTimeout(parent, absl::Seconds(1)),
       WithTimeout(parent, absl::InfiniteDuration()),
@@ -351,10 +351,10 @@ TEST_F(ContextTest, AChildOfADoneParentIsDoneForItsReason) {
       Merge(parent, Background()),
       Merge(Background(clock), parent),
   };
-  for (const Cancelable& child : children) {
+  for (const Cancellable& child : children) {
     SCOPED_TRACE(child.ctx.DebugString());
     child.cancel(absl::InternalError("too late"));
-    ExpectEnded(child.ctx, Canceled(), absl::AbortedError("why"));
+    ExpectEnded(child.ctx, Cancelled(), absl::AbortedError("why"));
   }
   EXPECT_EQ(clock.armed_timers(), 0u);
 }
@@ -364,14 +364,14 @@ TEST_F(ContextTest, AChildOfAParentWhoseDeadlineHasPassedIsDoneForThatReason) {
   // Nothing has fired: time stands still.
   auto [parent, cancel] = WithTimeout(Background(clock), absl::ZeroDuration(),
                                       absl::AbortedError("why"));
-  const Cancelable children[] = {
+  const Cancellable children[] = {
       WithCancel(parent),
       WithTimeout(parent, absl::Seconds(1)),
       WithTimeout(parent, -absl::Seconds(1), absl::InternalError("earlier")),
       Merge(parent, Background()),
       Merge(Background(clock), parent),
   };
-  for (const Cancelable& child : children) {
+  for (const Cancellable& child : children) {
     SCOPED_TRACE(child.ctx.DebugString());
     ExpectEnded(child.ctx, DeadlineExceeded(), absl::AbortedError("why"));
     child.cancel(absl::InternalError("too late"));
@@ -387,9 +387,9 @@ TEST_F(ContextTest, AChildOfAParentCancelledLongAgoIsCancelledNotLate) {
   auto [child, cancel_child] = WithCancel(parent);
   auto [timed, cancel_timed] = WithTimeout(parent, -absl::Seconds(5));
   auto [merged, cancel_merged] = Merge(Background(clock), parent);
-  ExpectEnded(child, Canceled(), Canceled());
-  ExpectEnded(timed, Canceled(), Canceled());
-  ExpectEnded(merged, Canceled(), Canceled());
+  ExpectEnded(child, Cancelled(), Cancelled());
+  ExpectEnded(timed, Cancelled(), Cancelled());
+  ExpectEnded(merged, Cancelled(), Cancelled());
 }
 
 // ---- WithoutCancel ---------------------------------------------------------
@@ -458,7 +458,7 @@ TEST_F(ContextTest, DebugStringDoesNotFollowMergesWithinMerges) {
   Context ctx = Background();
   std::vector<CancelFunc> cancels;
   for (int i = 0; i < 100; ++i) {
-    Cancelable merged = Merge(ctx, ctx);
+    Cancellable merged = Merge(ctx, ctx);
     ctx = merged.ctx;
     cancels.push_back(std::move(merged.cancel));
   }

@@ -123,7 +123,7 @@ TEST_F(ContextValueTest, AConstructorThatThrowsLeavesNothingBehind) {
 TEST_F(ContextValueTest, ADestructorMayUseContexts) {
   // The value's last context goes while a chain is being freed.
   struct UsesContexts {
-    Cancelable own;
+    Cancellable own;
     ~UsesContexts() {
       own.cancel();
       auto [child, cancel] = WithCancel(own.ctx);
@@ -161,7 +161,7 @@ TEST_F(ContextValueTest, LookupsAgreeWithAMapInChainsOfAnyLength) {
       model[key] = i;
       switch (random() % 6) {
         case 0: {
-          Cancelable child = WithCancel(ctx);
+          Cancellable child = WithCancel(ctx);
           ctx = child.ctx;
           cancels.push_back(std::move(child.cancel));
           break;

@@ -308,8 +308,8 @@ TEST_F(CoroutineTest, MayBeDestroyedByAnotherCallbackOfTheSameEnd) {
 }
 
 TEST_F(CoroutineTest, MayDropTheContextThatItAwaited) {
-  auto held = std::make_unique<Cancelable>(WithCancel(Background()));
-  const auto wait = [](std::unique_ptr<Cancelable>& owner) -> Task {
+  auto held = std::make_unique<Cancellable>(WithCancel(Background()));
+  const auto wait = [](std::unique_ptr<Cancellable>& owner) -> Task {
     co_await Done(owner->ctx);
     owner.reset();
   };

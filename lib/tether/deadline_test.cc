@@ -277,7 +277,7 @@ TEST_F(DeadlineTest, NearnessReachesDescendantsOfEveryAge) {
   // fires, sees all of the tree done, however old its nodes are.
   auto [witness, cancel_witness] = WithTimeout(Root(), absl::Seconds(1));
   auto [top, cancel] = WithTimeout(Root(), absl::Seconds(1));
-  std::vector<Cancelable> tree;
+  std::vector<Cancellable> tree;
   // A chain, with a bush at each node.
   const auto grow = [&](const Context& from) {
     Context at = from;
@@ -296,11 +296,11 @@ TEST_F(DeadlineTest, NearnessReachesDescendantsOfEveryAge) {
   Registration look = AfterFunc(witness, [&, &top = top] {
     looked = true;
     EXPECT_TRUE(top.Done());
-    for (const Cancelable& c : tree) EXPECT_TRUE(c.ctx.Done());
+    for (const Cancellable& c : tree) EXPECT_TRUE(c.ctx.Done());
   });
   clock_.Advance(absl::Milliseconds(450));
   grow(top);  // near
-  for (const Cancelable& c : tree) EXPECT_FALSE(c.ctx.Done());
+  for (const Cancellable& c : tree) EXPECT_FALSE(c.ctx.Done());
   clock_.Advance(absl::Milliseconds(50));
   EXPECT_TRUE(looked);
 }
@@ -308,11 +308,11 @@ TEST_F(DeadlineTest, NearnessReachesDescendantsOfEveryAge) {
 TEST_F(DeadlineTest, AnEndedChildDoesNotHideItsSiblingsFromNearness) {
   auto [witness, cancel_witness] = WithTimeout(Root(), absl::Seconds(1));
   auto [top, cancel] = WithTimeout(Root(), absl::Seconds(1));
-  std::vector<Cancelable> children;
+  std::vector<Cancellable> children;
   for (int i = 0; i < 9; ++i) children.push_back(WithCancel(top));
   for (int i = 0; i < 9; i += 2) children[i].cancel();
   Registration look = AfterFunc(witness, [&] {
-    for (const Cancelable& c : children) EXPECT_TRUE(c.ctx.Done());
+    for (const Cancellable& c : children) EXPECT_TRUE(c.ctx.Done());
   });
   clock_.Advance(absl::Seconds(1));
 }
@@ -452,7 +452,7 @@ TEST_F(DeadlineTest, AFiredTimerIsGone) {
 }
 
 TEST_F(DeadlineTest, CallbacksRunAtExactlyTheirTimeInOrder) {
-  std::vector<Cancelable> contexts;
+  std::vector<Cancellable> contexts;
   std::vector<std::unique_ptr<Registration>> registrations;
   std::vector<int64_t> fired;
   const absl::Time start = clock_.Now();
@@ -470,7 +470,7 @@ TEST_F(DeadlineTest, CallbacksRunAtExactlyTheirTimeInOrder) {
 }
 
 TEST_F(DeadlineTest, ADeadlineSetInACallbackFiresInTheSameAdvance) {
-  Cancelable second;
+  Cancellable second;
   auto [first, cancel] = WithTimeout(Root(), absl::Seconds(1));
   Registration registration =
       AfterFunc(first, [&] { second = WithTimeout(Root(), absl::Seconds(1)); });

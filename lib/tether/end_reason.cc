@@ -32,8 +32,8 @@ absl::string_view EndReasonName(EndReason reason) {
       return "server shutting down";
     case EndReason::kSiblingFailed:
       return "sibling failed";
-    case EndReason::kCanceled:
-      return "canceled";
+    case EndReason::kCancelled:
+      return "cancelled";
     case EndReason::kTooLittleTime:
       return "too little time";
   }
@@ -66,7 +66,7 @@ EndReason EndReasonOf(const Context& ctx) {
     return static_cast<EndReason>((*mark)[0]);
   }
   return absl::IsDeadlineExceeded(err) ? EndReason::kOwnTimeout
-                                       : EndReason::kCanceled;
+                                       : EndReason::kCancelled;
 }
 
 }  // namespace tether

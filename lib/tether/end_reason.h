@@ -24,7 +24,7 @@ enum class EndReason : uint8_t {
   kConnectionLost = 5,     // a call's connection broke
   kServerShutdown = 6,     // the server shuts down
   kSiblingFailed = 7,      // another task of the group (TaskGroup) failed
-  kCanceled = 8,           // a CancelFunc, for whatever reason
+  kCancelled = 8,          // a CancelFunc, for whatever reason
   kTooLittleTime = 9,      // the server found too little left to begin
 };
 
@@ -44,7 +44,7 @@ TETHER_EXPORT absl::string_view EndReasonName(EndReason reason);
                                                        EndReason reason);
 
 // Why `ctx` has ended: what its cause is marked with; unmarked, a deadline that
-// passed is kOwnTimeout and everything else kCanceled. Any thread.
+// passed is kOwnTimeout and everything else kCancelled. Any thread.
 TETHER_EXPORT EndReason EndReasonOf(const Context& ctx);
 
 }  // namespace tether

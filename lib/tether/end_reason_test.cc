@@ -33,10 +33,10 @@ TEST_F(EndReasonTest, AnUnmarkedTimeoutIsOnesOwn) {
   EXPECT_EQ(EndReasonOf(named), EndReason::kOwnTimeout);
 }
 
-TEST_F(EndReasonTest, AnUnmarkedCancelIsCanceled) {
+TEST_F(EndReasonTest, AnUnmarkedCancelIsCancelled) {
   auto [ctx, cancel] = WithCancel(Background());
   cancel(absl::AbortedError("no longer wanted"));
-  EXPECT_EQ(EndReasonOf(ctx), EndReason::kCanceled);
+  EXPECT_EQ(EndReasonOf(ctx), EndReason::kCancelled);
 }
 
 TEST_F(EndReasonTest, AMarkReachesDescendantsAndKeepsCodeAndMessage) {
@@ -74,7 +74,7 @@ TEST_F(EndReasonTest, OfATaskWhoseSiblingFailed) {
 }
 
 TEST_F(EndReasonTest, AnOkCauseStaysOk) {
-  EXPECT_TRUE(WithEndReason(absl::OkStatus(), EndReason::kCanceled).ok());
+  EXPECT_TRUE(WithEndReason(absl::OkStatus(), EndReason::kCancelled).ok());
 }
 
 TEST_F(EndReasonTest, NamesAreDistinct) {

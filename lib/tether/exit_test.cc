@@ -88,8 +88,8 @@ struct PollsWhenDestroyed {
   }
 
   std::optional<ExactDeadline> early;
-  std::optional<Cancelable> early_child;
-  std::optional<Cancelable> early_merge;
+  std::optional<Cancellable> early_child;
+  std::optional<Cancellable> early_merge;
 };
 
 [[noreturn]] void PollInADestructor() {
@@ -153,7 +153,7 @@ struct ExpectsAllCallbacks {
     while (!expects.exiting) std::this_thread::yield();
     absl::SleepFor(absl::Milliseconds(50));  // exit goes on, more likely
   });
-  auto& second = testing::Forever<Cancelable>(
+  auto& second = testing::Forever<Cancellable>(
       WithTimeout(Background(), absl::Milliseconds(1)));
   testing::Forever<Registration>(second.ctx, [] { expects.second_ran = true; });
   // The timekeeper notes that at once; it is not kept.

@@ -91,7 +91,7 @@ void KeepUsingContexts(const std::atomic<bool>& stop) {
     auto [top, cancel_top] = WithTimeout(Background(), absl::Milliseconds(3));
     std::atomic<bool> on_this_stack{false};
     const Registration callback(top, [&] { on_this_stack = true; });
-    std::vector<Cancelable> children;
+    std::vector<Cancellable> children;
     for (int i = 0; i < 20; ++i) {
       children.push_back(WithTimeout(top, absl::Microseconds(100 * i)));
       children.push_back(WithCancel(children.back().ctx));
@@ -153,10 +153,10 @@ TEST_F(ForkTest, ADeadlineOfTheParentsCallsNothingInTheChild) {
 
 TEST_F(ForkTest, DoneOfTheParentsContextsIsExactInTheChild) {
   ExactDeadline deadline(Background(), absl::Milliseconds(300));
-  const Cancelable child = WithCancel(deadline.timed.ctx);
-  const Cancelable below = WithCancel(child.ctx);
-  const Cancelable sibling = WithCancel(child.ctx);
-  const Cancelable merged = Merge(Background(), below.ctx);
+  const Cancellable child = WithCancel(deadline.timed.ctx);
+  const Cancellable below = WithCancel(child.ctx);
+  const Cancellable sibling = WithCancel(child.ctx);
+  const Cancellable merged = Merge(Background(), below.ctx);
   ExpectSuccess(Fork([&] {
     deadline.Check(below.ctx);
     for (const Context& ctx :
@@ -168,7 +168,7 @@ TEST_F(ForkTest, DoneOfTheParentsContextsIsExactInTheChild) {
 }
 
 TEST_F(ForkTest, WhoIsAloneMayCancelAndDropItsContextsInTheChild) {
-  std::vector<Cancelable> contexts;
+  std::vector<Cancellable> contexts;
   for (int ms : {1, 100, 150, 3'000, 3'600'000}) {
     contexts.push_back(WithTimeout(Background(), absl::Milliseconds(ms)));
     contexts.push_back(
@@ -178,14 +178,14 @@ TEST_F(ForkTest, WhoIsAloneMayCancelAndDropItsContextsInTheChild) {
   ASSERT_GE(LiveTimers(), 4);
   ExpectSuccess(Fork([&] {
     // Among those of its own, which are armed where the old ones were.
-    std::vector<Cancelable> own;
+    std::vector<Cancellable> own;
     for (int i = 0; i < 100; ++i) {
       own.push_back(
           WithTimeout(contexts[4].ctx, absl::Milliseconds(50 + 10 * i)));
     }
-    for (const Cancelable& c : contexts) c.cancel();
-    for (const Cancelable& c : own) TETHER_REQUIRE(c.ctx.Done());
-    for (const Cancelable& c : contexts) TETHER_REQUIRE(c.ctx.Done());
+    for (const Cancellable& c : contexts) c.cancel();
+    for (const Cancellable& c : own) TETHER_REQUIRE(c.ctx.Done());
+    for (const Cancellable& c : contexts) TETHER_REQUIRE(c.ctx.Done());
     own.clear();
     contexts.clear();
     TETHER_REQUIRE(LiveTimers() == 0);

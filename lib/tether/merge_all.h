@@ -75,7 +75,7 @@ class [[nodiscard]] TETHER_EXPORT MergeAll {
     explicit State(const Context& base) : shared(WithCancel(base)) {}
     void OneEnded(const Context& member);
 
-    const Cancelable shared;
+    const Cancellable shared;
     internal::Mutex mutex;
     int living ABSL_GUARDED_BY(mutex) = 0;
     bool ended ABSL_GUARDED_BY(mutex) = false;  // the last one has

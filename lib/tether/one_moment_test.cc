@@ -41,7 +41,7 @@ TEST_F(OneMomentTest, ACallbackOfTheOtherParentFindsItsMergesDone) {
 TEST_F(OneMomentTest, ACallbackFindsMergesOfMergesAndOfDescendantsDone) {
   auto [root, cancel_root] = WithCancel(Background());
   auto [child, cancel_child] = WithCancel(root);
-  std::vector<Cancelable> merges;
+  std::vector<Cancellable> merges;
   merges.push_back(Merge(Background(), child));
   for (int i = 0; i < 4; ++i) {
     const Context last = merges.back().ctx;
@@ -53,7 +53,7 @@ TEST_F(OneMomentTest, ACallbackFindsMergesOfMergesAndOfDescendantsDone) {
   std::vector<std::unique_ptr<Registration>> registrations;
   const auto look = [&] {
     ++ran;
-    for (const Cancelable& merge : merges) EXPECT_TRUE(merge.ctx.Done());
+    for (const Cancellable& merge : merges) EXPECT_TRUE(merge.ctx.Done());
   };
   for (const Context& ctx :
        {Context(root), Context(child), merges.front().ctx, merges.back().ctx}) {
@@ -114,7 +114,7 @@ TEST_F(OneMomentTest, WhoSeesTheParentDoneSeesAllItsChildrenDone) {
   constexpr int kChildren = 2000;
   for (int round = 0; round < 20; ++round) {
     auto [parent, cancel] = WithCancel(Background());
-    std::vector<Cancelable> children;
+    std::vector<Cancellable> children;
     for (int i = 0; i < kChildren; ++i) {
       children.push_back(WithCancel(
           i % 3 == 0 ? children.empty() ? Context(parent) : children.back().ctx
@@ -143,7 +143,7 @@ TEST_F(OneMomentTest, WhoSeesAChildDoneThroughItsParentSeesThatDone) {
   constexpr int kChildren = 2000;
   for (int round = 0; round < 20; ++round) {
     auto [parent, cancel] = WithCancel(Background());
-    std::vector<Cancelable> children;
+    std::vector<Cancellable> children;
     for (int i = 0; i < kChildren; ++i) children.push_back(WithCancel(parent));
     std::atomic<bool> first{false}, last{false}, waited{false};
     std::thread onlooker([&, p = parent] {
@@ -182,8 +182,8 @@ TEST_F(OneMomentTest, AWaitForATimeOnAContextThatEndsIsNeverCutShort) {
 TEST_F(OneMomentTest, ACallbackRegisteredWhileItsTreeEndsRunsWhenThatIsDone) {
   constexpr int kDepth = 200;
   for (int round = 0; round < 100; ++round) {
-    Cancelable root = WithCancel(Background());
-    std::vector<Cancelable> chain;
+    Cancellable root = WithCancel(Background());
+    std::vector<Cancellable> chain;
     chain.push_back(WithCancel(root.ctx));
     for (int i = 1; i < kDepth; ++i) {
       chain.push_back(WithCancel(chain.back().ctx));
@@ -214,7 +214,7 @@ TEST_F(OneMomentTest, AMergeThatTwoThreadsEndTakesAllBelowItAlong) {
     auto [slow, cancel_slow] = WithCancel(Background());
     auto [quick, cancel_quick] = WithCancel(Background());
     // What is younger is ended first.
-    std::vector<Cancelable> others;
+    std::vector<Cancellable> others;
     for (int i = 0; i < kOthers; ++i) others.push_back(WithCancel(slow));
     auto [to_merged, cancel_to_merged] = WithCancel(slow);
     auto [merged, cancel_merged] = Merge(quick, to_merged);
@@ -248,7 +248,7 @@ TEST_F(OneMomentTest, AMergeThatTwoThreadsEndTakesAllBelowItAlong) {
 TEST_F(OneMomentTest, ManyWaysUpDoNotTakeForEver) {
   // 2^200 of them.
   auto [root, cancel] = WithCancel(Background());
-  std::vector<Cancelable> merges;
+  std::vector<Cancellable> merges;
   merges.push_back(Merge(root, root));
   for (int i = 0; i < 200; ++i) {
     const Context last = merges.back().ctx;
@@ -264,7 +264,7 @@ TEST_F(OneMomentTest, ManyWaysUpDoNotTakeForEver) {
   cancel();
   onlooker.join();
   EXPECT_TRUE(done);
-  for (const Cancelable& merge : merges) EXPECT_TRUE(merge.ctx.Done());
+  for (const Cancellable& merge : merges) EXPECT_TRUE(merge.ctx.Done());
 }
 
 TEST_F(OneMomentTest, HoldsInAnyGraphWhateverEndsItAtOnce) {
@@ -277,7 +277,7 @@ TEST_F(OneMomentTest, HoldsInAnyGraphWhateverEndsItAtOnce) {
       int above;
       int below;
     };
-    std::vector<Cancelable> nodes;
+    std::vector<Cancellable> nodes;
     std::vector<Edge> edges;
     nodes.push_back(WithCancel(Background()));
     nodes.push_back(WithCancel(Background()));
@@ -335,7 +335,7 @@ TEST_F(OneMomentTest, HoldsInAnyGraphWhateverEndsItAtOnce) {
     go = true;
     for (std::thread& thread : threads) thread.join();
     ASSERT_EQ(wrong, 0) << "in round " << round;
-    for (const Cancelable& node : nodes) ASSERT_TRUE(node.ctx.Done());
+    for (const Cancellable& node : nodes) ASSERT_TRUE(node.ctx.Done());
   }
 }
 

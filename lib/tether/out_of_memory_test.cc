@@ -230,7 +230,7 @@ TEST_F(OutOfMemoryTest, ErrNeedsNoMemory) {
 
 TEST_F(OutOfMemoryTest, ContextsEndOnThreadsThatAreNewToTether) {
   FailEach([&] {
-    auto made = std::make_unique<Cancelable>(WithCancel(Background()));
+    auto made = std::make_unique<Cancellable>(WithCancel(Background()));
     const Context ctx = made->ctx;
     bool ran = false;
     auto registration = std::make_unique<Registration>(
@@ -387,7 +387,7 @@ TEST_F(OutOfMemoryTest, AGroupWhoseTaskFailsIsJoined) {
     // Marked as the failure of a sibling, unless there was no memory for that.
     const EndReason reason = EndReasonOf(group.context());
     Require(reason == EndReason::kSiblingFailed ||
-            reason == EndReason::kCanceled);
+            reason == EndReason::kCancelled);
   });
 }
 

@@ -300,7 +300,7 @@ class Program {
     return absl::AbortedError(absl::StrCat("cause ", Random(1'000'000)));
   }
 
-  void Keep(int id, Cancelable made) {
+  void Keep(int id, Cancellable made) {
     const bool can_cancel = model_[id].key < 0 && !model_[id].detached;
     handles_.push_back(
         {id, std::move(made.ctx), std::move(made.cancel), can_cancel});

@@ -50,8 +50,8 @@ class RaceTest : public testing::LeakCheckedTest {
   }
 
   // A tree of 100 nodes; node 0 is its top, and node i is below node i / 3.
-  static std::vector<Cancelable> MakeTree() {
-    std::vector<Cancelable> tree;
+  static std::vector<Cancellable> MakeTree() {
+    std::vector<Cancellable> tree;
     tree.push_back(WithCancel(Background()));
     for (int i = 1; i < 100; ++i) tree.push_back(WithCancel(tree[i / 3].ctx));
     return tree;
@@ -62,17 +62,17 @@ class RaceTest : public testing::LeakCheckedTest {
 
 TEST_F(RaceTest, WhenAnyOfManyCancelsReturnsAllDescendantsAreDone) {
   for (int round = 0; round < kRounds; ++round) {
-    std::vector<Cancelable> tree = MakeTree();
+    std::vector<Cancellable> tree = MakeTree();
     Together(4, [&](int) {
       tree[0].cancel();
-      for (const Cancelable& c : tree) ASSERT_TRUE(c.ctx.Done());
+      for (const Cancellable& c : tree) ASSERT_TRUE(c.ctx.Done());
     });
   }
 }
 
 TEST_F(RaceTest, CancelsOfNodesAboveAndBelowOneAnotherKeepTheirPromise) {
   for (int round = 0; round < kRounds; ++round) {
-    std::vector<Cancelable> tree = MakeTree();
+    std::vector<Cancellable> tree = MakeTree();
     // Nodes 0, 1, 4 and 13 lie on one path.
     const int path[] = {0, 1, 4, 13};
     Together(4, [&](int thread) {
@@ -91,7 +91,7 @@ TEST_F(RaceTest, CancelsOfNodesAboveAndBelowOneAnotherKeepTheirPromise) {
 
 TEST_F(RaceTest, AReasonOnceSeenNeverChanges) {
   for (int round = 0; round < kRounds; ++round) {
-    std::vector<Cancelable> tree = MakeTree();
+    std::vector<Cancellable> tree = MakeTree();
     Together({
         [&] { tree[0].cancel(absl::AbortedError("0")); },
         [&] { tree[4].cancel(absl::AbortedError("4")); },
@@ -108,7 +108,7 @@ TEST_F(RaceTest, AReasonOnceSeenNeverChanges) {
 
 TEST_F(RaceTest, EachCallbackOfATreeRunsOnceWhoeverCancels) {
   for (int round = 0; round < kRounds; ++round) {
-    std::vector<Cancelable> tree = MakeTree();
+    std::vector<Cancellable> tree = MakeTree();
     std::vector<std::atomic<int>> calls(tree.size());
     std::vector<std::unique_ptr<Registration>> registrations;
     for (size_t i = 0; i < tree.size(); ++i) {
@@ -126,8 +126,8 @@ TEST_F(RaceTest, EachCallbackOfATreeRunsOnceWhoeverCancels) {
 
 TEST_F(RaceTest, AChildMadeWhileItsParentIsCancelledEndsToo) {
   for (int round = 0; round < kRounds; ++round) {
-    Cancelable parent = WithCancel(Background());
-    std::vector<Cancelable> children[2];
+    Cancellable parent = WithCancel(Background());
+    std::vector<Cancellable> children[2];
     Together({
         [&] {
           std::this_thread::yield();
@@ -147,7 +147,7 @@ TEST_F(RaceTest, AChildMadeWhileItsParentIsCancelledEndsToo) {
         },
     });
     for (const auto& some : children) {
-      for (const Cancelable& c : some) {
+      for (const Cancellable& c : some) {
         ASSERT_EQ(c.ctx.Cause(), absl::AbortedError("parent"));
       }
     }
@@ -156,8 +156,8 @@ TEST_F(RaceTest, AChildMadeWhileItsParentIsCancelledEndsToo) {
 
 TEST_F(RaceTest, ChildrenMayGoWhileTheirParentIsCancelled) {
   for (int round = 0; round < kRounds; ++round) {
-    Cancelable parent = WithCancel(Background());
-    std::vector<Cancelable> children[3];
+    Cancellable parent = WithCancel(Background());
+    std::vector<Cancellable> children[3];
     for (auto& some : children) {
       for (int i = 0; i < 30; ++i) {
         some.push_back(WithCancel(i % 3 == 0 ? parent.ctx : some.back().ctx));
@@ -170,7 +170,7 @@ TEST_F(RaceTest, ChildrenMayGoWhileTheirParentIsCancelled) {
           while (!children[1].empty()) children[1].pop_back();
         },
         [&] {
-          for (Cancelable& c : children[2]) {
+          for (Cancellable& c : children[2]) {
             c.ctx = Context();
             c.cancel = CancelFunc();
           }
@@ -181,8 +181,8 @@ TEST_F(RaceTest, ChildrenMayGoWhileTheirParentIsCancelled) {
 
 TEST_F(RaceTest, TheLastContextMayGoWhileItIsCancelled) {
   for (int round = 0; round < kRounds * 4; ++round) {
-    std::optional<Cancelable> parent = WithCancel(Background());
-    std::optional<Cancelable> child = WithCancel(parent->ctx);
+    std::optional<Cancellable> parent = WithCancel(Background());
+    std::optional<Cancellable> child = WithCancel(parent->ctx);
     std::optional<Context> copy = child->ctx;
     Together({
         [&] { parent.reset(); },
@@ -193,11 +193,11 @@ TEST_F(RaceTest, TheLastContextMayGoWhileItIsCancelled) {
 }
 
 TEST_F(RaceTest, ManyThreadsMakeAndDropChildrenOfOneParent) {
-  Cancelable parent = WithTimeout(Background(), absl::Hours(1));
+  Cancellable parent = WithTimeout(Background(), absl::Hours(1));
   Together(4, [&](int) {
     for (int i = 0; i < 1000; ++i) {
-      Cancelable child = WithCancel(parent.ctx);
-      Cancelable grandchild = WithCancel(child.ctx);
+      Cancellable child = WithCancel(parent.ctx);
+      Cancellable grandchild = WithCancel(child.ctx);
       ASSERT_FALSE(grandchild.ctx.Done());
     }
   });
@@ -209,7 +209,7 @@ TEST_F(RaceTest, ManyThreadsMakeAndDropChildrenOfOneParent) {
 TEST_F(RaceTest, ACallbackEitherRunsOrIsPreventedByStop) {
   int ran_first = 0;
   for (int round = 0; round < kRounds * 2; ++round) {
-    Cancelable ctx = WithCancel(Background());
+    Cancellable ctx = WithCancel(Background());
     std::atomic<int> calls{0};
     std::atomic<bool> running{false};
     bool prevented = false;
@@ -234,7 +234,7 @@ TEST_F(RaceTest, ACallbackEitherRunsOrIsPreventedByStop) {
 
 TEST_F(RaceTest, WhatACallbackUsesMayGoAfterItsRegistration) {
   for (int round = 0; round < kRounds * 2; ++round) {
-    Cancelable ctx = WithCancel(Background());
+    Cancellable ctx = WithCancel(Background());
     auto used = std::make_unique<int>(0);
     auto registration =
         std::make_unique<Registration>(ctx.ctx, [p = used.get()] { ++*p; });
@@ -250,8 +250,8 @@ TEST_F(RaceTest, WhatACallbackUsesMayGoAfterItsRegistration) {
 
 TEST_F(RaceTest, RegistrationsMadeDuringTheCancelAllRun) {
   for (int round = 0; round < kRounds; ++round) {
-    Cancelable parent = WithCancel(Background());
-    Cancelable child = WithCancel(parent.ctx);
+    Cancellable parent = WithCancel(Background());
+    Cancellable child = WithCancel(parent.ctx);
     std::atomic<int> calls{0};
     std::vector<std::unique_ptr<Registration>> registrations[2];
     const auto enroll = [&](int i) {
@@ -268,7 +268,7 @@ TEST_F(RaceTest, RegistrationsMadeDuringTheCancelAllRun) {
 
 TEST_F(RaceTest, CallbacksThatStopOneAnotherLeaveOneStandingInEachTree) {
   for (int round = 0; round < kRounds; ++round) {
-    Cancelable ctx = WithCancel(Background());
+    Cancellable ctx = WithCancel(Background());
     std::optional<Registration> registrations[8];
     std::atomic<int> calls{0};
     for (auto& registration : registrations) {
@@ -290,8 +290,8 @@ TEST_F(RaceTest, CallbacksThatStopOneAnotherLeaveOneStandingInEachTree) {
 TEST_F(RaceTest, ATimerThatFiresAgainstACancelGivesOneReason) {
   for (int round = 0; round < kRounds; ++round) {
     std::atomic<int> calls{0};
-    Cancelable ctx = WithTimeout(Background(), absl::Microseconds(round * 10));
-    Cancelable child = WithCancel(ctx.ctx);
+    Cancellable ctx = WithTimeout(Background(), absl::Microseconds(round * 10));
+    Cancellable child = WithCancel(ctx.ctx);
     Registration registration = AfterFunc(child.ctx, [&] { ++calls; });
     absl::Status seen[2];
     Together({
@@ -323,9 +323,9 @@ TEST_F(RaceTest, ATimerThatFiresAgainstACancelGivesOneReason) {
 TEST_F(RaceTest, TimersMayFireWhileTheirContextsGo) {
   Together(3, [&](int thread) {
     for (int i = 0; i < kRounds * 4; ++i) {
-      std::optional<Cancelable> ctx =
+      std::optional<Cancellable> ctx =
           WithTimeout(Background(), absl::Microseconds(i * (thread + 1)));
-      Cancelable child = WithTimeout(ctx->ctx, absl::Microseconds(100));
+      Cancellable child = WithTimeout(ctx->ctx, absl::Microseconds(100));
       std::this_thread::yield();
       ctx.reset();
     }
@@ -335,7 +335,7 @@ TEST_F(RaceTest, TimersMayFireWhileTheirContextsGo) {
 TEST_F(RaceTest, TimersThatFireTogetherMayLoseTheirContextsMeanwhile) {
   for (int round = 0; round < kRounds; ++round) {
     SimulatedClock clock;
-    std::vector<Cancelable> contexts;
+    std::vector<Cancellable> contexts;
     for (int i = 0; i < 200; ++i) {
       contexts.push_back(WithTimeout(Background(clock), absl::Seconds(1)));
     }
@@ -359,7 +359,7 @@ TEST_F(RaceTest, TimersThatFireTogetherMayLoseTheirContextsMeanwhile) {
 TEST_F(RaceTest, TimeoutsChurnInFourThreads) {
   auto [parent, cancel] = WithTimeout(Background(), absl::Hours(1));
   Together(4, [&, parent = parent](int thread) {
-    std::vector<Cancelable> window(16);
+    std::vector<Cancellable> window(16);
     for (int i = 0; i < 4000; ++i) {
       window[i % 16] = WithTimeout(
           parent, absl::Microseconds((i * 7919 + thread) % 1'000'000));
@@ -370,7 +370,7 @@ TEST_F(RaceTest, TimeoutsChurnInFourThreads) {
 
 TEST_F(RaceTest, EveryoneWhoWaitsForADeadlineWakes) {
   for (int round = 0; round < 20; ++round) {
-    Cancelable ctx = WithTimeout(Background(), absl::Milliseconds(1));
+    Cancellable ctx = WithTimeout(Background(), absl::Milliseconds(1));
     Together(8, [&](int) {
       ctx.ctx.Wait();
       ASSERT_TRUE(absl::IsDeadlineExceeded(ctx.ctx.Err()));
@@ -380,8 +380,8 @@ TEST_F(RaceTest, EveryoneWhoWaitsForADeadlineWakes) {
 
 TEST_F(RaceTest, EveryoneWhoWaitsForACancelWakes) {
   for (int round = 0; round < kRounds; ++round) {
-    Cancelable parent = WithCancel(Background());
-    Cancelable child = WithCancel(parent.ctx);
+    Cancellable parent = WithCancel(Background());
+    Cancellable child = WithCancel(parent.ctx);
     Together(8, [&](int thread) {
       if (thread == 0) return parent.cancel();
       const Context& ctx = thread % 2 == 0 ? parent.ctx : child.ctx;
@@ -397,7 +397,7 @@ TEST_F(RaceTest, EveryoneWhoWaitsForACancelWakes) {
 
 TEST_F(RaceTest, ShortWaitsThatEndAtTheSameTimeAsTheContext) {
   for (int round = 0; round < kRounds; ++round) {
-    Cancelable ctx = WithCancel(Background());
+    Cancellable ctx = WithCancel(Background());
     Together({
         [&] {
           while (!ctx.ctx.WaitFor(absl::Microseconds(50))) {
@@ -422,10 +422,10 @@ TEST_F(RaceTest, ASimulatedClockMayBeAdvancedWhileContextsComeAndGo) {
       },
       [&] {
         for (int i = 0; i < 3000; ++i) {
-          Cancelable a =
+          Cancellable a =
               WithTimeout(Background(clock), absl::Milliseconds(150));
-          Cancelable b = WithTimeout(a.ctx, absl::Milliseconds(i % 150));
-          Cancelable c = WithCancel(b.ctx);
+          Cancellable b = WithTimeout(a.ctx, absl::Milliseconds(i % 150));
+          Cancellable c = WithCancel(b.ctx);
           if (i % 3 == 0) a.cancel();
           if (i % 3 == 1) c.ctx.Wait();
         }
@@ -439,9 +439,9 @@ TEST_F(RaceTest, ASimulatedClockMayBeAdvancedWhileContextsComeAndGo) {
 
 TEST_F(RaceTest, AMergeEndsOnceWhenBothSidesEndAtOnce) {
   for (int round = 0; round < kRounds * 2; ++round) {
-    Cancelable primary = WithCancel(Background());
-    Cancelable other = WithCancel(Background());
-    Cancelable merged = Merge(primary.ctx, other.ctx);
+    Cancellable primary = WithCancel(Background());
+    Cancellable other = WithCancel(Background());
+    Cancellable merged = Merge(primary.ctx, other.ctx);
     std::atomic<int> calls{0};
     Registration registration = AfterFunc(merged.ctx, [&] { ++calls; });
     Together({
@@ -458,8 +458,8 @@ TEST_F(RaceTest, AMergeEndsOnceWhenBothSidesEndAtOnce) {
 
 TEST_F(RaceTest, AMergeMayBeMadeAndGoWhileBothSidesEnd) {
   for (int round = 0; round < kRounds * 2; ++round) {
-    Cancelable primary = WithCancel(Background());
-    Cancelable other = WithCancel(Background());
+    Cancellable primary = WithCancel(Background());
+    Cancellable other = WithCancel(Background());
     Together({
         [&] { primary.cancel(); },
         [&] { other.cancel(); },
@@ -467,8 +467,8 @@ TEST_F(RaceTest, AMergeMayBeMadeAndGoWhileBothSidesEnd) {
           for (int i = 0; i < 5; ++i) {
             (void)Merge(primary.ctx, other.ctx);
           }
-          Cancelable merged = Merge(primary.ctx, other.ctx);
-          Cancelable below = Merge(other.ctx, merged.ctx);
+          Cancellable merged = Merge(primary.ctx, other.ctx);
+          Cancellable below = Merge(other.ctx, merged.ctx);
           merged.ctx.Wait();
           below.ctx.Wait();
         },
@@ -478,9 +478,9 @@ TEST_F(RaceTest, AMergeMayBeMadeAndGoWhileBothSidesEnd) {
 
 TEST_F(RaceTest, CrosswiseMergesThatEndAtOnceDoNotDeadlock) {
   for (int round = 0; round < kRounds; ++round) {
-    Cancelable a = WithCancel(Background());
-    Cancelable b = WithCancel(Background());
-    std::vector<Cancelable> merges;
+    Cancellable a = WithCancel(Background());
+    Cancellable b = WithCancel(Background());
+    std::vector<Cancellable> merges;
     merges.push_back(Merge(a.ctx, b.ctx));
     for (int i = 0; i < 30; ++i) {
       const Context& last = merges.back().ctx;
@@ -489,7 +489,7 @@ TEST_F(RaceTest, CrosswiseMergesThatEndAtOnceDoNotDeadlock) {
     }
     std::atomic<int> calls{0};
     std::vector<std::unique_ptr<Registration>> registrations;
-    for (const Cancelable& m : merges) {
+    for (const Cancellable& m : merges) {
       registrations.push_back(
           std::make_unique<Registration>(m.ctx, [&] { ++calls; }));
     }
@@ -500,7 +500,7 @@ TEST_F(RaceTest, CrosswiseMergesThatEndAtOnceDoNotDeadlock) {
         [&] { registrations[20]->Stop(); },
     });
     registrations.clear();
-    for (const Cancelable& m : merges) ASSERT_TRUE(m.ctx.Done());
+    for (const Cancellable& m : merges) ASSERT_TRUE(m.ctx.Done());
     ASSERT_GE(calls.load(), 30);
   }
 }
@@ -509,7 +509,7 @@ TEST_F(RaceTest, CrosswiseMergesThatEndAtOnceDoNotDeadlock) {
 
 TEST_F(RaceTest, ADeepChainIsCancelledAndFreedWithoutMuchStack) {
   constexpr int kDepth = 10'000;
-  std::vector<Cancelable> chain;
+  std::vector<Cancellable> chain;
   chain.push_back(WithCancel(Background()));
   for (int i = 1; i < kDepth; ++i) {
     chain.push_back(WithCancel(chain.back().ctx));
@@ -537,7 +537,7 @@ TEST_F(RaceTest, ADeepChainOfValuesIsFreedWithoutMuchStack) {
 
 TEST_F(RaceTest, ADeepChainMayGoFromTheTopOrFromTheBottom) {
   for (bool from_the_top : {true, false}) {
-    std::vector<std::optional<Cancelable>> chain;
+    std::vector<std::optional<Cancellable>> chain;
     chain.emplace_back(WithCancel(Background()));
     for (int i = 1; i < 10'000; ++i) {
       chain.emplace_back(WithCancel(chain.back()->ctx));
@@ -550,8 +550,8 @@ TEST_F(RaceTest, ADeepChainMayGoFromTheTopOrFromTheBottom) {
 
 TEST_F(RaceTest, AWideTreeIsCancelledWhileItsLeavesGo) {
   constexpr int kWidth = 10'000;
-  Cancelable root = WithTimeout(Background(), absl::Milliseconds(120));
-  std::vector<Cancelable> children[2];
+  Cancellable root = WithTimeout(Background(), absl::Milliseconds(120));
+  std::vector<Cancellable> children[2];
   for (int i = 0; i < kWidth; ++i) {
     children[i % 2].push_back(i % 4 < 2
                                   ? WithCancel(root.ctx)
@@ -560,7 +560,7 @@ TEST_F(RaceTest, AWideTreeIsCancelledWhileItsLeavesGo) {
   Together({
       [&] {
         root.cancel();
-        for (const Cancelable& c : children[1]) ASSERT_TRUE(c.ctx.Done());
+        for (const Cancellable& c : children[1]) ASSERT_TRUE(c.ctx.Done());
       },
       [&] { children[0].clear(); },
       [&] {

@@ -41,9 +41,9 @@ class AtDestruction {
 // ---- CancelFunc ------------------------------------------------------------
 
 TEST_F(ReentranceTest, ACallbackMayAssignToTheCancelFuncThatIsAssignedTo) {
-  Cancelable first = WithCancel(Background());
-  Cancelable second = WithCancel(Background());
-  Cancelable third = WithCancel(Background());
+  Cancellable first = WithCancel(Background());
+  Cancellable second = WithCancel(Background());
+  Cancellable third = WithCancel(Background());
   CancelFunc cancel = std::move(first.cancel);
   Registration assign =
       AfterFunc(first.ctx, [&] { cancel = std::move(third.cancel); });
@@ -56,8 +56,8 @@ TEST_F(ReentranceTest, ACallbackMayAssignToTheCancelFuncThatIsAssignedTo) {
 }
 
 TEST_F(ReentranceTest, ACallbackMayCallTheCancelFuncThatIsAssignedTo) {
-  Cancelable first = WithCancel(Background());
-  Cancelable second = WithCancel(Background());
+  Cancellable first = WithCancel(Background());
+  Cancellable second = WithCancel(Background());
   CancelFunc cancel = std::move(first.cancel);
   Registration call = AfterFunc(first.ctx, [&] { cancel(); });
   cancel = std::move(second.cancel);
@@ -66,8 +66,8 @@ TEST_F(ReentranceTest, ACallbackMayCallTheCancelFuncThatIsAssignedTo) {
 }
 
 TEST_F(ReentranceTest, ACallbackMayDestroyTheCancelFuncThatIsAssignedTo) {
-  Cancelable first = WithCancel(Background());
-  Cancelable second = WithCancel(Background());
+  Cancellable first = WithCancel(Background());
+  Cancellable second = WithCancel(Background());
   auto cancel = std::make_unique<CancelFunc>(std::move(first.cancel));
   Registration destroy = AfterFunc(first.ctx, [&] { cancel.reset(); });
   *cancel = std::move(second.cancel);
@@ -76,7 +76,7 @@ TEST_F(ReentranceTest, ACallbackMayDestroyTheCancelFuncThatIsAssignedTo) {
 }
 
 TEST_F(ReentranceTest, ACallbackMayDestroyTheCancelFuncThatIsCalled) {
-  Cancelable only = WithCancel(Background());
+  Cancellable only = WithCancel(Background());
   auto cancel = std::make_unique<CancelFunc>(std::move(only.cancel));
   Registration destroy = AfterFunc(only.ctx, [&] { cancel.reset(); });
   (*cancel)(absl::AbortedError("why"));
@@ -85,7 +85,7 @@ TEST_F(ReentranceTest, ACallbackMayDestroyTheCancelFuncThatIsCalled) {
 }
 
 TEST_F(ReentranceTest, ACallbackMayCallTheCancelFuncThatIsDestroyed) {
-  Cancelable only = WithCancel(Background());
+  Cancellable only = WithCancel(Background());
   std::optional<CancelFunc> cancel(std::move(only.cancel));
   CancelFunc& being_destroyed = *cancel;
   Registration call = AfterFunc(only.ctx, [&] { being_destroyed(); });
@@ -94,7 +94,7 @@ TEST_F(ReentranceTest, ACallbackMayCallTheCancelFuncThatIsDestroyed) {
 }
 
 TEST_F(ReentranceTest, ACallbackMayDestroyTheCauseThatCancelWasGiven) {
-  Cancelable only = WithCancel(Background());
+  Cancellable only = WithCancel(Background());
   auto cause = std::make_unique<absl::Status>(absl::AbortedError("why"));
   Registration first = AfterFunc(only.ctx, [&] { cause.reset(); });
   auto [child, cancel_child] = WithCancel(only.ctx);
@@ -112,7 +112,7 @@ struct Owner {
 
 TEST_F(ReentranceTest, WhatACallbackCapturedMayBeTheLastOwnerWhenStopped) {
   for (const bool can_end : {true, false}) {
-    Cancelable parent = WithCancel(Background());
+    Cancellable parent = WithCancel(Background());
     const Context ctx = can_end ? parent.ctx : Background();
     auto owner = std::make_shared<Owner>();
     Owner* raw = owner.get();
@@ -124,7 +124,7 @@ TEST_F(ReentranceTest, WhatACallbackCapturedMayBeTheLastOwnerWhenStopped) {
 }
 
 TEST_F(ReentranceTest, WhatACallbackCapturedMayBeTheLastOwnerWhenItHasRun) {
-  Cancelable parent = WithCancel(Background());
+  Cancellable parent = WithCancel(Background());
   auto owner = std::make_shared<Owner>();
   const std::weak_ptr<Owner> alive = owner;
   owner->registration.emplace(parent.ctx, [owner] {});
@@ -135,7 +135,7 @@ TEST_F(ReentranceTest, WhatACallbackCapturedMayBeTheLastOwnerWhenItHasRun) {
 }
 
 TEST_F(ReentranceTest, WhatACallbackCapturedMayStopItAgainWhileItIsStopped) {
-  Cancelable parent = WithCancel(Background());
+  Cancellable parent = WithCancel(Background());
   std::optional<Registration> registration;
   int calls = 0;
   bool again = true;
@@ -148,7 +148,7 @@ TEST_F(ReentranceTest, WhatACallbackCapturedMayStopItAgainWhileItIsStopped) {
 }
 
 TEST_F(ReentranceTest, ACallbackMayRegisterAnotherWhichRunsAtOnce) {
-  Cancelable parent = WithCancel(Background());
+  Cancellable parent = WithCancel(Background());
   bool ran = false;
   std::optional<Registration> inner;
   Registration outer = AfterFunc(parent.ctx, [&] {
@@ -162,40 +162,41 @@ TEST_F(ReentranceTest, ACallbackMayRegisterAnotherWhichRunsAtOnce) {
 TEST_F(ReentranceTest, ACallbackMayDropAllThatIsLeftOfItsContext) {
   // `registration` keeps the context alive, `cancel` is what runs this.
   struct All {
-    Cancelable cancelable = WithCancel(Background());
+    Cancellable cancellable = WithCancel(Background());
     std::optional<Registration> registration;
-    std::vector<Cancelable> children;
+    std::vector<Cancellable> children;
   };
   auto all = std::make_unique<All>();
   int calls = 0;
   for (int i = 0; i < 3; ++i) {
-    all->children.push_back(WithCancel(all->cancelable.ctx));
+    all->children.push_back(WithCancel(all->cancellable.ctx));
   }
-  all->registration.emplace(all->cancelable.ctx, [&] {
+  all->registration.emplace(all->cancellable.ctx, [&] {
     ++calls;
     all.reset();
   });
-  const CancelFunc cancel = std::move(all->cancelable.cancel);
+  const CancelFunc cancel = std::move(all->cancellable.cancel);
   cancel();
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(all, nullptr);
 }
 
 TEST_F(ReentranceTest, ACallbackMayDropTheContextsWhoseCallbacksAreStillToRun) {
-  Cancelable root = WithCancel(Background());
+  Cancellable root = WithCancel(Background());
   struct Child {
-    Cancelable cancelable;
+    Cancellable cancellable;
     std::optional<Registration> registration;
   };
   std::vector<std::unique_ptr<Child>> children;
   int calls = 0;
   for (int i = 0; i < 5; ++i) {
     children.push_back(std::make_unique<Child>());
-    children.back()->cancelable = WithCancel(root.ctx);
-    children.back()->registration.emplace(children.back()->cancelable.ctx, [&] {
-      ++calls;
-      children.clear();
-    });
+    children.back()->cancellable = WithCancel(root.ctx);
+    children.back()->registration.emplace(children.back()->cancellable.ctx,
+                                          [&] {
+                                            ++calls;
+                                            children.clear();
+                                          });
   }
   root.cancel();
   EXPECT_EQ(calls, 1);  // the others were stopped with their registrations
@@ -206,7 +207,7 @@ TEST_F(ReentranceTest, ACallbackMayDropTheContextsWhoseCallbacksAreStillToRun) {
 inline constexpr Key<AtDestruction> kValue{"value"};
 
 TEST_F(ReentranceTest, AValuesDestructorMayMakeAndEndContexts) {
-  Cancelable other = WithCancel(Background());
+  Cancellable other = WithCancel(Background());
   bool ended = false;
   {
     const Context ctx =
@@ -235,7 +236,7 @@ TEST_F(ReentranceTest, AValueMayHoldTheCancelFuncOfItsParent) {
   static constexpr Key<std::shared_ptr<CancelFunc>> kCancel{"cancel"};
   Context parent;
   {
-    Cancelable made = WithCancel(Background());
+    Cancellable made = WithCancel(Background());
     parent = made.ctx;
     const Context ctx =
         WithValue(made.ctx, kCancel,

@@ -89,8 +89,8 @@ class [[nodiscard]] StopToken {
 //     while (absl::StatusOr<Job> job = jobs.Receive(ctx)) Run(ctx, *job);
 //   });
 //   server.request_stop();  // ends the Receive, and the jobs
-[[nodiscard]] inline Cancelable WithStopToken(const Context& parent,
-                                              std::stop_token token);
+[[nodiscard]] inline Cancellable WithStopToken(const Context& parent,
+                                               std::stop_token token);
 
 // Implementation details only below.
 
@@ -124,8 +124,8 @@ struct StopLink {
 
 }  // namespace internal
 
-inline Cancelable WithStopToken(const Context& parent, std::stop_token token) {
-  Cancelable child = WithCancel(parent);
+inline Cancellable WithStopToken(const Context& parent, std::stop_token token) {
+  Cancellable child = WithCancel(parent);
   if (!token.stop_possible()) return child;
   auto link = std::make_shared<internal::StopLink>();
   link->cancel = internal::ContextAccess::ShareCancel(

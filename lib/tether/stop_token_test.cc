@@ -27,7 +27,7 @@ using testing::SimulatedClock;
 constexpr int kRounds = 200;
 
 const absl::Status kFailed = absl::AbortedError("failed");
-const absl::Status kCanceled = absl::CancelledError("context canceled");
+const absl::Status kCancelled = absl::CancelledError("context canceled");
 const absl::Status kStopped = absl::CancelledError("stop requested");
 
 inline constexpr Key<int> kNumber{"number"};
@@ -208,7 +208,7 @@ TEST_F(WithStopTokenTest, EndsWhenStopIsRequested) {
   auto [ctx, cancel] = WithStopToken(Background(), source.get_token());
   EXPECT_FALSE(ctx.Done());
   source.request_stop();
-  EXPECT_EQ(ctx.Err(), kCanceled);
+  EXPECT_EQ(ctx.Err(), kCancelled);
   EXPECT_EQ(ctx.Cause(), kStopped);
 }
 
@@ -267,7 +267,7 @@ TEST_F(WithStopTokenTest, ATokenWithoutAStopStateAddsNothing) {
   EXPECT_EQ(LiveCallbacks(), 0);
   EXPECT_FALSE(ctx.Done());
   cancel();
-  EXPECT_EQ(ctx.Cause(), kCanceled);
+  EXPECT_EQ(ctx.Cause(), kCancelled);
 }
 
 TEST_F(WithStopTokenTest, WorksAfterItsSourceIsGone) {
@@ -303,7 +303,7 @@ TEST_F(WithStopTokenTest, CallbacksOfTheContextHaveRunWhenRequestStopReturns) {
 
 TEST_F(WithStopTokenTest, MayBeDroppedInACallbackThatStopStarts) {
   std::stop_source source;
-  auto held = std::make_unique<Cancelable>(
+  auto held = std::make_unique<Cancellable>(
       WithStopToken(Background(), source.get_token()));
   bool ran = false;
   auto registration = std::make_unique<Registration>(held->ctx, [&] {
@@ -361,8 +361,8 @@ TEST_F(WithStopTokenTest, StopAndTheEndOfTheParentAndOfTheContextMayRace) {
   for (int round = 0; round < kRounds; ++round) {
     std::stop_source source;
     auto [parent, cancel_parent] = WithCancel(Background());
-    auto held =
-        std::make_unique<Cancelable>(WithStopToken(parent, source.get_token()));
+    auto held = std::make_unique<Cancellable>(
+        WithStopToken(parent, source.get_token()));
     Together({[&source] { source.request_stop(); },
               [&end = cancel_parent] { end(kFailed); },
               [&held] { held.reset(); }});

@@ -123,14 +123,14 @@ class TaskGroup::Slot {
 TaskGroup::TaskGroup(const Context& parent) : TaskGroup(parent, nullptr) {}
 
 TaskGroup::TaskGroup(const Context& parent, Executor executor)
-    : cancelable_(WithCancel(parent)), executor_(std::move(executor)) {}
+    : cancellable_(WithCancel(parent)), executor_(std::move(executor)) {}
 
 TaskGroup::~TaskGroup() {
   if (FramesOf(this) > 0) {
     std::fputs("tether::TaskGroup destroyed by one of its own tasks\n", stderr);
     std::abort();
   }
-  cancelable_.cancel();
+  cancellable_.cancel();
   (void)Wait();
 }
 
@@ -232,7 +232,7 @@ void TaskGroup::Fail(absl::Status error) {
     if (!first_error_.ok()) return;
     first_error_ = error;
   }
-  cancelable_.cancel(
+  cancellable_.cancel(
       WithEndReason(std::move(error), EndReason::kSiblingFailed));
 }
 
@@ -260,7 +260,7 @@ absl::Status TaskGroup::Wait() {
     result = first_error_;
   }
   JoinAll(ended);
-  cancelable_.cancel();
+  cancellable_.cancel();
   return result;
 }
 

@@ -90,7 +90,7 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   ~TaskGroup();
 
   // Ends with the parent, with the first error, or when Wait returns.
-  const Context& context() const { return cancelable_.ctx; }
+  const Context& context() const { return cancellable_.ctx; }
 
   // At most `limit` tasks at a time from now on; negative: any number, as at
   // first. At 0 none may start (guarantee 6). Those that run, go on; where they
@@ -151,7 +151,7 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   // The last thing that a task does with the group: it may be gone afterwards.
   void Release(std::optional<Threads::iterator> thread);
 
-  const Cancelable cancelable_;
+  const Cancellable cancellable_;
   const Executor executor_;
   internal::Mutex mutex_;
   internal::CondVar changed_;  // a slot may be free, or all tasks are over

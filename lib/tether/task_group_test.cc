@@ -27,7 +27,7 @@ namespace {
 
 const absl::Status kOk = absl::OkStatus();
 const absl::Status kFailed = absl::AbortedError("failed");
-const absl::Status kCanceled = absl::CancelledError("context canceled");
+const absl::Status kCancelled = absl::CancelledError("context canceled");
 
 inline constexpr Key<int> kNumber{"number"};
 
@@ -105,7 +105,7 @@ TEST_F(TaskGroupTest, TheFirstErrorEndsTheOthersAndIsReturned) {
   group.Go([] { return kFailed; });
   EXPECT_EQ(group.Wait(), kFailed);
   EXPECT_EQ(seen, kFailed);
-  EXPECT_EQ(group.context().Err(), kCanceled);
+  EXPECT_EQ(group.context().Err(), kCancelled);
   EXPECT_EQ(WithoutMark(group.context().Cause()), kFailed);
 }
 
@@ -120,8 +120,8 @@ TEST_F(TaskGroupTest, WaitEndsTheContext) {
   TaskGroup group(Background());
   EXPECT_FALSE(group.context().Done());
   EXPECT_EQ(group.Wait(), kOk);
-  EXPECT_EQ(group.context().Err(), kCanceled);
-  EXPECT_EQ(group.context().Cause(), kCanceled);
+  EXPECT_EQ(group.context().Err(), kCancelled);
+  EXPECT_EQ(group.context().Cause(), kCancelled);
 }
 
 TEST_F(TaskGroupTest, TakesAllKindsOfCallables) {

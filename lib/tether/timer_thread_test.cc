@@ -70,7 +70,7 @@ TEST_F(TimerThreadDeathTest, ABoundedWaitInACallbackOfADeadlineReturns) {
   // Far away when the thread is kept. Only the look at Done() is made: what
   // else tells the time left may also make a context compare the clock.
   static ExactDeadline before(Background(), absl::Milliseconds(400));
-  static Cancelable before_child = WithCancel(before.timed.ctx);
+  static Cancellable before_child = WithCancel(before.timed.ctx);
   static std::atomic<bool> release{false};
   StartInACallbackOfADeadline([] { YieldUntil(release); });
   {
@@ -106,7 +106,7 @@ TEST_F(TimerThreadDeathTest, WhoKeepsACallbackOfADeadlineDelaysNoDeadline) {
   static constexpr Key<Value> kValue{"value"};
   // A callback that drops the last reference to its own context's value.
   struct Last {
-    Cancelable timed;
+    Cancellable timed;
     std::optional<Registration> registration;
     std::atomic<bool> registered{false};
   };
@@ -170,7 +170,7 @@ struct OwedCallback {
   }
 
   std::atomic<bool> ran{false};
-  Cancelable timed;
+  Cancellable timed;
   std::optional<Registration> registration;
 };
 
@@ -239,7 +239,7 @@ TEST_F(TimerThreadDeathTest, DeadlinesHoldAtTheSystemsLimitOfProcesses) {
   RatherThanHang();
   // Far away when the other is kept.
   static ExactDeadline before(Background(), absl::Milliseconds(400));
-  static Cancelable before_child = WithCancel(before.timed.ctx);
+  static Cancellable before_child = WithCancel(before.timed.ctx);
   internal::FailThreadStarts(kMany);
   static std::atomic<bool> release{false};
   static std::atomic<bool> over{false};

@@ -23,7 +23,7 @@ sigset_t Signals() {
 }  // namespace
 
 StopSignals::StopSignals()
-    : cancelable_(tether::WithCancel(tether::Background())) {
+    : cancellable_(tether::WithCancel(tether::Background())) {
   const sigset_t signals = Signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   thread_ = std::thread([this] { WaitForSignal(); });
@@ -41,7 +41,7 @@ void StopSignals::WaitForSignal() {
     sigwait(&signals, &signal);
     if (signal == kNoMore) return;
     received_.store(signal);
-    cancelable_.cancel(absl::CancelledError("stopped by a signal"));
+    cancellable_.cancel(absl::CancelledError("stopped by a signal"));
   }
 }
 

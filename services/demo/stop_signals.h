@@ -19,7 +19,7 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  const tether::Context& ctx() const { return cancelable_.ctx; }
+  const tether::Context& ctx() const { return cancellable_.ctx; }
 
   // The signal that ended the context; 0 when none has come.
   int received() const { return received_.load(); }
@@ -27,7 +27,7 @@ class StopSignals {
  private:
   void WaitForSignal();
 
-  const tether::Cancelable cancelable_;
+  const tether::Cancellable cancellable_;
   std::atomic<int> received_{0};
   std::thread thread_;
 };

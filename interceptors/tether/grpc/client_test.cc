@@ -191,10 +191,10 @@ TEST_F(ClientTest, ACancelledContextEndsThePlainCallOfItsThread) {
 }
 
 TEST_F(ClientTest, AnEndedContextSendsNothing) {
-  auto [canceled, cancel] = WithCancel(Background());
+  auto [cancelled, cancel] = WithCancel(Background());
   cancel();
   auto [expired, cancel_expired] = WithTimeout(Background(), absl::Seconds(-1));
-  for (const Context& ctx : {canceled, expired}) {
+  for (const Context& ctx : {cancelled, expired}) {
     {
       ClientCall call(ctx);
       const grpc::Status status = Call(call, kAnswer);

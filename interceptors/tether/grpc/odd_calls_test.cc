@@ -168,9 +168,9 @@ TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
   auto [life, end] = WithCancel(Background());
   {
     ServerOptions options;
-    options.lifetime = life;
+    options.base_context = life;
     options.min_budget = absl::Seconds(5);
-    options.shed_share = 1;
+    options.shed_fraction = 1;
     options.propagator = std::make_shared<Foreign>(life);
     ProbeServer server({false, options});
     server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {

@@ -20,7 +20,7 @@ struct TimePolicy {
   // A request that arrives with less is not worth beginning: it is answered at
   // once with DEADLINE_EXCEEDED. Its handler still runs, since gRPC's
   // interceptors can't prevent it, but finds its context done.
-  // ServerOptions::shed_share limits how many go that way. A policy for all
+  // ServerOptions::shed_fraction limits how many go that way. A policy for all
   // methods (the server's own, or "*") turns no health check away, and no
   // reflection (grpc.health.v1, grpc.reflection.*): only one that names them.
   absl::Duration min_budget = absl::ZeroDuration();

@@ -108,10 +108,10 @@ TEST_F(PolicyTest, AMethodMayHaveAPolicyOfItsOwn) {
   EXPECT_LE(remaining_, absl::Seconds(40));
 }
 
-ServerOptions WithMinBudget(double shed_share) {
+ServerOptions WithMinBudget(double shed_fraction) {
   ServerOptions options;
   options.min_budget = absl::Seconds(5);
-  options.shed_share = shed_share;
+  options.shed_fraction = shed_fraction;
   return options;
 }
 
@@ -169,7 +169,7 @@ TEST_F(PolicyTest, EnoughTimeOrNoDeadlineIsServed) {
   EXPECT_FALSE(done_);
 }
 
-TEST_F(PolicyTest, NoMoreThanTheShareIsTurnedAway) {
+TEST_F(PolicyTest, NoMoreThanTheFractionIsTurnedAway) {
   ProbeServer server({/*callback_api=*/false, WithMinBudget(0.25)});
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     return Handle(ContextOf(sc));

@@ -18,7 +18,7 @@ struct ReportOptions {
     kNever,
 
     // When the status is not OK, when the context has ended, or when the
-    // request took `min_share` of the time that it had.
+    // request took `min_fraction` of the time that it had.
     kWhenItMatters,
 
     kAlways,
@@ -26,7 +26,7 @@ struct ReportOptions {
   When when = When::kWhenItMatters;
 
   // 0 to 1.
-  double min_share = 0.1;
+  double min_fraction = 0.1;
 
   // Of an answer that is an error or has no messages: all its headers, as they
   // are encoded; gRPC sends the trailing metadata among them. What the status,

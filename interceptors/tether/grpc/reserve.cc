@@ -10,12 +10,13 @@ absl::Duration Reserve::Of(absl::Duration left) const {
     return absl::ZeroDuration();
   }
   // Also where it is not a number.
-  const double sane_share = share > 0 ? std::min(share, 1.0) : 0;
+  const double sane_fraction = fraction > 0 ? std::min(fraction, 1.0) : 0;
   const absl::Duration wanted =
       std::max(fixed, absl::ZeroDuration()) +
       absl::Nanoseconds(static_cast<int64_t>(
-          sane_share * static_cast<double>(std::min<int64_t>(
-                           absl::ToInt64Nanoseconds(left), int64_t{1} << 62))));
+          sane_fraction *
+          static_cast<double>(std::min<int64_t>(absl::ToInt64Nanoseconds(left),
+                                                int64_t{1} << 62))));
   return std::max(absl::ZeroDuration(), std::min({wanted, cap, left / 4}));
 }
 

@@ -16,7 +16,7 @@ namespace tether {
 // it. So the leaf's time is up first, and each caller still has its reserve to
 // take the answer in, to try something else, and to answer in turn.
 //
-//   Of(left) = min(fixed + share * left, cap, left / 4)
+//   Of(left) = min(fixed + fraction * left, cap, left / 4)
 //
 // A request may wait before its handler begins: for a connection, or for a
 // thread of the server. Where grpc-timeout ends before what the server was
@@ -28,7 +28,7 @@ namespace tether {
 // second, and 50 ms from 1.7 s on: about what a reply takes, with some slack
 // for a busy machine. Raise it where replies are large or networks slow.
 //
-// Negative parts count as zero, and a `share` of more than 1 as 1. A value.
+// Negative parts count as zero, and a `fraction` of more than 1 as 1. A value.
 //
 // Example:
 //
@@ -36,7 +36,7 @@ namespace tether {
 //   options.reserve.fixed = absl::Milliseconds(20);  // another continent
 struct TETHER_EXPORT Reserve {
   absl::Duration fixed = absl::Milliseconds(1);
-  double share = 0.03;
+  double fraction = 0.03;
   absl::Duration cap = absl::Milliseconds(50);
 
   // Callee and caller have the same deadline, unless the request waits.

@@ -9,7 +9,7 @@
 namespace tether {
 namespace {
 
-TEST(ReserveTest, KeepsAFixedPartAndAShare) {
+TEST(ReserveTest, KeepsAFixedPartAndAFraction) {
   EXPECT_EQ(Reserve().Of(absl::Milliseconds(50)), absl::Microseconds(2500));
   EXPECT_EQ(Reserve().Of(absl::Milliseconds(200)), absl::Milliseconds(7));
   EXPECT_EQ(Reserve().Of(absl::Seconds(1)), absl::Milliseconds(31));
@@ -40,11 +40,11 @@ TEST(ReserveTest, SenselessPartsAreTamed) {
   const absl::Duration left = absl::Milliseconds(100);
   Reserve reserve;
   reserve.fixed = -absl::Seconds(1);
-  reserve.share = -1;
+  reserve.fraction = -1;
   EXPECT_EQ(reserve.Of(left), absl::ZeroDuration());
-  reserve.share = std::nan("");
+  reserve.fraction = std::nan("");
   EXPECT_EQ(reserve.Of(left), absl::ZeroDuration());
-  reserve.share = std::numeric_limits<double>::infinity();
+  reserve.fraction = std::numeric_limits<double>::infinity();
   reserve.cap = absl::InfiniteDuration();
   EXPECT_EQ(reserve.Of(left), left / 4);
   reserve.cap = -absl::Seconds(1);

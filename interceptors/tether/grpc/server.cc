@@ -159,17 +159,17 @@ void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
   builder.experimental().SetInterceptorCreators(std::move(creators));
 }
 
-void ShutdownServer(grpc::Server& server, const CancelFunc& end_lifetime,
-                    absl::Duration grace, absl::Duration drain) {
-  const auto end = [&end_lifetime] {
-    end_lifetime(
+void ShutdownServer(grpc::Server& server, const CancelFunc& cancel_base_context,
+                    absl::Duration grace, absl::Duration cancel_grace) {
+  const auto end = [&cancel_base_context] {
+    cancel_base_context(
         WithEndReason(absl::CancelledError("the server is shutting down"),
                       EndReason::kServerShutdown));
   };
   {
     const auto [over, cancel] = WithTimeout(Background(), grace);
     const Registration at_the_end = AfterFunc(over, end);
-    server.Shutdown(internal::DeadlineAfter(grace + drain));
+    server.Shutdown(internal::DeadlineAfter(grace + cancel_grace));
   }
   end();
 }

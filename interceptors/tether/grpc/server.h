@@ -65,15 +65,15 @@ struct ServerOptions : TimePolicy {
 
   // The parent of all requests' contexts: they have its values, and end when it
   // does, for its reason. For a server that shuts down (ShutdownServer).
-  Context lifetime;
+  Context base_context;
 
   // How long a handler has to answer by itself when its context has ended by a
   // time that gRPC doesn't know of (max_timeout, default_timeout, a
-  // tether-timeout-us before grpc-timeout), or with `lifetime`. Then the call
-  // is ended for it: the caller gets the context's status, and in the handler
-  // all that it waits for in gRPC fails, as does what it tries later. So nobody
-  // holds a handler's thread for longer by not reading. Where it is the
-  // caller's tether-timeout-us that has passed, it takes up to a quarter of
+  // tether-timeout-us before grpc-timeout), or with `base_context`. Then the
+  // call is ended for it: the caller gets the context's status, and in the
+  // handler all that it waits for in gRPC fails, as does what it tries later.
+  // So nobody holds a handler's thread for longer by not reading. Where it is
+  // the caller's tether-timeout-us that has passed, it takes up to a quarter of
   // that longer, a second (and 3 %) at most: the caller knows of that time, and
   // ends the call itself. InfiniteDuration(): handlers see to it themselves.
   absl::Duration answer_grace = absl::Milliseconds(100);
@@ -81,9 +81,9 @@ struct ServerOptions : TimePolicy {
   // Methods with times of their own.
   std::vector<MethodPolicy> methods;
 
-  // At most this share of the requests to a method is turned away for
+  // At most this fraction of the requests to a method is turned away for
   // min_budget; those beyond it are served with what they have. 0 to 1.
-  double shed_share = 0.2;
+  double shed_fraction = 0.2;
 
   // Where the time went, for the caller.
   ReportOptions report;
@@ -113,23 +113,26 @@ class TETHER_EXPORT ServerInterceptorFactory final
 };
 
 // Shuts a server down in three steps. It takes no new requests from now on.
-// After `grace`, `end_lifetime` (the CancelFunc of ServerOptions::lifetime)
-// ends the contexts of those that still run; Cause() is CANCELLED "the server
-// is shutting down". After `drain` more, gRPC cuts off what has not returned by
-// then. When this returns, the lifetime has ended, and grpc::Server::Shutdown
-// has returned.
+// After `grace`, `cancel_base_context` (the CancelFunc of
+// ServerOptions::base_context) ends the contexts of the requests that still
+// run; their Cause() is CANCELLED "the server is shutting down". After
+// `cancel_grace` more, gRPC cuts off the handlers that have not returned.
 //
-//   auto [lifetime, end_lifetime] = tether::WithCancel(tether::Background());
+// When this function returns, the base context has ended and
+// grpc::Server::Shutdown has returned.
+//
+//   auto [base, cancel_base] = tether::WithCancel(tether::Background());
 //   tether::ServerOptions options;
-//   options.lifetime = lifetime;
+//   options.base_context = base;
 //   …
-//   tether::ShutdownServer(*server, end_lifetime, absl::Seconds(5));
+//   tether::ShutdownServer(*server, cancel_base, absl::Seconds(5));
 //
-// grpc::Server::Shutdown alone ends the contexts, too, when its deadline has
-// passed; but the interceptors can't tell that from callers that vanish.
+// grpc::Server::Shutdown alone also ends the contexts when its deadline has
+// passed, but the interceptors can't tell that from callers that vanish.
 TETHER_EXPORT void ShutdownServer(
-    grpc::Server& server, const CancelFunc& end_lifetime, absl::Duration grace,
-    absl::Duration drain = absl::Milliseconds(100));
+    grpc::Server& server, const CancelFunc& cancel_base_context,
+    absl::Duration grace,
+    absl::Duration cancel_grace = absl::Milliseconds(100));
 
 // The context of the request that `server_context` serves, with its deadline
 // (the earliest of grpc-timeout, tether-timeout-us and the server's

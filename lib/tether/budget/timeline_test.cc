@@ -206,7 +206,7 @@ TEST_F(TimelineTest, ACancelledCallThatWasCancelledNeedsNoReason) {
   EXPECT_EQ(RowOf(0).reason, "caller left");
   call->set_outcome(4);
   call->set_reason(v1::END_REASON_CANCELLED);
-  EXPECT_EQ(RowOf(0).reason, "canceled");
+  EXPECT_EQ(RowOf(0).reason, "cancelled");
 }
 
 TEST_F(TimelineTest, ShowsABoundedPart) {

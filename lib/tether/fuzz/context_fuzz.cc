@@ -71,7 +71,7 @@ int64_t AddNanos(int64_t now, absl::Duration step) {
 
 // ---- The model -------------------------------------------------------------
 
-enum class End { kLive, kCanceled, kDeadline };
+enum class End { kLive, kCancelled, kDeadline };
 
 struct Model {
   int parent = -1;
@@ -89,7 +89,7 @@ absl::Status ErrOf(End end) {
   switch (end) {
     case End::kLive:
       return absl::OkStatus();
-    case End::kCanceled:
+    case End::kCancelled:
       return absl::CancelledError("context canceled");
     case End::kDeadline:
       return absl::DeadlineExceededError("context deadline exceeded");
@@ -178,7 +178,7 @@ class Models {
     const std::vector<bool> below = Below(id);
     for (size_t i = 0; i < all_.size(); ++i) {
       if (!below[i] || all_[i].end != End::kLive) continue;
-      all_[i].end = End::kCanceled;
+      all_[i].end = End::kCancelled;
       all_[i].cause = cause;
     }
   }
@@ -329,7 +329,7 @@ class Program {
     const int parent_model = parent_slot.model;
     Slot& slot = NextSlot();
     DropCancel(slot);
-    Cancelable made = make(parent);
+    Cancellable made = make(parent);
     const int model = make_model(parent_model);
     Put(slot, made.ctx, model);
     // It writes a chain anew for each merge that it is part of.
@@ -411,7 +411,7 @@ class Program {
         if (MayCancel(slot)) Cancel(slot, CauseOf(1));
         return;
       case 4: {
-        Cancelable child = WithCancel(slot.ctx);
+        Cancellable child = WithCancel(slot.ctx);
         bool called = false;
         const Registration registration =
             AfterFunc(child.ctx, [&called] { called = true; });

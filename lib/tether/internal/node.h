@@ -120,9 +120,9 @@ enum ScopeState : uint8_t {
   kLive = 0,
   kNear = 1,        // the deadline may pass at any moment: compare the clock
   kUnobserved = 2,  // a LazyScope whose source has not been started
-  kCanceled = 4,
+  kCancelled = 4,
   kDeadlineExceeded = 8,
-  kEnded = kCanceled | kDeadlineExceeded,
+  kEnded = kCancelled | kDeadlineExceeded,
   // How it has ended, as soon as that is published (invariant 5).
   kEnding = kEnded << 2,
   kDecided = kEnded | kEnding,

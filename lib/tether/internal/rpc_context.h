@@ -21,9 +21,9 @@ TETHER_EXPORT Nanos NowOf(const Context& ctx);
 
 // WithTimeout(parent, timeout, cause), but counted from `now`.
 // InfiniteDuration(): no deadline.
-TETHER_EXPORT Cancelable WithTimeoutFrom(Nanos now, const Context& parent,
-                                         absl::Duration timeout,
-                                         absl::Status cause);
+TETHER_EXPORT Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
+                                          absl::Duration timeout,
+                                          absl::Status cause);
 
 // The same, and `start` is called once, when first somebody observes the
 // context: looks at Done() or Err(), waits, registers a callback, or makes a
@@ -31,10 +31,10 @@ TETHER_EXPORT Cancelable WithTimeoutFrom(Nanos now, const Context& parent,
 // that the CancelFunc is called when the time comes. Never called when nobody
 // observes. What it captures is destroyed once it has run, or else with the
 // context's last copy.
-TETHER_EXPORT Cancelable WithLazyCancel(Nanos now, const Context& parent,
-                                        absl::Duration timeout,
-                                        absl::Status cause,
-                                        absl::AnyInvocable<void() &&> start);
+TETHER_EXPORT Cancellable WithLazyCancel(Nanos now, const Context& parent,
+                                         absl::Duration timeout,
+                                         absl::Status cause,
+                                         absl::AnyInvocable<void() &&> start);
 
 // Ends what ends `ctx` with DEADLINE_EXCEEDED and this cause, as if its
 // deadline had passed; no effect when it has ended. For a caller that gave up

@@ -24,13 +24,13 @@ using ::tether::testing::SimulatedClock;
 
 class LazyCancelTest : public ::tether::testing::LeakCheckedTest {
  protected:
-  Cancelable Make(const Context& parent,
-                  absl::Duration timeout = absl::InfiniteDuration(),
-                  absl::Status cause = absl::OkStatus()) {
+  Cancellable Make(const Context& parent,
+                   absl::Duration timeout = absl::InfiniteDuration(),
+                   absl::Status cause = absl::OkStatus()) {
     return WithLazyCancel(NowOf(parent), parent, timeout, std::move(cause),
                           [this] { ++starts_; });
   }
-  Cancelable Make() { return Make(Background(clock_)); }
+  Cancellable Make() { return Make(Background(clock_)); }
 
   SimulatedClock clock_;
   std::atomic<int> starts_{0};
@@ -86,7 +86,7 @@ TEST_F(LazyCancelTest, StartsOnceWhenSomebodyObserves) {
 }
 
 TEST_F(LazyCancelTest, ItsSourceMayEndItAtOnce) {
-  Cancelable lazy;
+  Cancellable lazy;
   lazy = WithLazyCancel(NowOf(Background()), Background(),
                         absl::InfiniteDuration(), {},
                         [&] { lazy.cancel(absl::AbortedError("gone")); });
@@ -112,7 +112,7 @@ TEST_F(LazyCancelTest, EachFirstLookSeesWhatTheSourceSaysAtOnce) {
       },
   };
   for (const auto& look : looks) {
-    Cancelable lazy;
+    Cancellable lazy;
     lazy = WithLazyCancel(NowOf(Background()), Background(),
                           absl::InfiniteDuration(), {}, [&] { lazy.cancel(); });
     EXPECT_TRUE(look(lazy.ctx));
@@ -171,7 +171,7 @@ TEST_F(LazyCancelTest, ASourceThatThrowsIsContained) {
 
 TEST_F(LazyCancelTest, WhatAnUnusedSourceCapturedGoesWithTheContext) {
   auto captured = std::make_shared<int>(1);
-  std::optional<Cancelable> lazy =
+  std::optional<Cancellable> lazy =
       WithLazyCancel(NowOf(Background()), Background(),
                      absl::InfiniteDuration(), {}, [captured] {});
   EXPECT_EQ(captured.use_count(), 2);

@@ -32,7 +32,7 @@ CallbackWait& GetCallbackWait() {
 // waiters of the parent's, so it is a new one.
 [[maybe_unused]] const int fork_handled = [] {
   GetCallbackWait();
-  (void)StatusOf(kCanceled);
+  (void)StatusOf(kCancelled);
   return pthread_atfork(
       []() ABSL_NO_THREAD_SAFETY_ANALYSIS { GetCallbackWait().mutex.lock(); },
       []() ABSL_NO_THREAD_SAFETY_ANALYSIS { GetCallbackWait().mutex.unlock(); },
@@ -651,14 +651,14 @@ Reason ReasonOf(Scope* scope) {
 absl::Status StatusOf(uint8_t how) noexcept {
   if ((how & kEnded) == 0) return absl::OkStatus();
   TETHER_TRY {
-    static const absl::Status& canceled =
+    static const absl::Status& cancelled =
         *new absl::Status(absl::CancelledError("context canceled"));
     static const absl::Status& exceeded = *new absl::Status(
         absl::DeadlineExceededError("context deadline exceeded"));
-    return (how & kCanceled) != 0 ? canceled : exceeded;
+    return (how & kCancelled) != 0 ? cancelled : exceeded;
   }
   TETHER_CATCH(const std::bad_alloc&) {
-    return absl::Status((how & kCanceled) != 0
+    return absl::Status((how & kCancelled) != 0
                             ? absl::StatusCode::kCancelled
                             : absl::StatusCode::kDeadlineExceeded,
                         "");

@@ -146,7 +146,7 @@ void Adopt(Scope* child);
 // Ends `scope` and all below it, merges included, at one moment, unless it has
 // ended, and then runs their callbacks.
 // When it returns, all of them are done, whoever ended them. The caller holds a
-// reference. `how` is kCanceled or kDeadlineExceeded; near a deadline that has
+// reference. `how` is kCancelled or kDeadlineExceeded; near a deadline that has
 // passed meanwhile, the deadline is the reason, since Done() has been saying
 // so. Returns whether it ran callbacks, which may have destroyed the caller.
 bool EndScope(Scope* scope, uint8_t how, const absl::Status& cause);

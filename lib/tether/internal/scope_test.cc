@@ -35,8 +35,8 @@ TEST_F(ScopeTest, NestedDeadlinesThatComeNearOneByOneAreLookedAtTwiceAtMost) {
   constexpr int kLeaves = 3;
   // The deepest comes near first, as each deadline is earlier than the one that
   // it lies within.
-  std::vector<Cancelable> chain;
-  std::vector<Cancelable> leaves;
+  std::vector<Cancellable> chain;
+  std::vector<Cancellable> leaves;
   Context at = Background(clock_);
   for (int i = 0; i < kDepth; ++i) {
     chain.push_back(
@@ -50,14 +50,14 @@ TEST_F(ScopeTest, NestedDeadlinesThatComeNearOneByOneAreLookedAtTwiceAtMost) {
     ASSERT_TRUE(IsNear(it->ctx));
   }
   EXPECT_LE(looked_at, 2 * chain.size() + leaves.size());
-  for (const Cancelable& c : leaves) ASSERT_TRUE(IsNear(c.ctx));
+  for (const Cancellable& c : leaves) ASSERT_TRUE(IsNear(c.ctx));
   while (!chain.empty()) chain.pop_back();
 }
 
 // The control: what isn't near yet is reached, beside and below what is.
 TEST_F(ScopeTest, AllBelowIsNearAfterwards) {
   auto [top, cancel_top] = WithTimeout(Background(clock_), absl::Hours(1));
-  std::vector<Cancelable> tree;
+  std::vector<Cancellable> tree;
   Context at = top;
   for (int i = 0; i < 100; ++i) {
     tree.push_back(WithCancel(at));
@@ -69,7 +69,7 @@ TEST_F(ScopeTest, AllBelowIsNearAfterwards) {
   for (size_t i = 1; i < tree.size(); i += 9) LookedAt(tree[i].ctx);
   for (size_t i = 5; i < tree.size(); i += 30) tree[i].cancel();
   EXPECT_GE(LookedAt(top), 200u);
-  for (const Cancelable& c : tree) EXPECT_TRUE(c.ctx.Done() || IsNear(c.ctx));
+  for (const Cancellable& c : tree) EXPECT_TRUE(c.ctx.Done() || IsNear(c.ctx));
   EXPECT_EQ(LookedAt(top), 1u);
 }
 

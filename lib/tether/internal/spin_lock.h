@@ -1,6 +1,6 @@
 // A one-byte lock for sections of a few instructions.
 //
-// Every cancelable context has a lock of its own, so its size (1 byte;
+// Every cancellable context has a lock of its own, so its size (1 byte;
 // std::mutex has 40) and its price without contention (one atomic exchange) are
 // the price of a context. It is made of std::atomic alone, so ThreadSanitizer
 // sees each acquire and release. Nothing under it blocks, allocates or calls

@@ -77,7 +77,7 @@ class ExactDeadline {
   const internal::Nanos before_;
 
  public:
-  Cancelable timed;
+  Cancellable timed;
 
  private:
   const internal::Nanos after_;
@@ -116,7 +116,7 @@ void StartInACallbackOfADeadline(F fn) {
   for (;;) {
     auto& state = Forever<std::atomic<State>>(kWaits);
     auto& timed =
-        Forever<Cancelable>(WithTimeout(Background(), absl::Milliseconds(5)));
+        Forever<Cancellable>(WithTimeout(Background(), absl::Milliseconds(5)));
     Forever<Registration>(
         timed.ctx, [&state, fn, here = std::this_thread::get_id()] {
           if (std::this_thread::get_id() == here) {

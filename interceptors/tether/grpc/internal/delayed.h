@@ -22,7 +22,7 @@ class Delayed {
 
  private:
   // The registration goes first: so nothing runs when the timeout is cancelled.
-  const Cancelable timeout_;
+  const Cancellable timeout_;
   const Registration at_its_end_;
 };
 

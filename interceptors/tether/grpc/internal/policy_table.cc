@@ -62,15 +62,15 @@ const TimePolicy& PolicyTable::For(std::string_view method) const {
   return IsProbe(method) ? probes_ : all_;
 }
 
-ShedBudget::ShedBudget(double share)
-    : share_(share > 0 ? static_cast<int64_t>(std::min(share, 1.0) *
-                                              static_cast<double>(kOne))
-                       : 0) {}
+ShedBudget::ShedBudget(double fraction)
+    : fraction_(fraction > 0 ? static_cast<int64_t>(std::min(fraction, 1.0) *
+                                                    static_cast<double>(kOne))
+                             : 0) {}
 
 void ShedBudget::Earn() {
   // Some savings may get lost between threads; a refusal less does no harm.
   const int64_t saved = saved_.load(std::memory_order_relaxed);
-  if (saved < kMost) saved_.fetch_add(share_, std::memory_order_relaxed);
+  if (saved < kMost) saved_.fetch_add(fraction_, std::memory_order_relaxed);
 }
 
 bool ShedBudget::Spend() {
@@ -84,8 +84,8 @@ bool ShedBudget::Spend() {
   return false;
 }
 
-ShedBudgets::ShedBudgets(double share) : others_(share) {
-  for (size_t i = 0; i < kMost; ++i) entries_.emplace_back(share);
+ShedBudgets::ShedBudgets(double fraction) : others_(fraction) {
+  for (size_t i = 0; i < kMost; ++i) entries_.emplace_back(fraction);
 }
 
 ShedBudget& ShedBudgets::For(std::string_view method) {

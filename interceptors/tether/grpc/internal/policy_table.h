@@ -37,12 +37,12 @@ class PolicyTable {
 // away: when all callers are slow, turning all of them away helps nobody, and a
 // clock or a policy gone wrong would stop the service.
 //
-// Each request earns `share` of a refusal, of which 10 at most can be saved up.
-// Any thread; no lock.
+// Each request earns `fraction` of a refusal, of which 10 at most can be saved
+// up. Any thread; no lock.
 class ShedBudget {
  public:
-  // `share` is clamped to 0..1.
-  explicit ShedBudget(double share);
+  // `fraction` is clamped to 0..1.
+  explicit ShedBudget(double fraction);
 
   // A request has come.
   void Earn();
@@ -54,7 +54,7 @@ class ShedBudget {
   static constexpr int64_t kOne = 1 << 20;  // one refusal
   static constexpr int64_t kMost = 10 * kOne;
 
-  const int64_t share_;  // of kOne
+  const int64_t fraction_;  // of kOne
   std::atomic<int64_t> saved_{0};
 };
 
@@ -63,7 +63,7 @@ class ShedBudget {
 // more than a few hundred, those that came last share one. Any thread; no lock.
 class ShedBudgets {
  public:
-  explicit ShedBudgets(double share);
+  explicit ShedBudgets(double fraction);
 
   ShedBudget& For(std::string_view method);
 
@@ -72,7 +72,7 @@ class ShedBudgets {
   static constexpr size_t kProbes = 8;
 
   struct Entry {
-    explicit Entry(double share) : budget(share) {}
+    explicit Entry(double fraction) : budget(fraction) {}
     std::atomic<uint64_t> method{0};  // its hash; 0: free
     ShedBudget budget;
   };

@@ -94,7 +94,7 @@ int Spent(ShedBudget& budget, int requests) {
   return spent;
 }
 
-TEST(ShedBudgetTest, SpendsNoMoreThanItsShare) {
+TEST(ShedBudgetTest, SpendsNoMoreThanItsFraction) {
   ShedBudget fifth(0.2);
   EXPECT_NEAR(Spent(fifth, 1000), 200, 1);
   ShedBudget none(0);
@@ -111,7 +111,7 @@ TEST(ShedBudgetTest, SavesUpTenAtMost) {
   EXPECT_EQ(spent, 10);
 }
 
-TEST(ShedBudgetTest, SenselessSharesAreTamed) {
+TEST(ShedBudgetTest, FractionsOutOfRangeAreClamped) {
   ShedBudget negative(-1);
   EXPECT_EQ(Spent(negative, 100), 0);
   ShedBudget nan(std::nan(""));

@@ -59,9 +59,9 @@ const absl::Status& DeadlineCause(EndReason reason, absl::string_view message) {
 ServerShared::ServerShared(ServerOptions server_options)
     : options(std::move(server_options)),
       policies(options, options.methods),
-      shed_budgets(options.shed_share),
+      shed_budgets(options.shed_fraction),
       watcher(EndWatcher::Get()),
-      cuts_at_end_of_lifetime(options.lifetime != Background() &&
+      cuts_at_end_of_lifetime(options.base_context != Background() &&
                               options.answer_grace !=
                                   absl::InfiniteDuration()) {}
 
@@ -70,7 +70,8 @@ std::shared_ptr<ServerShared> ServerShared::Make(ServerOptions server_options) {
       new ServerShared(std::move(server_options)));
   if (shared->cuts_at_end_of_lifetime) {
     shared->at_end_of_lifetime_.emplace(
-        shared->options.lifetime, [weak = std::weak_ptr<ServerShared>(shared)] {
+        shared->options.base_context,
+        [weak = std::weak_ptr<ServerShared>(shared)] {
           if (auto self = weak.lock()) self->LifetimeEnded();
         });
   }
@@ -95,7 +96,7 @@ void ServerShared::CutAll() {
       calls.push_back(std::move(held));
     }
   });
-  const grpc::Status status = StatusOf(options.lifetime);
+  const grpc::Status status = StatusOf(options.base_context);
   for (const auto& call : calls) call->Cut(status);
 }
 
@@ -157,7 +158,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   const TimePolicy& policy = shared_->policies.For(method);
   const ReceivedMetadata carrier(metadata);
   // Before what is left is read, so that nothing is added to it.
-  const Nanos now = NowOf(options.lifetime);
+  const Nanos now = NowOf(options.base_context);
   const absl::Duration standard = UntilDeadline(server_context->raw_deadline());
   const absl::Duration exact = TimeoutIn(carrier);
   time_left_ = TimeLeft(standard, exact);
@@ -186,19 +187,20 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
     call_ = server_context->c_call();
     if (call_ != nullptr) grpc_call_ref(call_);
   }
-  Cancelable cancelable;
+  Cancellable cancellable;
   if (told_of_end) {
-    cancelable = WithTimeoutFrom(now, options.lifetime, timeout, cause);
+    cancellable = WithTimeoutFrom(now, options.base_context, timeout, cause);
   } else {
     arrival_ = Clock::Real().SteadyNanos();
-    cancelable = WithLazyCancel(now, options.lifetime, timeout, cause,
-                                [weak = weak_from_this()] {
-                                  if (auto self = weak.lock()) self->Observed();
-                                });
+    cancellable = WithLazyCancel(now, options.base_context, timeout, cause,
+                                 [weak = weak_from_this()] {
+                                   if (auto self = weak.lock())
+                                     self->Observed();
+                                 });
   }
-  cancel_ = std::move(cancelable.cancel);
-  scope_ = cancelable.ctx;
-  context_ = std::move(cancelable.ctx);
+  cancel_ = std::move(cancellable.cancel);
+  scope_ = cancellable.ctx;
+  context_ = std::move(cancellable.ctx);
   if (options.report.when != ReportOptions::When::kNever) {
     context_ = WithValue(context_, kHop, HopRecord(SteadyMicros()));
     previous_attempts_ = AttemptsIn(carrier);
@@ -210,7 +212,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   }
   if (shared_->cuts_at_end_of_lifetime && HasEnded(scope_)) {
     // It came too late for CutAll.
-    CutIn(grace, [this] { return StatusOf(shared_->options.lifetime); });
+    CutIn(grace, [this] { return StatusOf(shared_->options.base_context); });
   } else if (outlives_timeout) {
     CutIn(until_cut, [&why = cause] {
       return grpc::Status(
@@ -292,7 +294,7 @@ void ServerCall::WriteReport(std::string_view method,
   if (options.when == ReportOptions::When::kWhenItMatters && status.ok() &&
       !ended &&
       (time_left_ == absl::InfiniteDuration() ||
-       record_->Elapsed() < options.min_share * time_left_)) {
+       record_->Elapsed() < options.min_fraction * time_left_)) {
     return;
   }
   v1::BudgetReport report;

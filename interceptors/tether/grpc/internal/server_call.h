@@ -55,7 +55,7 @@ class ServerShared : public std::enable_shared_from_this<ServerShared> {
   const PolicyTable policies;
   ShedBudgets shed_budgets;
   const std::shared_ptr<EndWatcher> watcher;
-  // options.lifetime can end, and its calls are cut off then.
+  // options.base_context can end, and its calls are cut off then.
   const bool cuts_at_end_of_lifetime;
 
  private:
