@@ -182,14 +182,21 @@ tether_public_library(tether_grpc
 if(TETHER_BUILD_OPENTELEMETRY)
 tether_public_library(tether_opentelemetry
   SRCS
-    interceptors/tether/grpc/internal/opentelemetry_context.cc
-    interceptors/tether/grpc/internal/rpc_span.cc
-    interceptors/tether/grpc/opentelemetry.cc
-    interceptors/tether/grpc/opentelemetry_propagator.cc
+    interceptors/tether/opentelemetry/client_interceptor.cc
+    interceptors/tether/opentelemetry/internal/call_headers.cc
+    interceptors/tether/opentelemetry/internal/otel_context.cc
+    interceptors/tether/opentelemetry/internal/rpc_span.cc
+    interceptors/tether/opentelemetry/propagator.cc
+    interceptors/tether/opentelemetry/server_interceptor.cc
+    interceptors/tether/opentelemetry/span.cc
   HDRS
-    interceptors/tether/grpc/internal/opentelemetry_context.h
-    interceptors/tether/grpc/internal/rpc_span.h
-    interceptors/tether/grpc/opentelemetry.h
+    interceptors/tether/opentelemetry/interceptors.h
+    interceptors/tether/opentelemetry/internal/bridge.h
+    interceptors/tether/opentelemetry/internal/call_headers.h
+    interceptors/tether/opentelemetry/internal/otel_context.h
+    interceptors/tether/opentelemetry/internal/rpc_span.h
+    interceptors/tether/opentelemetry/propagator.h
+    interceptors/tether/opentelemetry/span.h
   DEPS
     absl::function_ref
     absl::status
@@ -2736,7 +2743,7 @@ tether_script_test(examples/opentelemetry_test
   ARGS examples/opentelemetry examples/expected/opentelemetry.txt
   TIMEOUT 60)
 
-tether_internal_library(interceptors_tether_grpc_testing_opentelemetry_fixture
+tether_internal_library(interceptors_tether_opentelemetry_testing_fixture
   PREFIX interceptors
   DEPS
     GTest::gmock
@@ -2750,10 +2757,10 @@ tether_internal_library(interceptors_tether_grpc_testing_opentelemetry_fixture
     tether_internal::tether_grpc
     tether_internal::tether_opentelemetry)
 
-tether_program(interceptors_tether_grpc_opentelemetry_propagator_test
-  FOLDER interceptors/tether/grpc
-  NAME opentelemetry_propagator_test
-  SRCS interceptors/tether/grpc/opentelemetry_propagator_test.cc
+tether_program(interceptors_tether_opentelemetry_propagator_test
+  FOLDER interceptors/tether/opentelemetry
+  NAME propagator_test
+  SRCS interceptors/tether/opentelemetry/propagator_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main
@@ -2764,48 +2771,58 @@ tether_program(interceptors_tether_grpc_opentelemetry_propagator_test
   TEST
   TIMEOUT 60)
 
-tether_program(interceptors_tether_grpc_opentelemetry_test
-  FOLDER interceptors/tether/grpc
-  NAME opentelemetry_test
-  SRCS interceptors/tether/grpc/opentelemetry_test.cc
+tether_program(interceptors_tether_opentelemetry_span_content_test
+  FOLDER interceptors/tether/opentelemetry
+  NAME span_content_test
+  SRCS interceptors/tether/opentelemetry/span_content_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_opentelemetry_testing_fixture
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_opentelemetry_span_life_test
+  FOLDER interceptors/tether/opentelemetry
+  NAME span_life_test
+  SRCS interceptors/tether/opentelemetry/span_life_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
     absl::core_headers
-    absl::status
     absl::synchronization
-    absl::time
     gRPC::grpc++
-    interceptors_tether_grpc_testing_opentelemetry_fixture
     interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_opentelemetry_testing_fixture
     opentelemetry-cpp::api
-    opentelemetry-cpp::in_memory_span_exporter
-    opentelemetry-cpp::trace
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_opentelemetry
   TEST
   TIMEOUT 60)
 
-tether_program(interceptors_tether_grpc_opentelemetry_tree_test
-  FOLDER interceptors/tether/grpc
-  NAME opentelemetry_tree_test
-  SRCS interceptors/tether/grpc/opentelemetry_tree_test.cc
+tether_program(interceptors_tether_opentelemetry_span_tree_test
+  FOLDER interceptors/tether/opentelemetry
+  NAME span_tree_test
+  SRCS interceptors/tether/opentelemetry/span_tree_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::core_headers
-    absl::status
-    absl::synchronization
     absl::time
     gRPC::grpc++
-    interceptors_tether_grpc_testing_opentelemetry_fixture
     interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_opentelemetry_testing_fixture
     opentelemetry-cpp::api
-    opentelemetry-cpp::in_memory_span_exporter
-    opentelemetry-cpp::trace
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_opentelemetry

@@ -3,8 +3,6 @@
 // The storefront's handler works on another thread, too, and calls the
 // warehouse. All runs in one process here; over a network it is the same.
 
-#include "tether/grpc/opentelemetry.h"
-
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
@@ -26,6 +24,8 @@
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/opentelemetry/interceptors.h"
+#include "tether/opentelemetry/span.h"
 
 namespace memory = opentelemetry::exporter::memory;
 namespace nostd = opentelemetry::nostd;

@@ -26,7 +26,7 @@ PUBLIC = {
     "tether_testing": ["//lib/tether:simulated_clock", "//lib/tether:leak_checked_test"],
     "tether_proto_codec": ["//lib/tether/propagation:proto_codec"],
     "tether_grpc": ["//interceptors/tether/grpc:grpc"],
-    "tether_opentelemetry": ["//interceptors/tether/grpc:opentelemetry"],
+    "tether_opentelemetry": ["//interceptors/tether/opentelemetry:opentelemetry"],
 }
 
 # Labels of other repositories -> CMake's names. Abseil's are in third_party/system.bzl.

@@ -36,7 +36,7 @@ is_public() { [[ $1 != */internal/* && $1 != */testing/* && $1 != */fuzz/* && $1
 headers=() sources_lib=() sources_grpc=()
 while IFS= read -r file; do
   case "$file" in
-    *_test.cc | */testing/* | */fuzz/* | *opentelemetry* | */rpc_span.*) ;;
+    *_test.cc | */testing/* | */fuzz/* | *opentelemetry*) ;;
     lib/*.cc) sources_lib+=("$file") ;;
     interceptors/*.cc) sources_grpc+=("$file") ;;
     *.h) ! is_public "$file" || headers+=("$file") ;;

@@ -1,15 +1,11 @@
-// What the spans of RPCs say, and that each ends once, whatever becomes of its
+// When a span is active, and that it ends exactly once, whatever becomes of its
 // call.
-
-#include "tether/grpc/opentelemetry.h"
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -17,20 +13,16 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "opentelemetry/trace/provider.h"
 #include "opentelemetry/trace/scope.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
-#include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
-#include "tether/grpc/testing/opentelemetry_fixture.h"
 #include "tether/grpc/testing/probe_server.h"
-#include "tether/internal/live_counts.h"
+#include "tether/opentelemetry/span.h"
+#include "tether/opentelemetry/testing/fixture.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
@@ -39,11 +31,9 @@ namespace {
 namespace nostd = testing::nostd;
 namespace trace = testing::trace;
 using testing::ActiveSpan;
-using testing::Exported;
 using testing::Hook;
 using testing::kNever;
 using testing::kNoSpan;
-using testing::kToConnect;
 using testing::Methods;
 using testing::OpenTelemetryFixture;
 using testing::Ping;
@@ -52,230 +42,11 @@ using testing::Probe;
 using testing::ProbeServer;
 using testing::Receiver;
 
-class OpenTelemetryTest : public OpenTelemetryFixture {};
-
-TEST_F(OpenTelemetryTest, SpansHaveTheAttributesOfTheConventions) {
-  ProbeServer server(Bridged());
-  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
-    return grpc::Status::OK;
-  };
-  auto stub = Stub(server);
-  grpc::ClientContext call;
-  EXPECT_TRUE(Call(*stub, call).ok());
-  const auto [client_span, server_span] = ClientAndServer();
-  for (const Exported& span : {client_span, server_span}) {
-    EXPECT_EQ(span.name, "tether.testing.Probe/Unary");
-    EXPECT_EQ(span.texts, (std::map<std::string, std::string>{
-                              {"rpc.system", "grpc"},
-                              {"rpc.service", "tether.testing.Probe"},
-                              {"rpc.method", "Unary"},
-                              {"network.peer.address", "127.0.0.1"}}));
-    EXPECT_EQ(span.numbers.size(), 2u);  // no deadline
-    EXPECT_EQ(span.code(), 0);
-    EXPECT_EQ(span.status, trace::StatusCode::kUnset);
-    EXPECT_EQ(span.description, "");
-  }
-  EXPECT_EQ("127.0.0.1:" +
-                std::to_string(client_span.numbers.at("network.peer.port")),
-            server.address());
-  EXPECT_GT(server_span.numbers.at("network.peer.port"), 0);
-}
-
-TEST_F(OpenTelemetryTest, AServerSpanSaysHowMuchTimeWasLeft) {
-  ProbeServer server(Bridged());
-  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
-    return grpc::Status::OK;
-  };
-  auto stub = Stub(server);
-  auto [ctx, cancel] = WithTimeout(Background(), kNever);
-  ClientCall call(ctx);
-  EXPECT_TRUE(Call(*stub, call).ok());
-  const Exported span = ClientAndServer().server;
-  const int64_t left = span.numbers.at("tether.budget.remaining_us");
-  EXPECT_GT(left, absl::ToInt64Microseconds(kNever / 2));
-  EXPECT_LE(left, absl::ToInt64Microseconds(kNever));
-  EXPECT_EQ(span.cause(), "");
-}
-
-TEST_F(OpenTelemetryTest, ErrorsAreThoseOfTheConventions) {
-  ProbeServer server(Bridged());
-  server.unary = [](grpc::ServerContext&, const Ping& ping, Pong*) {
-    return grpc::Status(static_cast<grpc::StatusCode>(ping.number()), "why");
-  };
-  auto stub = Stub(server);
-  const std::set<int> the_servers_fault = {2, 4, 12, 13, 14, 15};
-  for (int code = 1; code <= 16; ++code) {
-    grpc::ClientContext call;
-    EXPECT_EQ(Call(*stub, call, code).error_code(), code);
-    const auto [client_span, server_span] = ClientAndServer();
-    EXPECT_EQ(client_span.code(), code);
-    EXPECT_EQ(server_span.code(), code);
-    EXPECT_EQ(client_span.status, trace::StatusCode::kError) << code;
-    EXPECT_EQ(client_span.description, "why");
-    const bool error = the_servers_fault.count(code) != 0;
-    EXPECT_EQ(server_span.status == trace::StatusCode::kError, error) << code;
-    EXPECT_EQ(server_span.description, error ? "why" : "");
-  }
-}
-
-TEST_F(OpenTelemetryTest, AnExceptionInAHandlerIsAnErrorOfItsSpan) {
-  ProbeServer server(Bridged());
-  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) -> grpc::Status {
-    throw std::runtime_error("oops");
-  };
-  auto stub = Stub(server);
-  grpc::ClientContext call;
-  EXPECT_EQ(Call(*stub, call).error_code(), grpc::StatusCode::UNKNOWN);
-  const auto [client_span, server_span] = ClientAndServer();
-  EXPECT_EQ(server_span.code(), 2);
-  EXPECT_EQ(server_span.status, trace::StatusCode::kError);
-  EXPECT_EQ(client_span.code(), 2);
-}
-
-TEST_F(OpenTelemetryTest, BothSidesSayWhyACallWasCancelled) {
-  for (const bool callback_api : {false, true}) {
-    ProbeServer server(callback_api ? BridgedCallback() : Bridged());
-    absl::Notification entered;
-    server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
-      entered.Notify();
-      ContextOf(sc).WaitFor(kNever);
-      return StatusOf(ContextOf(sc));
-    };
-    std::thread waiter;
-    server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
-                                Pong*) {
-      auto* reactor = sc->DefaultReactor();
-      waiter = std::thread([&, reactor, ctx = ContextOf(*sc)] {
-        entered.Notify();
-        ctx.WaitFor(kNever);
-        reactor->Finish(StatusOf(ctx));
-      });
-      return reactor;
-    };
-    auto stub = Stub(server);
-    auto [ctx, cancel] = WithCancel(Background());
-    std::thread leaver([&, &cancel = cancel] {
-      entered.WaitForNotification();
-      cancel(absl::CancelledError("the user left"));
-    });
-    {
-      ClientCall call(ctx);
-      EXPECT_EQ(Call(*stub, call).error_code(), grpc::StatusCode::CANCELLED);
-    }
-    leaver.join();
-    const auto [client_span, server_span] = ClientAndServer();
-    EXPECT_EQ(client_span.code(), 1);
-    EXPECT_EQ(client_span.cause(), "CANCELLED: the user left");
-    EXPECT_EQ(client_span.status, trace::StatusCode::kError);
-    EXPECT_EQ(server_span.code(), 1);
-    EXPECT_EQ(server_span.cause(),
-              "CANCELLED: the caller cancelled the call or is gone");
-    EXPECT_EQ(server_span.status, trace::StatusCode::kUnset);
-    if (waiter.joinable()) waiter.join();
-  }
-}
-
-TEST_F(OpenTelemetryTest, ADeadlineThatPassedIsTheCause) {
-  ProbeServer server(Bridged());
-  absl::Notification client_gave_up;
-  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
-    // Or else it would answer first: it has a little less time.
-    client_gave_up.WaitForNotification();
-    // Its time began when the request arrived. Who looks at the context hears
-    // of the caller first.
-    while (ContextOf(sc).Remaining() > absl::ZeroDuration()) {
-      absl::SleepFor(absl::Milliseconds(1));
-    }
-    return StatusOf(ContextOf(sc));
-  };
-  auto stub = Stub(server);
-  auto [ctx, cancel] = WithTimeout(Background(), kToConnect,
-                                   absl::DeadlineExceededError("out of time"));
-  ClientCall call(ctx);
-  EXPECT_EQ(Call(*stub, call).error_code(),
-            grpc::StatusCode::DEADLINE_EXCEEDED);
-  client_gave_up.Notify();
-  const auto [client_span, server_span] = ClientAndServer();
-  EXPECT_EQ(client_span.code(), 4);
-  // Core's timer may be ahead of the context by a millisecond, which then has
-  // no cause yet.
-  EXPECT_TRUE(client_span.cause() == "DEADLINE_EXCEEDED: out of time" ||
-              client_span.cause() ==
-                  "DEADLINE_EXCEEDED: context deadline exceeded")
-      << client_span.cause();
-  EXPECT_EQ(server_span.code(), 4);
-  EXPECT_EQ(server_span.cause().substr(0, 17), "DEADLINE_EXCEEDED");
-}
-
-TEST_F(OpenTelemetryTest, ACallOfAnEndedContextHasASpanThoughNothingIsSent) {
-  Receiver receiver;
-  auto stub = Stub(receiver.server());
-  auto [ctx, cancel] = WithCancel(Background());
-  cancel(absl::CancelledError("too late"));
-  ClientCall call(ctx);
-  EXPECT_EQ(Call(*stub, call).error_code(), grpc::StatusCode::CANCELLED);
-  const Exported span = Spans(1).at(0);
-  EXPECT_EQ(span.code(), 1);
-  EXPECT_EQ(span.cause(), "CANCELLED: too late");
-}
-
-// The span doesn't look at the context either: that would cost each call a
-// watch.
-TEST_F(OpenTelemetryTest, AHandlerThatNeverLooksMakesNoWatch) {
-  int64_t watches = -1;
-  const auto after = [&](Methods* methods, auto*) {
-    // After the bridge, which has ended the span by now; a watch would live
-    // until the status has been sent.
-    if (methods->QueryInterceptionHookPoint(Hook::PRE_SEND_STATUS)) {
-      // One that is to come waits in a callback.
-      watches = GetGrpcStats().watches +
-                internal::LiveCount(internal::Live::kCallback);
-    }
-    methods->Proceed();
-  };
-  ProbeServer server(BridgedBetween(nullptr, after));
-  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
-    return grpc::Status::OK;
-  };
-  auto stub = server.Stub(std::nullopt);
-  grpc::ClientContext call;
-  EXPECT_TRUE(Call(*stub, call).ok());
-  EXPECT_EQ(Spans(1).at(0).cause(), "");
-  EXPECT_EQ(watches, 0);
-}
-
-TEST_F(OpenTelemetryTest, AThrowingPropagatorCostsNoSpan) {
-  class Thrower final : public Propagator {
-   public:
-    Context Extract(const Carrier&, const Context&) const override {
-      throw std::runtime_error("extract");
-    }
-    void Inject(const Context&, Carrier&) const override {
-      throw std::runtime_error("inject");
-    }
-    std::vector<std::string_view> Fields() const override { return {}; }
-    int64_t Dropped() const override { return 0; }
-  };
-  const int64_t before = GetGrpcStats().exceptions;
-  ServerOptions server_options;
-  server_options.propagator = std::make_shared<Thrower>();
-  ProbeServer server(Bridged(server_options));
-  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
-    EXPECT_EQ(TraceOf(ContextOf(sc))->SpanIdHex(), ActiveSpan());
-    return grpc::Status::OK;
-  };
-  ClientOptions client_options;
-  client_options.propagator = std::make_shared<Thrower>();
-  auto stub = Stub(server, client_options);
-  grpc::ClientContext call;
-  EXPECT_TRUE(Call(*stub, call).ok());
-  EXPECT_EQ(GetGrpcStats().exceptions, before + 2);
-  ClientAndServer();
-}
+class SpanLifeTest : public OpenTelemetryFixture {};
 
 // --- streams ---
 
-TEST_F(OpenTelemetryTest, AStreamHasOneSpanOnEachSide) {
+TEST_F(SpanLifeTest, AStreamHasOneSpanOnEachSide) {
   ProbeServer server(Bridged());
   server.download = [](grpc::ServerContext& sc, const Ping&,
                        grpc::ServerWriter<Pong>* writer) {
@@ -299,7 +70,7 @@ TEST_F(OpenTelemetryTest, AStreamHasOneSpanOnEachSide) {
   EXPECT_EQ(server_span.parent_id, client_span.id);
 }
 
-TEST_F(OpenTelemetryTest, AnAbandonedStreamsSpansEndToo) {
+TEST_F(SpanLifeTest, AnAbandonedStreamsSpansEndToo) {
   ProbeServer server(Bridged());
   server.download = [](grpc::ServerContext& sc, const Ping&,
                        grpc::ServerWriter<Pong>* writer) {
@@ -325,7 +96,7 @@ TEST_F(OpenTelemetryTest, AnAbandonedStreamsSpansEndToo) {
 
 // --- the callback and async APIs, and shutdown ---
 
-TEST_F(OpenTelemetryTest, TheSpanIsActiveInACallbackHandlersMethodOnly) {
+TEST_F(SpanLifeTest, TheSpanIsActiveInACallbackHandlersMethodOnly) {
   ProbeServer server(BridgedCallback());
   std::thread worker;
   server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
@@ -377,7 +148,7 @@ class Seen {
   std::vector<std::string> all_ ABSL_GUARDED_BY(mutex_);
 };
 
-TEST_F(OpenTelemetryTest, NothingStaysActiveOnThreadsOfGrpc) {
+TEST_F(SpanLifeTest, NothingStaysActiveOnThreadsOfGrpc) {
   for (const bool callback_api : {false, true}) {
     // What is active on gRPC's own threads before and after all else: listed
     // after the bridge, this is the first to see a request, and the last to run
@@ -430,7 +201,7 @@ TEST_F(OpenTelemetryTest, NothingStaysActiveOnThreadsOfGrpc) {
   }
 }
 
-TEST_F(OpenTelemetryTest, HooksOfOtherInterceptorsRunInTheSpan) {
+TEST_F(SpanLifeTest, HooksOfOtherInterceptorsRunInTheSpan) {
   std::string seen;
   const auto before = [&](Methods* methods,
                           grpc::experimental::ServerRpcInfo* info) {
@@ -451,7 +222,7 @@ TEST_F(OpenTelemetryTest, HooksOfOtherInterceptorsRunInTheSpan) {
   EXPECT_EQ(Spans(1).at(0).id, seen);
 }
 
-TEST_F(OpenTelemetryTest, AShutdownThatCutsACallOffEndsItsSpans) {
+TEST_F(SpanLifeTest, AShutdownThatCutsACallOffEndsItsSpans) {
   ProbeServer server(Bridged());
   absl::Notification entered;
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
@@ -474,7 +245,7 @@ TEST_F(OpenTelemetryTest, AShutdownThatCutsACallOffEndsItsSpans) {
 
 // An async server is shut down with requests that it has asked for and never
 // got: gRPC makes interceptors that see no hook.
-TEST_F(OpenTelemetryTest, AnAsyncServersSpansEndWithItsCalls) {
+TEST_F(SpanLifeTest, AnAsyncServersSpansEndWithItsCalls) {
   Probe::AsyncService service;
   grpc::ServerBuilder builder;
   int port = 0;
@@ -542,7 +313,7 @@ TEST_F(OpenTelemetryTest, AnAsyncServersSpansEndWithItsCalls) {
 
 // --- without the SDK ---
 
-TEST_F(OpenTelemetryTest, WithoutAnSdkTheTraceGoesOnAsWithoutTheBridge) {
+TEST_F(SpanLifeTest, WithoutAnSdkTheTraceGoesOnAsWithoutTheBridge) {
   telemetry_.tracer_provider = trace::Provider::GetTracerProvider();
   Receiver receiver;
   auto next = Stub(receiver.server());

@@ -1,4 +1,4 @@
-#include "tether/grpc/internal/opentelemetry_context.h"
+#include "tether/opentelemetry/internal/otel_context.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,7 +11,6 @@
 #include "opentelemetry/trace/default_span.h"
 #include "opentelemetry/trace/span_context.h"
 #include "opentelemetry/trace/trace_state.h"
-#include "tether/grpc/opentelemetry.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
@@ -110,27 +109,12 @@ OtelContext ParentOfCall(const Context& ctx) {
   return OpenTelemetryContextOf(ctx);
 }
 
-}  // namespace internal
-
-nostd::shared_ptr<trace::Span> SpanOf(const Context& ctx) {
-  return trace::GetSpan(internal::OpenTelemetryContextOf(ctx));
-}
-
-Context WithSpan(const Context& parent, nostd::shared_ptr<trace::Span> span) {
-  if (span == nullptr || !span->GetContext().IsValid()) return parent;
-  OtelContext context = internal::OpenTelemetryContextOf(parent);
-  return internal::WithOpenTelemetryContext(parent,
-                                            trace::SetSpan(context, span));
-}
-
-nostd::unique_ptr<opentelemetry::context::Token> ActivateSpan(
-    const Context& ctx) {
-  OtelContext context = internal::OpenTelemetryContextOf(ctx);
+OtelContext ActiveContextOf(const Context& ctx) {
+  OtelContext context = OpenTelemetryContextOf(ctx);
   const TraceContext* trace = TraceOf(ctx);
-  // A context that nobody else has: what is still active above it, when the
-  // token goes, goes too.
-  return opentelemetry::context::RuntimeContext::Attach(context.SetValue(
-      kMadeFor, trace == nullptr ? uint64_t{0} : Bits(*trace)));
+  return context.SetValue(kMadeFor,
+                          trace == nullptr ? uint64_t{0} : Bits(*trace));
 }
 
+}  // namespace internal
 }  // namespace tether

@@ -1,8 +1,8 @@
 // OpenTelemetry's span of one RPC, with the names and attributes of its
 // conventions.
 
-#ifndef TETHER_GRPC_INTERNAL_RPC_SPAN_H_
-#define TETHER_GRPC_INTERNAL_RPC_SPAN_H_
+#ifndef TETHER_OPENTELEMETRY_INTERNAL_RPC_SPAN_H_
+#define TETHER_OPENTELEMETRY_INTERNAL_RPC_SPAN_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -66,4 +66,4 @@ class RpcSpan {
 
 }  // namespace tether::internal
 
-#endif  // TETHER_GRPC_INTERNAL_RPC_SPAN_H_
+#endif  // TETHER_OPENTELEMETRY_INTERNAL_RPC_SPAN_H_

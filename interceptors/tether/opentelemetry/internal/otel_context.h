@@ -4,8 +4,8 @@
 // context, with a span of that trace. Where the two name different spans, the
 // trace was set later, and it counts.
 
-#ifndef TETHER_GRPC_INTERNAL_OPENTELEMETRY_CONTEXT_H_
-#define TETHER_GRPC_INTERNAL_OPENTELEMETRY_CONTEXT_H_
+#ifndef TETHER_OPENTELEMETRY_INTERNAL_OTEL_CONTEXT_H_
+#define TETHER_OPENTELEMETRY_INTERNAL_OTEL_CONTEXT_H_
 
 #include "opentelemetry/context/context.h"
 #include "tether/context.h"
@@ -21,10 +21,14 @@ opentelemetry::context::Context OpenTelemetryContextOf(const Context& ctx);
 Context WithOpenTelemetryContext(const Context& parent,
                                  opentelemetry::context::Context context);
 
-// What the span of a call that works for `ctx` is a child of: see the top of
-// opentelemetry.h. On the thread that makes the call.
+// The parent of the span of a call that works for `ctx`: see the top of
+// interceptors.h. Call it on the thread that makes the call.
 opentelemetry::context::Context ParentOfCall(const Context& ctx);
+
+// The context that ActivateSpan makes active for `ctx`. It is a new one at each
+// call. ParentOfCall recognises it, and the contexts that are derived from it.
+opentelemetry::context::Context ActiveContextOf(const Context& ctx);
 
 }  // namespace tether::internal
 
-#endif  // TETHER_GRPC_INTERNAL_OPENTELEMETRY_CONTEXT_H_
+#endif  // TETHER_OPENTELEMETRY_INTERNAL_OTEL_CONTEXT_H_

@@ -1,4 +1,4 @@
-#include "tether/grpc/internal/rpc_span.h"
+#include "tether/opentelemetry/internal/rpc_span.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,11 +1,12 @@
+#include "tether/opentelemetry/propagator.h"
+
 #include <list>
 #include <optional>
 #include <utility>
 
 #include "opentelemetry/nostd/string_view.h"
 #include "opentelemetry/trace/context.h"
-#include "tether/grpc/internal/opentelemetry_context.h"
-#include "tether/grpc/opentelemetry.h"
+#include "tether/opentelemetry/internal/otel_context.h"
 #include "tether/propagation/internal/header_text.h"
 
 namespace tether {

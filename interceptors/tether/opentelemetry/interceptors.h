@@ -32,34 +32,22 @@
 // codes but OK; on a server for those that are its fault. A span whose RPC was
 // abandoned has an error, and no code.
 
-#ifndef TETHER_GRPC_OPENTELEMETRY_H_
-#define TETHER_GRPC_OPENTELEMETRY_H_
+#ifndef TETHER_OPENTELEMETRY_INTERCEPTORS_H_
+#define TETHER_OPENTELEMETRY_INTERCEPTORS_H_
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/client_interceptor.h>
 #include <grpcpp/support/server_interceptor.h>
 
-#include <atomic>
-#include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
-#include "opentelemetry/context/propagation/global_propagator.h"
-#include "opentelemetry/context/propagation/text_map_propagator.h"
-#include "opentelemetry/context/runtime_context.h"
 #include "opentelemetry/nostd/shared_ptr.h"
-#include "opentelemetry/nostd/unique_ptr.h"
-#include "opentelemetry/trace/span.h"
 #include "opentelemetry/trace/tracer.h"
 #include "opentelemetry/trace/tracer_provider.h"
-#include "tether/context.h"
 #include "tether/export.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
-#include "tether/propagation/carrier.h"
-#include "tether/propagation/propagator.h"
 
 namespace tether {
 
@@ -81,32 +69,6 @@ TETHER_EXPORT std::shared_ptr<grpc::Channel> CreateChannelWithOpenTelemetry(
     const std::shared_ptr<grpc::ChannelCredentials>& credentials,
     ClientOptions options = {}, const grpc::ChannelArguments& arguments = {},
     OpenTelemetryOptions telemetry = {});
-
-// The span that `ctx` works in; never null. Of a trace that came from another
-// process, or from WithTrace, it is one that records nothing; so is the one of
-// a context without a trace, whose span context isn't valid either.
-TETHER_EXPORT opentelemetry::nostd::shared_ptr<opentelemetry::trace::Span>
-SpanOf(const Context& ctx);
-
-// A child of `parent` that works in `span`; TraceOf names it. `parent` itself
-// where `span` is null or has no valid span context (there is no SDK). Neither
-// makes the span active nor ends it.
-TETHER_EXPORT Context
-WithSpan(const Context& parent,
-         opentelemetry::nostd::shared_ptr<opentelemetry::trace::Span> span);
-
-// Makes the span of `ctx` OpenTelemetry's active one, on this thread, for as
-// long as what it returns lives; without a span in `ctx`, none is active then.
-// For threads that work for a request. Keep it in a local variable: it must be
-// destroyed on the same thread, as an opentelemetry::trace::Scope.
-//
-//   pool.Schedule([ctx] {
-//     const auto active = tether::ActivateSpan(ctx);
-//     ...
-//   });
-[[nodiscard]] TETHER_EXPORT
-    opentelemetry::nostd::unique_ptr<opentelemetry::context::Token>
-    ActivateSpan(const Context& ctx);
 
 // What InstallServerWithOpenTelemetry registers: ServerInterceptorFactory
 // (server.h) with the bridge. With interceptors of your own, list it last, in
@@ -144,46 +106,6 @@ class TETHER_EXPORT OpenTelemetryClientInterceptorFactory final
   ClientInterceptorFactory tether_;
 };
 
-// One of OpenTelemetry's propagators as one of tether's: for its baggage, B3 or
-// Jaeger headers, or whatever the program has set as the global one.
-//
-// What it extracts is kept in the context: the span context is the trace
-// (TraceOf, SpanOf), and with the baggage it is active after ActivateSpan, and
-// in a server's handler. Inject has the span of the context written; with the
-// bridge, that is the client span.
-//
-// A header that came several times is read as one, joined with commas. Headers
-// that gRPC can't send are left out, and counted; what OpenTelemetry itself
-// drops isn't known.
-//
-// Thread safety: any thread, as OpenTelemetry's propagators are meant to be.
-//
-// Example:
-//
-//   tether::ServerOptions options;
-//   options.propagator = std::make_shared<tether::OpenTelemetryPropagator>();
-class TETHER_EXPORT OpenTelemetryPropagator final : public Propagator {
- public:
-  using TextMapPropagator =
-      opentelemetry::context::propagation::TextMapPropagator;
-
-  // By default, the global one as it is now. Not null.
-  explicit OpenTelemetryPropagator(
-      opentelemetry::nostd::shared_ptr<TextMapPropagator> propagator =
-          opentelemetry::context::propagation::GlobalTextMapPropagator::
-              GetGlobalPropagator());
-
-  Context Extract(const Carrier& carrier, const Context& ctx) const override;
-  void Inject(const Context& ctx, Carrier& carrier) const override;
-  std::vector<std::string_view> Fields() const override;
-  int64_t Dropped() const override;
-
- private:
-  const opentelemetry::nostd::shared_ptr<TextMapPropagator> propagator_;
-  const std::vector<std::string> fields_;
-  mutable std::atomic<int64_t> dropped_{0};
-};
-
 }  // namespace tether
 
-#endif  // TETHER_GRPC_OPENTELEMETRY_H_
+#endif  // TETHER_OPENTELEMETRY_INTERCEPTORS_H_

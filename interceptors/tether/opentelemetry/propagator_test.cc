@@ -1,6 +1,8 @@
 // OpenTelemetry's propagators as tether's, and its spans as values of a
 // context: without any RPC.
 
+#include "tether/opentelemetry/propagator.h"
+
 #include <gtest/gtest.h>
 
 #include <map>
@@ -23,7 +25,7 @@
 #include "opentelemetry/trace/propagation/http_trace_context.h"
 #include "opentelemetry/trace/scope.h"
 #include "tether/context.h"
-#include "tether/grpc/opentelemetry.h"
+#include "tether/opentelemetry/span.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/trace_context.h"
 

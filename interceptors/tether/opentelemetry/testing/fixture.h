@@ -4,8 +4,8 @@
 // For tests only. Times are real, since gRPC's are. kNever is how long a test
 // waits for what does come: far longer than a loaded machine needs.
 
-#ifndef TETHER_GRPC_TESTING_OPENTELEMETRY_FIXTURE_H_
-#define TETHER_GRPC_TESTING_OPENTELEMETRY_FIXTURE_H_
+#ifndef TETHER_OPENTELEMETRY_TESTING_FIXTURE_H_
+#define TETHER_OPENTELEMETRY_TESTING_FIXTURE_H_
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -30,9 +30,9 @@
 #include "opentelemetry/sdk/trace/tracer_provider.h"
 #include "opentelemetry/trace/context.h"
 #include "tether/grpc/client.h"
-#include "tether/grpc/opentelemetry.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/opentelemetry/interceptors.h"
 
 namespace tether::testing {
 
@@ -283,4 +283,4 @@ class OpenTelemetryFixture : public GrpcLeakCheckedTest {
 
 }  // namespace tether::testing
 
-#endif  // TETHER_GRPC_TESTING_OPENTELEMETRY_FIXTURE_H_
+#endif  // TETHER_OPENTELEMETRY_TESTING_FIXTURE_H_

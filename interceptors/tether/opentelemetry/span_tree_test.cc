@@ -1,4 +1,4 @@
-// Whose child a span is: within a hop, and over several.
+// The parents of spans, within a hop and over several.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -17,10 +17,11 @@
 #include "opentelemetry/trace/scope.h"
 #include "tether/current.h"
 #include "tether/grpc/client.h"
-#include "tether/grpc/opentelemetry.h"
 #include "tether/grpc/server.h"
-#include "tether/grpc/testing/opentelemetry_fixture.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/opentelemetry/propagator.h"
+#include "tether/opentelemetry/span.h"
+#include "tether/opentelemetry/testing/fixture.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/trace_context.h"
@@ -40,11 +41,9 @@ using testing::Pong;
 using testing::ProbeServer;
 using testing::Receiver;
 
-class OpenTelemetryTreeTest : public OpenTelemetryFixture {};
+class SpanTreeTest : public OpenTelemetryFixture {};
 
-// --- whose child a span is ---
-
-TEST_F(OpenTelemetryTreeTest, SpansFormTheCallTreeOverThreeHops) {
+TEST_F(SpanTreeTest, SpansFormTheCallTreeOverThreeHops) {
   ProbeServer hop3(Bridged()), hop2(Bridged()), hop1(Bridged());
   auto stub2 = Stub(hop2), stub3 = Stub(hop3), stub1 = Stub(hop1);
   const auto check = [](const grpc::ServerContext& sc) {
@@ -96,7 +95,7 @@ TEST_F(OpenTelemetryTreeTest, SpansFormTheCallTreeOverThreeHops) {
   EXPECT_EQ(path, "SCSCSCR");
 }
 
-TEST_F(OpenTelemetryTreeTest, ATraceThatCameInIsTheParentOfTheServerSpan) {
+TEST_F(SpanTreeTest, ATraceThatCameInIsTheParentOfTheServerSpan) {
   ProbeServer server(Bridged());
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
     EXPECT_EQ(TraceOf(ContextOf(sc))->trace_state, "acme=p:3");
@@ -116,7 +115,7 @@ TEST_F(OpenTelemetryTreeTest, ATraceThatCameInIsTheParentOfTheServerSpan) {
   EXPECT_EQ(span.trace_state, "acme=p:3");
 }
 
-TEST_F(OpenTelemetryTreeTest, ARequestWithoutAGoodTraceStartsOne) {
+TEST_F(SpanTreeTest, ARequestWithoutAGoodTraceStartsOne) {
   ProbeServer server(Bridged());
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
     EXPECT_TRUE(TraceOf(ContextOf(sc))->valid());
@@ -130,7 +129,7 @@ TEST_F(OpenTelemetryTreeTest, ARequestWithoutAGoodTraceStartsOne) {
 }
 
 // Spans of strangers are nobody's parents.
-TEST_F(OpenTelemetryTreeTest, AtTheEdgeATraceBegins) {
+TEST_F(SpanTreeTest, AtTheEdgeATraceBegins) {
   ServerOptions options;
   options.trust = Trust::kEdge;
   ProbeServer server(Bridged(options));
@@ -150,7 +149,7 @@ TEST_F(OpenTelemetryTreeTest, AtTheEdgeATraceBegins) {
 
 // What a sampler decided upstream holds: nothing is recorded, and the next hop
 // hears of it.
-TEST_F(OpenTelemetryTreeTest, AnUnsampledTraceGoesOnUnsampled) {
+TEST_F(SpanTreeTest, AnUnsampledTraceGoesOnUnsampled) {
   ProbeServer leaf(Bridged()), server(Bridged());
   auto to_leaf = Stub(leaf);
   leaf.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
@@ -171,7 +170,7 @@ TEST_F(OpenTelemetryTreeTest, AnUnsampledTraceGoesOnUnsampled) {
   EXPECT_TRUE(Call(*stub, call).ok());
 }
 
-TEST_F(OpenTelemetryTreeTest, TheHeadersNameTheClientSpan) {
+TEST_F(SpanTreeTest, TheHeadersNameTheClientSpan) {
   Receiver receiver;
   auto stub = Stub(receiver.server());
   TraceContext trace = NewTrace(/*sampled=*/true);
@@ -187,7 +186,7 @@ TEST_F(OpenTelemetryTreeTest, TheHeadersNameTheClientSpan) {
   EXPECT_EQ(receiver.Get("tracestate"), "acme=p:3,other=1");
 }
 
-TEST_F(OpenTelemetryTreeTest, WithoutATraceACallStartsOne) {
+TEST_F(SpanTreeTest, WithoutATraceACallStartsOne) {
   Receiver receiver;
   auto stub = Stub(receiver.server());
   grpc::ClientContext call;
@@ -198,7 +197,7 @@ TEST_F(OpenTelemetryTreeTest, WithoutATraceACallStartsOne) {
             "00-" + span.trace_id + "-" + span.id + "-01");
 }
 
-TEST_F(OpenTelemetryTreeTest, SoDoTheHeadersOfB3) {
+TEST_F(SpanTreeTest, SoDoTheHeadersOfB3) {
   Receiver receiver;
   const TraceContext trace = NewTrace(/*sampled=*/true);
   for (const B3Format format : {B3Format::kSingle, B3Format::kMulti}) {
@@ -236,7 +235,7 @@ TEST_F(OpenTelemetryTreeTest, SoDoTheHeadersOfB3) {
   }
 }
 
-TEST_F(OpenTelemetryTreeTest, AHeaderOfTheApplicationStays) {
+TEST_F(SpanTreeTest, AHeaderOfTheApplicationStays) {
   Receiver receiver;
   auto stub = Stub(receiver.server());
   const std::string own =
@@ -251,7 +250,7 @@ TEST_F(OpenTelemetryTreeTest, AHeaderOfTheApplicationStays) {
   Spans(1);
 }
 
-TEST_F(OpenTelemetryTreeTest, WithOpenTelemetrysPropagatorSpansFormTheTreeToo) {
+TEST_F(SpanTreeTest, WithOpenTelemetrysPropagatorSpansFormTheTreeToo) {
   const auto propagator = std::make_shared<OpenTelemetryPropagator>(
       nostd::shared_ptr<OpenTelemetryPropagator::TextMapPropagator>(
           new trace::propagation::HttpTraceContext));
@@ -276,8 +275,7 @@ TEST_F(OpenTelemetryTreeTest, WithOpenTelemetrysPropagatorSpansFormTheTreeToo) {
   Spans(1);
 }
 
-TEST_F(OpenTelemetryTreeTest,
-       ASpanStartedBelowTheContextsIsTheParentOfItsCalls) {
+TEST_F(SpanTreeTest, ASpanStartedBelowTheContextsIsTheParentOfItsCalls) {
   ProbeServer server(Bridged());
   Receiver receiver;
   auto stub = Stub(receiver.server());
@@ -300,7 +298,7 @@ TEST_F(OpenTelemetryTreeTest,
   EXPECT_EQ(spans.at(1).parent_id, spans.at(2).id);
 }
 
-TEST_F(OpenTelemetryTreeTest, TheContextOfACallPrevailsOverAnothersActiveSpan) {
+TEST_F(SpanTreeTest, TheContextOfACallPrevailsOverAnothersActiveSpan) {
   Receiver receiver;
   auto stub = Stub(receiver.server());
   auto mine = tracer_->StartSpan("mine");
@@ -333,7 +331,7 @@ TEST_F(OpenTelemetryTreeTest, TheContextOfACallPrevailsOverAnothersActiveSpan) {
   Spans(3);
 }
 
-TEST_F(OpenTelemetryTreeTest, ATraceThatWasEndedHasNoActiveSpanAsItsParent) {
+TEST_F(SpanTreeTest, ATraceThatWasEndedHasNoActiveSpanAsItsParent) {
   Receiver receiver;
   auto stub = Stub(receiver.server());
   auto active = tracer_->StartSpan("active");
@@ -346,8 +344,6 @@ TEST_F(OpenTelemetryTreeTest, ATraceThatWasEndedHasNoActiveSpanAsItsParent) {
   active->End();
   Spans(1);
 }
-
-// --- what a span says ---
 
 }  // namespace
 }  // namespace tether

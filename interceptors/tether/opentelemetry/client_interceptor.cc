@@ -1,0 +1,146 @@
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "tether/grpc/status.h"
+#include "tether/opentelemetry/interceptors.h"
+#include "tether/opentelemetry/internal/bridge.h"
+#include "tether/opentelemetry/internal/call_headers.h"
+#include "tether/opentelemetry/internal/otel_context.h"
+#include "tether/opentelemetry/internal/rpc_span.h"
+#include "tether/opentelemetry/span.h"
+#include "tether/propagation/carrier.h"
+#include "tether/propagation/propagator.h"
+#include "tether/propagation/trace_context.h"
+
+namespace tether {
+namespace {
+
+namespace trace = opentelemetry::trace;
+using grpc::experimental::InterceptionHookPoints;
+using internal::HandDown;
+using internal::RpcSpan;
+
+class ClientPropagator final : public Propagator {
+ public:
+  explicit ClientPropagator(std::shared_ptr<const Propagator> inner)
+      : inner_(std::move(inner)) {}
+
+  void Inject(const Context& ctx, Carrier& carrier) const override {
+    const RpcSpan* span = HandDown<const RpcSpan>::Take();
+    if (span == nullptr || !span->span()->GetContext().IsValid()) {
+      return inner_->Inject(ctx, carrier);
+    }
+    const Context call_ctx = WithSpan(ctx, span->span());
+    internal::CallHeaders headers(carrier, *TraceOf(call_ctx),
+                                  span->ParentIdHex());
+    inner_->Inject(call_ctx, headers);
+  }
+  Context Extract(const Carrier& carrier, const Context& ctx) const override {
+    return inner_->Extract(carrier, ctx);
+  }
+  std::vector<std::string_view> Fields() const override {
+    return inner_->Fields();
+  }
+  size_t MaxInjectBytes(const Context& ctx) const override {
+    return inner_->MaxInjectBytes(ctx);
+  }
+  int64_t Dropped() const override { return inner_->Dropped(); }
+
+ private:
+  const std::shared_ptr<const Propagator> inner_;
+};
+
+class ClientInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  ClientInterceptor(std::unique_ptr<grpc::experimental::Interceptor> tether,
+                    grpc::experimental::ClientRpcInfo* info,
+                    trace::Tracer& tracer)
+      : tether_(std::move(tether)),
+        info_(info),
+        ctx_(ContextOf(*info->client_context())) {
+    span_.Start(tracer, trace::SpanKind::kClient, info->method(),
+                internal::ParentOfCall(ctx_), /*budget=*/std::nullopt);
+  }
+
+  ~ClientInterceptor() override {
+    if (!span_.ended()) span_.End(nullptr, ctx_.Cause());
+  }
+
+  void Intercept(
+      grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::POST_RECV_STATUS)) {
+      End(*methods->GetRecvStatus());
+    }
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      const HandDown<const RpcSpan> hand_down(&span_);
+      tether_->Intercept(methods);
+    } else {
+      tether_->Intercept(methods);
+    }
+    // `this` may be gone.
+  }
+
+ private:
+  void End(const grpc::Status& status) {
+    if (span_.IsRecording()) span_.SetPeer(info_->client_context()->peer());
+    const grpc::StatusCode code = status.error_code();
+    if (code != grpc::StatusCode::CANCELLED &&
+        code != grpc::StatusCode::DEADLINE_EXCEEDED) {
+      return span_.End(&status, absl::OkStatus());
+    }
+    // The application will see the context's reason, where it has one, also
+    // where core's timer is a little ahead of it: see client_call_state.cc.
+    const grpc::Status reason = StatusOf(ctx_);
+    absl::Status cause = ctx_.Cause();
+    if (reason.ok() && code == grpc::StatusCode::DEADLINE_EXCEEDED &&
+        ctx_.Remaining() < absl::Milliseconds(2)) {
+      cause = absl::DeadlineExceededError("context deadline exceeded");
+    }
+    span_.End(reason.ok() ? &status : &reason, cause);
+  }
+
+  const std::unique_ptr<grpc::experimental::Interceptor> tether_;
+  grpc::experimental::ClientRpcInfo* const info_;
+  const Context ctx_;
+  RpcSpan span_;
+};
+
+}  // namespace
+
+OpenTelemetryClientInterceptorFactory::OpenTelemetryClientInterceptorFactory(
+    ClientOptions options, OpenTelemetryOptions telemetry)
+    : tracer_(internal::TracerOf(telemetry)),
+      tether_(internal::WithWrappedPropagator<ClientPropagator>(
+          std::move(options))) {}
+
+grpc::experimental::Interceptor*
+OpenTelemetryClientInterceptorFactory::CreateClientInterceptor(
+    grpc::experimental::ClientRpcInfo* info) {
+  std::unique_ptr<grpc::experimental::Interceptor> tether(
+      tether_.CreateClientInterceptor(info));
+  return new ClientInterceptor(std::move(tether), info, *tracer_);
+}
+
+std::shared_ptr<grpc::Channel> CreateChannelWithOpenTelemetry(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    ClientOptions options, const grpc::ChannelArguments& arguments,
+    OpenTelemetryOptions telemetry) {
+  std::vector<
+      std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>
+      creators;
+  creators.push_back(std::make_unique<OpenTelemetryClientInterceptorFactory>(
+      std::move(options), std::move(telemetry)));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      target, credentials, arguments, std::move(creators));
+}
+
+}  // namespace tether

@@ -1,0 +1,162 @@
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "tether/grpc/internal/counters.h"
+#include "tether/internal/exceptions.h"
+#include "tether/internal/rpc_context.h"
+#include "tether/opentelemetry/interceptors.h"
+#include "tether/opentelemetry/internal/bridge.h"
+#include "tether/opentelemetry/internal/otel_context.h"
+#include "tether/opentelemetry/internal/rpc_span.h"
+#include "tether/opentelemetry/span.h"
+
+namespace tether {
+namespace {
+
+namespace nostd = opentelemetry::nostd;
+namespace trace = opentelemetry::trace;
+using grpc::experimental::InterceptionHookPoints;
+using internal::HandDown;
+using internal::RpcSpan;
+
+// Why `ctx` has ended; OK where it has not, or where nobody has looked. Unlike
+// Cause() it doesn't look itself: that would start a watch over each call.
+absl::Status CauseIfEnded(const Context& ctx) {
+  if (!internal::HasEnded(ctx) && ctx.Remaining() > absl::ZeroDuration()) {
+    return absl::OkStatus();
+  }
+  return ctx.Cause();
+}
+
+// A request that has arrived, and whose handler may run before this goes.
+class Arrival {
+ public:
+  Arrival(trace::Tracer& tracer, grpc::experimental::ServerRpcInfo& info,
+          RpcSpan& span, Context& ctx)
+      : tracer_(tracer), info_(info), span_(span), ctx_(ctx) {}
+
+  // Starts the span below that of `ctx`, and makes it active. Returns the
+  // context of the request.
+  Context Begin(const Context& ctx) {
+    const absl::Duration left = ctx.Remaining();
+    span_.Start(tracer_, trace::SpanKind::kServer, info_.method(),
+                internal::OpenTelemetryContextOf(ctx),
+                left == absl::InfiniteDuration() ? std::nullopt
+                                                 : std::make_optional(left));
+    if (span_.IsRecording()) span_.SetPeer(info_.server_context()->peer());
+    ctx_ = WithSpan(ctx, span_.span());
+    active_ = ActivateSpan(ctx_);
+    return ctx_;
+  }
+
+ private:
+  // Of the interceptor, which may be gone when the handler has returned: for
+  // Begin alone.
+  trace::Tracer& tracer_;
+  grpc::experimental::ServerRpcInfo& info_;
+  RpcSpan& span_;
+  Context& ctx_;
+
+  nostd::unique_ptr<opentelemetry::context::Token> active_;
+};
+
+class ServerPropagator final : public Propagator {
+ public:
+  explicit ServerPropagator(std::shared_ptr<const Propagator> inner)
+      : inner_(std::move(inner)) {}
+
+  Context Extract(const Carrier& carrier, const Context& ctx) const override {
+    Arrival* arrival = HandDown<Arrival>::Take();
+    if (arrival == nullptr) return inner_->Extract(carrier, ctx);
+    Context extracted = ctx;
+    TETHER_TRY { extracted = inner_->Extract(carrier, ctx); }
+    TETHER_CATCH(...) {  // the request has a span all the same
+      internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+    }
+    return arrival->Begin(extracted);
+  }
+  void Inject(const Context& ctx, Carrier& carrier) const override {
+    inner_->Inject(ctx, carrier);
+  }
+  std::vector<std::string_view> Fields() const override {
+    return inner_->Fields();
+  }
+  int64_t Dropped() const override { return inner_->Dropped(); }
+
+ private:
+  const std::shared_ptr<const Propagator> inner_;
+};
+
+class ServerInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  ServerInterceptor(std::unique_ptr<grpc::experimental::Interceptor> tether,
+                    grpc::experimental::ServerRpcInfo* info,
+                    nostd::shared_ptr<trace::Tracer> tracer)
+      : tether_(std::move(tether)), info_(info), tracer_(std::move(tracer)) {}
+
+  // Before tether's, which ends the context.
+  ~ServerInterceptor() override { End(nullptr); }
+
+  void Intercept(
+      grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_STATUS)) {
+      const grpc::Status status = methods->GetSendStatus();
+      End(&status);
+    }
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+      Arrival arrival(*tracer_, *info_, span_, ctx_);
+      const HandDown<Arrival> hand_down(&arrival);
+      tether_->Intercept(methods);
+    } else {
+      tether_->Intercept(methods);
+    }
+    // `this` may be gone.
+  }
+
+ private:
+  void End(const grpc::Status* status) {
+    if (!span_.ended()) span_.End(status, CauseIfEnded(ctx_));
+  }
+
+  const std::unique_ptr<grpc::experimental::Interceptor> tether_;
+  grpc::experimental::ServerRpcInfo* const info_;
+  const nostd::shared_ptr<trace::Tracer> tracer_;
+  RpcSpan span_;
+  Context ctx_;
+};
+
+}  // namespace
+
+OpenTelemetryServerInterceptorFactory::OpenTelemetryServerInterceptorFactory(
+    ServerOptions options, OpenTelemetryOptions telemetry)
+    : tracer_(internal::TracerOf(telemetry)),
+      tether_(internal::WithWrappedPropagator<ServerPropagator>(
+          std::move(options))) {}
+
+grpc::experimental::Interceptor*
+OpenTelemetryServerInterceptorFactory::CreateServerInterceptor(
+    grpc::experimental::ServerRpcInfo* info) {
+  std::unique_ptr<grpc::experimental::Interceptor> tether(
+      tether_.CreateServerInterceptor(info));
+  return new ServerInterceptor(std::move(tether), info, tracer_);
+}
+
+void InstallServerWithOpenTelemetry(grpc::ServerBuilder& builder,
+                                    ServerOptions options,
+                                    OpenTelemetryOptions telemetry) {
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      creators;
+  creators.push_back(std::make_unique<OpenTelemetryServerInterceptorFactory>(
+      std::move(options), std::move(telemetry)));
+  builder.experimental().SetInterceptorCreators(std::move(creators));
+}
+
+}  // namespace tether
