@@ -2677,6 +2677,11 @@ tether_script_test(tools/discarded_test
   DATA README.md
   TIMEOUT 60)
 
+tether_script_test(tools/reference_filter_test
+  SCRIPT tools/reference_filter_test.py
+  DATA tools/reference_filter.py
+  TIMEOUT 60)
+
 tether_script_test(tools/setup_test
   SCRIPT tools/setup_test.sh
   DATA tools/setup.sh

@@ -42,6 +42,7 @@ COMMANDS = {
         ("packaging/cmake_test.sh", "  cpack --config build/CPackConfig.cmake -B build/packages\n"),
     "tools/cleanroom.sh bookworm './demo.sh && ./test.sh'": (".ci/run", ' bookworm "$readme"; }\n'),
     "tools/format.sh --check": (".ci/run", 'stage "format" tools/format.sh --check\n'),
+    "tools/reference.sh": (".ci/run", 'stage "reference" tools/reference.sh\n'),
     "tools/fuzz.sh 60": (".ci/run", "tools/fuzz.sh 60\n"),
 }
 

@@ -50,6 +50,7 @@ packages_of() {
       esac ;;
     opentelemetry) echo opentelemetry-cpp-dev ;;
     proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
+    reference) echo doxygen git ;;  # for tools/reference.sh
     *) return 1 ;;
   esac
 }
@@ -93,7 +94,7 @@ backports_source() {
 wanted=() backports=""
 for group in "$@"; do
   list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake, compilers," \
-    "experimental, fuzz, opentelemetry, proxy)"
+    "experimental, fuzz, opentelemetry, proxy, reference)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
   # Later releases have these themselves.
