@@ -35,7 +35,7 @@ tether::ServerOptions OrdersOptions() {
   options.default_timeout = absl::Seconds(2);
   options.min_budget = absl::Milliseconds(5);
 
-  // Who follows a courier, does so for longer.
+  // Tracking a courier takes longer.
   tether::MethodPolicy track{"/shop.v1.Orders/TrackCourier", options};
   track.policy.max_timeout = absl::Hours(1);
   options.methods.push_back(track);
