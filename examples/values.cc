@@ -38,7 +38,7 @@ using shop::v1::GetStockRequest;
 using shop::v1::GetStockResponse;
 using shop::v1::Inventory;
 
-// Values of our own: who reads and writes them, and as what.
+// Our own values: each key names a value and its type.
 inline constexpr tether::Key<int> kPriority{"priority"};
 inline constexpr tether::Key<GetStockRequest> kAskedFor{"asked_for"};
 
@@ -55,7 +55,7 @@ tether::HeaderCodec<int> PriorityCodec() {
           [](const int& priority) { return std::to_string(priority); }};
 }
 
-// What crosses between our services. What matters most stands first.
+// What crosses between our services, the most important first.
 std::shared_ptr<const tether::Propagator> OurPropagator() {
   static const auto& propagator =
       *new std::shared_ptr<const tether::Propagator>(
@@ -72,7 +72,7 @@ std::shared_ptr<const tether::Propagator> OurPropagator() {
   return propagator;
 }
 
-// For the time in which some services speak B3, and some W3C.
+// For a migration: some services use B3, and some W3C.
 std::shared_ptr<const tether::Propagator> BothTraces() {
   tether::B3Options options;
   options.write = tether::B3Format::kSingle;
@@ -83,17 +83,17 @@ std::shared_ptr<const tether::Propagator> BothTraces() {
 }
 
 tether::ServerOptions AtTheEdge() {
-  // Our own set, and it makes a request id where none came in.
+  // Our own set, which also makes a request id if none arrived.
   tether::RequestIdOptions ids;
   ids.make_if_absent = true;
   tether::ServerOptions options;
   options.propagator = std::make_shared<tether::CompositePropagator>(
       std::vector<std::shared_ptr<const tether::Propagator>>{
           OurPropagator(), std::make_shared<tether::RequestIdPropagator>(ids)});
-  // Strangers call here. Of their headers we take one.
+  // Strangers can call this server. It accepts one of their headers.
   options.trust = tether::Trust::kEdge;
   options.edge.keep_headers = {"x-canary"};
-  // Their traces we don't take; ours begin here, about one in a hundred
+  // It ignores their traces and begins new ones. About one in a hundred is
   // sampled.
   options.edge.sampled_by = [](const tether::Context&,
                                const tether::TraceContext& trace) {
@@ -126,18 +126,18 @@ class Storefront final : public Inventory::Service {
     std::printf("storefront: baggage \"%s\"\n",
                 std::string(tether::BaggageOf(ctx).header()).c_str());
 
-    // Everybody behind may read these.
+    // Every service further down can read these.
     ctx = tether::WithBaggage(ctx, tether::BaggageOf(ctx)
                                        .With("tenant", "acme & sons")
                                        .With("user.email", "a@b.example"));
-    // These only who has the key.
+    // Only code that has the key can read these.
     ctx = tether::WithValue(ctx, kPriority, 3);
     ctx = tether::WithValue(ctx, kAskedFor, *request);
 
-    // Another thread has no context of its own: Bind brings it.
+    // Another thread has no context: Bind passes it on.
     GetStockResponse of_partner;
     const auto ask_partner = [&] {
-      grpc::ClientContext call;  // works for Current()
+      grpc::ClientContext call;  // uses Current()
       partner_->GetStock(&call, *request, &of_partner);
     };
     std::thread(tether::Bind(ctx, ask_partner)).join();
