@@ -641,7 +641,6 @@ tether_program(integration_tests_blocked_handler_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::status
     absl::synchronization
     absl::time
     gRPC::grpc++
@@ -807,7 +806,6 @@ tether_program(integration_tests_clock_jump_test
     GTest::gmock_main
     GTest::gtest
     absl::core_headers
-    absl::status
     absl::strings
     absl::synchronization
     absl::time
@@ -893,7 +891,6 @@ tether_program(integration_tests_mixed_chain_test
     GTest::gmock_main
     GTest::gtest
     absl::core_headers
-    absl::status
     absl::strings
     absl::synchronization
     absl::time
@@ -991,7 +988,6 @@ tether_program(integration_tests_soak_test
     GTest::gtest
     absl::flags
     absl::flags_parse
-    absl::status
     absl::synchronization
     absl::time
     gRPC::grpc++
@@ -1251,10 +1247,8 @@ tether_program(interceptors_tether_grpc_status_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::status
     absl::time
     gRPC::grpc++
-    tether_internal::tether
     tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
@@ -1263,7 +1257,7 @@ tether_program(interceptors_tether_grpc_time_test
   FOLDER interceptors/tether/grpc
   NAME time_test
   SRCS interceptors/tether/grpc/internal/time_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_grpc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 
@@ -1334,7 +1328,7 @@ tether_program(interceptors_tether_grpc_watcher_channel_test
 tether_internal_library(lib_tether_budget_reports
   SRCS lib/tether/budget/testing/reports.cc
   PREFIX lib
-  DEPS protobuf::libprotobuf tether_internal::tether_grpc)
+  DEPS tether_internal::tether_grpc)
 
 tether_program(lib_tether_budget_blame_test
   FOLDER lib/tether/budget
@@ -1977,7 +1971,7 @@ tether_program(lib_tether_propagation_relay_test
   FOLDER lib/tether/propagation
   NAME relay_test
   SRCS lib/tether/propagation/relay_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::function_ref tether_internal::tether
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
   TEST
   TIMEOUT 60)
 
@@ -2022,7 +2016,6 @@ tether_program(lib_tether_after_func_test
     GTest::gmock_main
     GTest::gtest
     absl::any_invocable
-    absl::core_headers
     absl::status
     absl::time
     tether_internal::tether
@@ -2449,13 +2442,12 @@ tether_internal_library(services_demo_story
 
 tether_internal_library(services_demo_html
   SRCS services/demo/html.cc
-  DEPS absl::str_format absl::strings absl::time services_demo_story tether_internal::tether_grpc)
+  DEPS absl::str_format absl::strings services_demo_story)
 
 tether_internal_library(services_demo_request
   SRCS services/demo/request.cc
   DEPS
     absl::status
-    absl::strings
     absl::time
     gRPC::grpc++
     proto_shop_v1_orders_cc_proto
@@ -2469,7 +2461,7 @@ tether_internal_library(services_demo_stop_signals
 
 tether_internal_library(services_demo_waterfall
   SRCS services/demo/waterfall.cc
-  DEPS absl::str_format absl::strings absl::time services_demo_story tether_internal::tether_grpc)
+  DEPS absl::str_format absl::strings services_demo_story tether_internal::tether_grpc)
 
 tether_internal_library(services_flag_types
   SRCS services/flag_types.cc
@@ -2562,7 +2554,6 @@ tether_program(services_demo_html_test
     lib_tether_budget_reports
     services_demo_html
     services_demo_story
-    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 
@@ -2582,14 +2573,7 @@ tether_program(services_demo_story_test
   FOLDER services/demo
   NAME story_test
   SRCS services/demo/story_test.cc
-  DEPS
-    GTest::gmock
-    GTest::gmock_main
-    GTest::gtest
-    absl::time
-    proto_shop_v1_demo_cc_proto
-    services_demo_story
-    tether_internal::tether_grpc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time services_demo_story
   TEST
   TIMEOUT 60)
 
@@ -2603,7 +2587,6 @@ tether_program(services_demo_waterfall_test
     GTest::gtest
     absl::strings
     absl::time
-    proto_shop_v1_demo_cc_proto
     services_demo_story
     services_demo_waterfall
   TEST
@@ -2627,8 +2610,6 @@ tether_program(services_hop_event_test
     GTest::gtest
     absl::status
     absl::time
-    gRPC::grpc++
-    proto_shop_v1_demo_cc_proto
     services_hop_event
     tether_internal::tether
   TEST
@@ -2655,6 +2636,11 @@ tether_program(services_serve_test
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh
   DATA tools/bazel_flags.sh
+  TIMEOUT 60)
+
+tether_script_test(tools/check_deps_test
+  SCRIPT tools/check_deps_test.py
+  DATA tools/check_deps.py tools/cmake_targets.py README.md
   TIMEOUT 60)
 
 tether_script_test(tools/check_manual_test
@@ -2725,6 +2711,24 @@ tether_script_test(tools/version_test
 if(NOT (TETHER_BUILD_TESTS AND TETHER_BUILD_OPENTELEMETRY))
   return()
 endif()
+
+tether_program(benchmarks_opentelemetry_benchmark
+  FOLDER benchmarks
+  NAME opentelemetry_benchmark
+  SRCS benchmarks/opentelemetry_benchmark.cc
+  DEPS benchmark::benchmark benchmarks_harness opentelemetry-cpp::api
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_program(benchmarks_opentelemetry_values_benchmark
+  FOLDER benchmarks
+  NAME opentelemetry_values_benchmark
+  SRCS benchmarks/opentelemetry_values_benchmark.cc
+  DEPS benchmark::benchmark benchmarks_harness benchmarks_header_row opentelemetry-cpp::api
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
 
 tether_program(examples_opentelemetry
   FOLDER examples
