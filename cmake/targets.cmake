@@ -465,6 +465,24 @@ tether_script_test(examples/deadlines_test
   ARGS examples/deadlines examples/expected/deadlines.txt
   TIMEOUT 60)
 
+tether_program(examples_debugging
+  FOLDER examples
+  NAME debugging
+  SRCS examples/debugging.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/debugging_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/debugging.txt
+  PROGRAMS examples_debugging
+  ARGS examples/debugging examples/expected/debugging.txt
+  TIMEOUT 60)
+
 tether_internal_library(examples_leftovers
   DEPS absl::time tether_internal::tether)
 

@@ -27,6 +27,7 @@ COMMANDS = {
         (".ci/run", "tests --config=asan //lib/... //interceptors/... //integration_tests/... &&\n"),
     "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan //lib/... &&"),
     "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/... &&"),
+    "./test.sh --config=tsan //lib/tether:race_test": (".ci/run", "  ./test.sh --config=tsan //lib/tether:race_test &&"),
     "bazel build --config=clang //lib/... //interceptors/... //examples/...":
         (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //examples/... &&\n"),
     "tools/cmake_targets.py": ("tools/cmake_targets_test.py", "self.run_main()"),
