@@ -2661,6 +2661,11 @@ tether_script_test(tools/check_deps_test
   DATA tools/check_deps.py tools/cmake_targets.py README.md
   TIMEOUT 60)
 
+tether_script_test(tools/check_layers_test
+  SCRIPT tools/check_layers_test.py
+  DATA tools/check_layers.py
+  TIMEOUT 60)
+
 tether_script_test(tools/check_manual_test
   SCRIPT tools/check_manual_test.py
   DATA tools/check_manual.py
