@@ -11,13 +11,17 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "integration_tests/deadline_chain.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/reserve.h"
+#include "tether/grpc/testing/deadline_chain.h"
 #include "worker.h"
 
 namespace tether::benchmarks {
 namespace {
+
+using testing::BrokenBound;
+using testing::DeadlineChain;
+using testing::Passage;
 
 constexpr absl::Duration kTimeouts[] = {
     absl::Milliseconds(50), absl::Milliseconds(200), absl::Seconds(1),

@@ -281,14 +281,21 @@ tether_program(benchmarks_deadline_benchmark
   ARGS --benchmark_min_time=0.001
   TIMEOUT 60)
 
-tether_internal_library(integration_tests_deadline_chain
-  SRCS integration_tests/deadline_chain.cc
+tether_internal_library(interceptors_tether_grpc_testing_loopback
+  SRCS interceptors/tether/grpc/testing/loopback.cc
+  PREFIX interceptors
+  DEPS gRPC::grpc++)
+
+tether_internal_library(interceptors_tether_grpc_testing_deadline_chain
+  SRCS interceptors/tether/grpc/testing/deadline_chain.cc
+  PREFIX interceptors
   DEPS
     absl::core_headers
     absl::strings
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_cc_grpc
     tether_internal::tether
     tether_internal::tether_grpc)
@@ -297,7 +304,11 @@ tether_program(benchmarks_drift_benchmark
   FOLDER benchmarks
   NAME drift_benchmark
   SRCS benchmarks/drift_benchmark.cc
-  DEPS absl::time benchmarks_worker integration_tests_deadline_chain tether_internal::tether_grpc
+  DEPS
+    absl::time
+    benchmarks_worker
+    interceptors_tether_grpc_testing_deadline_chain
+    tether_internal::tether_grpc
   TEST
   ARGS --seconds=0
   TIMEOUT 60)
@@ -590,16 +601,18 @@ tether_internal_library(integration_tests_matrix_server
     tether_internal::tether
     tether_internal::tether_grpc)
 
+tether_internal_library(interceptors_tether_grpc_testing_grpc_leak_checked_test
+  SRCS interceptors/tether/grpc/testing/grpc_leak_checked_test.cc
+  PREFIX interceptors
+  DEPS GTest::gmock GTest::gtest absl::time tether_internal::tether tether_internal::tether_grpc)
+
 tether_internal_library(interceptors_tether_grpc_testing_probe_server
   SRCS interceptors/tether/grpc/testing/probe_server.cc
   PREFIX interceptors
   DEPS
-    GTest::gmock
-    GTest::gtest
-    absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_cc_grpc
-    tether_internal::tether
     tether_internal::tether_grpc)
 
 tether_program(integration_tests_matrix_client_styles_test
@@ -618,14 +631,15 @@ tether_program(integration_tests_matrix_client_styles_test
     integration_tests_matrix_client
     integration_tests_matrix_request
     integration_tests_matrix_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
   TIMEOUT 300)
 
-tether_internal_library(integration_tests_tcp_proxy
-  SRCS integration_tests/tcp_proxy.cc
+tether_internal_library(testing_tcp_proxy
+  SRCS testing/tcp_proxy.cc
   DEPS absl::time)
 
 tether_program(integration_tests_matrix_matrix_test
@@ -644,8 +658,8 @@ tether_program(integration_tests_matrix_matrix_test
     integration_tests_matrix_client
     integration_tests_matrix_request
     integration_tests_matrix_server
-    integration_tests_tcp_proxy
-    interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -665,8 +679,9 @@ tether_program(integration_tests_blocked_handler_test
     integration_tests_matrix_cell
     integration_tests_matrix_request
     integration_tests_matrix_server
-    integration_tests_tcp_proxy
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -678,10 +693,10 @@ tether_internal_library(integration_tests_budget_chain
     absl::core_headers
     absl::time
     gRPC::grpc++
-    integration_tests_tcp_proxy
     proto_shop_v1_inventory_cc_grpc
     proto_shop_v1_orders_cc_grpc
     proto_shop_v1_storefront_cc_grpc
+    testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc)
 
@@ -701,7 +716,7 @@ tether_program(integration_tests_budget_test
     absl::time
     gRPC::grpc++
     integration_tests_budget_chain
-    interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -717,6 +732,7 @@ tether_program(integration_tests_budget_tree_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -811,8 +827,8 @@ tether_internal_library(interceptors_tether_grpc_testing_grpc_release
   PREFIX interceptors
   DEPS gRPC::grpc++)
 
-tether_internal_library(services_demo_service_process
-  SRCS services/demo/service_process.cc
+tether_internal_library(testing_child_process
+  SRCS testing/child_process.cc
   DEPS absl::status absl::strings absl::time tether_internal::tether)
 
 tether_program(integration_tests_clock_jump_test
@@ -828,9 +844,10 @@ tether_program(integration_tests_clock_jump_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_grpc_release
     interceptors_tether_grpc_testing_probe_server
-    services_demo_service_process
+    testing_child_process
     tether_internal::tether
     tether_internal::tether_grpc
   PROGRAMS integration_tests_clock_jump_hop
@@ -846,8 +863,8 @@ tether_program(integration_tests_drift_test
     GTest::gmock_main
     GTest::gtest
     absl::time
-    integration_tests_deadline_chain
-    interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_grpc_testing_deadline_chain
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
@@ -866,8 +883,9 @@ tether_program(integration_tests_failed_operation_test
     integration_tests_matrix_cell
     integration_tests_matrix_request
     integration_tests_matrix_server
-    integration_tests_tcp_proxy
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -891,6 +909,7 @@ tether_program(integration_tests_hostile_metadata_test
     absl::time
     gRPC::grpc++
     integration_tests_hostile_metadata
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_grpc_release
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
@@ -913,9 +932,10 @@ tether_program(integration_tests_mixed_chain_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_grpc_release
     interceptors_tether_grpc_testing_probe_server
-    services_demo_service_process
+    testing_child_process
     tether_internal::tether
     tether_internal::tether_grpc
   DATA integration_tests/python_relay.py
@@ -935,8 +955,9 @@ tether_program(integration_tests_peer_killed_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
-    services_demo_service_process
+    testing_child_process
     tether_internal::tether
     tether_internal::tether_grpc
   PROGRAMS integration_tests_clock_jump_hop
@@ -955,6 +976,7 @@ tether_program(integration_tests_relay_and_limits_test
     absl::strings
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -973,8 +995,9 @@ tether_program(integration_tests_server_life_test
     absl::synchronization
     absl::time
     gRPC::grpc++
-    integration_tests_tcp_proxy
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -991,7 +1014,7 @@ tether_program(integration_tests_slow_downstream_test
     absl::time
     gRPC::grpc++
     integration_tests_chain
-    interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -1009,6 +1032,7 @@ tether_program(integration_tests_soak_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_cc_grpc
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
@@ -1028,6 +1052,7 @@ tether_program(integration_tests_transports_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1047,6 +1072,7 @@ tether_program(integration_tests_values_across_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1063,6 +1089,7 @@ tether_program(interceptors_tether_grpc_call_end_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1080,6 +1107,7 @@ tether_program(interceptors_tether_grpc_call_report_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1095,6 +1123,7 @@ tether_program(interceptors_tether_grpc_client_call_life_test
     GTest::gmock_main
     GTest::gtest
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1112,6 +1141,7 @@ tether_program(interceptors_tether_grpc_client_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1129,6 +1159,7 @@ tether_program(interceptors_tether_grpc_end_watcher_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1146,6 +1177,7 @@ tether_program(interceptors_tether_grpc_finisher_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1178,6 +1210,7 @@ tether_program(interceptors_tether_grpc_odd_calls_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1202,6 +1235,7 @@ tether_program(interceptors_tether_grpc_policy_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1226,6 +1260,7 @@ tether_program(interceptors_tether_grpc_report_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1251,6 +1286,7 @@ tether_program(interceptors_tether_grpc_server_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1289,6 +1325,7 @@ tether_program(interceptors_tether_grpc_two_interceptors_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1305,6 +1342,7 @@ tether_program(interceptors_tether_grpc_values_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1321,6 +1359,7 @@ tether_program(interceptors_tether_grpc_waited_request_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1337,6 +1376,7 @@ tether_program(interceptors_tether_grpc_watcher_channel_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -2445,7 +2485,7 @@ tether_internal_library(services_demo_chain
     absl::time
     proto_shop_v1_demo_cc_proto
     protobuf::libprotobuf
-    services_demo_service_process
+    testing_child_process
     tether_internal::tether)
 
 tether_internal_library(services_demo_story
@@ -2645,7 +2685,7 @@ tether_program(services_serve_test
     absl::time
     gRPC::grpc++
     proto_shop_v1_inventory_cc_grpc
-    services_demo_service_process
+    testing_child_process
     tether_internal::tether
   PROGRAMS services_inventory_inventory
   TEST
@@ -2782,6 +2822,7 @@ tether_internal_library(interceptors_tether_opentelemetry_testing_fixture
     GTest::gtest
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     opentelemetry-cpp::api
     opentelemetry-cpp::in_memory_span_exporter

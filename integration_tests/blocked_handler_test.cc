@@ -23,10 +23,11 @@
 #include "integration_tests/matrix/cell.h"
 #include "integration_tests/matrix/request.h"
 #include "integration_tests/matrix/server.h"
-#include "integration_tests/tcp_proxy.h"
+#include "testing/tcp_proxy.h"
 #include "tether/context.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/timeout_header.h"
 

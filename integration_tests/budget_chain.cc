@@ -136,7 +136,7 @@ BudgetChain::BudgetChain(Options options) : options_(std::move(options)) {
 BudgetChain::~BudgetChain() {
   // From the front, so that nobody calls a server that is gone.
   for (int hop = 0; hop < kHops; ++hop) {
-    links_[hop].proxy->Cut(TcpProxy::How::kClose);
+    links_[hop].proxy->Cut(testing::TcpProxy::How::kClose);
     servers_[hop]->Shutdown();
     servers_[hop]->Wait();
   }
@@ -154,8 +154,8 @@ void BudgetChain::Serve(int hop, absl::Duration delay) {
   server.base_context = options_.base_contexts[hop];
   InstallServer(builder, std::move(server));
   servers_[hop] = builder.BuildAndStart();
-  links_[hop].proxy =
-      std::make_unique<TcpProxy>("127.0.0.1:" + std::to_string(port), delay);
+  links_[hop].proxy = std::make_unique<testing::TcpProxy>(
+      "127.0.0.1:" + std::to_string(port), delay);
   // Ports are used again: no connection of another chain's.
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

@@ -21,7 +21,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
-#include "integration_tests/tcp_proxy.h"
+#include "testing/tcp_proxy.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
@@ -85,7 +85,9 @@ class BudgetChain {
   // Nothing passes the link to `hop` any more.
   void StallLink(int hop) { links_[hop].proxy->Stall(); }
   // Its connection is reset.
-  void CutLink(int hop) { links_[hop].proxy->Cut(TcpProxy::How::kReset); }
+  void CutLink(int hop) {
+    links_[hop].proxy->Cut(testing::TcpProxy::How::kReset);
+  }
 
   grpc::Server& server(int hop) { return *servers_[hop]; }
 
@@ -98,7 +100,7 @@ class BudgetChain {
   class CallbackInventory;
 
   struct Link {
-    std::unique_ptr<TcpProxy> proxy;
+    std::unique_ptr<testing::TcpProxy> proxy;
     std::shared_ptr<grpc::Channel> channel;
     std::function<grpc::Status(grpc::ClientContext*)> call;
   };

@@ -45,7 +45,7 @@
 #include "tether/grpc/reserve.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
-#include "tether/grpc/testing/probe_server.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/task_group.h"
 #include "tether/v1/budget_report.pb.h"
 

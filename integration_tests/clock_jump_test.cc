@@ -41,11 +41,12 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "integration_tests/clock_jump_hop.h"
-#include "services/demo/service_process.h"
+#include "testing/child_process.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/grpc_release.h"
 #include "tether/grpc/testing/probe_server.h"
 
@@ -240,7 +241,7 @@ class ClockJumpTest : public testing::GrpcLeakCheckedTest,
   std::vector<absl::Time> arrived_ ABSL_GUARDED_BY(mutex_);
 
   ProbeServer leaf_;
-  shop::ServiceProcess hop_{"clock_jump_hop"};
+  testing::ChildProcess hop_{"clock_jump_hop"};
   std::unique_ptr<Probe::Stub> stub_;
 };
 

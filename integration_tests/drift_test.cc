@@ -12,13 +12,17 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "integration_tests/deadline_chain.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/reserve.h"
-#include "tether/grpc/testing/probe_server.h"
+#include "tether/grpc/testing/deadline_chain.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 
 namespace tether {
 namespace {
+
+using testing::BrokenBound;
+using testing::DeadlineChain;
+using testing::Passage;
 
 class DriftTest : public testing::GrpcLeakCheckedTest {
  protected:

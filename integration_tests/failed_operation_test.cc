@@ -19,11 +19,12 @@
 #include "integration_tests/matrix/cell.h"
 #include "integration_tests/matrix/request.h"
 #include "integration_tests/matrix/server.h"
-#include "integration_tests/tcp_proxy.h"
+#include "testing/tcp_proxy.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 
 namespace tether::matrix {
@@ -88,7 +89,7 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
   seen->look_first = look_first;
   const auto server = StartServer(c.style, seen);
   std::unique_ptr<Probe::Stub> stub;
-  std::unique_ptr<TcpProxy> proxy;
+  std::unique_ptr<testing::TcpProxy> proxy;
   const auto connect = [&](const std::string& address) {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -104,7 +105,7 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
   SetNumber(request, static_cast<int>(c.request));
   for (int i = 0; i < count; ++i) {
     if (c.end == End::kVanish) {
-      proxy = std::make_unique<TcpProxy>(server->address());
+      proxy = std::make_unique<testing::TcpProxy>(server->address());
       connect(proxy->address());
     }
     grpc::ClientContext call;
@@ -156,7 +157,7 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
         call.TryCancel();
         break;
       case End::kVanish:
-        proxy->Cut(TcpProxy::How::kReset);
+        proxy->Cut(testing::TcpProxy::How::kReset);
         break;
       case End::kDeadline:
         break;

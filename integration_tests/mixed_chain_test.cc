@@ -25,11 +25,12 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "services/demo/service_process.h"
+#include "testing/child_process.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/grpc_release.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/mutex.h"
@@ -254,7 +255,7 @@ class MixedChainTest : public testing::GrpcLeakCheckedTest {
   ProbeServer leaf_;
   std::unique_ptr<Probe::Stub> to_leaf_;
   std::unique_ptr<ProbeServer> plain_;
-  std::optional<shop::ServiceProcess> python_;
+  std::optional<testing::ChildProcess> python_;
   std::unique_ptr<Probe::Stub> channel_;
 };
 

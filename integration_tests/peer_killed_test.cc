@@ -20,13 +20,14 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "integration_tests/clock_jump_hop.h"
-#include "services/demo/service_process.h"
+#include "testing/child_process.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 
 namespace tether {
@@ -101,7 +102,7 @@ class PeerKilledTest : public testing::GrpcLeakCheckedTest,
   absl::Status err_;                     // before ended_
   std::optional<Registration> at_end_;
   ProbeServer leaf_;
-  shop::ServiceProcess hop_{"hop"};
+  testing::ChildProcess hop_{"hop"};
   std::unique_ptr<Probe::Stub> stub_;
 };
 

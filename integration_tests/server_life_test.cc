@@ -18,7 +18,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "integration_tests/tcp_proxy.h"
+#include "testing/tcp_proxy.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/current.h"
@@ -27,6 +27,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/live_counts.h"
 
@@ -146,12 +147,13 @@ TEST_F(ServerLifeTest, ShutdownServerLetsARequestFinishWithinTheGrace) {
 
 // ---- Connections that go ----
 
-class ConnectionTest : public testing::GrpcLeakCheckedTest,
-                       public ::testing::WithParamInterface<TcpProxy::How> {};
+class ConnectionTest
+    : public testing::GrpcLeakCheckedTest,
+      public ::testing::WithParamInterface<testing::TcpProxy::How> {};
 
 TEST_P(ConnectionTest, OneThatGoesEndsItsRequests) {
   ProbeServer server({});
-  TcpProxy proxy(server.address());
+  testing::TcpProxy proxy(server.address());
   absl::Notification waiting;
   absl::Notification ended;
   absl::Status err;
@@ -181,16 +183,16 @@ TEST_P(ConnectionTest, OneThatGoesEndsItsRequests) {
 }
 
 INSTANTIATE_TEST_SUITE_P(How, ConnectionTest,
-                         ::testing::Values(TcpProxy::How::kReset,
-                                           TcpProxy::How::kClose,
-                                           TcpProxy::How::kHalfClose),
+                         ::testing::Values(testing::TcpProxy::How::kReset,
+                                           testing::TcpProxy::How::kClose,
+                                           testing::TcpProxy::How::kHalfClose),
                          [](const auto& param_info) {
                            switch (param_info.param) {
-                             case TcpProxy::How::kReset:
+                             case testing::TcpProxy::How::kReset:
                                return "Reset";
-                             case TcpProxy::How::kClose:
+                             case testing::TcpProxy::How::kClose:
                                return "Closed";
-                             case TcpProxy::How::kHalfClose:
+                             case testing::TcpProxy::How::kHalfClose:
                                return "HalfClosed";
                            }
                            return "";

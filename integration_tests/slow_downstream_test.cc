@@ -22,7 +22,7 @@
 #include "integration_tests/chain.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/reserve.h"
-#include "tether/grpc/testing/probe_server.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 

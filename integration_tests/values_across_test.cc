@@ -40,6 +40,7 @@
 #include "tether/current.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"

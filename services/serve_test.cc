@@ -16,8 +16,8 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "services/demo/service_process.h"
 #include "shop/v1/inventory.grpc.pb.h"
+#include "testing/child_process.h"
 #include "tether/context.h"
 
 namespace shop {
@@ -86,7 +86,7 @@ class ServeTest : public testing::Test {
                        whole.size());
   }
 
-  ServiceProcess process_{"inventory"};
+  tether::testing::ChildProcess process_{"inventory"};
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Inventory::Stub> stub_;
 };

@@ -20,11 +20,11 @@
 #include "integration_tests/matrix/client.h"
 #include "integration_tests/matrix/request.h"
 #include "integration_tests/matrix/server.h"
-#include "integration_tests/tcp_proxy.h"
+#include "testing/tcp_proxy.h"
 #include "tether/context.h"
 #include "tether/current.h"
 #include "tether/grpc/client.h"
-#include "tether/grpc/testing/probe_server.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 
 namespace tether::matrix {
 namespace {
@@ -72,7 +72,7 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
   outcome.seen = std::make_shared<Observation>();
   Observation& seen = *outcome.seen;
   const auto server = StartServer(cell.server, outcome.seen);
-  TcpProxy proxy(server->address());
+  testing::TcpProxy proxy(server->address());
   grpc::ChannelArguments arguments;
   // Ports are used again: no connection of another cell's.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -117,7 +117,7 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
           leave(absl::UnavailableError(kUpstreamCause));
           break;
         case Event::kDisconnect:
-          proxy.Cut(TcpProxy::How::kReset);
+          proxy.Cut(testing::TcpProxy::How::kReset);
           break;
         case Event::kShutdown:
           outcome.event_at += kGrace;

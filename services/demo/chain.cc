@@ -52,7 +52,7 @@ absl::Status Chain::Start(const tether::Context& ctx,
 }
 
 absl::Status Chain::StartService(const tether::Context& ctx,
-                                 ServiceProcess& service,
+                                 tether::testing::ChildProcess& service,
                                  const std::vector<std::string>& flags,
                                  std::string* address) {
   const absl::Status status = service.Start(
@@ -74,7 +74,8 @@ absl::Status Chain::StartService(const tether::Context& ctx,
 std::vector<v1::HopEvent> Chain::ReadHops(const tether::Context& ctx,
                                           int count) {
   std::vector<v1::HopEvent> hops;
-  for (ServiceProcess* service : {&storefront_, &orders_, &inventory_}) {
+  for (tether::testing::ChildProcess* service :
+       {&storefront_, &orders_, &inventory_}) {
     if (count-- <= 0) break;
     while (const std::optional<std::string> line = service->ReadLine(ctx)) {
       v1::HopEvent event;
@@ -89,11 +90,13 @@ std::vector<v1::HopEvent> Chain::ReadHops(const tether::Context& ctx,
 }
 
 absl::Status Chain::Stop() {
-  for (ServiceProcess* service : {&storefront_, &orders_, &inventory_}) {
+  for (tether::testing::ChildProcess* service :
+       {&storefront_, &orders_, &inventory_}) {
     service->AskToStop();
   }
   absl::Status result;
-  for (ServiceProcess* service : {&storefront_, &orders_, &inventory_}) {
+  for (tether::testing::ChildProcess* service :
+       {&storefront_, &orders_, &inventory_}) {
     result.Update(service->Stop());
   }
   return result;

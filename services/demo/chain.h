@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "services/demo/service_process.h"
 #include "shop/v1/demo.pb.h"
+#include "testing/child_process.h"
 #include "tether/context.h"
 
 namespace shop {
@@ -47,13 +47,14 @@ class Chain {
 
  private:
   // Starts one service; `address` becomes its host:port.
-  absl::Status StartService(const tether::Context& ctx, ServiceProcess& service,
+  absl::Status StartService(const tether::Context& ctx,
+                            tether::testing::ChildProcess& service,
                             const std::vector<std::string>& flags,
                             std::string* address);
 
-  ServiceProcess storefront_{"storefront"};
-  ServiceProcess orders_{"orders"};
-  ServiceProcess inventory_{"inventory"};
+  tether::testing::ChildProcess storefront_{"storefront"};
+  tether::testing::ChildProcess orders_{"orders"};
+  tether::testing::ChildProcess inventory_{"inventory"};
   std::string address_;
 };
 

@@ -20,6 +20,7 @@
 #include "tether/current.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"

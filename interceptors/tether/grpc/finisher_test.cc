@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 
 namespace tether {

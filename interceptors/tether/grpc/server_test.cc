@@ -26,6 +26,7 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/live_counts.h"
 #include "tether/propagation/default.h"

@@ -1,5 +1,5 @@
-// The release of gRPC that the tests run against, for expectations of gRPC's
-// own behaviour. What tether itself has to know of releases is in
+// The release of gRPC that the tests run against, for expectations about gRPC's
+// own behaviour. The differences that tether itself handles are in
 // internal/grpc_version.h.
 
 #ifndef TETHER_GRPC_TESTING_GRPC_RELEASE_H_
@@ -11,7 +11,7 @@
 
 namespace tether::testing {
 
-// Whether the library, not just its headers, is `major`.`minor` or later.
+// True if the library, and not only its headers, is `major`.`minor` or later.
 inline bool GrpcIsAtLeast(int major, int minor) {
   int has_major = 0;
   int has_minor = 0;

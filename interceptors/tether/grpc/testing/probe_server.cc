@@ -2,16 +2,13 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
-#include "tether/grpc/stats.h"
-#include "tether/internal/live_counts.h"
+#include "tether/grpc/testing/loopback.h"
 
 namespace tether::testing {
 namespace {
 
 constexpr int kMaxMetadataSize = 8 * 1024;  // gRPC's default
-// 1.51 has no name for it, and ignores it.
+// gRPC 1.51 has no macro for it, and ignores it.
 constexpr char kAbsoluteMaxMetadataSize[] = "grpc.absolute_max_metadata_size";
 
 }  // namespace
@@ -57,21 +54,19 @@ ProbeServer::ProbeServer(Options options) {
     service_ = std::make_unique<SyncService>(*this);
   }
   grpc::ServerBuilder builder;
-  // What is too much metadata is decided by size alone, as in 1.51: later
-  // releases reject at random between a soft limit and a hard one.
+  // One limit, as in 1.51: later releases reject metadata at random if its size
+  // is between a soft limit and a hard one.
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataSize);
   builder.AddChannelArgument(kAbsoluteMaxMetadataSize, kMaxMetadataSize);
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                           &port);
   builder.RegisterService(service_.get());
   if (options.install) {
     options.install(builder);
   } else if (options.tether) {
     InstallServer(builder, *std::move(options.tether));
   }
-  server_ = builder.BuildAndStart();
-  address_ = "127.0.0.1:" + std::to_string(port);
+  LoopbackServer started = ListenOnLoopback(builder);
+  server_ = std::move(started.server);
+  address_ = std::move(started.address);
 }
 
 ProbeServer::~ProbeServer() {
@@ -81,38 +76,20 @@ ProbeServer::~ProbeServer() {
 
 std::unique_ptr<Probe::Stub> ProbeServer::Stub(
     std::optional<ClientOptions> tether) {
-  // Not shared with other tests' channels to a server that had the same port.
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  grpc::ChannelArguments arguments = OwnConnection();
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataSize);
   arguments.SetInt(kAbsoluteMaxMetadataSize, kMaxMetadataSize);
+  return ProbeStub(address_, std::move(tether), arguments);
+}
+
+std::unique_ptr<Probe::Stub> ProbeStub(
+    const std::string& address, std::optional<ClientOptions> tether,
+    const grpc::ChannelArguments& arguments) {
   const auto credentials = grpc::InsecureChannelCredentials();
   return Probe::NewStub(
       tether
-          ? CreateChannel(address_, credentials, *std::move(tether), arguments)
-          : grpc::CreateCustomChannel(address_, credentials, arguments));
-}
-
-void GrpcLeakCheckedTest::TearDown() {
-  using internal::Live;
-  using internal::LiveCount;
-  const auto left = [] {
-    const GrpcStats stats = GetGrpcStats();
-    return stats.server_calls + stats.client_calls + stats.watches +
-           LiveCount(Live::kNode) + LiveCount(Live::kCallback) +
-           LiveCount(Live::kTimer);
-  };
-  const absl::Time give_up = absl::Now() + absl::Seconds(5);
-  while (left() != 0 && absl::Now() < give_up) {
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  const GrpcStats stats = GetGrpcStats();
-  EXPECT_EQ(stats.server_calls, 0);
-  EXPECT_EQ(stats.client_calls, 0);
-  EXPECT_EQ(stats.watches, 0);
-  EXPECT_EQ(LiveCount(Live::kNode), 0);
-  EXPECT_EQ(LiveCount(Live::kCallback), 0);
-  EXPECT_EQ(LiveCount(Live::kTimer), 0);
+          ? CreateChannel(address, credentials, *std::move(tether), arguments)
+          : grpc::CreateCustomChannel(address, credentials, arguments));
 }
 
 }  // namespace tether::testing

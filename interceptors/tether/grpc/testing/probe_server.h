@@ -1,5 +1,5 @@
-// A gRPC server on loopback whose handlers are given by the test, and channels
-// to it, with tether and without.
+// A gRPC server on loopback whose handlers the test sets, and stubs for it,
+// with tether and without.
 //
 //   ProbeServer server(ProbeServer::Options());
 //   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) { … };
@@ -11,7 +11,6 @@
 #define TETHER_GRPC_TESTING_PROBE_SERVER_H_
 
 #include <grpcpp/grpcpp.h>
-#include <gtest/gtest.h>
 
 #include <functional>
 #include <memory>
@@ -20,6 +19,7 @@
 
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
 
 namespace tether::testing {
@@ -37,22 +37,22 @@ class ProbeServer {
 
   struct Options {
     bool callback_api = false;
-    std::optional<ServerOptions> tether =
-        ServerOptions();  // nullopt: without tether
-    // Installs something in the place of tether.
+    // nullopt: a server without tether.
+    std::optional<ServerOptions> tether = ServerOptions();
+    // Installs something else instead of tether.
     std::function<void(grpc::ServerBuilder&)> install = nullptr;
   };
 
   explicit ProbeServer(Options options);
   ~ProbeServer();
 
-  // Set before the first call.
+  // Set the handlers before the first call.
   UnaryHandler unary;
   DownloadHandler download;
   CallbackUnaryHandler callback_unary;
   CallbackDownloadHandler callback_download;
 
-  // A stub on a channel of its own; nullopt: without tether.
+  // A stub on a new channel, with tether; nullopt: without tether.
   std::unique_ptr<Probe::Stub> Stub(
       std::optional<ClientOptions> tether = ClientOptions());
 
@@ -68,13 +68,11 @@ class ProbeServer {
   std::string address_;
 };
 
-// Asserts that every context, callback, timer, call and watch is gone when a
-// test ends. gRPC lets go of a call on its own threads, a little after the RPC:
-// it has five seconds, far more than it needs on a loaded machine.
-class GrpcLeakCheckedTest : public ::testing::Test {
- protected:
-  void TearDown() override;
-};
+// A stub on a new channel to `address`, with tether; nullopt: without tether.
+std::unique_ptr<Probe::Stub> ProbeStub(
+    const std::string& address,
+    std::optional<ClientOptions> tether = ClientOptions(),
+    const grpc::ChannelArguments& arguments = OwnConnection());
 
 }  // namespace tether::testing
 

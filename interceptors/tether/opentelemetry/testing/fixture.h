@@ -31,6 +31,7 @@
 #include "opentelemetry/trace/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/opentelemetry/interceptors.h"
 

@@ -1,10 +1,9 @@
-// A TCP proxy on loopback, to cut the connections of others, and to slow them
-// down.
+// A TCP proxy on loopback that delays and cuts connections.
 //
 // For tests only.
 
-#ifndef TETHER_INTEGRATION_TESTS_TCP_PROXY_H_
-#define TETHER_INTEGRATION_TESTS_TCP_PROXY_H_
+#ifndef TETHER_TESTING_TCP_PROXY_H_
+#define TETHER_TESTING_TCP_PROXY_H_
 
 #include <deque>
 #include <string>
@@ -13,10 +12,10 @@
 
 #include "absl/time/time.h"
 
-namespace tether {
+namespace tether::testing {
 
-// Passes on all that comes, in both directions, on one thread of its own, until
-// Cut or the destructor. Each byte is `delay` late.
+// Forwards all bytes in both directions, on one thread of its own, until Cut or
+// the destructor. Each byte arrives `delay` late.
 //
 // Thread safety: any thread.
 class TcpProxy {
@@ -38,12 +37,12 @@ class TcpProxy {
   // Cuts all connections, and accepts no more. Returns at once.
   void Cut(How how);
 
-  // From now on passes nothing on, and keeps the connections: a network that is
-  // gone without a word. For good, but for Cut. Returns at once.
+  // Stops forwarding but keeps the connections open, like a network that fails
+  // silently. Only Cut ends it. Returns at once.
   void Stall();
 
  private:
-  // What waits for its time, one way.
+  // Delayed bytes on their way to the socket `to`.
   struct Bytes {
     absl::Time due;
     int to;
@@ -52,16 +51,16 @@ class TcpProxy {
   struct Connection {
     int client;
     int server;
-    std::deque<Bytes> late;  // in the order of their times
+    std::deque<Bytes> late;  // sorted by `due`
   };
 
   void Tell(char byte);
   void Run();
-  // What there is to read on one side of `connection`; false when it is over.
+  // Reads what has arrived from `from`. False when the connection is over.
   bool Take(int from, int to, Connection& connection);
-  // Sends what is due. False when the connection is over.
+  // Sends the bytes that are due. False when the connection is over.
   static bool SendDue(Connection& connection);
-  // Milliseconds until something is due; -1: nothing is.
+  // Milliseconds until bytes are due; -1 if none are waiting.
   int UntilDue() const;
 
   const absl::Duration delay_;
@@ -70,10 +69,10 @@ class TcpProxy {
   int wake_read_ = -1;
   int wake_write_ = -1;
   std::string address_;
-  std::vector<Connection> connections_;  // of thread_
+  std::vector<Connection> connections_;  // used by thread_ only
   std::thread thread_;
 };
 
-}  // namespace tether
+}  // namespace tether::testing
 
-#endif  // TETHER_INTEGRATION_TESTS_TCP_PROXY_H_
+#endif  // TETHER_TESTING_TCP_PROXY_H_

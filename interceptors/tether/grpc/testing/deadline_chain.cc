@@ -1,4 +1,4 @@
-#include "integration_tests/deadline_chain.h"
+#include "tether/grpc/testing/deadline_chain.h"
 
 #include <grpc/grpc.h>
 
@@ -10,22 +10,19 @@
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/loopback.h"
 
-namespace tether {
+namespace tether::testing {
 namespace {
 
-using testing::Ping;
-using testing::Pong;
-using testing::Probe;
-
-// What reading the clock several times may add to one figure.
+// The error that several readings of the clock add to one figure.
 constexpr absl::Duration kReadings = absl::Microseconds(100);
 
 absl::Duration Now() {
   return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
-// Anew where the thread was interrupted between the readings.
+// Tries again if the thread was interrupted between the readings.
 absl::Duration DeadlineOf(const Context& ctx) {
   absl::Duration best = absl::InfiniteDuration();
   absl::Duration deadline;
@@ -45,8 +42,8 @@ absl::Duration SinceGrpcsEpoch(gpr_timespec at) {
   return absl::Seconds(at.tv_sec) + absl::Nanoseconds(at.tv_nsec);
 }
 
-// How far gRPC's monotonic clock is ahead of std::chrono::steady_clock: they
-// are the same in 1.51, and 5 s apart in 1.83.
+// How far gRPC's monotonic clock is ahead of std::chrono::steady_clock: not at
+// all in gRPC 1.51, 5 s in 1.83.
 absl::Duration GrpcIsAhead() {
   static const absl::Duration ahead = [] {
     absl::Duration best = absl::InfiniteDuration();
@@ -102,9 +99,9 @@ std::string BrokenBound(const Passage& passage, const Reserve& reserve) {
   absl::Duration before = passage.deadline;
   for (size_t i = 0; i < passage.hops.size(); ++i) {
     const Passage::Hop& hop = passage.hops[i];
-    // The reserve was taken of what was left at some time between.
+    // The caller computed the reserve at some time between these two.
     absl::Duration most = reserve.Of(before - hop.sent);
-    // A hop whose request has waited keeps one itself.
+    // A hop whose request has waited subtracts a reserve itself.
     if (hop.Waited()) most = std::max(most, Reserve().Of(before - hop.sent));
     const absl::Duration least = reserve.Of(before - hop.arrived);
     const absl::Duration later = hop.deadline - before;
@@ -140,7 +137,7 @@ struct DeadlineChain::Link {
 
 class DeadlineChain::Relay final : public Probe::Service {
  public:
-  // `index` 0 is the first hop; `next` is null in the last one.
+  // `index` 0 is the first hop; `next` is null for the last one.
   Relay(DeadlineChain& chain, size_t index, Probe::Stub* next)
       : chain_(chain), index_(index), next_(next) {}
 
@@ -149,7 +146,7 @@ class DeadlineChain::Relay final : public Probe::Service {
     const absl::Duration arrived = Now();
     const std::shared_ptr<Record> record = chain_.record();
     if (record == nullptr || record->number != ping->number()) {
-      return grpc::Status::CANCELLED;  // of a call that has failed
+      return grpc::Status::CANCELLED;  // its call has failed already
     }
     if (!chain_.reserve_) {
       Note(*record, arrived, DeadlineOf(*sc));
@@ -196,16 +193,12 @@ DeadlineChain::DeadlineChain(const std::optional<Reserve>& reserve, size_t hops)
     Link& link = *links_.back();
     link.service = std::make_unique<Relay>(*this, index, next);
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                             &port);
     builder.RegisterService(link.service.get());
     if (reserve_) InstallServer(builder);
-    link.server = builder.BuildAndStart();
-    const std::string address = absl::StrCat("127.0.0.1:", port);
-    // A connection that nobody else uses.
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    LoopbackServer started = ListenOnLoopback(builder);
+    link.server = std::move(started.server);
+    const std::string& address = started.address;
+    const grpc::ChannelArguments arguments = OwnConnection();
     const auto credentials = grpc::InsecureChannelCredentials();
     if (reserve_) {
       ClientOptions options;
@@ -221,7 +214,7 @@ DeadlineChain::DeadlineChain(const std::optional<Reserve>& reserve, size_t hops)
 }
 
 DeadlineChain::~DeadlineChain() {
-  // From the first one, so that nobody calls a server that is gone.
+  // The first hop first, so that no hop calls a server that is gone.
   while (!links_.empty()) {
     links_.back()->server->Shutdown();
     links_.back()->server->Wait();
@@ -280,4 +273,4 @@ grpc::Status DeadlineChain::Call(absl::Duration timeout, Record& record) {
   return send(call, deadline);
 }
 
-}  // namespace tether
+}  // namespace tether::testing

@@ -1,4 +1,4 @@
-#include "integration_tests/tcp_proxy.h"
+#include "testing/tcp_proxy.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -14,7 +14,7 @@
 
 #include "absl/time/clock.h"
 
-namespace tether {
+namespace tether::testing {
 namespace {
 
 int Check(int result, const char* what) {
@@ -128,7 +128,7 @@ void TcpProxy::Run() {
   for (;;) {
     std::vector<pollfd> fds = {{wake_read_, POLLIN, 0}, {listener_, POLLIN, 0}};
     for (const Connection& c : connections_) {
-      // What is not read, the peers' buffers keep.
+      // A stalled proxy doesn't read: the bytes stay in the peers' buffers.
       fds.push_back({stalled ? -1 : c.client, POLLIN, 0});
       fds.push_back({stalled ? -1 : c.server, POLLIN, 0});
     }
@@ -187,4 +187,4 @@ void TcpProxy::Run() {
   }
 }
 
-}  // namespace tether
+}  // namespace tether::testing

@@ -1,4 +1,4 @@
-#include "services/demo/service_process.h"
+#include "testing/child_process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -13,18 +13,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
-namespace shop {
+namespace tether::testing {
 namespace {
 
-// How often a wait for output looks at its context.
+// How often a wait for output checks its context.
 constexpr int kPollMilliseconds = 20;
 
-// In the child, after fork(): nothing here but what is async-signal-safe.
+// Runs in the child after fork(), so it calls async-signal-safe functions only.
 [[noreturn]] void Exec(const char* program, char* const* argv, pid_t parent,
                        int output) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(127);  // it died before that
-  // Ctrl-C is for the demo alone: it then stops the services in good order.
+  if (getppid() != parent) _exit(127);  // the parent died before prctl()
+  // Ctrl-C must reach the parent only, which then stops its children in order.
   setpgid(0, 0);
   sigset_t none;
   sigemptyset(&none);
@@ -36,10 +36,11 @@ constexpr int kPollMilliseconds = 20;
 
 }  // namespace
 
-absl::Status ServiceProcess::Start(const std::string& program,
-                                   const std::vector<std::string>& flags) {
+absl::Status ChildProcess::Start(const std::string& program,
+                                 const std::vector<std::string>& flags) {
   if (access(program.c_str(), X_OK) != 0) {
-    return absl::NotFoundError(absl::StrCat(program, " is not there"));
+    return absl::NotFoundError(
+        absl::StrCat(program, " is not an executable file"));
   }
   std::vector<char*> argv;
   argv.push_back(const_cast<char*>(program.c_str()));
@@ -62,8 +63,7 @@ absl::Status ServiceProcess::Start(const std::string& program,
   return absl::InternalError(absl::StrCat("fork: ", strerror(error)));
 }
 
-std::optional<std::string> ServiceProcess::ReadLine(
-    const tether::Context& ctx) {
+std::optional<std::string> ChildProcess::ReadLine(const Context& ctx) {
   for (;;) {
     const size_t end = unread_.find('\n');
     if (end != std::string::npos) {
@@ -72,7 +72,7 @@ std::optional<std::string> ServiceProcess::ReadLine(
       return line;
     }
     if (output_ < 0) return std::nullopt;
-    // What is there already is read even when the context has ended.
+    // Output that is already there is read even if the context has ended.
     const bool done = ctx.Done();
     pollfd wait = {output_, POLLIN, 0};
     if (poll(&wait, 1, done ? 0 : kPollMilliseconds) <= 0) {
@@ -90,19 +90,18 @@ std::optional<std::string> ServiceProcess::ReadLine(
   }
 }
 
-void ServiceProcess::AskToStop() {
+void ChildProcess::AskToStop() {
   if (pid_ > 0) kill(pid_, SIGTERM);
 }
 
-void ServiceProcess::Kill() {
+void ChildProcess::Kill() {
   if (pid_ > 0) kill(pid_, SIGKILL);
 }
 
-absl::Status ServiceProcess::Stop() {
+absl::Status ChildProcess::Stop() {
   AskToStop();
-  // Its output ends when it does.
-  auto [ctx, cancel] =
-      tether::WithTimeout(tether::Background(), absl::Seconds(5));
+  // The output ends when the program does.
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(5));
   while (ReadLine(ctx)) {
   }
   if (output_ >= 0) close(output_);
@@ -120,4 +119,4 @@ absl::Status ServiceProcess::Stop() {
           : absl::StrCat(name_, " ended with code ", WEXITSTATUS(status)));
 }
 
-}  // namespace shop
+}  // namespace tether::testing
