@@ -26,7 +26,7 @@ LAYERS = {
     "testing": {"lib"},
     "interceptors/tether/grpc": {"lib"},
     "interceptors/tether/opentelemetry": {"lib", "interceptors/tether/grpc"},
-    "services": {"lib", "interceptors/tether/grpc"},
+    "services": {"lib", "testing", "interceptors/tether/grpc"},  # the demo starts processes
     "examples": {"lib", "interceptors/tether/grpc", "interceptors/tether/opentelemetry"},
     "integration_tests": {"lib", "testing", "interceptors/tether/grpc", "services"},
     "benchmarks": {"lib", "testing", "interceptors/tether/grpc", "interceptors/tether/opentelemetry"},
