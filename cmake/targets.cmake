@@ -23,8 +23,10 @@ tether_public_library(tether
     lib/tether/propagation/b3.cc
     lib/tether/propagation/baggage.cc
     lib/tether/propagation/carrier.cc
+    lib/tether/propagation/codecs.cc
     lib/tether/propagation/composite.cc
     lib/tether/propagation/default.cc
+    lib/tether/propagation/delegating.cc
     lib/tether/propagation/edge.cc
     lib/tether/propagation/internal/header_text.cc
     lib/tether/propagation/internal/percent.cc
@@ -69,8 +71,11 @@ tether_public_library(tether
     lib/tether/propagation/b3.h
     lib/tether/propagation/baggage.h
     lib/tether/propagation/carrier.h
+    lib/tether/propagation/codecs.h
     lib/tether/propagation/composite.h
     lib/tether/propagation/default.h
+    lib/tether/propagation/delegating.h
+    lib/tether/propagation/drop_counter.h
     lib/tether/propagation/edge.h
     lib/tether/propagation/header.h
     lib/tether/propagation/internal/chars.h
@@ -554,7 +559,6 @@ tether_program(examples_values
   NAME values
   SRCS examples/values.cc
   DEPS
-    absl::strings
     gRPC::grpc++
     proto_shop_v1_inventory_cc_grpc
     tether_internal::tether
@@ -1096,6 +1100,10 @@ tether_program(interceptors_tether_grpc_call_end_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_propagation_testing_fake_propagators
+  PREFIX lib
+  DEPS tether_internal::tether)
+
 tether_program(interceptors_tether_grpc_call_report_test
   FOLDER interceptors/tether/grpc
   NAME call_report_test
@@ -1109,6 +1117,7 @@ tether_program(interceptors_tether_grpc_call_report_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -1212,6 +1221,7 @@ tether_program(interceptors_tether_grpc_odd_calls_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -1288,6 +1298,7 @@ tether_program(interceptors_tether_grpc_server_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -1955,11 +1966,24 @@ tether_program(lib_tether_propagation_carrier_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_propagation_codecs_test
+  FOLDER lib/tether/propagation
+  NAME codecs_test
+  SRCS lib/tether/propagation/codecs_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_propagation_composite_test
   FOLDER lib/tether/propagation
   NAME composite_test
   SRCS lib/tether/propagation/composite_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    lib_tether_propagation_testing_fake_propagators
+    tether_internal::tether
   TEST
   TIMEOUT 60)
 
@@ -1971,11 +1995,29 @@ tether_program(lib_tether_propagation_default_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_propagation_delegating_test
+  FOLDER lib/tether/propagation
+  NAME delegating_test
+  SRCS lib/tether/propagation/delegating_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    lib_tether_propagation_testing_fake_propagators
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_propagation_edge_test
   FOLDER lib/tether/propagation
   NAME edge_test
   SRCS lib/tether/propagation/edge_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    lib_tether_propagation_testing_fake_propagators
+    tether_internal::tether
   TEST
   TIMEOUT 60)
 
@@ -1983,7 +2025,7 @@ tether_program(lib_tether_propagation_header_test
   FOLDER lib/tether/propagation
   NAME header_test
   SRCS lib/tether/propagation/header_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::strings tether_internal::tether
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
   TEST
   TIMEOUT 60)
 
@@ -1991,7 +2033,12 @@ tether_program(lib_tether_propagation_limited_carrier_test
   FOLDER lib/tether/propagation
   NAME limited_carrier_test
   SRCS lib/tether/propagation/limited_carrier_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    lib_tether_propagation_testing_fake_propagators
+    tether_internal::tether
   TEST
   TIMEOUT 60)
 
@@ -2858,6 +2905,7 @@ tether_program(interceptors_tether_opentelemetry_span_content_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_probe_server
     interceptors_tether_opentelemetry_testing_fixture
+    lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
   TEST

@@ -10,14 +10,11 @@
 
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "shop/v1/inventory.grpc.pb.h"
 #include "tether/context.h"
 #include "tether/current.h"
@@ -26,6 +23,7 @@
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/header.h"
@@ -42,33 +40,19 @@ using shop::v1::Inventory;
 inline constexpr tether::Key<int> kPriority{"priority"};
 inline constexpr tether::Key<GetStockRequest> kAskedFor{"asked_for"};
 
-tether::HeaderCodec<int> PriorityCodec() {
-  return {[](std::string_view text) -> std::optional<int> {
-            int priority;
-            if (!absl::SimpleAtoi(absl::string_view(text.data(), text.size()),
-                                  &priority) ||
-                priority < 0 || priority > 9) {
-              return std::nullopt;  // dropped, and counted
-            }
-            return priority;
-          },
-          [](const int& priority) { return std::to_string(priority); }};
-}
-
 // What crosses between our services, the most important first.
 std::shared_ptr<const tether::Propagator> OurPropagator() {
   static const auto& propagator =
       *new std::shared_ptr<const tether::Propagator>(
           std::make_shared<tether::CompositePropagator>(
-              std::vector<std::shared_ptr<const tether::Propagator>>{
-                  tether::DefaultPropagator(),
-                  std::make_shared<tether::HeaderPropagator<int>>(
-                      kPriority, "x-priority", PriorityCodec()),
-                  std::make_shared<tether::HeaderPropagator<GetStockRequest>>(
-                      kAskedFor, "x-asked-for-bin",
-                      tether::ProtoCodec<GetStockRequest>()),
-                  std::make_shared<tether::RelayPropagator>(
-                      std::vector<std::string>{"x-canary", "x-session-bin"})}));
+              tether::DefaultPropagator(),
+              tether::HeaderPropagator<int>(kPriority, "x-priority",
+                                            tether::IntCodec(0, 9)),
+              tether::HeaderPropagator<GetStockRequest>(
+                  kAskedFor, "x-asked-for-bin",
+                  tether::ProtoCodec<GetStockRequest>()),
+              tether::RelayPropagator(
+                  std::vector<std::string>{"x-canary", "x-session-bin"})));
   return propagator;
 }
 
@@ -77,9 +61,7 @@ std::shared_ptr<const tether::Propagator> BothTraces() {
   tether::B3Options options;
   options.write = tether::B3Format::kSingle;
   return std::make_shared<tether::CompositePropagator>(
-      std::vector<std::shared_ptr<const tether::Propagator>>{
-          std::make_shared<tether::TraceContextPropagator>(),
-          std::make_shared<tether::B3Propagator>(options)});
+      tether::TraceContextPropagator(), tether::B3Propagator(options));
 }
 
 tether::ServerOptions AtTheEdge() {
@@ -88,8 +70,7 @@ tether::ServerOptions AtTheEdge() {
   ids.make_if_absent = true;
   tether::ServerOptions options;
   options.propagator = std::make_shared<tether::CompositePropagator>(
-      std::vector<std::shared_ptr<const tether::Propagator>>{
-          OurPropagator(), std::make_shared<tether::RequestIdPropagator>(ids)});
+      OurPropagator(), tether::RequestIdPropagator(ids));
   // Strangers can call this server. It accepts one of their headers.
   options.trust = tether::Trust::kEdge;
   options.edge.keep_headers = {"x-canary"};

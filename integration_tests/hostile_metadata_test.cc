@@ -47,6 +47,7 @@
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/proto_codec.h"
@@ -89,7 +90,8 @@ inline constexpr Key<v1::BudgetReport> kProto{"proto"};
 
 std::optional<int64_t> ToNumber(std::string_view text) {
   int64_t value;
-  if (!absl::SimpleAtoi(absl::string_view(text.data(), text.size()), &value)) {
+  if (!absl::SimpleAtoi(absl::string_view(text.data(), text.size()), &value) ||
+      std::to_string(value) != text) {  // a blank, a '+', leading zeros
     return std::nullopt;
   }
   return value;
@@ -98,22 +100,14 @@ std::optional<int64_t> ToNumber(std::string_view text) {
 std::shared_ptr<const Propagator> Everything() {
   B3Options b3;
   b3.write = B3Format::kMulti;
-  const HeaderCodec<int64_t> number = {
-      ToNumber, [](const int64_t& value) { return std::to_string(value); }};
   return std::make_shared<CompositePropagator>(
-      std::vector<std::shared_ptr<const Propagator>>{
-          std::make_shared<TraceContextPropagator>(),
-          std::make_shared<B3Propagator>(b3),
-          std::make_shared<RequestIdPropagator>(),
-          std::make_shared<BaggagePropagator>(),
-          std::make_shared<HeaderPropagator<int64_t>>(kNumber, kOwnNumber,
-                                                      number),
-          std::make_shared<HeaderPropagator<std::string>>(kBinary, kOwnBinary,
-                                                          StringCodec()),
-          std::make_shared<HeaderPropagator<v1::BudgetReport>>(
-              kProto, kOwnProto, ProtoCodec<v1::BudgetReport>()),
-          std::make_shared<RelayPropagator>(
-              std::vector<std::string>{kRelayed, kRelayedBinary})});
+      TraceContextPropagator(), B3Propagator(b3), RequestIdPropagator(),
+      BaggagePropagator(),
+      HeaderPropagator<int64_t>(kNumber, kOwnNumber, IntCodec()),
+      HeaderPropagator<std::string>(kBinary, kOwnBinary, StringCodec()),
+      HeaderPropagator<v1::BudgetReport>(kProto, kOwnProto,
+                                         ProtoCodec<v1::BudgetReport>()),
+      RelayPropagator(std::vector<std::string>{kRelayed, kRelayedBinary}));
 }
 
 // ---- What should come of a set, worked out anew ----

@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -27,6 +26,7 @@
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/mutex.h"
 #include "tether/propagation/baggage.h"
+#include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/relay.h"
@@ -51,18 +51,8 @@ using Parts = std::vector<std::shared_ptr<const Propagator>>;
 inline constexpr Key<int64_t> kNumber{"number"};
 
 std::shared_ptr<const Propagator> NumberPropagator() {
-  const HeaderCodec<int64_t> codec = {
-      [](std::string_view text) -> std::optional<int64_t> {
-        int64_t value;
-        if (!absl::SimpleAtoi(absl::string_view(text.data(), text.size()),
-                              &value)) {
-          return std::nullopt;
-        }
-        return value;
-      },
-      [](const int64_t& value) { return std::to_string(value); }};
   return std::make_shared<HeaderPropagator<int64_t>>(kNumber, "x-number",
-                                                     codec);
+                                                     IntCodec());
 }
 
 std::shared_ptr<const Propagator> Relaying(std::vector<std::string> headers) {

@@ -30,7 +30,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
@@ -44,6 +43,7 @@
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
+#include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/request_id.h"
@@ -73,24 +73,10 @@ inline constexpr Key<int64_t> kShard{"shard"};
 std::shared_ptr<const Propagator> Everything() {
   B3Options b3;
   b3.write = B3Format::kMulti;  // it names a call's parent on the wire, too
-  const HeaderCodec<int64_t> number = {
-      [](std::string_view text) -> std::optional<int64_t> {
-        int64_t value;
-        if (!absl::SimpleAtoi(absl::string_view(text.data(), text.size()),
-                              &value)) {
-          return std::nullopt;
-        }
-        return value;
-      },
-      [](const int64_t& value) { return std::to_string(value); }};
   return std::make_shared<CompositePropagator>(
-      std::vector<std::shared_ptr<const Propagator>>{
-          std::make_shared<TraceContextPropagator>(),
-          std::make_shared<B3Propagator>(b3),
-          std::make_shared<RequestIdPropagator>(),
-          std::make_shared<BaggagePropagator>(),
-          std::make_shared<HeaderPropagator<int64_t>>(kShard, "x-shard",
-                                                      number)});
+      TraceContextPropagator(), B3Propagator(b3), RequestIdPropagator(),
+      BaggagePropagator(),
+      HeaderPropagator<int64_t>(kShard, "x-shard", IntCodec()));
 }
 
 TraceContext RootOf(int request) {

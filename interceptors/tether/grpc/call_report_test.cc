@@ -26,7 +26,9 @@
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
+#include "tether/propagation/testing/fake_propagators.h"
 
 namespace tether {
 namespace {
@@ -287,19 +289,10 @@ TEST_F(CallReportTest, ALargeStatusIsNotLostToAReport) {
 
 // A propagator should return what it was given, with more in it. One that does
 // not loses the report, and nothing else.
-class ForgetfulPropagator final : public Propagator {
- public:
-  Context Extract(const Carrier&, const Context&) const override {
-    return Background();
-  }
-  void Inject(const Context&, Carrier&) const override {}
-  std::vector<std::string_view> Fields() const override { return {}; }
-  int64_t Dropped() const override { return 0; }
-};
-
 TEST_F(CallReportTest, APropagatorThatForgetsTheContextBreaksNothing) {
   ServerOptions options = AlwaysReporting();
-  options.propagator = std::make_shared<ForgetfulPropagator>();
+  options.propagator = std::make_shared<testing::FakePropagator>(
+      [](const Carrier&, const Context&) { return Background(); });
   ProbeServer server({/*callback_api=*/false, options});
   server.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
     return CallLeaf(ContextOf(sc));

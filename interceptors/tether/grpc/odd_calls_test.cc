@@ -27,7 +27,9 @@
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/baggage.h"
+#include "tether/propagation/carrier.h"
 #include "tether/propagation/request_id.h"
+#include "tether/propagation/testing/fake_propagators.h"
 #include "tether/propagation/trace_context.h"
 #include "tether/task_group.h"
 
@@ -153,18 +155,7 @@ TEST_F(OddCallsTest, TheServersOwnWordsStay) {
   EXPECT_NE(s.error_message().find("shard 7"), std::string::npos);
 }
 
-// A propagator whose context doesn't come from the one it was given.
-class Foreign final : public Propagator {
- public:
-  explicit Foreign(Context c) : c_(std::move(c)) {}
-  Context Extract(const Carrier&, const Context&) const override { return c_; }
-  void Inject(const Context&, Carrier&) const override {}
-  std::vector<std::string_view> Fields() const override { return {}; }
-  int64_t Dropped() const override { return 0; }
-  Context c_;
-};
-
-// Whatever the propagator makes of that.
+// Even if the propagator returns a context that is not the request's.
 TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
   auto [life, end] = WithCancel(Background());
   {
@@ -172,7 +163,8 @@ TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
     options.base_context = life;
     options.min_budget = absl::Seconds(5);
     options.shed_fraction = 1;
-    options.propagator = std::make_shared<Foreign>(life);
+    options.propagator = std::make_shared<testing::FakePropagator>(
+        [base = life](const Carrier&, const Context&) { return base; });
     ProbeServer server({false, options});
     server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {
       return grpc::Status::OK;

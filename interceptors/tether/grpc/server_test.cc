@@ -31,6 +31,7 @@
 #include "tether/internal/live_counts.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/request_id.h"
+#include "tether/propagation/testing/fake_propagators.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
@@ -586,27 +587,16 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& param_info) { return std::string(param_info.param.name); });
 
 TEST_F(ServerTest, AThrowingPropagatorFailsNoCall) {
-  class Thrower final : public Propagator {
-   public:
-    Context Extract(const Carrier&, const Context&) const override {
-      throw std::runtime_error("extract");
-    }
-    void Inject(const Context&, Carrier&) const override {
-      throw std::runtime_error("inject");
-    }
-    std::vector<std::string_view> Fields() const override { return {}; }
-    int64_t Dropped() const override { return 0; }
-  };
   const int64_t before = GetGrpcStats().exceptions;
   ServerOptions server_options;
-  server_options.propagator = std::make_shared<Thrower>();
+  server_options.propagator = std::make_shared<testing::ThrowingPropagator>();
   ProbeServer server({false, server_options});
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
     EXPECT_NE(ContextOf(sc), Background());
     return grpc::Status::OK;
   };
   ClientOptions client_options;
-  client_options.propagator = std::make_shared<Thrower>();
+  client_options.propagator = std::make_shared<testing::ThrowingPropagator>();
   auto stub = server.Stub(client_options);
   {
     grpc::ClientContext call;

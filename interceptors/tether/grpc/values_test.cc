@@ -18,6 +18,7 @@
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/baggage.h"
+#include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/header.h"
@@ -35,9 +36,8 @@ inline constexpr Key<std::string> kTenant{"tenant"};
 
 std::shared_ptr<const Propagator> WithTenant() {
   return std::make_shared<CompositePropagator>(
-      std::vector<std::shared_ptr<const Propagator>>{
-          DefaultPropagator(), std::make_shared<HeaderPropagator<std::string>>(
-                                   kTenant, "x-tenant", StringCodec())});
+      DefaultPropagator(),
+      HeaderPropagator<std::string>(kTenant, "x-tenant", StringCodec()));
 }
 
 class ValuesTest : public testing::GrpcLeakCheckedTest {

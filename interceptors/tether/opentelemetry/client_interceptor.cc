@@ -15,7 +15,7 @@
 #include "tether/opentelemetry/internal/rpc_span.h"
 #include "tether/opentelemetry/span.h"
 #include "tether/propagation/carrier.h"
-#include "tether/propagation/propagator.h"
+#include "tether/propagation/delegating.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
@@ -26,34 +26,20 @@ using grpc::experimental::InterceptionHookPoints;
 using internal::HandDown;
 using internal::RpcSpan;
 
-class ClientPropagator final : public Propagator {
+class ClientPropagator final : public DelegatingPropagator {
  public:
-  explicit ClientPropagator(std::shared_ptr<const Propagator> inner)
-      : inner_(std::move(inner)) {}
+  using DelegatingPropagator::DelegatingPropagator;
 
   void Inject(const Context& ctx, Carrier& carrier) const override {
     const RpcSpan* span = HandDown<const RpcSpan>::Take();
     if (span == nullptr || !span->span()->GetContext().IsValid()) {
-      return inner_->Inject(ctx, carrier);
+      return DelegatingPropagator::Inject(ctx, carrier);
     }
     const Context call_ctx = WithSpan(ctx, span->span());
     internal::CallHeaders headers(carrier, *TraceOf(call_ctx),
                                   span->ParentIdHex());
-    inner_->Inject(call_ctx, headers);
+    DelegatingPropagator::Inject(call_ctx, headers);
   }
-  Context Extract(const Carrier& carrier, const Context& ctx) const override {
-    return inner_->Extract(carrier, ctx);
-  }
-  std::vector<std::string_view> Fields() const override {
-    return inner_->Fields();
-  }
-  size_t MaxInjectBytes(const Context& ctx) const override {
-    return inner_->MaxInjectBytes(ctx);
-  }
-  int64_t Dropped() const override { return inner_->Dropped(); }
-
- private:
-  const std::shared_ptr<const Propagator> inner_;
 };
 
 class ClientInterceptor final : public grpc::experimental::Interceptor {

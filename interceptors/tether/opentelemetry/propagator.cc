@@ -115,7 +115,7 @@ Context OpenTelemetryPropagator::Extract(const Carrier& carrier,
   OtelContext before = internal::OpenTelemetryContextOf(ctx);
   const Reader reader(carrier);
   OtelContext after = propagator_->Extract(reader, before);
-  dropped_.fetch_add(reader.dropped(), std::memory_order_relaxed);
+  dropped_.Add(reader.dropped());
   if (after == before) return ctx;  // nothing, or nothing good
   if (!trace::GetSpan(after)->GetContext().IsValid()) {
     // A bad one must not hide the one of `ctx`.
@@ -128,15 +128,13 @@ void OpenTelemetryPropagator::Inject(const Context& ctx,
                                      Carrier& carrier) const {
   Writer writer(carrier);
   propagator_->Inject(writer, internal::OpenTelemetryContextOf(ctx));
-  dropped_.fetch_add(writer.dropped(), std::memory_order_relaxed);
+  dropped_.Add(writer.dropped());
 }
 
 std::vector<std::string_view> OpenTelemetryPropagator::Fields() const {
   return {fields_.begin(), fields_.end()};
 }
 
-int64_t OpenTelemetryPropagator::Dropped() const {
-  return dropped_.load(std::memory_order_relaxed);
-}
+int64_t OpenTelemetryPropagator::Dropped() const { return dropped_.count(); }
 
 }  // namespace tether

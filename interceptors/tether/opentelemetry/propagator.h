@@ -3,7 +3,6 @@
 #ifndef TETHER_OPENTELEMETRY_PROPAGATOR_H_
 #define TETHER_OPENTELEMETRY_PROPAGATOR_H_
 
-#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -15,6 +14,7 @@
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
@@ -56,7 +56,7 @@ class TETHER_EXPORT OpenTelemetryPropagator final : public Propagator {
  private:
   const opentelemetry::nostd::shared_ptr<TextMapPropagator> propagator_;
   const std::vector<std::string> fields_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether

@@ -14,6 +14,8 @@
 #include "tether/opentelemetry/internal/otel_context.h"
 #include "tether/opentelemetry/internal/rpc_span.h"
 #include "tether/opentelemetry/span.h"
+#include "tether/propagation/carrier.h"
+#include "tether/propagation/delegating.h"
 
 namespace tether {
 namespace {
@@ -65,31 +67,20 @@ class Arrival {
   nostd::unique_ptr<opentelemetry::context::Token> active_;
 };
 
-class ServerPropagator final : public Propagator {
+class ServerPropagator final : public DelegatingPropagator {
  public:
-  explicit ServerPropagator(std::shared_ptr<const Propagator> inner)
-      : inner_(std::move(inner)) {}
+  using DelegatingPropagator::DelegatingPropagator;
 
   Context Extract(const Carrier& carrier, const Context& ctx) const override {
     Arrival* arrival = HandDown<Arrival>::Take();
-    if (arrival == nullptr) return inner_->Extract(carrier, ctx);
+    if (arrival == nullptr) return DelegatingPropagator::Extract(carrier, ctx);
     Context extracted = ctx;
-    TETHER_TRY { extracted = inner_->Extract(carrier, ctx); }
+    TETHER_TRY { extracted = DelegatingPropagator::Extract(carrier, ctx); }
     TETHER_CATCH(...) {  // the request has a span all the same
       internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
     }
     return arrival->Begin(extracted);
   }
-  void Inject(const Context& ctx, Carrier& carrier) const override {
-    inner_->Inject(ctx, carrier);
-  }
-  std::vector<std::string_view> Fields() const override {
-    return inner_->Fields();
-  }
-  int64_t Dropped() const override { return inner_->Dropped(); }
-
- private:
-  const std::shared_ptr<const Propagator> inner_;
 };
 
 class ServerInterceptor final : public grpc::experimental::Interceptor {

@@ -23,6 +23,7 @@
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/live_counts.h"
 #include "tether/opentelemetry/testing/fixture.h"
+#include "tether/propagation/testing/fake_propagators.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
@@ -235,27 +236,16 @@ TEST_F(SpanContentTest, AHandlerThatNeverLooksMakesNoWatch) {
 }
 
 TEST_F(SpanContentTest, AThrowingPropagatorCostsNoSpan) {
-  class Thrower final : public Propagator {
-   public:
-    Context Extract(const Carrier&, const Context&) const override {
-      throw std::runtime_error("extract");
-    }
-    void Inject(const Context&, Carrier&) const override {
-      throw std::runtime_error("inject");
-    }
-    std::vector<std::string_view> Fields() const override { return {}; }
-    int64_t Dropped() const override { return 0; }
-  };
   const int64_t before = GetGrpcStats().exceptions;
   ServerOptions server_options;
-  server_options.propagator = std::make_shared<Thrower>();
+  server_options.propagator = std::make_shared<testing::ThrowingPropagator>();
   ProbeServer server(Bridged(server_options));
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
     EXPECT_EQ(TraceOf(ContextOf(sc))->SpanIdHex(), ActiveSpan());
     return grpc::Status::OK;
   };
   ClientOptions client_options;
-  client_options.propagator = std::make_shared<Thrower>();
+  client_options.propagator = std::make_shared<testing::ThrowingPropagator>();
   auto stub = Stub(server, client_options);
   grpc::ClientContext call;
   EXPECT_TRUE(Call(*stub, call).ok());

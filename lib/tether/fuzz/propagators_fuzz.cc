@@ -15,6 +15,7 @@
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/edge.h"
 #include "tether/propagation/header.h"
@@ -52,18 +53,11 @@ std::shared_ptr<const CompositePropagator> Everything(InjectLimits limits) {
   B3Options b3;
   b3.write = B3Format::kMulti;
   return std::make_shared<CompositePropagator>(
-      std::vector<std::shared_ptr<const Propagator>>{
-          std::make_shared<TraceContextPropagator>(),
-          std::make_shared<B3Propagator>(b3),
-          std::make_shared<RequestIdPropagator>(),
-          std::make_shared<BaggagePropagator>(),
-          std::make_shared<HeaderPropagator<std::string>>(kText, "x-text",
-                                                          StringCodec()),
-          std::make_shared<HeaderPropagator<std::string>>(
-              kBinary, "x-binary-bin", StringCodec()),
-          std::make_shared<RelayPropagator>(
-              std::vector<std::string>{"x-relayed", "x-relayed-bin"})},
-      limits);
+      limits, TraceContextPropagator(), B3Propagator(b3), RequestIdPropagator(),
+      BaggagePropagator(),
+      HeaderPropagator<std::string>(kText, "x-text", StringCodec()),
+      HeaderPropagator<std::string>(kBinary, "x-binary-bin", StringCodec()),
+      RelayPropagator(std::vector<std::string>{"x-relayed", "x-relayed-bin"}));
 }
 
 size_t BytesOf(const MapCarrier& carrier) {

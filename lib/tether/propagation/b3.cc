@@ -151,7 +151,7 @@ B3Propagator::B3Propagator(B3Options options) : options_(options) {}
 std::optional<std::string_view> B3Propagator::GetSole(
     const Carrier& carrier, std::string_view key) const {
   const internal::SoleValue sole = internal::GetSole(carrier, key);
-  if (sole.repeated) CountDrop();
+  if (sole.repeated) dropped_.Add();
   return sole.value;
 }
 
@@ -172,7 +172,7 @@ std::optional<TraceContext> B3Propagator::ReadMulti(
     if (!trace_id.has_value() || !span_id.has_value() ||
         !ParseTraceId(*trace_id, trace.trace_id) ||
         !ParseSpanId(*span_id, trace.span_id)) {
-      CountDrop();
+      dropped_.Add();
       return std::nullopt;
     }
   }
@@ -181,12 +181,12 @@ std::optional<TraceContext> B3Propagator::ReadMulti(
   } else if (sampled == "0" || sampled == "false") {
     SetSampled(trace, false);
   } else if (sampled.has_value()) {
-    CountDrop();
+    dropped_.Add();
   }
   if (flags == "1") {
     SetDebug(trace);
   } else if (flags.has_value() && flags != "0") {
-    CountDrop();
+    dropped_.Add();
   }
   if (!HasIds(trace) && trace.sampling_deferred) return std::nullopt;
   return trace;
@@ -198,7 +198,7 @@ Context B3Propagator::Extract(const Carrier& carrier,
   if (const std::optional<std::string_view> header =
           GetSole(carrier, kB3Header)) {
     trace = ParseB3(*header);
-    if (!trace.has_value()) CountDrop();
+    if (!trace.has_value()) dropped_.Add();
   }
   if (!trace.has_value()) trace = ReadMulti(carrier);
   if (!trace.has_value() || HasTraceOfW3c(carrier, ctx)) return ctx;
@@ -214,7 +214,7 @@ void B3Propagator::Inject(const Context& ctx, Carrier& carrier) const {
   if (options_.write == B3Format::kNone) return;
   const TraceContext* trace = TraceOf(ctx);
   if (trace == nullptr) return;
-  if (!trace->valid()) return CountDrop();
+  if (!trace->valid()) return dropped_.Add();
   const Hex trace_id(trace->trace_id);
   const Hex span_id(SpanIdOfCall(*trace, carrier));
   const Hex parent_id(trace->span_id);
@@ -267,8 +267,6 @@ size_t B3Propagator::MaxInjectBytes(const Context&) const {
          internal::InjectedBytes(kB3SampledHeader, 1);
 }
 
-int64_t B3Propagator::Dropped() const {
-  return dropped_.load(std::memory_order_relaxed);
-}
+int64_t B3Propagator::Dropped() const { return dropped_.count(); }
 
 }  // namespace tether

@@ -14,7 +14,6 @@
 #ifndef TETHER_PROPAGATION_B3_H_
 #define TETHER_PROPAGATION_B3_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -24,6 +23,7 @@
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/propagator.h"
 #include "tether/propagation/trace_context.h"
 
@@ -98,10 +98,9 @@ class TETHER_EXPORT B3Propagator final : public Propagator {
   std::optional<TraceContext> ReadMulti(const Carrier& carrier) const;
   std::optional<std::string_view> GetSole(const Carrier& carrier,
                                           std::string_view key) const;
-  void CountDrop() const { dropped_.fetch_add(1, std::memory_order_relaxed); }
 
   const B3Options options_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether

@@ -343,8 +343,7 @@ TEST_F(B3PropagatorTest, NamesItsFields) {
 CompositePropagator Both(B3Format write) {
   B3Options options;
   options.write = write;
-  return CompositePropagator({std::make_shared<TraceContextPropagator>(),
-                              std::make_shared<B3Propagator>(options)});
+  return CompositePropagator(TraceContextPropagator(), B3Propagator(options));
 }
 
 TEST(B3AndW3cTest, B3ComesInAndW3cGoesOut) {

@@ -394,7 +394,7 @@ Context BaggagePropagator::Extract(const Carrier& carrier,
     dropped += writer.AppendHeader(*header);
     header = carrier.Get(kBaggageHeader, ++headers);
   } while (header.has_value());
-  CountDrops(dropped);
+  dropped_.Add(dropped);
   Baggage baggage = std::move(writer).Finish();
   if (baggage.empty()) return ctx;
   return WithBaggage(ctx, std::move(baggage));
@@ -408,7 +408,7 @@ void BaggagePropagator::Inject(const Context& ctx, Carrier& carrier) const {
     return carrier.Set(kBaggageHeader, all.header());
   }
   const Baggage sent = all.Within(limits_);
-  CountDrops(static_cast<int64_t>(all.size() - sent.size()));
+  dropped_.Add(static_cast<int64_t>(all.size() - sent.size()));
   if (!sent.empty()) carrier.Set(kBaggageHeader, sent.header());
 }
 
@@ -422,8 +422,6 @@ size_t BaggagePropagator::MaxInjectBytes(const Context& ctx) const {
   return internal::InjectedBytes(kBaggageHeader, baggage.header().size());
 }
 
-int64_t BaggagePropagator::Dropped() const {
-  return dropped_.load(std::memory_order_relaxed);
-}
+int64_t BaggagePropagator::Dropped() const { return dropped_.count(); }
 
 }  // namespace tether

@@ -11,7 +11,6 @@
 #ifndef TETHER_PROPAGATION_BAGGAGE_H_
 #define TETHER_PROPAGATION_BAGGAGE_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,6 +23,7 @@
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
@@ -167,12 +167,8 @@ class TETHER_EXPORT BaggagePropagator final : public Propagator {
   int64_t Dropped() const override;
 
  private:
-  void CountDrops(int64_t n) const {
-    if (n != 0) dropped_.fetch_add(n, std::memory_order_relaxed);
-  }
-
   const BaggageLimits limits_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether

@@ -26,7 +26,7 @@ Context CompositePropagator::Extract(const Carrier& carrier,
   Context result = ctx;
   for (const auto& part : parts_) {
     TETHER_TRY { result = part->Extract(carrier, result); }
-    TETHER_CATCH(...) { CountDrop(); }
+    TETHER_CATCH(...) { dropped_.Add(); }
   }
   return result;
 }
@@ -35,9 +35,9 @@ void CompositePropagator::Inject(const Context& ctx, Carrier& carrier) const {
   LimitedCarrier limited(carrier, limits_);
   for (const auto& part : parts_) {
     TETHER_TRY {
-      if (!limited.Inject(*part, ctx)) CountDrop();
+      if (!limited.Inject(*part, ctx)) dropped_.Add();
     }
-    TETHER_CATCH(...) { CountDrop(); }
+    TETHER_CATCH(...) { dropped_.Add(); }
   }
 }
 
@@ -64,7 +64,7 @@ size_t CompositePropagator::MaxInjectBytes(const Context& ctx) const {
 }
 
 int64_t CompositePropagator::Dropped() const {
-  int64_t sum = dropped_.load(std::memory_order_relaxed);
+  int64_t sum = dropped_.count();
   for (const auto& part : parts_) sum += part->Dropped();
   return sum;
 }

@@ -3,20 +3,44 @@
 #ifndef TETHER_PROPAGATION_COMPOSITE_H_
 #define TETHER_PROPAGATION_COMPOSITE_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/limited_carrier.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
+
+namespace internal {
+
+template <typename T>
+inline constexpr bool kIsPropagator =
+    std::is_base_of_v<Propagator, T> ||
+    std::is_convertible_v<T, std::shared_ptr<const Propagator>>;
+
+template <typename... Parts>
+using EnableIfPropagators =
+    std::enable_if_t<(sizeof...(Parts) > 0) && (kIsPropagator<Parts> && ...)>;
+
+template <typename T>
+std::shared_ptr<const Propagator> SharedPart(T part) {
+  if constexpr (std::is_base_of_v<Propagator, T>) {
+    return std::make_shared<T>(std::move(part));
+  } else {
+    return part;
+  }
+}
+
+}  // namespace internal
 
 // Runs its parts in the order given. Where two read the same value, or write
 // the same header, the last one wins.
@@ -38,14 +62,30 @@ namespace tether {
 // Example:
 //
 //   auto propagator = std::make_shared<tether::CompositePropagator>(
-//       std::vector<std::shared_ptr<const tether::Propagator>>{
-//           std::make_shared<tether::TraceContextPropagator>(),
-//           std::make_shared<tether::RequestIdPropagator>()});
+//       tether::DefaultPropagator(),
+//       tether::HeaderPropagator<int>(kPriority, "x-priority",
+//                                     tether::IntCodec(0, 9)));
 class TETHER_EXPORT CompositePropagator final : public Propagator {
  public:
+  // From a list that is made at run time.
   explicit CompositePropagator(
       std::vector<std::shared_ptr<const Propagator>> parts,
       InjectLimits limits = {});
+
+  // From one or more parts, each a propagator by value or a pointer to one. A
+  // propagator is moved, or copied if it is an lvalue: a copy counts its drops
+  // on its own.
+  template <typename... Parts,
+            typename = internal::EnableIfPropagators<Parts...>>
+  explicit CompositePropagator(Parts... parts)
+      : CompositePropagator(InjectLimits(), std::move(parts)...) {}
+  template <typename... Parts,
+            typename = internal::EnableIfPropagators<Parts...>>
+  explicit CompositePropagator(InjectLimits limits, Parts... parts)
+      : CompositePropagator(
+            std::vector<std::shared_ptr<const Propagator>>{
+                internal::SharedPart(std::move(parts))...},
+            limits) {}
 
   Context Extract(const Carrier& carrier, const Context& ctx) const override;
   void Inject(const Context& ctx, Carrier& carrier) const override;
@@ -61,11 +101,9 @@ class TETHER_EXPORT CompositePropagator final : public Propagator {
   int64_t Dropped() const override;
 
  private:
-  void CountDrop() const { dropped_.fetch_add(1, std::memory_order_relaxed); }
-
   const std::vector<std::shared_ptr<const Propagator>> parts_;
   const InjectLimits limits_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether

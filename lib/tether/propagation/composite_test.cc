@@ -1,8 +1,6 @@
 #include "tether/propagation/composite.h"
 
-#include <functional>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,8 +8,12 @@
 
 #include "gtest/gtest.h"
 #include "tether/context.h"
+#include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/default.h"
+#include "tether/propagation/limited_carrier.h"
 #include "tether/propagation/request_id.h"
+#include "tether/propagation/testing/fake_propagators.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
@@ -19,50 +21,26 @@ namespace {
 
 constexpr Key<std::string> kTrail{"trail"};
 
-// Appends its name to a value and to a header.
-class Appender : public Propagator {
- public:
-  explicit Appender(std::string name, int64_t dropped = 0)
-      : name_(std::move(name)), dropped_(dropped) {}
-
-  Context Extract(const Carrier&, const Context& ctx) const override {
-    const std::string* trail = ctx.Value(kTrail);
-    return WithValue(ctx, kTrail, (trail ? *trail : "") + name_);
-  }
-  void Inject(const Context&, Carrier& carrier) const override {
-    const std::string before(carrier.Get("trail").value_or(""));
-    carrier.Set("trail", before + name_);
-  }
-  std::vector<std::string_view> Fields() const override {
-    return {"trail", name_};
-  }
-  int64_t Dropped() const override { return dropped_; }
-
- private:
-  const std::string name_;
-  const int64_t dropped_;
-};
-
-class Thrower : public Propagator {
- public:
-  Context Extract(const Carrier&, const Context&) const override {
-    throw std::runtime_error("extract");
-  }
-  void Inject(const Context&, Carrier&) const override { throw 42; }
-  std::vector<std::string_view> Fields() const override { return {}; }
-  int64_t Dropped() const override { return 0; }
-};
-
-template <typename... Parts>
-CompositePropagator Make(Parts... parts) {
-  return CompositePropagator(
-      std::vector<std::shared_ptr<const Propagator>>{std::move(parts)...});
+// Appends `name` to a value and to a header.
+std::shared_ptr<const Propagator> Appender(const char* name,
+                                           int64_t dropped = 0) {
+  const auto appender = std::make_shared<testing::FakePropagator>(
+      [name](const Carrier&, const Context& ctx) {
+        const std::string* trail = ctx.Value(kTrail);
+        return WithValue(ctx, kTrail, (trail ? *trail : "") + name);
+      },
+      [name](const Context&, Carrier& carrier) {
+        const std::string before(carrier.Get("trail").value_or(""));
+        carrier.Set("trail", before + name);
+      });
+  appender->fields = {"trail", name};
+  appender->dropped = dropped;
+  return appender;
 }
 
 TEST(CompositePropagatorTest, RunsItsPartsInOrder) {
   const CompositePropagator all =
-      Make(std::make_shared<Appender>("a"), std::make_shared<Appender>("b"),
-           std::make_shared<Appender>("c"));
+      CompositePropagator(Appender("a"), Appender("b"), Appender("c"));
   const Context ctx = all.Extract(MapCarrier(), Background());
   EXPECT_EQ(*ctx.Value(kTrail), "abc");
   MapCarrier carrier;
@@ -71,11 +49,11 @@ TEST(CompositePropagatorTest, RunsItsPartsInOrder) {
 }
 
 TEST(CompositePropagatorTest, ContainsAPartThatThrowsAtAnyQuestion) {
-  class Evasive final : public Thrower {
+  class Evasive final : public testing::ThrowingPropagator {
     size_t MaxInjectBytes(const Context&) const override { throw 43; }
   };
   const CompositePropagator all =
-      Make(std::make_shared<Appender>("a"), std::make_shared<Evasive>());
+      CompositePropagator(Appender("a"), std::make_shared<Evasive>());
   EXPECT_NO_THROW(all.MaxInjectBytes(Background()));
   MapCarrier carrier;
   all.Inject(Background(), carrier);
@@ -83,9 +61,9 @@ TEST(CompositePropagatorTest, ContainsAPartThatThrowsAtAnyQuestion) {
 }
 
 TEST(CompositePropagatorTest, CatchesCountsAndSkipsAPartThatThrows) {
-  const CompositePropagator all =
-      Make(std::make_shared<Appender>("a"), std::make_shared<Thrower>(),
-           std::make_shared<Appender>("b"));
+  const CompositePropagator all = CompositePropagator(
+      Appender("a"), std::make_shared<testing::ThrowingPropagator>(),
+      Appender("b"));
   const Context ctx = all.Extract(MapCarrier(), Background());
   EXPECT_EQ(*ctx.Value(kTrail), "ab");
   EXPECT_EQ(all.Dropped(), 1);
@@ -96,20 +74,20 @@ TEST(CompositePropagatorTest, CatchesCountsAndSkipsAPartThatThrows) {
 }
 
 TEST(CompositePropagatorTest, SumsUpDrops) {
-  const CompositePropagator all = Make(std::make_shared<Appender>("a", 3),
-                                       std::make_shared<Appender>("b", 4));
+  const CompositePropagator all =
+      CompositePropagator(Appender("a", 3), Appender("b", 4));
   EXPECT_EQ(all.Dropped(), 7);
 }
 
 TEST(CompositePropagatorTest, NamesEachFieldOnce) {
   const CompositePropagator all =
-      Make(std::make_shared<Appender>("a"), std::make_shared<Appender>("b"));
+      CompositePropagator(Appender("a"), Appender("b"));
   EXPECT_EQ(all.Fields(), (std::vector<std::string_view>{"trail", "a", "b"}));
 }
 
 TEST(CompositePropagatorTest, LeavesOutNullParts) {
-  const CompositePropagator all = Make(std::shared_ptr<const Propagator>(),
-                                       std::make_shared<Appender>("a"));
+  const CompositePropagator all =
+      CompositePropagator(std::shared_ptr<const Propagator>(), Appender("a"));
   EXPECT_EQ(*all.Extract(MapCarrier(), Background()).Value(kTrail), "a");
 }
 
@@ -125,8 +103,7 @@ TEST(CompositePropagatorTest, WithoutPartsDoesNothing) {
 
 TEST(CompositePropagatorTest, CarriesTraceAndRequestIdTogether) {
   const CompositePropagator all =
-      Make(std::make_shared<TraceContextPropagator>(),
-           std::make_shared<RequestIdPropagator>());
+      CompositePropagator(TraceContextPropagator(), RequestIdPropagator());
   const Context sent = WithRequestId(WithTrace(Background(), NewTrace()), "r1");
   MapCarrier carrier;
   all.Inject(sent, carrier);
@@ -140,6 +117,62 @@ TEST(CompositePropagatorTest, CarriesTraceAndRequestIdTogether) {
   EXPECT_EQ(TraceOf(partly), nullptr);
   EXPECT_EQ(*RequestIdOf(partly), "r1");
   EXPECT_EQ(all.Dropped(), 1);
+}
+
+// ---- Its makers ----
+
+TEST(CompositePropagatorTest, TakesPartsByValueAndByPointerAndAsAList) {
+  RequestIdOptions ids;
+  ids.max_bytes = 4;
+  const CompositePropagator mixed{
+      TraceContextPropagator(), std::make_shared<RequestIdPropagator>(ids),
+      std::make_unique<BaggagePropagator>(), DefaultPropagator()};
+  const CompositePropagator list(std::vector<std::shared_ptr<const Propagator>>{
+      std::make_shared<TraceContextPropagator>(),
+      std::make_shared<RequestIdPropagator>(ids),
+      std::make_shared<BaggagePropagator>(), DefaultPropagator()});
+  EXPECT_EQ(mixed.Fields(), list.Fields());
+  EXPECT_EQ(mixed.MaxInjectBytes(Background()),
+            list.MaxInjectBytes(Background()));
+
+  // Options of a part that came by value are still its own.
+  const CompositePropagator strict((RequestIdPropagator(ids)));
+  EXPECT_EQ(*RequestIdOf(strict.Extract(MapCarrier{{"x-request-id", "1234"}},
+                                        Background())),
+            "1234");
+  EXPECT_EQ(RequestIdOf(strict.Extract(MapCarrier{{"x-request-id", "12345"}},
+                                       Background())),
+            nullptr);
+  EXPECT_EQ(strict.Dropped(), 1);
+}
+
+TEST(CompositePropagatorTest, LimitsComeBeforePartsByValue) {
+  const Context ctx = WithRequestId(Background(), "r1");
+  MapCarrier carrier;
+  CompositePropagator(InjectLimits{10, 64}, RequestIdPropagator())
+      .Inject(ctx, carrier);
+  EXPECT_TRUE(carrier.map().empty());
+  CompositePropagator(InjectLimits{1000, 64}, RequestIdPropagator())
+      .Inject(ctx, carrier);
+  EXPECT_EQ(carrier.Get("x-request-id"), "r1");
+}
+
+TEST(CompositePropagatorTest, APartThatWasCopiedCountsOnItsOwn) {
+  const RequestIdPropagator original;
+  const MapCarrier bad{{"x-request-id", ""}};
+  (void)original.Extract(bad, Background());
+  const CompositePropagator composite(original);
+  EXPECT_EQ(composite.Dropped(), 1);
+  (void)composite.Extract(bad, Background());
+  EXPECT_EQ(composite.Dropped(), 2);
+  EXPECT_EQ(original.Dropped(), 1);
+}
+
+TEST(CompositePropagatorTest, ACopyOfACompositeSharesItsParts) {
+  const CompositePropagator composite(RequestIdPropagator{});
+  const CompositePropagator copy(composite);
+  (void)composite.Extract(MapCarrier{{"x-request-id", ""}}, Background());
+  EXPECT_EQ(copy.Dropped(), 1);
 }
 
 }  // namespace

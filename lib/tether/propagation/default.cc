@@ -1,7 +1,5 @@
 #include "tether/propagation/default.h"
 
-#include <vector>
-
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/request_id.h"
@@ -11,11 +9,9 @@ namespace tether {
 
 std::shared_ptr<const Propagator> DefaultPropagator() {
   static const auto& propagator = *new std::shared_ptr<const Propagator>(
-      std::make_shared<CompositePropagator>(
-          std::vector<std::shared_ptr<const Propagator>>{
-              std::make_shared<TraceContextPropagator>(),
-              std::make_shared<RequestIdPropagator>(),
-              std::make_shared<BaggagePropagator>()}));
+      std::make_shared<CompositePropagator>(TraceContextPropagator(),
+                                            RequestIdPropagator(),
+                                            BaggagePropagator()));
   return propagator;
 }
 

@@ -7,7 +7,6 @@
 #include "absl/functional/function_ref.h"
 #include "tether/internal/exceptions.h"
 #include "tether/propagation/b3.h"
-#include "tether/propagation/composite.h"
 #include "tether/propagation/internal/header_text.h"
 #include "tether/propagation/request_id.h"
 
@@ -68,10 +67,7 @@ std::vector<std::string> KeptHeaders(const EdgeOptions& options) {
 
 EdgePropagator::EdgePropagator(std::shared_ptr<const Propagator> inner,
                                EdgeOptions options)
-    : inner_(inner != nullptr
-                 ? std::move(inner)
-                 : std::make_shared<CompositePropagator>(
-                       std::vector<std::shared_ptr<const Propagator>>())),
+    : DelegatingPropagator(std::move(inner)),
       keep_trace_(options.keep_trace),
       kept_(KeptHeaders(options)),
       sampled_by_(std::move(options.sampled_by)) {}
@@ -79,35 +75,21 @@ EdgePropagator::EdgePropagator(std::shared_ptr<const Propagator> inner,
 Context EdgePropagator::Extract(const Carrier& carrier,
                                 const Context& ctx) const {
   const FilteredCarrier filtered(carrier, kept_);
-  Context result = inner_->Extract(filtered, ctx);
-  if (filtered.hidden() != 0) {
-    dropped_.fetch_add(filtered.hidden(), std::memory_order_relaxed);
-  }
+  Context result = DelegatingPropagator::Extract(filtered, ctx);
+  dropped_.Add(filtered.hidden());
   if (keep_trace_ || TraceOf(result) != nullptr) return result;
   TraceContext trace = NewTrace();
   if (sampled_by_) {
     TETHER_TRY {
       if (sampled_by_(result, trace)) trace.flags |= TraceContext::kSampled;
     }
-    TETHER_CATCH(...) { dropped_.fetch_add(1, std::memory_order_relaxed); }
+    TETHER_CATCH(...) { dropped_.Add(); }
   }
   return WithTrace(result, std::move(trace));
 }
 
-void EdgePropagator::Inject(const Context& ctx, Carrier& carrier) const {
-  inner_->Inject(ctx, carrier);
-}
-
-std::vector<std::string_view> EdgePropagator::Fields() const {
-  return inner_->Fields();
-}
-
-size_t EdgePropagator::MaxInjectBytes(const Context& ctx) const {
-  return inner_->MaxInjectBytes(ctx);
-}
-
 int64_t EdgePropagator::Dropped() const {
-  return inner_->Dropped() + dropped_.load(std::memory_order_relaxed);
+  return DelegatingPropagator::Dropped() + dropped_.count();
 }
 
 }  // namespace tether

@@ -3,17 +3,16 @@
 #ifndef TETHER_PROPAGATION_EDGE_H_
 #define TETHER_PROPAGATION_EDGE_H_
 
-#include <atomic>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/delegating.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/propagator.h"
 #include "tether/propagation/trace_context.h"
 
@@ -47,26 +46,22 @@ struct EdgeOptions {
 // Example:
 //
 //   auto propagator = std::make_shared<tether::EdgePropagator>(everything);
-class TETHER_EXPORT EdgePropagator final : public Propagator {
+class TETHER_EXPORT EdgePropagator final : public DelegatingPropagator {
  public:
   explicit EdgePropagator(std::shared_ptr<const Propagator> inner,
                           EdgeOptions options = {});
 
   Context Extract(const Carrier& carrier, const Context& ctx) const override;
-  void Inject(const Context& ctx, Carrier& carrier) const override;
-  std::vector<std::string_view> Fields() const override;
-  size_t MaxInjectBytes(const Context& ctx) const override;
 
   // Those of the other one, one for each header that was asked for, came, and
   // was kept from it, and one for a sampler that threw.
   int64_t Dropped() const override;
 
  private:
-  const std::shared_ptr<const Propagator> inner_;
   const bool keep_trace_;
   const std::vector<std::string> kept_;
   const TraceSampler sampled_by_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether

@@ -11,10 +11,12 @@
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/relay.h"
 #include "tether/propagation/request_id.h"
+#include "tether/propagation/testing/fake_propagators.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
@@ -25,15 +27,10 @@ inline constexpr Key<std::string> kTenant{"tenant"};
 
 std::shared_ptr<const Propagator> Everything(RequestIdOptions request_id = {}) {
   return std::make_shared<CompositePropagator>(
-      std::vector<std::shared_ptr<const Propagator>>{
-          std::make_shared<TraceContextPropagator>(),
-          std::make_shared<B3Propagator>(),
-          std::make_shared<RequestIdPropagator>(request_id),
-          std::make_shared<BaggagePropagator>(),
-          std::make_shared<HeaderPropagator<std::string>>(kTenant, "x-tenant",
-                                                          StringCodec()),
-          std::make_shared<RelayPropagator>(
-              std::vector<std::string>{"x-relayed"})});
+      TraceContextPropagator(), B3Propagator(), RequestIdPropagator(request_id),
+      BaggagePropagator(),
+      HeaderPropagator<std::string>(kTenant, "x-tenant", StringCodec()),
+      RelayPropagator(std::vector<std::string>{"x-relayed"}));
 }
 
 MapCarrier Hostile() {
@@ -156,24 +153,17 @@ TEST(EdgePropagatorTest, TheOtherOneMayStartTheTrace) {
   EXPECT_TRUE(TraceOf(edge.Extract(Hostile(), Background()))->sampled());
 }
 
-// One that looks at all there is.
-class Lister final : public Propagator {
- public:
-  Context Extract(const Carrier& carrier, const Context& ctx) const override {
+TEST(EdgePropagatorTest, HidesTheNamesOfOtherHeadersToo) {
+  EdgeOptions options;
+  options.keep_trace = true;
+  const auto lists_keys = [](const Carrier& carrier, const Context& ctx) {
     std::string keys;
     carrier.ForEachKey(
         [&keys](std::string_view key) { keys.append(key).append(1, ' '); });
     return WithValue(ctx, kTenant, keys);
-  }
-  void Inject(const Context&, Carrier&) const override {}
-  std::vector<std::string_view> Fields() const override { return {}; }
-  int64_t Dropped() const override { return 0; }
-};
-
-TEST(EdgePropagatorTest, HidesTheNamesOfOtherHeadersToo) {
-  EdgeOptions options;
-  options.keep_trace = true;
-  const EdgePropagator edge(std::make_shared<Lister>(), options);
+  };
+  const EdgePropagator edge(
+      std::make_shared<testing::FakePropagator>(lists_keys), options);
   EXPECT_EQ(*edge.Extract(Hostile(), Background()).Value(kTenant),
             "traceparent tracestate ");
 }

@@ -3,7 +3,6 @@
 #ifndef TETHER_PROPAGATION_HEADER_H_
 #define TETHER_PROPAGATION_HEADER_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,6 +15,7 @@
 #include "tether/context.h"
 #include "tether/internal/exceptions.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/internal/header_text.h"
 #include "tether/propagation/internal/injected_bytes.h"
 #include "tether/propagation/internal/sole_value.h"
@@ -23,22 +23,19 @@
 
 namespace tether {
 
-// How a T is written in a header. ProtoCodec (proto_codec.h) is one for
-// messages. Both functions are called from any thread, also at the same time.
-// Either may be null, for a header that is only sent or only received. What
-// they throw counts as a drop.
+// How a T is written in a header. codecs.h has codecs for strings, integers,
+// bools and durations, proto_codec.h one for messages.
+//
+// Both functions are called from any thread, also concurrently. If one throws,
+// the value is dropped and counted. Either may be null, for a header that is
+// only sent or only received.
 template <typename T>
 struct HeaderCodec {
-  // nullopt: malformed.
+  // Returns nullopt for malformed text.
   std::function<std::optional<T>(std::string_view)> parse;
-  std::function<std::string(const T&)> format;
+  // Returns nullopt for a value that cannot be written.
+  std::function<std::optional<std::string>(const T&)> format;
 };
-
-// The text itself.
-inline HeaderCodec<std::string> StringCodec() {
-  return {[](std::string_view text) { return std::string(text); },
-          [](const std::string& text) { return text; }};
-}
 
 struct HeaderLimits {
   // The longest header value, in bytes (of "...-bin": before gRPC encodes it).
@@ -67,16 +64,7 @@ struct HeaderLimits {
 //   inline constexpr tether::Key<int> kPriority{"priority"};
 //
 //   auto propagator = std::make_shared<tether::HeaderPropagator<int>>(
-//       kPriority, "x-priority",
-//       tether::HeaderCodec<int>{
-//           [](std::string_view text) -> std::optional<int> {
-//             int priority;
-//             if (!absl::SimpleAtoi(std::string(text), &priority)) {
-//               return std::nullopt;
-//             }
-//             return priority;
-//           },
-//           [](const int& priority) { return std::to_string(priority); }});
+//       kPriority, "x-priority", tether::IntCodec(0, 9));
 template <typename T>
 class HeaderPropagator final : public Propagator {
  public:
@@ -91,7 +79,7 @@ class HeaderPropagator final : public Propagator {
     if (header_.empty() || !codec_.parse) return ctx;
     const internal::SoleValue text = internal::GetSole(carrier, header_);
     if (!text.value.has_value()) {
-      if (text.repeated) CountDrop();
+      if (text.repeated) dropped_.Add();
       return ctx;
     }
     if (IsGood(*text.value)) {
@@ -103,7 +91,7 @@ class HeaderPropagator final : public Propagator {
       TETHER_CATCH(...) {  // counted below
       }
     }
-    CountDrop();
+    dropped_.Add();
     return ctx;
   }
 
@@ -112,12 +100,12 @@ class HeaderPropagator final : public Propagator {
     const T* value = ctx.Value(key_);
     if (value == nullptr) return;
     TETHER_TRY {
-      const std::string text = codec_.format(*value);
-      if (IsGood(text)) return carrier.Set(header_, text);
+      const std::optional<std::string> text = codec_.format(*value);
+      if (text.has_value() && IsGood(*text)) return carrier.Set(header_, *text);
     }
     TETHER_CATCH(...) {  // counted below
     }
-    CountDrop();
+    dropped_.Add();
   }
 
   std::vector<std::string_view> Fields() const override {
@@ -130,9 +118,7 @@ class HeaderPropagator final : public Propagator {
     return internal::InjectedBytes(header_, limits_.max_bytes);
   }
 
-  int64_t Dropped() const override {
-    return dropped_.load(std::memory_order_relaxed);
-  }
+  int64_t Dropped() const override { return dropped_.count(); }
 
  private:
   bool IsGood(std::string_view text) const {
@@ -140,13 +126,12 @@ class HeaderPropagator final : public Propagator {
            (internal::IsBinaryHeaderName(header_) ||
             internal::IsHeaderText(text));
   }
-  void CountDrop() const { dropped_.fetch_add(1, std::memory_order_relaxed); }
 
   const Key<T>& key_;
   const std::string header_;  // empty: not a legal one
   const HeaderCodec<T> codec_;
   const HeaderLimits limits_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether

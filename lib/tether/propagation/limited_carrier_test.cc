@@ -15,32 +15,21 @@
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/composite.h"
+#include "tether/propagation/testing/fake_propagators.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
 namespace {
 
-// Writes what a test tells it to.
-class Scribe final : public Propagator {
- public:
-  explicit Scribe(std::function<void(Carrier&)> inject,
-                  size_t max_bytes = SIZE_MAX)
-      : inject_(std::move(inject)), max_bytes_(max_bytes) {}
-
-  Context Extract(const Carrier&, const Context& ctx) const override {
-    return ctx;
-  }
-  void Inject(const Context&, Carrier& carrier) const override {
-    inject_(carrier);
-  }
-  std::vector<std::string_view> Fields() const override { return {}; }
-  size_t MaxInjectBytes(const Context&) const override { return max_bytes_; }
-  int64_t Dropped() const override { return 0; }
-
- private:
-  const std::function<void(Carrier&)> inject_;
-  const size_t max_bytes_;
-};
+// A propagator that writes by `inject`.
+testing::FakePropagator Scribe(std::function<void(Carrier&)> inject,
+                               size_t max_bytes = SIZE_MAX) {
+  testing::FakePropagator scribe;
+  scribe.inject = [inject = std::move(inject)](
+                      const Context&, Carrier& carrier) { inject(carrier); };
+  scribe.max_inject_bytes = max_bytes;
+  return scribe;
+}
 
 // How a propagator comes to write: held back until it is done, or not.
 class LimitedCarrierTest : public ::testing::TestWithParam<bool> {
@@ -51,11 +40,12 @@ class LimitedCarrierTest : public ::testing::TestWithParam<bool> {
   MapCarrier inner_;
 };
 
-INSTANTIATE_TEST_SUITE_P(HeldAndStraight, LimitedCarrierTest, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(HeldAndStraight, LimitedCarrierTest,
+                         ::testing::Bool());
 
 TEST_P(LimitedCarrierTest, WritesAllHeadersOfAPropagatorThatFit) {
   LimitedCarrier limited(inner_, {70, 10});
-  const Scribe scribe(
+  const auto scribe = Scribe(
       [](Carrier& carrier) {
         carrier.Set("a", "1");
         carrier.Add("b", "23");
@@ -92,12 +82,12 @@ TEST(LimitedCarrierHeldTest, WritesNoneOfThoseThatDoNotFitTogether) {
 TEST(LimitedCarrierHeldTest, LimitsTheNumberOfHeaders) {
   MapCarrier inner;
   LimitedCarrier limited(inner, {1000, 2});
-  const Scribe three([](Carrier& carrier) {
+  const auto three = Scribe([](Carrier& carrier) {
     for (const char* key : {"a", "b", "c"}) carrier.Set(key, "");
   });
   EXPECT_FALSE(limited.Inject(three, Background()));
   EXPECT_TRUE(inner.map().empty());
-  const Scribe two([](Carrier& carrier) {
+  const auto two = Scribe([](Carrier& carrier) {
     carrier.Add("a", "1");
     carrier.Add("a", "2");
   });
@@ -109,7 +99,7 @@ TEST(LimitedCarrierHeldTest, LimitsTheNumberOfHeaders) {
 TEST(LimitedCarrierHeldTest, FewHeadersLeftAreHeldEvenIfTheBytesAreKnown) {
   MapCarrier inner;
   LimitedCarrier limited(inner, {1000, 2});
-  const Scribe three(
+  const auto three = Scribe(
       [](Carrier& carrier) {
         for (const char* key : {"a", "b", "c"}) carrier.Set(key, "");
       },
@@ -121,7 +111,7 @@ TEST(LimitedCarrierHeldTest, FewHeadersLeftAreHeldEvenIfTheBytesAreKnown) {
 TEST(LimitedCarrierStraightTest, HoldsAgainstAPropagatorThatWritesMore) {
   MapCarrier inner;
   LimitedCarrier limited(inner, {68, 10});
-  const Scribe liar(
+  const auto liar = Scribe(
       [](Carrier& carrier) {
         carrier.Set("a", "1");
         carrier.Set("b", "23");
@@ -134,8 +124,8 @@ TEST(LimitedCarrierStraightTest, HoldsAgainstAPropagatorThatWritesMore) {
 
 TEST_P(LimitedCarrierTest, CountsBinaryHeadersAsBase64) {
   LimitedCarrier limited(inner_, {1000, 10});
-  const Scribe scribe([](Carrier& carrier) { carrier.Set("a-bin", "1234"); },
-                      Says(100));
+  const auto scribe =
+      Scribe([](Carrier& carrier) { carrier.Set("a-bin", "1234"); }, Says(100));
   EXPECT_TRUE(limited.Inject(scribe, Background()));
   EXPECT_EQ(limited.bytes(), 5u + 8u + 32u);
 }
@@ -143,7 +133,7 @@ TEST_P(LimitedCarrierTest, CountsBinaryHeadersAsBase64) {
 TEST_P(LimitedCarrierTest, ShowsAPropagatorWhatItHasWrittenSoFar) {
   inner_.Set("before", "0");
   LimitedCarrier limited(inner_, {1000, 10});
-  const Scribe scribe(
+  const auto scribe = Scribe(
       [](Carrier& carrier) {
         EXPECT_EQ(carrier.Get("before"), "0");
         EXPECT_EQ(carrier.Get("a"), std::nullopt);
@@ -167,7 +157,7 @@ TEST_P(LimitedCarrierTest, ShowsAPropagatorWhatItHasWrittenSoFar) {
 
 TEST_P(LimitedCarrierTest, SetTakesViewsOfWhatItReplaces) {
   LimitedCarrier limited(inner_, {1000, 10});
-  const Scribe scribe(
+  const auto scribe = Scribe(
       [](Carrier& carrier) {
         carrier.Set("a", "a value that is too long for the small buffer");
         carrier.Set("a", carrier.Get("a")->substr(2));
@@ -210,9 +200,8 @@ size_t BytesOf(const MapCarrier& carrier) {
 }
 
 TEST(CompositeLimitsTest, PartsThatFitAreWrittenAndTheOthersCounted) {
-  const CompositePropagator all({std::make_shared<TraceContextPropagator>(),
-                                 std::make_shared<BaggagePropagator>()},
-                                {200, 10});
+  const CompositePropagator all{InjectLimits{200, 10}, TraceContextPropagator(),
+                                BaggagePropagator()};
   const Context small = WithBaggage(WithTrace(Background(), NewTrace()),
                                     Baggage().With("k", "v"));
   MapCarrier fits;
@@ -230,8 +219,7 @@ TEST(CompositeLimitsTest, PartsThatFitAreWrittenAndTheOthersCounted) {
 }
 
 TEST(CompositeLimitsTest, DefaultStaysWellBelowWhatGrpcTakes) {
-  const CompositePropagator all({std::make_shared<TraceContextPropagator>(),
-                                 std::make_shared<BaggagePropagator>()});
+  const CompositePropagator all{TraceContextPropagator(), BaggagePropagator()};
   Baggage baggage;
   for (int i = 0; i < 64; ++i) {
     baggage = baggage.With("key" + std::to_string(i), std::string(80, 'x'));
@@ -254,11 +242,8 @@ TEST(CompositeLimitsTest, DefaultStaysWellBelowWhatGrpcTakes) {
 
 TEST(CompositeLimitsTest, CompositeWithinACompositeIsAllOrNothing) {
   const auto inner = std::make_shared<CompositePropagator>(
-      std::vector<std::shared_ptr<const Propagator>>{
-          std::make_shared<TraceContextPropagator>(),
-          std::make_shared<BaggagePropagator>()},
-      InjectLimits{1000, 10});
-  const CompositePropagator outer({inner}, {150, 10});
+      InjectLimits{1000, 10}, TraceContextPropagator(), BaggagePropagator());
+  const CompositePropagator outer{InjectLimits{150, 10}, inner};
   const Context ctx = WithBaggage(WithTrace(Background(), NewTrace()),
                                   Baggage().With("k", std::string(100, 'v')));
   MapCarrier out;

@@ -6,7 +6,6 @@
 #include <climits>
 #include <cstddef>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -44,15 +43,11 @@ HeaderCodec<T> ProtoCodec() {
             }
             return std::optional<T>(std::move(message));
           },
-          [](const T& message) {
+          [](const T& message) -> std::optional<std::string> {
             std::string bytes;
             if (!message.IsInitialized() ||
                 !message.SerializePartialToString(&bytes)) {
-#if defined(__cpp_exceptions)
-              throw std::invalid_argument("can't be written");
-#else
-              return std::string(1, '\0');  // which doesn't parse as anything
-#endif
+              return std::nullopt;
             }
             return bytes;
           }};

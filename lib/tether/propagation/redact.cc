@@ -6,7 +6,6 @@
 
 #include "absl/functional/function_ref.h"
 #include "tether/propagation/baggage.h"
-#include "tether/propagation/composite.h"
 #include "tether/propagation/internal/header_text.h"
 
 namespace tether {
@@ -73,35 +72,19 @@ std::vector<std::string> LowerCased(const std::vector<std::string>& names) {
 
 RedactPropagator::RedactPropagator(std::shared_ptr<const Propagator> inner,
                                    RedactOptions options)
-    : inner_(inner != nullptr
-                 ? std::move(inner)
-                 : std::make_shared<CompositePropagator>(
-                       std::vector<std::shared_ptr<const Propagator>>())),
+    : DelegatingPropagator(std::move(inner)),
       headers_(LowerCased(options.headers)),
       baggage_keys_(std::move(options.baggage_keys)) {}
-
-Context RedactPropagator::Extract(const Carrier& carrier,
-                                  const Context& ctx) const {
-  return inner_->Extract(carrier, ctx);
-}
 
 void RedactPropagator::Inject(const Context& ctx, Carrier& carrier) const {
   RedactingCarrier redacting(carrier, headers_, baggage_keys_);
   const Baggage& all = BaggageOf(ctx);
   Baggage sent = all;
   for (const std::string& key : baggage_keys_) sent = sent.Without(key);
-  if (sent.size() == all.size()) return inner_->Inject(ctx, redacting);
-  inner_->Inject(WithBaggage(ctx, std::move(sent)), redacting);
+  if (sent.size() == all.size()) {
+    return DelegatingPropagator::Inject(ctx, redacting);
+  }
+  DelegatingPropagator::Inject(WithBaggage(ctx, std::move(sent)), redacting);
 }
-
-std::vector<std::string_view> RedactPropagator::Fields() const {
-  return inner_->Fields();
-}
-
-size_t RedactPropagator::MaxInjectBytes(const Context& ctx) const {
-  return inner_->MaxInjectBytes(ctx);
-}
-
-int64_t RedactPropagator::Dropped() const { return inner_->Dropped(); }
 
 }  // namespace tether

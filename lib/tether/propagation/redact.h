@@ -3,16 +3,14 @@
 #ifndef TETHER_PROPAGATION_REDACT_H_
 #define TETHER_PROPAGATION_REDACT_H_
 
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/delegating.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
@@ -38,21 +36,14 @@ struct RedactOptions {
 //   options.baggage_keys = {"user.email"};
 //   auto propagator =
 //       std::make_shared<tether::RedactPropagator>(everything, options);
-class TETHER_EXPORT RedactPropagator final : public Propagator {
+class TETHER_EXPORT RedactPropagator final : public DelegatingPropagator {
  public:
   RedactPropagator(std::shared_ptr<const Propagator> inner,
                    RedactOptions options);
 
-  Context Extract(const Carrier& carrier, const Context& ctx) const override;
   void Inject(const Context& ctx, Carrier& carrier) const override;
 
-  // Those of the other one: also what is redacted is read.
-  std::vector<std::string_view> Fields() const override;
-  size_t MaxInjectBytes(const Context& ctx) const override;
-  int64_t Dropped() const override;
-
  private:
-  const std::shared_ptr<const Propagator> inner_;
   const std::vector<std::string> headers_;
   const std::vector<std::string> baggage_keys_;
 };

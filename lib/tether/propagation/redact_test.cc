@@ -19,12 +19,8 @@ namespace {
 
 std::shared_ptr<const Propagator> Everything() {
   return std::make_shared<CompositePropagator>(
-      std::vector<std::shared_ptr<const Propagator>>{
-          std::make_shared<TraceContextPropagator>(),
-          std::make_shared<RequestIdPropagator>(),
-          std::make_shared<BaggagePropagator>(),
-          std::make_shared<RelayPropagator>(
-              std::vector<std::string>{"x-relayed"})});
+      TraceContextPropagator(), RequestIdPropagator(), BaggagePropagator(),
+      RelayPropagator(std::vector<std::string>{"x-relayed"}));
 }
 
 MapCarrier Incoming() {

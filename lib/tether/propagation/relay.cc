@@ -79,7 +79,7 @@ Context RelayPropagator::Extract(const Carrier& carrier,
       if (value->size() > limits_.max_value_bytes ||
           bytes > limits_.max_bytes || index == limits_.max_values ||
           !(is_binary || internal::IsPrintableAscii(*value))) {
-        CountDrop();
+        dropped_.Add();
         relayed->values.resize(values_before);
         bytes = bytes_before;
         break;
@@ -107,7 +107,7 @@ void RelayPropagator::Inject(const Context& ctx, Carrier& carrier) const {
       if (end - it == 1) {
         carrier.Set(name, it->text);
       } else if (!AddAll(it, end, carrier)) {
-        CountDrop();
+        dropped_.Add();
       }
     }
     it = end;
@@ -128,8 +128,6 @@ size_t RelayPropagator::MaxInjectBytes(const Context& ctx) const {
   return bytes;
 }
 
-int64_t RelayPropagator::Dropped() const {
-  return dropped_.load(std::memory_order_relaxed);
-}
+int64_t RelayPropagator::Dropped() const { return dropped_.count(); }
 
 }  // namespace tether

@@ -3,7 +3,6 @@
 #ifndef TETHER_PROPAGATION_RELAY_H_
 #define TETHER_PROPAGATION_RELAY_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
@@ -65,11 +65,9 @@ class TETHER_EXPORT RelayPropagator final : public Propagator {
   int64_t Dropped() const override;
 
  private:
-  void CountDrop() const { dropped_.fetch_add(1, std::memory_order_relaxed); }
-
   const std::vector<std::string> headers_;
   const RelayLimits limits_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether

@@ -120,9 +120,9 @@ TEST(RelayPropagatorTest, WithoutListedHeadersReturnsTheSameContext) {
 }
 
 TEST(RelayPropagatorTest, SeveralOfThemKeepWhatTheOthersRead) {
-  const CompositePropagator both(
-      {std::make_shared<RelayPropagator>(std::vector<std::string>{"x-a"}),
-       std::make_shared<RelayPropagator>(std::vector<std::string>{"x-b"})});
+  const CompositePropagator both{
+      RelayPropagator(std::vector<std::string>{"x-a"}),
+      RelayPropagator(std::vector<std::string>{"x-b"})};
   const MapCarrier in{{"x-a", "1"}, {"x-b", "2"}};
   const Context ctx = both.Extract(in, Background());
   MapCarrier out;
@@ -188,7 +188,7 @@ TEST(RelayPropagatorTest, DropsARepeatedHeaderWholeWhereItCannotBeWritten) {
   EXPECT_EQ(relay->Dropped(), 1);
 
   SingleCarrier through_limits;
-  const CompositePropagator composite({relay});
+  const CompositePropagator composite{relay};
   composite.Inject(ctx, through_limits);
   EXPECT_EQ(through_limits.map().map(), (MapCarrier::Map{{"x-b", "1"}}));
   EXPECT_EQ(composite.Dropped(), 2);

@@ -42,7 +42,7 @@ Context RequestIdPropagator::Extract(const Carrier& carrier,
   if (id.value.has_value() && IsGood(*id.value)) {
     return WithRequestId(ctx, std::string(*id.value));
   }
-  if (id.value.has_value() || id.repeated) CountDrop();
+  if (id.value.has_value() || id.repeated) dropped_.Add();
   if (make_if_absent_ && RequestIdOf(ctx) == nullptr) {
     return WithRequestId(ctx, NewRequestId());
   }
@@ -53,7 +53,7 @@ void RequestIdPropagator::Inject(const Context& ctx, Carrier& carrier) const {
   if (header_.empty()) return;
   const std::string* id = RequestIdOf(ctx);
   if (id == nullptr) return;
-  if (!IsGood(*id)) return CountDrop();
+  if (!IsGood(*id)) return dropped_.Add();
   carrier.Set(header_, *id);
 }
 
@@ -66,9 +66,7 @@ size_t RequestIdPropagator::MaxInjectBytes(const Context&) const {
   return header_.empty() ? 0 : internal::InjectedBytes(header_, max_bytes_);
 }
 
-int64_t RequestIdPropagator::Dropped() const {
-  return dropped_.load(std::memory_order_relaxed);
-}
+int64_t RequestIdPropagator::Dropped() const { return dropped_.count(); }
 
 bool RequestIdPropagator::IsGood(std::string_view id) const {
   return !id.empty() && id.size() <= max_bytes_ && internal::IsVisibleAscii(id);

@@ -4,7 +4,6 @@
 #ifndef TETHER_PROPAGATION_REQUEST_ID_H_
 #define TETHER_PROPAGATION_REQUEST_ID_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -14,6 +13,7 @@
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
@@ -70,12 +70,11 @@ class TETHER_EXPORT RequestIdPropagator final : public Propagator {
 
  private:
   bool IsGood(std::string_view id) const;
-  void CountDrop() const { dropped_.fetch_add(1, std::memory_order_relaxed); }
 
   const std::string header_;  // empty: not a legal one
   const size_t max_bytes_;
   const bool make_if_absent_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether

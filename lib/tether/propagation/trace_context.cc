@@ -157,7 +157,7 @@ Context TraceContextPropagator::Extract(const Carrier& carrier,
       return WithValue(ctx, kTrace, {*std::move(trace), true});
     }
   }
-  if (header.value.has_value() || header.repeated) CountDrops();
+  if (header.value.has_value() || header.repeated) dropped_.Add();
   if (!options_.start_new || TraceOf(ctx) != nullptr) return ctx;
   TraceContext trace = NewTrace();
   if (options_.sampled_by) {
@@ -166,7 +166,7 @@ Context TraceContextPropagator::Extract(const Carrier& carrier,
         trace.flags |= TraceContext::kSampled;
       }
     }
-    TETHER_CATCH(...) { CountDrops(); }
+    TETHER_CATCH(...) { dropped_.Add(); }
   }
   return WithValue(ctx, kTrace, {std::move(trace), true});
 }
@@ -180,14 +180,14 @@ std::string TraceContextPropagator::ExtractTraceState(
   int headers = 0;
   do {
     if (headers == kMaxTraceStateHeaders || !list.Append(*header)) {
-      CountDrops();
+      dropped_.Add();
       return std::string();
     }
     header = carrier.Get(kTraceStateHeader, ++headers);
   } while (header.has_value());
   const int left_out =
       list.duplicates() + list.Truncate(options_.max_trace_state_bytes);
-  if (left_out != 0) CountDrops(left_out);
+  if (left_out != 0) dropped_.Add(left_out);
   // The usual case: nothing was left out, not even a blank.
   if (headers == 1 && list.bytes() == first.size()) return std::string(first);
   return list.ToString();
@@ -198,7 +198,7 @@ void TraceContextPropagator::Inject(const Context& ctx,
   const HeldTrace* held = ctx.Value(kTrace);
   if (held == nullptr) return;
   const TraceContext& trace = held->trace;
-  if (!trace.valid()) return CountDrops();
+  if (!trace.valid()) return dropped_.Add();
   // On the stack: it is too long for the small buffer of a std::string.
   char text[kLength];
   std::memcpy(text, held->prefix, sizeof held->prefix);
@@ -224,10 +224,10 @@ void TraceContextPropagator::InjectTraceState(const TraceContext& trace,
     return carrier.Set(kTraceStateHeader, state);
   }
   TraceStateList list;
-  if (!list.Append(state)) return CountDrops();
+  if (!list.Append(state)) return dropped_.Add();
   const int left_out =
       list.duplicates() + list.Truncate(options_.max_trace_state_bytes);
-  if (left_out != 0) CountDrops(left_out);
+  if (left_out != 0) dropped_.Add(left_out);
   if (list.size() != 0) carrier.Set(kTraceStateHeader, list.ToString());
 }
 
@@ -239,8 +239,6 @@ size_t TraceContextPropagator::MaxInjectBytes(const Context&) const {
   return max_inject_bytes_;
 }
 
-int64_t TraceContextPropagator::Dropped() const {
-  return dropped_.load(std::memory_order_relaxed);
-}
+int64_t TraceContextPropagator::Dropped() const { return dropped_.count(); }
 
 }  // namespace tether

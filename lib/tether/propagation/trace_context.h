@@ -11,7 +11,6 @@
 #define TETHER_PROPAGATION_TRACE_CONTEXT_H_
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -23,6 +22,7 @@
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/drop_counter.h"
 #include "tether/propagation/propagator.h"
 #include "tether/propagation/trace_state.h"
 
@@ -161,13 +161,10 @@ class TETHER_EXPORT TraceContextPropagator final : public Propagator {
   std::string ExtractTraceState(const Carrier& carrier) const;
   void InjectTraceState(const TraceContext& trace, bool is_canonical,
                         Carrier& carrier) const;
-  void CountDrops(int64_t n = 1) const {
-    dropped_.fetch_add(n, std::memory_order_relaxed);
-  }
 
   const TraceContextOptions options_;
   const size_t max_inject_bytes_;
-  mutable std::atomic<int64_t> dropped_{0};
+  const DropCounter dropped_;
 };
 
 }  // namespace tether
