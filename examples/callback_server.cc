@@ -1,5 +1,6 @@
-// A server of gRPC's callback API. Its handler asks somebody else, and returns;
-// it is finished by the answer, or when the request's context ends.
+// A server with gRPC's callback API. Its handler starts an asynchronous query
+// and returns. The call is finished by the answer, or when the request's
+// context ends.
 
 #include <grpcpp/grpcpp.h>
 
@@ -24,7 +25,7 @@ using shop::v1::GetStockRequest;
 using shop::v1::GetStockResponse;
 using shop::v1::Inventory;
 
-// Knows at once how much tea there is; for all else it takes its time.
+// Answers at once for tea. Everything else takes a long time.
 class Warehouse {
  public:
   void Ask(const std::string& product, std::function<void(int)> answer) {
@@ -101,6 +102,6 @@ int main() {
       "127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
   Ask(*stub, "tea", absl::Seconds(30));
   Ask(*stub, "coffee", absl::Milliseconds(200));
-  server->Shutdown();  // waits for its handlers: they are finished
+  server->Shutdown();  // waits for the handlers, which are finished
   warehouse.AnswerTheRest();
 }

@@ -1,8 +1,8 @@
-// Deadlines over three services, storefront → orders → inventory: who used the
-// time up, and who ended what. docs/deadlines.md explains it.
+// Deadlines over three services, storefront → orders → inventory: which hop
+// used up the time, and why each context ended. docs/deadlines.md explains it.
 //
-// Standard output is the same each time; the report, with its times, goes to
-// standard error.
+// Standard output is the same in each run. The report contains times, so it
+// goes to standard error.
 
 #include <grpcpp/grpcpp.h>
 
@@ -54,7 +54,7 @@ std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
                                SlowNetwork());
 }
 
-// Answers at once for tea; for coffee it would take too long.
+// Answers at once for tea. For coffee it takes too long.
 class InventoryService final : public Inventory::Service {
   grpc::Status GetStock(grpc::ServerContext* sc,
                         const shop::v1::GetStockRequest* request,
@@ -67,7 +67,7 @@ class InventoryService final : public Inventory::Service {
       response->set_stock(42);
       return grpc::Status::OK;
     }
-    ctx.Wait();  // stands for the work
+    ctx.Wait();  // simulates the work
     switch (tether::EndReasonOf(ctx)) {
       case tether::EndReason::kInheritedDeadline:
         std::printf("inventory: the caller's time is up\n");
@@ -130,7 +130,7 @@ class StorefrontService final : public Storefront::Service {
   const std::unique_ptr<Orders::Stub> orders_;
 };
 
-// A server on a port of its own, and its address.
+// A server on a free port, and its address.
 std::pair<std::unique_ptr<grpc::Server>, std::string> Serve(
     grpc::Service& service, tether::ServerOptions options = {}) {
   grpc::ServerBuilder builder;
@@ -143,7 +143,7 @@ std::pair<std::unique_ptr<grpc::Server>, std::string> Serve(
   return {std::move(server), "127.0.0.1:" + std::to_string(port)};
 }
 
-// Of use to the next request, even if this one is out of time.
+// The result is useful to the next request, even if this one is out of time.
 void Prefetch(const tether::Context& ctx, Inventory::Stub& inventory) {
   shop::v1::GetStockRequest request;
   request.set_product_id("tea");

@@ -1,7 +1,7 @@
-// A generator that never ends by itself, in a thread of its own, whose consumer
-// takes five numbers and leaves.
+// An endless generator in its own thread. Its consumer takes five numbers and
+// leaves.
 //
-// Without a context the thread would block for ever in its sixth Send: a leak.
+// Without a context, the thread would block forever in its sixth Send: a leak.
 
 #include <cstdio>
 #include <thread>
@@ -29,7 +29,7 @@ void TakeFive() {
     if (*n == 5) break;
   }
 
-  cancel();  // wakes the generator from the Send that it blocks in
+  cancel();  // unblocks the generator's Send
   generator.join();
 }
 

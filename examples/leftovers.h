@@ -1,5 +1,5 @@
-// What a piece of a program has left behind: the proof, in the examples, that
-// it was nothing. Linux only.
+// Counts the threads and contexts that a piece of a program leaves behind. The
+// examples use it to show that there are none. Linux only.
 
 #ifndef EXAMPLES_LEFTOVERS_H_
 #define EXAMPLES_LEFTOVERS_H_
@@ -20,9 +20,9 @@
 
 namespace examples {
 
-// Counts the process's threads and contexts when made, and, in Print, how many
-// more there are. Not counted is what comes with the first of something and
-// stays: tether's threads for deadlines, and a sanitizer's own.
+// Counts the process's threads and contexts when it is made. Print shows how
+// many more there are. Threads that start once and stay are excluded: tether's
+// threads for deadlines, and a sanitizer's own.
 class Leftovers {
  public:
   Leftovers() : contexts_(Contexts()) {
@@ -35,7 +35,7 @@ class Leftovers {
   }
 
   // Prints "left behind: 0 threads, 0 contexts". Waits up to five seconds for
-  // that: a joined thread is in the system's books a moment longer.
+  // that, because the system lists a joined thread a moment longer.
   void Print() const {
     const auto give_up =
         std::chrono::steady_clock::now() + std::chrono::seconds(5);
@@ -48,7 +48,7 @@ class Leftovers {
   }
 
  private:
-  // The second one comes with the first callback of a deadline.
+  // The second one starts with the first callback of a deadline.
   static void StartThreadsForDeadlines() {
     const auto here = std::this_thread::get_id();
     for (std::thread::id ran_on;

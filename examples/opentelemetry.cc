@@ -1,7 +1,8 @@
 // OpenTelemetry: a span for each RPC, and the application's own between them.
 //
-// The storefront's handler works on another thread, too, and calls the
-// warehouse. All runs in one process here; over a network it is the same.
+// The storefront's handler also works on another thread, and calls the
+// warehouse. Everything runs in one process here. Over a network it works the
+// same way.
 
 #include <grpcpp/grpcpp.h>
 
@@ -60,7 +61,7 @@ class Storefront final : public Inventory::Service {
                         const GetStockRequest* request,
                         GetStockResponse* response) override {
     const tether::Context ctx = tether::ContextOf(*server_context);
-    // No thread inherits what is active on another.
+    // A thread doesn't inherit the active span of another thread.
     std::thread audit([ctx] {
       const auto active = tether::ActivateSpan(ctx);
       Tracer()->StartSpan("audit")->End();
@@ -115,7 +116,7 @@ void PrintBelow(const SpanId& parent, int depth,
 }
 
 int main() {
-  // As in any program with OpenTelemetry; only the exporter is for this one.
+  // As in any program with OpenTelemetry, except for the exporter.
   auto exporter = std::make_unique<memory::InMemorySpanExporter>();
   const std::shared_ptr<memory::InMemorySpanData> exported =
       exporter->GetData();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a program and compares what it prints with what it should.
+# Runs a program and compares its output with the expected output.
 #   output_test.sh PROGRAM FILE
 set -eu
 program=$1

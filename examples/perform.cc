@@ -1,5 +1,5 @@
-// Work that is done once per period until nobody wants it any more: here a
-// courier's position, shown on a page until the user closes it.
+// Work that is done once per period until it is cancelled. Here it shows a
+// courier's position until the user closes the page.
 
 #include <cstdio>
 #include <thread>
@@ -10,8 +10,8 @@
 #include "tether/channel.h"
 #include "tether/context.h"
 
-// Works at once, then once per period, until `ctx` ends. The wait is where it
-// notices: WaitFor returns early, and true, when the context ends.
+// Works at once, then once per period, until `ctx` ends. WaitFor returns true,
+// and returns early, when the context ends.
 void Perform(const tether::Context& ctx, absl::Duration period,
              tether::Channel<int>& positions) {
   int kilometres_to_go = 9;
@@ -33,7 +33,7 @@ void ShowPage() {
   }
   std::printf("the page is closed: %s\n", ctx.Done() ? "done" : "not yet done");
   cancel();
-  courier.join();  // returns at once, wherever Perform was in its period
+  courier.join();  // returns at once, even in the middle of a period
   std::printf("the work has ended: %s\n", ctx.Err().ToString().c_str());
 }
 

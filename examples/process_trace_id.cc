@@ -1,12 +1,12 @@
-// Values: what belongs to a request goes with it, found by a typed key.
+// Values: a request's context carries its data, which a typed key finds.
 
 #include <cstdio>
 #include <string>
 
 #include "tether/context.h"
 
-// A key is known by its address: no other part of the program can collide with
-// it, and what it finds is a std::string, without a cast.
+// A key is identified by its address, so no other part of the program can
+// collide with it. Its value is a std::string, without a cast.
 inline constexpr tether::Key<std::string> kTraceId{"trace_id"};
 
 void Process(const tether::Context& ctx) {

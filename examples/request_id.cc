@@ -1,8 +1,8 @@
-// Propagation: an id that comes in as a header is a typed value in the handler,
-// and a header again in the calls that the handler makes.
+// Propagation: an id arrives as a header, is a typed value in the handler, and
+// is a header again in the calls that the handler makes.
 //
 // The carrier here is a map. Over gRPC, tether's interceptors do the same with
-// the metadata of each call, and the handler stays as it is.
+// the metadata of each call, and the handler's code is the same.
 
 #include "tether/propagation/request_id.h"
 
@@ -12,7 +12,7 @@
 #include "tether/context.h"
 #include "tether/propagation/carrier.h"
 
-// What the next service would receive.
+// The headers that the next service would receive.
 void CallNextService(const tether::Context& ctx,
                      const tether::Propagator& propagator) {
   tether::MapCarrier headers;
@@ -28,7 +28,7 @@ void Handle(const tether::Context& ctx, const tether::Propagator& propagator) {
   CallNextService(ctx, propagator);
 }
 
-// What a server does with each request, before the handler sees it.
+// A server does this with each request, before the handler sees it.
 void Serve(const tether::MapCarrier& headers,
            const tether::Propagator& propagator) {
   Handle(propagator.Extract(headers, tether::Background()), propagator);
@@ -40,8 +40,8 @@ int main() {
   Serve(tether::MapCarrier{{"x-request-id", "b7c1-42"}, {"accept", "*/*"}},
         propagator);
 
-  // No id, or one that might break out of its place in a log: the request is
-  // served all the same.
+  // Without an id, or with an id that could inject text into a log, the request
+  // is still served.
   Serve(tether::MapCarrier{}, propagator);
   Serve(tether::MapCarrier{{"x-request-id", "42\nrequest 43 is fine"}},
         propagator);

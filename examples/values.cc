@@ -1,10 +1,10 @@
-// Values that cross: what a shop's storefront takes from strangers, what it
-// adds, and what its warehouse and a partner's get of it.
+// Values that cross: which values a shop's storefront accepts from strangers,
+// which it adds, and which its own warehouse and a partner's receive.
 //
 //   stranger → storefront (at the edge) ⇉ warehouse
-//                                       ⇉ partner (some things stay here)
+//                                       ⇉ partner (some values are withheld)
 //
-// All runs in one process here; over a network it is the same.
+// Everything runs in one process here. Over a network it works the same way.
 
 #include <grpcpp/grpcpp.h>
 
@@ -133,7 +133,7 @@ class Storefront final : public Inventory::Service {
   const std::unique_ptr<Inventory::Stub> partner_;
 };
 
-// Prints what it gets.
+// Prints the values that it receives.
 class Warehouse final : public Inventory::Service {
  public:
   explicit Warehouse(const char* name) : name_(name) {}
@@ -163,7 +163,7 @@ class Warehouse final : public Inventory::Service {
     if (const GetStockRequest* asked_for = ctx.Value(kAskedFor)) {
       std::printf("  asked for: %s\n", asked_for->product_id().c_str());
     }
-    // Nobody here has a key to it: it is passed on all the same.
+    // No key exists for this header here. It is passed on anyway.
     std::printf("  x-canary came %zu times\n",
                 server_context->client_metadata().count("x-canary"));
     response->set_stock(21);
@@ -209,7 +209,7 @@ int main() {
   const auto storefront_server =
       Serve(storefront, AtTheEdge(), &storefront_address);
 
-  // A stranger, without tether, who tries to be one of us.
+  // A stranger, without tether, who sends our internal headers.
   const auto stub = Inventory::NewStub(grpc::CreateChannel(
       storefront_address, grpc::InsecureChannelCredentials()));
   grpc::ClientContext call;
@@ -226,7 +226,7 @@ int main() {
   std::printf("stock: %d%s\n", static_cast<int>(response.stock()),
               status.error_message().c_str());
 
-  // A peer that speaks B3 only, and one that speaks both.
+  // A peer that uses only B3, and a peer that uses both.
   const auto both = BothTraces();
   const tether::Context ctx = both->Extract(
       tether::MapCarrier{

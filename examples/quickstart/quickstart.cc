@@ -1,5 +1,5 @@
-// A server and a client, whole. The handler needs a minute; its caller gives
-// it 50 ms, and it stops then.
+// A complete server and client. The handler needs a minute. Its caller gives it
+// 50 ms, and it stops after that.
 
 #include <grpcpp/grpcpp.h>
 
@@ -23,7 +23,7 @@ class Warehouse final : public Inventory::Service {
                         const GetStockRequest*,
                         GetStockResponse* response) override {
     const tether::Context ctx = tether::ContextOf(*server_context);
-    for (int shelf = 0; shelf < 6000; ++shelf) {  // in small steps
+    for (int shelf = 0; shelf < 6000; ++shelf) {  // works in small steps
       if (ctx.WaitFor(absl::Milliseconds(10))) return tether::StatusOf(ctx);
       response->set_stock(response->stock() + 1);
     }
@@ -50,4 +50,4 @@ int main() {
   const grpc::Status status =
       stub->GetStock(&call, GetStockRequest(), &response);
   std::printf("%s\n", status.error_message().c_str());
-}  // the server waits here for its handlers: for none, by now
+}  // the server's destructor waits for its handlers, which have returned
