@@ -128,6 +128,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/policy_table.cc
     interceptors/tether/grpc/internal/report_metadata.cc
     interceptors/tether/grpc/internal/server_call.cc
+    interceptors/tether/grpc/internal/shed_budget.cc
     interceptors/tether/grpc/internal/time.cc
     interceptors/tether/grpc/reserve.cc
     interceptors/tether/grpc/server.cc
@@ -154,11 +155,13 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/policy_table.h
     interceptors/tether/grpc/internal/report_metadata.h
     interceptors/tether/grpc/internal/server_call.h
+    interceptors/tether/grpc/internal/shed_budget.h
     interceptors/tether/grpc/internal/time.h
     interceptors/tether/grpc/policy.h
     interceptors/tether/grpc/report_options.h
     interceptors/tether/grpc/reserve.h
     interceptors/tether/grpc/server.h
+    interceptors/tether/grpc/server_options.h
     interceptors/tether/grpc/stats.h
     interceptors/tether/grpc/status.h
     lib/tether/budget/blame.h
@@ -1227,6 +1230,21 @@ tether_program(interceptors_tether_grpc_odd_calls_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_options_test
+  FOLDER interceptors/tether/grpc
+  NAME options_test
+  SRCS interceptors/tether/grpc/options_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_grpc
+  STANDARD 20
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_policy_table_test
   FOLDER interceptors/tether/grpc
   NAME policy_table_test
@@ -1301,6 +1319,14 @@ tether_program(interceptors_tether_grpc_server_test
     lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_shed_budget_test
+  FOLDER interceptors/tether/grpc
+  NAME shed_budget_test
+  SRCS interceptors/tether/grpc/internal/shed_budget_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 

@@ -31,13 +31,14 @@ using shop::v1::Storefront;
 
 tether::ServerOptions OrdersOptions() {
   tether::ServerOptions options;
-  options.max_timeout = absl::Seconds(10);
-  options.default_timeout = absl::Seconds(2);
-  options.min_budget = absl::Milliseconds(5);
+  options.time.max_timeout = absl::Seconds(10);
+  options.time.default_timeout = absl::Seconds(2);
+  options.time.min_budget = absl::Milliseconds(5);
 
   // Tracking a courier takes longer.
-  tether::MethodPolicy track{"/shop.v1.Orders/TrackCourier", options};
-  track.policy.max_timeout = absl::Hours(1);
+  tether::MethodPolicy track;
+  track.pattern = "/shop.v1.Orders/TrackCourier";
+  track.time.max_timeout = absl::Hours(1);
   options.methods.push_back(track);
   return options;
 }

@@ -72,12 +72,12 @@ tether::ServerOptions AtTheEdge() {
   options.propagator = std::make_shared<tether::CompositePropagator>(
       OurPropagator(), tether::RequestIdPropagator(ids));
   // Strangers can call this server. It accepts one of their headers.
-  options.trust = tether::Trust::kEdge;
-  options.edge.keep_headers = {"x-canary"};
+  options.edge.emplace();
+  options.edge->keep_headers = {"x-canary"};
   // It ignores their traces and begins new ones. About one in a hundred is
   // sampled.
-  options.edge.sampled_by = [](const tether::Context&,
-                               const tether::TraceContext& trace) {
+  options.edge->sampled_by = [](const tether::Context&,
+                                const tether::TraceContext& trace) {
     return trace.trace_id[15] % 100 == 0;
   };
   return options;

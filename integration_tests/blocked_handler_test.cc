@@ -84,12 +84,12 @@ TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
   grpc::StatusCode code = grpc::StatusCode::DEADLINE_EXCEEDED;
   switch (c.limit) {
     case Limit::kMaxTimeout:
-      options.max_timeout = kLimit;
+      options.time.max_timeout = kLimit;
       message =
           "context deadline exceeded: the server's max_timeout has passed";
       break;
     case Limit::kDefaultTimeout:
-      options.default_timeout = kLimit;
+      options.time.default_timeout = kLimit;
       message =
           "context deadline exceeded: the server's default_timeout has passed";
       break;
@@ -201,7 +201,7 @@ class BlockedServerTest : public testing::GrpcLeakCheckedTest {
 // The control: that nothing else ends it.
 TEST_F(BlockedServerTest, WithoutALimitAHandlerStaysBlocked) {
   ServerOptions options;
-  options.max_timeout = kLimit;
+  options.time.max_timeout = kLimit;
   options.answer_grace = absl::InfiniteDuration();
   const auto seen = std::make_shared<Observation>();
   const auto server = StartServer(ServerStyle::kSync, seen, options);
@@ -235,7 +235,7 @@ TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
       auto [base_context, cancel_base_context] = WithCancel(Background());
       ServerOptions options;
       options.base_context = base_context;
-      if (!by_base_context) options.max_timeout = kLimit;
+      if (!by_base_context) options.time.max_timeout = kLimit;
       options.answer_grace = kGrace;
       testing::ProbeServer server({callback_api, options});
       server.download = [&](grpc::ServerContext&, const Ping&,
@@ -264,7 +264,7 @@ TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
 
 TEST_F(BlockedServerTest, AHandlerThatAnswersWithinTheGraceIsHeard) {
   ServerOptions options;
-  options.max_timeout = absl::Milliseconds(20);
+  options.time.max_timeout = absl::Milliseconds(20);
   options.answer_grace = kNever;
   testing::ProbeServer server({/*callback_api=*/false, options});
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
@@ -282,10 +282,10 @@ TEST_F(BlockedServerTest, AHandlerThatAnswersWithinTheGraceIsHeard) {
 }
 
 TEST_F(BlockedServerTest, TheAnswerForAHandlerThatComputesComesAfterTheGrace) {
-  for (Trust trust : {Trust::kInternal, Trust::kEdge}) {
+  for (const bool edge : {false, true}) {
     ServerOptions options;
-    options.trust = trust;
-    options.max_timeout = kLimit;
+    if (edge) options.edge.emplace();
+    options.time.max_timeout = kLimit;
     options.answer_grace = absl::ZeroDuration();
     testing::ProbeServer server({/*callback_api=*/false, options});
     absl::Notification answered;
@@ -301,7 +301,7 @@ TEST_F(BlockedServerTest, TheAnswerForAHandlerThatComputesComesAfterTheGrace) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
     EXPECT_EQ(
         status.error_message(),
-        trust == Trust::kEdge
+        edge
             ? "context deadline exceeded"
             : "context deadline exceeded: the server's max_timeout has passed");
   }
@@ -312,7 +312,7 @@ TEST_F(BlockedServerTest, CuttingRacesWithAnswers) {
   for (bool callback_api : {false, true}) {
     auto [base_context, cancel_base_context] = WithCancel(Background());
     ServerOptions options;
-    options.max_timeout = absl::Milliseconds(2);
+    options.time.max_timeout = absl::Milliseconds(2);
     options.answer_grace = absl::ZeroDuration();
     options.base_context = base_context;
     testing::ProbeServer server({callback_api, options});

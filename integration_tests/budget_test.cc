@@ -452,8 +452,9 @@ TEST_F(WhoEndedItTest, ASiblingFailed) {
 
 TEST_F(WhoEndedItTest, TooLittleTimeWasLeft) {
   Options options = Noting(absl::ZeroDuration());
-  MethodPolicy policy{"/shop.v1.Inventory/*", TimePolicy()};
-  policy.policy.min_budget = 2 * kNever;
+  MethodPolicy policy;
+  policy.pattern = "/shop.v1.Inventory/*";
+  policy.time.min_budget = 2 * kNever;
   options.server.methods.push_back(policy);
   options.server.shed_fraction = 1;
   BudgetChain chain(std::move(options));

@@ -411,8 +411,8 @@ TEST_F(HostileMetadataTest, NoRequestBreaksAServer) {
   ProbeServer inner({/*callback_api=*/true, inner_options});
   ServerOptions edge_options;
   edge_options.propagator = Everything();
-  edge_options.trust = Trust::kEdge;
-  edge_options.edge.keep_headers = {kOwnNumber};
+  edge_options.edge.emplace();
+  edge_options.edge->keep_headers = {kOwnNumber};
   ProbeServer edge({/*callback_api=*/true, edge_options});
 
   ClientOptions client_options;

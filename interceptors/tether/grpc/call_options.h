@@ -15,7 +15,7 @@ struct CallOptions {
   bool detached = false;
 
   // In the place of the channel's.
-  std::optional<Reserve> reserve;
+  std::optional<Reserve> reserve = std::nullopt;
 
   static CallOptions Detached() {
     CallOptions options;

@@ -42,18 +42,18 @@ namespace tether {
 struct ClientOptions {
   // The values that calls carry on. Null: DefaultPropagator()
   // (tether/propagation/default.h).
-  std::shared_ptr<const Propagator> propagator;
+  std::shared_ptr<const Propagator> propagator = nullptr;
 
   // Headers, and keys of baggage, that never leave this process over the
   // channel.
-  RedactOptions redact;
+  RedactOptions redact = {};
 
   // What each call keeps back of its time, for the reply.
-  Reserve reserve;
+  Reserve reserve = {};
 
   // What servers may tell of where the time went: a report beyond these limits
   // is dropped. max_bytes of 0 drops all.
-  ReportLimits report_limits;
+  ReportLimits report_limits = {};
 };
 
 namespace internal {

@@ -161,7 +161,7 @@ TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
   {
     ServerOptions options;
     options.base_context = life;
-    options.min_budget = absl::Seconds(5);
+    options.time.min_budget = absl::Seconds(5);
     options.shed_fraction = 1;
     options.propagator = std::make_shared<testing::FakePropagator>(
         [base = life](const Carrier&, const Context&) { return base; });

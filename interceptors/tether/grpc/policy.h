@@ -3,45 +3,57 @@
 #ifndef TETHER_GRPC_POLICY_H_
 #define TETHER_GRPC_POLICY_H_
 
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/time/time.h"
 
 namespace tether {
 
+// "Unset" and "unlimited" differ. An unset field takes a less specific value:
+// a method's policy takes the server's, and the server's takes the default that
+// is named here. absl::InfiniteDuration() is a value like any other and means
+// that there is no limit.
 struct TimePolicy {
-  // No context of a request lives longer, whatever its caller asked for.
-  absl::Duration max_timeout = absl::InfiniteDuration();
+  // The longest time that a request's context lives, whatever the caller asked
+  // for. Default: no limit; one minute if ServerOptions::edge is set.
+  std::optional<absl::Duration> max_timeout = std::nullopt;
 
-  // For requests that bring no deadline. There is none unless you set one.
-  absl::Duration default_timeout = absl::InfiniteDuration();
+  // The timeout of requests that bring no deadline. Default: no limit.
+  std::optional<absl::Duration> default_timeout = std::nullopt;
 
-  // A request that arrives with less is not worth beginning: it is answered at
-  // once with DEADLINE_EXCEEDED. Its handler still runs, since gRPC's
-  // interceptors can't prevent it, but finds its context done.
-  // ServerOptions::shed_fraction limits how many go that way. A policy for all
-  // methods (the server's own, or "*") turns no health check away, and no
-  // reflection (grpc.health.v1, grpc.reflection.*): only one that names them.
-  absl::Duration min_budget = absl::ZeroDuration();
+  // A request that arrives with less time than this is not worth beginning. It
+  // is answered at once with DEADLINE_EXCEEDED. gRPC's interceptors can't
+  // prevent its handler from running, so the handler runs and finds its context
+  // done. ServerOptions::shed_fraction limits how many requests are turned
+  // away. Default: zero, which turns none away.
+  //
+  // Health checks and reflection (grpc.health.v1, grpc.reflection.*) are turned
+  // away only by a MethodPolicy that names their service or method, never by
+  // the server's own policy or by "*".
+  std::optional<absl::Duration> min_budget = std::nullopt;
 };
 
-// A policy for some methods, in the place of the server's own.
+// The policy of some methods.
 //
 // Patterns: "/shop.v1.Orders/GetOrder" is one method, "/shop.v1.Orders/*" all
-// of a service, and "*" all. The exact name counts more than the service, and
-// that more than "*"; of equals the first. Others match nothing.
+// methods of a service, and "*" all methods. Other patterns match nothing. If
+// two entries have the same pattern, the first one is used.
+//
+// Each field is taken from the most specific matching pattern that sets it: the
+// method's, then the service's, then "*", then ServerOptions::time.
 //
 // Example:
 //
 //   tether::ServerOptions options;
-//   options.max_timeout = absl::Seconds(10);
-//   tether::MethodPolicy exports{"/shop.v1.Orders/Export", options};
-//   exports.policy.max_timeout = absl::Minutes(5);
+//   options.time.max_timeout = absl::Seconds(10);
+//   tether::MethodPolicy exports;
+//   exports.pattern = "/shop.v1.Orders/Export";
+//   exports.time.max_timeout = absl::Minutes(5);
 //   options.methods.push_back(exports);
 struct MethodPolicy {
-  std::string pattern;
-  TimePolicy policy;
+  std::string pattern = "";
+  TimePolicy time = {};
 };
 
 }  // namespace tether

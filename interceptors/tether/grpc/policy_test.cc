@@ -11,6 +11,8 @@
 
 #include <atomic>
 #include <optional>
+#include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -78,7 +80,7 @@ TEST_F(PolicyTest, WithoutOptionsNoDeadlineStaysNone) {
 
 TEST_F(PolicyTest, DefaultTimeoutHoldsForRequestsWithoutADeadlineOnly) {
   ServerOptions options;
-  options.default_timeout = absl::Seconds(10);
+  options.time.default_timeout = absl::Seconds(10);
   EXPECT_TRUE(Call(options, std::nullopt).ok());
   EXPECT_LE(remaining_, absl::Seconds(10));
   EXPECT_GT(remaining_, absl::Seconds(5));
@@ -88,8 +90,8 @@ TEST_F(PolicyTest, DefaultTimeoutHoldsForRequestsWithoutADeadlineOnly) {
 
 TEST_F(PolicyTest, MaxTimeoutCapsTheDefaultToo) {
   ServerOptions options;
-  options.default_timeout = absl::Seconds(60);
-  options.max_timeout = absl::Seconds(10);
+  options.time.default_timeout = absl::Seconds(60);
+  options.time.max_timeout = absl::Seconds(10);
   EXPECT_TRUE(Call(options, std::nullopt).ok());
   EXPECT_LE(remaining_, absl::Seconds(10));
   EXPECT_TRUE(Call(options, absl::Seconds(60)).ok());
@@ -100,18 +102,64 @@ TEST_F(PolicyTest, MaxTimeoutCapsTheDefaultToo) {
 
 TEST_F(PolicyTest, AMethodMayHaveAPolicyOfItsOwn) {
   ServerOptions options;
-  options.max_timeout = absl::Seconds(10);
-  MethodPolicy method{"/tether.testing.Probe/Unary", TimePolicy()};
-  method.policy.max_timeout = absl::Seconds(40);
+  options.time.max_timeout = absl::Seconds(10);
+  MethodPolicy method;
+  method.pattern = "/tether.testing.Probe/Unary";
+  method.time.max_timeout = absl::Seconds(40);
   options.methods.push_back(method);
   EXPECT_TRUE(Call(options, absl::Seconds(60)).ok());
   EXPECT_GT(remaining_, absl::Seconds(30));
   EXPECT_LE(remaining_, absl::Seconds(40));
 }
 
+TEST_F(PolicyTest, AMethodMayBeUnlimited) {
+  ServerOptions options;
+  options.time.max_timeout = absl::Seconds(10);
+  MethodPolicy method;
+  method.pattern = "/tether.testing.Probe/Unary";
+  method.time.max_timeout = absl::InfiniteDuration();
+  options.methods.push_back(method);
+  EXPECT_TRUE(Call(options, absl::Seconds(60)).ok());
+  EXPECT_GT(remaining_, absl::Seconds(30));
+  EXPECT_TRUE(Call(options, std::nullopt).ok());
+  EXPECT_EQ(remaining_, absl::InfiniteDuration());
+}
+
+TEST_F(PolicyTest, AMethodTakesFromTheServerWhatItsPolicyLeavesUnset) {
+  ServerOptions options;
+  options.time.default_timeout = absl::Seconds(20);
+  options.time.max_timeout = absl::Seconds(60);
+  MethodPolicy method;
+  method.pattern = "/tether.testing.Probe/Unary";
+  method.time.max_timeout = absl::Seconds(10);
+  options.methods.push_back(method);
+  EXPECT_TRUE(Call(options, std::nullopt).ok());
+  EXPECT_LE(remaining_, absl::Seconds(10));
+  options.methods.front().time.max_timeout = absl::Seconds(50);
+  EXPECT_TRUE(Call(options, std::nullopt).ok());
+  EXPECT_LE(remaining_, absl::Seconds(20));
+  EXPECT_GT(remaining_, absl::Seconds(10));
+}
+
+// A policy is a member of the options, not their base, so the rest of the
+// options can't be cut off by accident.
+template <typename Policy, typename = void>
+constexpr bool kMakesMethodPolicy = false;
+template <typename Policy>
+constexpr bool
+    kMakesMethodPolicy<Policy, std::void_t<decltype(MethodPolicy{
+                                   std::string(), std::declval<Policy>()})>> =
+        true;
+
+TEST(MethodPolicyTest, IsNotMadeFromAllOfTheServersOptions) {
+  EXPECT_TRUE(kMakesMethodPolicy<TimePolicy>);
+  EXPECT_FALSE(kMakesMethodPolicy<ServerOptions>);
+  EXPECT_FALSE((std::is_convertible_v<ServerOptions, TimePolicy>));
+}
+
 ServerOptions WithMinBudget(double shed_fraction) {
   ServerOptions options;
-  options.min_budget = absl::Seconds(5);
+  options.time.min_budget = absl::Seconds(5);
   options.shed_fraction = shed_fraction;
   return options;
 }
@@ -187,7 +235,7 @@ TEST_F(PolicyTest, HealthChecksAreServed) {
   grpc::EnableDefaultHealthCheckService(true);
   ServerOptions options = WithMinBudget(1);
   for (const bool named : {false, true}) {
-    if (named) options.methods = {{"/grpc.health.v1.Health/*", options}};
+    if (named) options.methods = {{"/grpc.health.v1.Health/*", options.time}};
     ProbeServer server({/*callback_api=*/false, options});
     grpc::GenericStub stub(grpc::CreateChannel(
         server.address(), grpc::InsecureChannelCredentials()));

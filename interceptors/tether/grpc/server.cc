@@ -13,6 +13,7 @@
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/propagation/default.h"
+#include "tether/propagation/edge.h"
 
 namespace tether {
 
@@ -119,27 +120,28 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   std::atomic<bool> sent_message_{false};
 };
 
-// For strangers. What the options say themselves stays.
-void Harden(ServerOptions& options) {
-  options.propagator =
-      std::make_shared<EdgePropagator>(options.propagator, options.edge);
-  const auto limit = [](TimePolicy& policy) {
-    if (policy.max_timeout == absl::InfiniteDuration()) {
-      policy.max_timeout = absl::Minutes(1);
-    }
-  };
-  limit(options);
-  for (MethodPolicy& method : options.methods) limit(method.policy);
-  options.report.when = ReportOptions::When::kNever;
+// Fills in what the options leave open.
+ServerOptions WithDefaults(ServerOptions options) {
+  if (options.propagator == nullptr) options.propagator = DefaultPropagator();
+  if (options.edge.has_value()) {
+    options.propagator =
+        std::make_shared<EdgePropagator>(options.propagator, *options.edge);
+  }
+  if (options.edge.has_value() && !options.time.max_timeout.has_value()) {
+    options.time.max_timeout = absl::Minutes(1);
+  }
+  if (!options.report.when.has_value()) {
+    options.report.when = options.edge.has_value()
+                              ? ReportOptions::When::kNever
+                              : ReportOptions::When::kWhenItMatters;
+  }
+  return options;
 }
 
 }  // namespace
 
-ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options) {
-  if (options.propagator == nullptr) options.propagator = DefaultPropagator();
-  if (options.trust == Trust::kEdge) Harden(options);
-  shared_ = internal::ServerShared::Make(std::move(options));
-}
+ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options)
+    : shared_(internal::ServerShared::Make(WithDefaults(std::move(options)))) {}
 
 ServerInterceptorFactory::~ServerInterceptorFactory() = default;
 

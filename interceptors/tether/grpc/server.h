@@ -23,14 +23,11 @@
 #include <grpcpp/support/server_interceptor.h>
 
 #include <memory>
-#include <vector>
 
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/export.h"
-#include "tether/grpc/policy.h"
-#include "tether/grpc/report_options.h"
-#include "tether/propagation/edge.h"
+#include "tether/grpc/server_options.h"
 #include "tether/propagation/propagator.h"
 
 namespace tether {
@@ -38,56 +35,6 @@ namespace tether {
 namespace internal {
 class ServerShared;
 }
-
-// Who may call the server.
-enum class Trust {
-  // One's own services: what they send is checked for form, and believed.
-  kInternal,
-
-  // Strangers. Baggage and values of the application's own are dropped, traces
-  // begin anew (EdgeOptions keeps what you say), max_timeout is a minute where
-  // nothing else is set, and neither a report nor the message of a deadline
-  // tells of the services behind.
-  kEdge,
-};
-
-// Times are those of TimePolicy: max_timeout, default_timeout, min_budget.
-//
-//   tether::ServerOptions options;
-//   options.max_timeout = absl::Seconds(10);
-struct ServerOptions : TimePolicy {
-  // The values that requests may bring. Null: DefaultPropagator()
-  // (tether/propagation/default.h). All other headers are ignored.
-  std::shared_ptr<const Propagator> propagator;
-
-  Trust trust = Trust::kInternal;
-  EdgeOptions edge;  // for Trust::kEdge
-
-  // The parent of all requests' contexts: they have its values, and end when it
-  // does, for its reason. For a server that shuts down (ShutdownServer).
-  Context base_context;
-
-  // How long a handler has to answer by itself when its context has ended by a
-  // time that gRPC doesn't know of (max_timeout, default_timeout, a
-  // tether-timeout-us before grpc-timeout), or with `base_context`. Then the
-  // call is ended for it: the caller gets the context's status, and in the
-  // handler all that it waits for in gRPC fails, as does what it tries later.
-  // So nobody holds a handler's thread for longer by not reading. Where it is
-  // the caller's tether-timeout-us that has passed, it takes up to a quarter of
-  // that longer, a second (and 3 %) at most: the caller knows of that time, and
-  // ends the call itself. InfiniteDuration(): handlers see to it themselves.
-  absl::Duration answer_grace = absl::Milliseconds(100);
-
-  // Methods with times of their own.
-  std::vector<MethodPolicy> methods;
-
-  // At most this fraction of the requests to a method is turned away for
-  // min_budget; those beyond it are served with what they have. 0 to 1.
-  double shed_fraction = 0.2;
-
-  // Where the time went, for the caller.
-  ReportOptions report;
-};
 
 // Registers tether as the server's only interceptor: it replaces creators set
 // before, and is replaced by ones set after. With interceptors of your own,

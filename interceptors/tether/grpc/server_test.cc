@@ -232,7 +232,7 @@ TEST_F(ServerTest, TheCallersDeadlineEndsTheContext) {
 
 TEST_F(ServerTest, MaxTimeoutCapsWhatACallerMayAskFor) {
   ServerOptions options;
-  options.max_timeout = absl::Milliseconds(50);
+  options.time.max_timeout = absl::Milliseconds(50);
   ProbeServer server({false, options});
   Seen seen;
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
@@ -252,7 +252,7 @@ TEST_F(ServerTest, MaxTimeoutCapsWhatACallerMayAskFor) {
 // its own, see ServerCall::EndOfCall.)
 TEST_F(ServerTest, ACallerThatLeavesJustBeforeMaxTimeoutHasCancelled) {
   ServerOptions options;
-  options.max_timeout = absl::Milliseconds(50);
+  options.time.max_timeout = absl::Milliseconds(50);
   ProbeServer server({false, options});
   int cancelled = 0;
   // Now and then a loaded machine is later than the few milliseconds.

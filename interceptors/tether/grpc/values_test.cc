@@ -90,7 +90,7 @@ TEST_F(ValuesTest, AllOfThemCrossBetweenOnesOwn) {
 
 TEST_F(ValuesTest, AtTheEdgeNothingIsBelieved) {
   ServerOptions options;
-  options.trust = Trust::kEdge;
+  options.edge.emplace();
   ASSERT_TRUE(Call(options, ClientOptions()).ok());
   ASSERT_TRUE(trace_.has_value()) << "a new one begins";
   EXPECT_NE(trace_->trace_id, sent_.trace_id);
@@ -102,11 +102,11 @@ TEST_F(ValuesTest, AtTheEdgeNothingIsBelieved) {
 
 TEST_F(ValuesTest, TheEdgeKeepsWhatItIsTold) {
   ServerOptions options;
-  options.trust = Trust::kEdge;
-  options.edge.keep_trace = true;
-  options.edge.keep_request_id = true;
-  options.edge.keep_headers = {"X-Tenant"};
-  options.max_timeout = absl::Minutes(5);
+  options.edge.emplace();
+  options.edge->keep_trace = true;
+  options.edge->keep_request_id = true;
+  options.edge->keep_headers = {"X-Tenant"};
+  options.time.max_timeout = absl::Minutes(5);
   ASSERT_TRUE(Call(options, ClientOptions()).ok());
   ASSERT_TRUE(trace_.has_value());
   EXPECT_EQ(trace_->trace_id, sent_.trace_id);
@@ -116,20 +116,29 @@ TEST_F(ValuesTest, TheEdgeKeepsWhatItIsTold) {
   EXPECT_GT(remaining_, absl::Minutes(4));
 }
 
+TEST_F(ValuesTest, TheEdgeMayBeUnlimited) {
+  ServerOptions options;
+  options.edge.emplace();
+  options.time.max_timeout = absl::InfiniteDuration();
+  ASSERT_TRUE(Call(options, ClientOptions()).ok());
+  EXPECT_GT(remaining_, absl::Minutes(9));
+}
+
 TEST_F(ValuesTest, TheEdgeCapsMethodsWithAPolicyOfTheirOwn) {
   ServerOptions options;
-  options.trust = Trust::kEdge;
-  MethodPolicy method{"/tether.testing.Probe/*", TimePolicy()};
-  method.policy.min_budget = absl::Milliseconds(1);
+  options.edge.emplace();
+  MethodPolicy method;
+  method.pattern = "/tether.testing.Probe/*";
+  method.time.min_budget = absl::Milliseconds(1);
   options.methods.push_back(method);
   ASSERT_TRUE(Call(options, ClientOptions()).ok());
   EXPECT_LE(remaining_, absl::Minutes(1));
 }
 
 TEST_F(ValuesTest, TheEdgeDoesNotNameThoseBehindIt) {
-  for (const Trust trust : {Trust::kInternal, Trust::kEdge}) {
+  for (const bool edge : {false, true}) {
     ServerOptions options;
-    options.trust = trust;
+    if (edge) options.edge.emplace();
     ProbeServer server({/*callback_api=*/false, options});
     server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
       // As from a call to another service.
@@ -141,7 +150,7 @@ TEST_F(ValuesTest, TheEdgeDoesNotNameThoseBehindIt) {
     Pong pong;
     const std::string message =
         stub->Unary(&call, Ping(), &pong).error_message();
-    if (trust == Trust::kEdge) {
+    if (edge) {
       EXPECT_EQ(message, "context deadline exceeded");
     } else {
       EXPECT_NE(message.find("secret"), std::string::npos);
@@ -149,21 +158,24 @@ TEST_F(ValuesTest, TheEdgeDoesNotNameThoseBehindIt) {
   }
 }
 
-TEST_F(ValuesTest, TheEdgeTellsNothingOfItsTime) {
-  for (const Trust trust : {Trust::kInternal, Trust::kEdge}) {
-    ServerOptions options;
-    options.trust = trust;
-    options.report.when = ReportOptions::When::kAlways;
+TEST_F(ValuesTest, TheEdgeReportsOnlyIfItIsAskedTo) {
+  const auto reports = [](const ServerOptions& options) {
     ProbeServer server({/*callback_api=*/false, options});
     server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
-      return grpc::Status::OK;
+      return grpc::Status(grpc::StatusCode::NOT_FOUND, "no such thing");
     };
     auto stub = server.Stub();
     ClientCall call(Background());
     Pong pong;
-    ASSERT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
-    EXPECT_EQ(call.report().has_report(), trust == Trust::kInternal);
-  }
+    EXPECT_FALSE(stub->Unary(&call, Ping(), &pong).ok());
+    return call.report().has_report();
+  };
+  ServerOptions options;
+  EXPECT_TRUE(reports(options));
+  options.edge.emplace();
+  EXPECT_FALSE(reports(options));
+  options.report.when = ReportOptions::When::kWhenItMatters;
+  EXPECT_TRUE(reports(options));
 }
 
 TEST_F(ValuesTest, WhatIsRedactedStays) {

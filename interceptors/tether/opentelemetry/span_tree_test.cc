@@ -131,7 +131,7 @@ TEST_F(SpanTreeTest, ARequestWithoutAGoodTraceStartsOne) {
 // Spans of strangers are nobody's parents.
 TEST_F(SpanTreeTest, AtTheEdgeATraceBegins) {
   ServerOptions options;
-  options.trust = Trust::kEdge;
+  options.edge.emplace();
   ProbeServer server(Bridged(options));
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
     EXPECT_EQ(TraceOf(ContextOf(sc))->SpanIdHex(), ActiveSpan());

@@ -29,7 +29,7 @@ struct EdgeOptions {
   bool keep_request_id = false;
 
   // More headers that are taken. Lower-cased.
-  std::vector<std::string> keep_headers;
+  std::vector<std::string> keep_headers = {};
 
   // For traces that start here; null: none of them is sampled. Those that the
   // other propagator starts itself are its own affair.

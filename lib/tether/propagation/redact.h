@@ -17,10 +17,10 @@ namespace tether {
 
 struct RedactOptions {
   // Headers that are never written. Lower-cased.
-  std::vector<std::string> headers;
+  std::vector<std::string> headers = {};
 
   // Entries of baggage that are never sent. Case matters, as it does there.
-  std::vector<std::string> baggage_keys;
+  std::vector<std::string> baggage_keys = {};
 };
 
 // Another propagator, that keeps quiet about some things: Inject leaves them

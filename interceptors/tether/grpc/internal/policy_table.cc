@@ -1,18 +1,18 @@
 #include "tether/grpc/internal/policy_table.h"
 
-#include <algorithm>
-#include <functional>
-
 #include "absl/strings/string_view.h"
 
 namespace tether::internal {
 namespace {
 
-// What Abseil's tables can look up, where it has a string_view of its own.
+constexpr std::string_view kAnyMethod = "/*";
+
+// The key type of Abseil's tables, which have their own string_view in some
+// builds.
 absl::string_view Key(std::string_view s) { return {s.data(), s.size()}; }
 
-// What a load balancer or an operator asks, with short deadlines by habit: that
-// such a question has little time left says nothing of the service's work.
+// Load balancers and operators probe with short deadlines by habit, so a short
+// deadline of a probe says nothing about the service's work.
 bool IsProbe(std::string_view method) {
   for (const std::string_view service :
        {"/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/",
@@ -22,85 +22,64 @@ bool IsProbe(std::string_view method) {
   return false;
 }
 
+bool NamesService(std::string_view pattern) {
+  return pattern.size() > kAnyMethod.size() &&
+         pattern.substr(pattern.size() - kAnyMethod.size()) == kAnyMethod;
+}
+
+// `policy` where it is set, otherwise `less_specific`.
+TimeLimits Merge(const TimePolicy& policy, const TimeLimits& less_specific) {
+  TimeLimits limits;
+  limits.max_timeout = policy.max_timeout.value_or(less_specific.max_timeout);
+  limits.default_timeout =
+      policy.default_timeout.value_or(less_specific.default_timeout);
+  limits.min_budget = policy.min_budget.value_or(less_specific.min_budget);
+  return limits;
+}
+
 }  // namespace
 
-PolicyTable::PolicyTable(TimePolicy all,
+// The least specific patterns first, because the others build on them.
+PolicyTable::PolicyTable(const TimePolicy& server,
                          const std::vector<MethodPolicy>& methods)
-    : all_(all) {
-  bool first_for_all = true;
+    : all_(Merge(server, TimeLimits())) {
   for (const MethodPolicy& entry : methods) {
-    const std::string_view pattern = entry.pattern;
-    if (pattern == "*") {
-      if (first_for_all) all_ = entry.policy;
-      first_for_all = false;
-    } else if (pattern.size() > 2 &&
-               pattern.substr(pattern.size() - 2) == "/*") {
-      services_.emplace(pattern.substr(0, pattern.size() - 2), entry.policy);
-    } else {
-      methods_.emplace(pattern, entry.policy);
-    }
+    if (entry.pattern != "*") continue;
+    all_ = Merge(entry.time, all_);
+    break;
   }
   probes_ = all_;
   probes_.min_budget = absl::ZeroDuration();
+  for (const MethodPolicy& entry : methods) {
+    if (!NamesService(entry.pattern)) continue;
+    services_.emplace(
+        entry.pattern.substr(0, entry.pattern.size() - kAnyMethod.size()),
+        Merge(entry.time, IsProbe(entry.pattern) ? probes_ : all_));
+  }
+  for (const MethodPolicy& entry : methods) {
+    if (entry.pattern == "*" || NamesService(entry.pattern)) continue;
+    methods_.emplace(entry.pattern,
+                     Merge(entry.time, ForServiceOf(entry.pattern)));
+  }
 }
 
-const TimePolicy& PolicyTable::For(std::string_view method) const {
+const TimeLimits& PolicyTable::For(std::string_view method) const {
   if (!methods_.empty()) {
-    if (auto it = methods_.find(Key(method)); it != methods_.end()) {
-      return it->second;
-    }
+    const auto it = methods_.find(Key(method));
+    if (it != methods_.end()) return it->second;
   }
+  return ForServiceOf(method);
+}
+
+const TimeLimits& PolicyTable::ForServiceOf(std::string_view method) const {
   if (!services_.empty()) {
     const size_t slash = method.rfind('/');
     if (slash != std::string_view::npos) {
-      if (auto it = services_.find(Key(method.substr(0, slash)));
-          it != services_.end()) {
-        return it->second;
-      }
+      const auto it = services_.find(Key(method.substr(0, slash)));
+      if (it != services_.end()) return it->second;
     }
   }
   return IsProbe(method) ? probes_ : all_;
-}
-
-ShedBudget::ShedBudget(double fraction)
-    : fraction_(fraction > 0 ? static_cast<int64_t>(std::min(fraction, 1.0) *
-                                                    static_cast<double>(kOne))
-                             : 0) {}
-
-void ShedBudget::Earn() {
-  // Some savings may get lost between threads; a refusal less does no harm.
-  const int64_t saved = saved_.load(std::memory_order_relaxed);
-  if (saved < kMost) saved_.fetch_add(fraction_, std::memory_order_relaxed);
-}
-
-bool ShedBudget::Spend() {
-  int64_t saved = saved_.load(std::memory_order_relaxed);
-  while (saved >= kOne) {
-    if (saved_.compare_exchange_weak(saved, saved - kOne,
-                                     std::memory_order_relaxed)) {
-      return true;
-    }
-  }
-  return false;
-}
-
-ShedBudgets::ShedBudgets(double fraction) : others_(fraction) {
-  for (size_t i = 0; i < kMost; ++i) entries_.emplace_back(fraction);
-}
-
-ShedBudget& ShedBudgets::For(std::string_view method) {
-  const uint64_t hash = std::hash<std::string_view>()(method) | 1;
-  for (size_t i = 0; i < kProbes; ++i) {
-    Entry& entry = entries_[(hash / 2 + i) % kMost];
-    uint64_t taken = entry.method.load(std::memory_order_relaxed);
-    if (taken == hash ||
-        (taken == 0 && (entry.method.compare_exchange_strong(
-                            taken, hash, std::memory_order_relaxed) ||
-                        taken == hash))) {
-      return entry.budget;
-    }
-  }
-  return others_;
 }
 
 }  // namespace tether::internal

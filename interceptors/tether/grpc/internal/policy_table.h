@@ -1,84 +1,43 @@
-// Which policy holds for a request, and whether it may be turned away.
+// Finds the times that apply to a method.
 
 #ifndef TETHER_GRPC_INTERNAL_POLICY_TABLE_H_
 #define TETHER_GRPC_INTERNAL_POLICY_TABLE_H_
 
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
 #include "tether/grpc/policy.h"
 
 namespace tether::internal {
 
-// Constant: any thread.
+// A TimePolicy whose unset fields have been filled in.
+struct TimeLimits {
+  absl::Duration max_timeout = absl::InfiniteDuration();
+  absl::Duration default_timeout = absl::InfiniteDuration();
+  absl::Duration min_budget = absl::ZeroDuration();
+};
+
+// Immutable. Thread safety: any thread.
 class PolicyTable {
  public:
-  PolicyTable(TimePolicy all, const std::vector<MethodPolicy>& methods);
+  PolicyTable(const TimePolicy& server,
+              const std::vector<MethodPolicy>& methods);
 
-  // `method` is "/package.Service/Method", or anything else that a peer sent.
-  // The reference is valid as long as this is.
-  const TimePolicy& For(std::string_view method) const;
-
- private:
-  TimePolicy all_;
-  // For health checks and reflection: all_ without min_budget.
-  TimePolicy probes_;
-  absl::flat_hash_map<std::string, TimePolicy> methods_;
-  absl::flat_hash_map<std::string, TimePolicy> services_;  // "/package.Service"
-};
-
-// Sees to it that, of the requests to a method, no more than a share is turned
-// away: when all callers are slow, turning all of them away helps nobody, and a
-// clock or a policy gone wrong would stop the service.
-//
-// Each request earns `fraction` of a refusal, of which 10 at most can be saved
-// up. Any thread; no lock.
-class ShedBudget {
- public:
-  // `fraction` is clamped to 0..1.
-  explicit ShedBudget(double fraction);
-
-  // A request has come.
-  void Earn();
-
-  // Whether one may be turned away now.
-  bool Spend();
+  // `method` is "/package.Service/Method", or whatever else a peer sent. The
+  // reference is valid as long as this object.
+  const TimeLimits& For(std::string_view method) const;
 
  private:
-  static constexpr int64_t kOne = 1 << 20;  // one refusal
-  static constexpr int64_t kMost = 10 * kOne;
+  // The limits of methods that have no entry of their own.
+  const TimeLimits& ForServiceOf(std::string_view method) const;
 
-  const int64_t fraction_;  // of kOne
-  std::atomic<int64_t> saved_{0};
-};
-
-// One ShedBudget for each method, so that the many requests to one don't pay
-// for turning away all of the few to another. Methods are what peers send: of
-// more than a few hundred, those that came last share one. Any thread; no lock.
-class ShedBudgets {
- public:
-  explicit ShedBudgets(double fraction);
-
-  ShedBudget& For(std::string_view method);
-
- private:
-  static constexpr size_t kMost = 512;
-  static constexpr size_t kProbes = 8;
-
-  struct Entry {
-    explicit Entry(double fraction) : budget(fraction) {}
-    std::atomic<uint64_t> method{0};  // its hash; 0: free
-    ShedBudget budget;
-  };
-
-  std::deque<Entry> entries_;  // kMost, which can't be moved
-  ShedBudget others_;
+  TimeLimits all_;
+  TimeLimits probes_;  // health checks and reflection: all_ without min_budget
+  absl::flat_hash_map<std::string, TimeLimits> methods_;
+  absl::flat_hash_map<std::string, TimeLimits> services_;  // "/package.Service"
 };
 
 }  // namespace tether::internal

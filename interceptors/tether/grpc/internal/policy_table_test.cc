@@ -2,10 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cmath>
-#include <string>
-#include <thread>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -59,6 +56,56 @@ TEST(PolicyTableTest, OtherPatternsAndMethodsMatchNothing) {
   EXPECT_EQ(MaxFor(table, std::string_view("\0/\0", 3)), 1);
 }
 
+TEST(PolicyTableTest, AFieldIsTakenFromTheMostSpecificPolicyThatSetsIt) {
+  TimePolicy server;
+  server.max_timeout = absl::Seconds(1);
+  server.default_timeout = absl::Seconds(2);
+  server.min_budget = absl::Seconds(3);
+  TimePolicy all;
+  all.default_timeout = absl::Seconds(12);
+  TimePolicy service;
+  service.min_budget = absl::Seconds(23);
+  TimePolicy method;
+  method.max_timeout = absl::Seconds(31);
+  // Their order doesn't matter.
+  const PolicyTable table(
+      server, {{"/a.B/C", method}, {"/a.B/*", service}, {"*", all}});
+  const auto expect = [&table](std::string_view name, int max, int by_default,
+                               int min) {
+    SCOPED_TRACE(name);
+    EXPECT_EQ(table.For(name).max_timeout, absl::Seconds(max));
+    EXPECT_EQ(table.For(name).default_timeout, absl::Seconds(by_default));
+    EXPECT_EQ(table.For(name).min_budget, absl::Seconds(min));
+  };
+  expect("/a.B/C", 31, 12, 23);
+  expect("/a.B/D", 1, 12, 23);
+  expect("/a.X/C", 1, 12, 3);
+}
+
+TEST(PolicyTableTest, UnlimitedIsNotUnset) {
+  TimePolicy unlimited;
+  unlimited.max_timeout = absl::InfiniteDuration();
+  unlimited.default_timeout = absl::InfiniteDuration();
+  unlimited.min_budget = absl::ZeroDuration();
+  TimePolicy server = Max(1);
+  server.default_timeout = absl::Seconds(1);
+  server.min_budget = absl::Seconds(1);
+  const PolicyTable table(server, {{"/a.B/C", unlimited}});
+  const TimeLimits& limits = table.For("/a.B/C");
+  EXPECT_EQ(limits.max_timeout, absl::InfiniteDuration());
+  EXPECT_EQ(limits.default_timeout, absl::InfiniteDuration());
+  EXPECT_EQ(limits.min_budget, absl::ZeroDuration());
+}
+
+TEST(PolicyTableTest, AProbesOwnPolicyTakesNoMinBudgetFromTheServers) {
+  TimePolicy server;
+  server.min_budget = absl::Seconds(1);
+  const PolicyTable table(server, {{"/grpc.health.v1.Health/Check", Max(5)}});
+  const TimeLimits& limits = table.For("/grpc.health.v1.Health/Check");
+  EXPECT_EQ(limits.max_timeout, absl::Seconds(5));
+  EXPECT_EQ(limits.min_budget, absl::ZeroDuration());
+}
+
 TEST(PolicyTableTest, HealthChecksAndReflectionAreWorthBeginningUnlessNamed) {
   TimePolicy policy = Max(1);
   policy.min_budget = absl::Seconds(1);
@@ -83,77 +130,6 @@ TEST(PolicyTableTest, HealthChecksAndReflectionAreWorthBeginningUnlessNamed) {
   const PolicyTable by_service(TimePolicy(),
                                {{"/grpc.health.v1.Health/*", policy}});
   EXPECT_EQ(by_service.For(probes[0]).min_budget, absl::Seconds(1));
-}
-
-int Spent(ShedBudget& budget, int requests) {
-  int spent = 0;
-  for (int i = 0; i < requests; ++i) {
-    budget.Earn();
-    if (budget.Spend()) ++spent;
-  }
-  return spent;
-}
-
-TEST(ShedBudgetTest, SpendsNoMoreThanItsFraction) {
-  ShedBudget fifth(0.2);
-  EXPECT_NEAR(Spent(fifth, 1000), 200, 1);
-  ShedBudget none(0);
-  EXPECT_EQ(Spent(none, 1000), 0);
-  ShedBudget all(1);
-  EXPECT_EQ(Spent(all, 1000), 1000);
-}
-
-TEST(ShedBudgetTest, SavesUpTenAtMost) {
-  ShedBudget budget(0.5);
-  for (int i = 0; i < 1000; ++i) budget.Earn();
-  int spent = 0;
-  while (budget.Spend()) ++spent;
-  EXPECT_EQ(spent, 10);
-}
-
-TEST(ShedBudgetTest, FractionsOutOfRangeAreClamped) {
-  ShedBudget negative(-1);
-  EXPECT_EQ(Spent(negative, 100), 0);
-  ShedBudget nan(std::nan(""));
-  EXPECT_EQ(Spent(nan, 100), 0);
-  ShedBudget large(7);
-  EXPECT_EQ(Spent(large, 100), 100);
-}
-
-TEST(ShedBudgetTest, NeverSpendsMoreThanWasEarnedOnManyThreads) {
-  ShedBudget budget(0.25);
-  std::vector<std::thread> threads;
-  std::atomic<int> spent{0};
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&] { spent += Spent(budget, 10'000); });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_LE(spent, 10'000);
-  EXPECT_GT(spent, 5'000);
-}
-
-TEST(ShedBudgetsTest, AMinorityMethodIsProtectedToo) {
-  ShedBudgets budgets(0.2);
-  int turned_away = 0;
-  for (int i = 0; i < 10'000; ++i) {
-    budgets.For("/shop.v1.Orders/GetOrder").Earn();  // in time, all of them
-    if (i % 20 != 0) continue;
-    ShedBudget& minority = budgets.For("/shop.v1.Orders/Export");
-    minority.Earn();
-    if (minority.Spend()) ++turned_away;
-  }
-  EXPECT_NEAR(turned_away, 100, 1);  // of 500
-}
-
-TEST(ShedBudgetsTest, AnyNumberOfMethodsIsServed) {
-  ShedBudgets budgets(1);
-  ShedBudget& first = budgets.For("/a.B/C");
-  for (int i = 0; i < 100'000; ++i) {
-    ShedBudget& budget = budgets.For("/a.B/" + std::to_string(i));
-    budget.Earn();
-    EXPECT_TRUE(budget.Spend());
-  }
-  EXPECT_EQ(&budgets.For("/a.B/C"), &first);
 }
 
 }  // namespace

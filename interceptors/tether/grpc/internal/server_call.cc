@@ -58,7 +58,7 @@ const absl::Status& DeadlineCause(EndReason reason, absl::string_view message) {
 
 ServerShared::ServerShared(ServerOptions server_options)
     : options(std::move(server_options)),
-      policies(options, options.methods),
+      policies(options.time, options.methods),
       shed_budgets(options.shed_fraction),
       watcher(EndWatcher::Get()),
       cuts_at_end_of_lifetime(options.base_context != Background() &&
@@ -130,7 +130,7 @@ struct ServerCall::Budget {
 };
 
 ServerCall::Budget ServerCall::BudgetOf(absl::Duration asked_for,
-                                        const TimePolicy& policy) const {
+                                        const TimeLimits& policy) const {
   static const absl::Status& inherited = DeadlineCause(
       EndReason::kInheritedDeadline, "the caller's deadline has passed");
   static const absl::Status& by_default = DeadlineCause(
@@ -155,7 +155,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   }
   address_ = server_context;
   const ServerOptions& options = shared_->options;
-  const TimePolicy& policy = shared_->policies.For(method);
+  const TimeLimits& policy = shared_->policies.For(method);
   const ReceivedMetadata carrier(metadata);
   // Before what is left is read, so that nothing is added to it.
   const Nanos now = NowOf(options.base_context);
@@ -317,7 +317,7 @@ void ServerCall::WriteReport(std::string_view method,
 std::optional<grpc::Status> ServerCall::Discreet(
     const grpc::Status& status) const {
   constexpr absl::string_view kDiscreetMessage = "context deadline exceeded";
-  if (shared_->options.trust != Trust::kEdge ||
+  if (!shared_->options.edge.has_value() ||
       status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED ||
       !absl::StartsWith(status.error_message(), kDiscreetMessage)) {
     return std::nullopt;

@@ -25,6 +25,7 @@
 #include "tether/grpc/internal/hop_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/grpc/internal/policy_table.h"
+#include "tether/grpc/internal/shed_budget.h"
 #include "tether/grpc/server.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/owed_callbacks.h"
@@ -95,8 +96,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   void WriteReport(std::string_view method, const grpc::Status& status,
                    bool after_messages, SentMetadata::Map& trailing_metadata);
 
-  // `status` as strangers may see it (Trust::kEdge), where that is less: the
-  // message of a DEADLINE_EXCEEDED that came from a service behind has the
+  // `status` as strangers may see it (ServerOptions::edge), where that is less:
+  // the message of a DEADLINE_EXCEEDED that came from a service behind has the
   // names of those that used the time up.
   std::optional<grpc::Status> Discreet(const grpc::Status& status) const;
 
@@ -143,7 +144,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
  private:
   // How long the request may take, and what is said when that has passed.
   struct Budget;
-  Budget BudgetOf(absl::Duration asked_for, const TimePolicy& policy) const;
+  Budget BudgetOf(absl::Duration asked_for, const TimeLimits& policy) const;
 
   // For EndOfCall.
   struct End;

@@ -1,0 +1,84 @@
+// What a server takes from its callers, how much time it gives them, and what
+// it reports to them.
+//
+//   tether::ServerOptions options;
+//   options.time.max_timeout = absl::Seconds(10);
+//   tether::InstallServer(builder, options);
+//
+// In C++20 also:
+//
+//   tether::InstallServer(
+//       builder, {.time = {.max_timeout = absl::Seconds(10)}});
+
+#ifndef TETHER_GRPC_SERVER_OPTIONS_H_
+#define TETHER_GRPC_SERVER_OPTIONS_H_
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/grpc/policy.h"
+#include "tether/grpc/report_options.h"
+#include "tether/propagation/edge.h"
+#include "tether/propagation/propagator.h"
+
+namespace tether {
+
+struct ServerOptions {
+  // How much time a request may take.
+  TimePolicy time = {};
+
+  // Methods with times of their own.
+  std::vector<MethodPolicy> methods = {};
+
+  // The largest fraction of the requests to a method that is turned away for
+  // TimePolicy::min_budget. Requests beyond it are served with the time that
+  // they have. 0 to 1.
+  double shed_fraction = 0.2;
+
+  // Reads the values that requests bring; all other headers are ignored. Null:
+  // DefaultPropagator().
+  std::shared_ptr<const Propagator> propagator = nullptr;
+
+  // Set this if strangers may call the server:
+  //
+  //   options.edge.emplace();
+  //
+  // Then baggage and the application's own values are dropped and each trace
+  // begins anew, except for what EdgeOptions keeps, and the message of a
+  // DEADLINE_EXCEEDED doesn't name the services behind this one. Two defaults
+  // change: time.max_timeout becomes one minute, and report.when kNever. Values
+  // that you set yourself are kept.
+  //
+  // Unset: the callers are your own services. The form of what they send is
+  // checked; the content is believed.
+  std::optional<EdgeOptions> edge = std::nullopt;
+
+  // The parent of all requests' contexts. They have its values, and when it
+  // ends, they end for its reason. ShutdownServer (shutdown.h) cancels it.
+  Context base_context = {};
+
+  // How long a handler may take to answer by itself after its context has ended
+  // for a reason that gRPC doesn't know: max_timeout, default_timeout, a
+  // tether-timeout-us that is shorter than grpc-timeout, or the end of
+  // base_context. After that the call is ended for the handler. The caller gets
+  // the context's status; whatever the handler waits for in gRPC fails, and so
+  // does what it tries later. So a peer that doesn't read holds no thread for
+  // longer.
+  //
+  // If the deadline is the caller's tether-timeout-us, the grace is up to a
+  // quarter of that timeout, at most one second (plus 3 %): the caller knows
+  // this deadline and ends the call itself.
+  //
+  // InfiniteDuration(): the handlers end their calls themselves.
+  absl::Duration answer_grace = absl::Milliseconds(100);
+
+  // When the server reports to its callers where the time went.
+  ReportOptions report = {};
+};
+
+}  // namespace tether
+
+#endif  // TETHER_GRPC_SERVER_OPTIONS_H_
