@@ -6,15 +6,22 @@ tether_public_library(tether
     lib/tether/after_func.cc
     lib/tether/clock.cc
     lib/tether/context.cc
+    lib/tether/context_stats.cc
     lib/tether/current.cc
     lib/tether/end_reason.cc
     lib/tether/internal/blocked_op.cc
+    lib/tether/internal/deadline_scope.cc
     lib/tether/internal/error.cc
     lib/tether/internal/live_counts.cc
+    lib/tether/internal/make_child.cc
     lib/tether/internal/node.cc
+    lib/tether/internal/observer.cc
+    lib/tether/internal/owed_callbacks.cc
     lib/tether/internal/publication.cc
     lib/tether/internal/real_timer_service.cc
+    lib/tether/internal/rpc_context.cc
     lib/tether/internal/scope.cc
+    lib/tether/internal/scope_end.cc
     lib/tether/internal/service_thread.cc
     lib/tether/internal/spin_lock.cc
     lib/tether/internal/timer_service.cc
@@ -46,23 +53,30 @@ tether_public_library(tether
     lib/tether/channel.h
     lib/tether/clock.h
     lib/tether/context.h
+    lib/tether/context_stats.h
     lib/tether/coroutine.h
     lib/tether/current.h
     lib/tether/end_reason.h
     lib/tether/executor.h
     lib/tether/export.h
     lib/tether/internal/blocked_op.h
+    lib/tether/internal/clock_of.h
+    lib/tether/internal/deadline_scope.h
     lib/tether/internal/error.h
     lib/tether/internal/exceptions.h
     lib/tether/internal/is_null.h
     lib/tether/internal/live_counts.h
+    lib/tether/internal/make_child.h
     lib/tether/internal/mutex.h
+    lib/tether/internal/nanos.h
     lib/tether/internal/node.h
+    lib/tether/internal/observer.h
     lib/tether/internal/owed_callbacks.h
     lib/tether/internal/publication.h
     lib/tether/internal/real_timer_service.h
     lib/tether/internal/rpc_context.h
     lib/tether/internal/scope.h
+    lib/tether/internal/scope_end.h
     lib/tether/internal/service_thread.h
     lib/tether/internal/spin_lock.h
     lib/tether/internal/timer_service.h
@@ -2214,6 +2228,20 @@ tether_program(lib_tether_context_rules_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_context_stats_test
+  FOLDER lib/tether
+  NAME context_stats_test
+  SRCS lib/tether/context_stats_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_context_test
   FOLDER lib/tether
   NAME context_test
@@ -2269,6 +2297,20 @@ tether_program(lib_tether_current_test
     GTest::gmock_main
     GTest::gtest
     absl::any_invocable
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_deadline_scope_test
+  FOLDER lib/tether
+  NAME deadline_scope_test
+  SRCS lib/tether/internal/deadline_scope_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -2459,20 +2501,6 @@ tether_program(lib_tether_rpc_context_test
     GTest::gmock_main
     GTest::gtest
     absl::status
-    absl::time
-    tether_internal::tether
-    tether_internal::tether_testing
-  TEST
-  TIMEOUT 60)
-
-tether_program(lib_tether_scope_test
-  FOLDER lib/tether
-  NAME scope_test
-  SRCS lib/tether/internal/scope_test.cc
-  DEPS
-    GTest::gmock
-    GTest::gmock_main
-    GTest::gtest
     absl::time
     tether_internal::tether
     tether_internal::tether_testing

@@ -16,7 +16,7 @@
 #include "absl/time/time.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
-#include "tether/internal/live_counts.h"
+#include "tether/context_stats.h"
 
 namespace examples {
 
@@ -71,8 +71,7 @@ class Leftovers {
         std::distance(directory_iterator("/proc/self/task"), {}));
   }
   static int Contexts() {
-    return static_cast<int>(
-        tether::internal::LiveCount(tether::internal::Live::kNode));
+    return static_cast<int>(tether::GetContextStats().contexts);
   }
 
   const int contexts_;

@@ -25,7 +25,7 @@
 #include "absl/functional/any_invocable.h"
 #include "tether/context.h"
 #include "tether/export.h"
-#include "tether/internal/scope.h"
+#include "tether/internal/observer.h"
 
 namespace tether {
 

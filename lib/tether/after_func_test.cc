@@ -17,8 +17,8 @@
 #include "gtest/gtest.h"
 #include "tether/clock.h"
 #include "tether/context.h"
+#include "tether/context_stats.h"
 #include "tether/internal/mutex.h"
-#include "tether/internal/scope.h"
 #include "tether/testing/leak_checked_test.h"
 #include "tether/testing/simulated_clock.h"
 
@@ -51,10 +51,10 @@ class AfterFuncTest : public testing::LeakCheckedTest {
  protected:
   void SetUp() override {
     LeakCheckedTest::SetUp();
-    exceptions_before_ = internal::CallbackExceptions();
+    exceptions_before_ = GetContextStats().callback_exceptions;
   }
   int64_t Exceptions() const {
-    return internal::CallbackExceptions() - exceptions_before_;
+    return GetContextStats().callback_exceptions - exceptions_before_;
   }
 
  private:

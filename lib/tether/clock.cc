@@ -15,9 +15,7 @@ class RealClock final : public Clock {
   RealClock() : Clock(std::make_unique<internal::RealTimerService>()) {}
 
   absl::Time Now() const override { return absl::Now(); }
-  internal::Nanos SteadyNanos() const override {
-    return internal::RealSteadyNanos();
-  }
+  int64_t SteadyNanos() const override { return internal::RealSteadyNanos(); }
 };
 
 // Made before main() begins. One that is made on demand could be half made by

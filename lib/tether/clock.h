@@ -15,12 +15,12 @@
 #ifndef TETHER_CLOCK_H_
 #define TETHER_CLOCK_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/time/time.h"
 #include "tether/export.h"
 #include "tether/internal/node.h"
-#include "tether/internal/timer_wheel.h"
 
 namespace tether {
 
@@ -42,7 +42,7 @@ class TETHER_EXPORT Clock {
   virtual absl::Time Now() const = 0;
 
   // Nanoseconds since an arbitrary moment. Never goes back.
-  virtual internal::Nanos SteadyNanos() const = 0;
+  virtual int64_t SteadyNanos() const = 0;
 
  protected:
   explicit Clock(std::unique_ptr<internal::TimerService> timers);

@@ -16,7 +16,7 @@
 #include "gtest/gtest.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
-#include "tether/internal/scope.h"
+#include "tether/internal/timer_service.h"
 #include "tether/testing/leak_checked_test.h"
 
 namespace tether {
@@ -41,9 +41,9 @@ class ClockTest : public testing::LeakCheckedTest {};
 TEST_F(ClockTest, TheSteadyClockNeverGoesBack) {
   Clock& clock = Clock::Real();
   EXPECT_EQ(&clock, &Clock::Real());
-  internal::Nanos last = clock.SteadyNanos();
+  int64_t last = clock.SteadyNanos();
   for (int i = 0; i < 10'000; ++i) {
-    const internal::Nanos now = clock.SteadyNanos();
+    const int64_t now = clock.SteadyNanos();
     ASSERT_GE(now, last);
     last = now;
   }

@@ -9,46 +9,30 @@
 #include "absl/strings/str_cat.h"
 #include "tether/after_func.h"
 #include "tether/clock.h"
+#include "tether/internal/clock_of.h"
+#include "tether/internal/make_child.h"
 #include "tether/internal/mutex.h"
-#include "tether/internal/publication.h"
+#include "tether/internal/nanos.h"
 #include "tether/internal/real_timer_service.h"
-#include "tether/internal/rpc_context.h"
 #include "tether/internal/scope.h"
+#include "tether/internal/scope_end.h"
 
 namespace tether {
 
 using internal::ContextAccess;
+using internal::DeadlineOf;
 using internal::kNever;
+using internal::LinkNewScope;
 using internal::Nanos;
 using internal::Node;
 using internal::NodeKind;
 using internal::Scope;
+using internal::WithSteadyDeadline;
 
 namespace {
 
-// Links a new scope, and hands it out.
-Cancellable Launch(Scope* scope) {
-  internal::Adopt(scope);
-  return ContextAccess::MakeCancellable(scope);
-}
-
-Nanos DeadlineOf(const Node* node) {
-  return node->scope == nullptr ? kNever : node->scope->deadline;
-}
-
-Cancellable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
-                               int64_t wall_offset, absl::Status cause) {
-  Node* node = ContextAccess::NodeOf(parent);
-  // At the same moment both have ended, and the child's own cause is as true as
-  // the parent's. As in Go.
-  const Nanos above = DeadlineOf(node);
-  if (when == kNever || when > above || (when == above && cause.ok())) {
-    return WithCancel(parent);
-  }
-  auto* scope = new internal::DeadlineScope(NodeKind::kDeadline, node);
-  scope->SetDeadline(when, now, std::move(cause));
-  scope->wall_offset.store(wall_offset, std::memory_order_relaxed);
-  return Launch(scope);
+Nanos NowOf(const Context& ctx) {
+  return internal::ClockOf(ContextAccess::NodeOf(ctx)).SteadyNanos();
 }
 
 // Gives `scope` the deadline of `other` if that is earlier than its own. Times
@@ -79,7 +63,7 @@ void BlockUntil(const Context& ctx, Nanos limit) {
   const bool real = &internal::ClockOf(node) == &Clock::Real();
   Cancellable limited{ctx, {}};
   if (!real && limit != kNever) {
-    limited = WithSteadyDeadline(ctx, limit, internal::NowOf(ctx),
+    limited = WithSteadyDeadline(ctx, limit, NowOf(ctx),
                                  internal::DeadlineScope::kUnknownOffset,
                                  absl::OkStatus());
   }
@@ -109,57 +93,54 @@ void BlockUntil(const Context& ctx, Nanos limit) {
   if (until == DeadlineOf(node)) (void)ctx.Remaining();
 }
 
-// The chain up to `last`. In the other chain of a merge, further merges are not
-// followed: shared chains would double with each.
+std::string Describe(const Node* last, bool within_merge);
+
+// One node of a chain.
+std::string DescribeNode(const Node* node, bool within_merge) {
+  switch (node->kind) {
+    case NodeKind::kBackground:
+      return "Background";
+    case NodeKind::kTodo:
+      return "Todo";
+    case NodeKind::kValue:
+      return absl::StrCat(
+          ".WithValue(",
+          static_cast<const internal::ValueNode*>(node)->key->name, ")");
+    case NodeKind::kDetached:
+      return ".WithoutCancel";
+    case NodeKind::kCancel:
+      return ".WithCancel";
+    case NodeKind::kDeadline: {
+      const auto* scope = static_cast<const internal::DeadlineScope*>(node);
+      const absl::Duration left =
+          absl::Nanoseconds(scope->deadline) -
+          absl::Nanoseconds(internal::ClockOf(node).SteadyNanos());
+      return absl::StrCat(
+          ".WithDeadline(",
+          absl::FormatTime(scope->WallDeadline(), absl::UTCTimeZone()), " [",
+          absl::FormatDuration(left), "])");
+    }
+    case NodeKind::kMerge:
+      if (within_merge) return ".Merge(…)";
+      return absl::StrCat(
+          ".Merge(",
+          Describe(static_cast<const internal::MergeScope*>(node)->other,
+                   /*within_merge=*/true),
+          ")");
+    case NodeKind::kLazy:
+      return ".WithLazyCancel";
+  }
+  return "";  // unreachable
+}
+
+// The chain that ends with `last`. In the other chain of a merge, further
+// merges are not followed: the text of shared chains would double with each.
 std::string Describe(const Node* last, bool within_merge) {
   std::vector<const Node*> chain;
   for (const Node* n = last; n != nullptr; n = n->parent) chain.push_back(n);
   std::string out;
   for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
-    const Node* node = *it;
-    switch (node->kind) {
-      case NodeKind::kBackground:
-        out += "Background";
-        break;
-      case NodeKind::kTodo:
-        out += "Todo";
-        break;
-      case NodeKind::kValue:
-        absl::StrAppend(
-            &out, ".WithValue(",
-            static_cast<const internal::ValueNode*>(node)->key->name, ")");
-        break;
-      case NodeKind::kDetached:
-        out += ".WithoutCancel";
-        break;
-      case NodeKind::kCancel:
-        out += ".WithCancel";
-        break;
-      case NodeKind::kDeadline: {
-        const auto* scope = static_cast<const internal::DeadlineScope*>(node);
-        const absl::Duration left =
-            absl::Nanoseconds(scope->deadline) -
-            absl::Nanoseconds(internal::ClockOf(node).SteadyNanos());
-        absl::StrAppend(
-            &out, ".WithDeadline(",
-            absl::FormatTime(scope->WallDeadline(), absl::UTCTimeZone()), " [",
-            absl::FormatDuration(left), "])");
-        break;
-      }
-      case NodeKind::kMerge:
-        absl::StrAppend(
-            &out, ".Merge(",
-            within_merge
-                ? "…"
-                : Describe(
-                      static_cast<const internal::MergeScope*>(node)->other,
-                      /*within_merge=*/true),
-            ")");
-        break;
-      case NodeKind::kLazy:
-        out += ".WithLazyCancel";
-        break;
-    }
+    out += DescribeNode(*it, within_merge);
   }
   return out;
 }
@@ -198,7 +179,7 @@ void Context::Wait() const { BlockUntil(*this, kNever); }
 
 bool Context::WaitFor(absl::Duration timeout) const {
   if (timeout > absl::ZeroDuration() && !Done()) {
-    BlockUntil(*this, internal::AddNanos(internal::NowOf(*this),
+    BlockUntil(*this, internal::AddNanos(NowOf(*this),
                                          absl::ToInt64Nanoseconds(timeout)));
   }
   return Done();
@@ -247,13 +228,14 @@ void CancelFunc::Reset() {
 }
 
 Context Background(Clock& clock) {
-  return ContextAccess::Adopt(internal::ClockAccess::Root(clock));
+  return ContextAccess::MakeContext(internal::ClockAccess::Root(clock));
 }
 
-Context Todo() { return ContextAccess::Adopt(&internal::todo_node); }
+Context Todo() { return ContextAccess::MakeContext(&internal::todo_node); }
 
 Cancellable WithCancel(const Context& parent) {
-  return Launch(new Scope(NodeKind::kCancel, ContextAccess::NodeOf(parent)));
+  return LinkNewScope(
+      new Scope(NodeKind::kCancel, ContextAccess::NodeOf(parent)));
 }
 
 Cancellable WithDeadline(const Context& parent, absl::Time deadline,
@@ -269,14 +251,16 @@ Cancellable WithDeadline(const Context& parent, absl::Time deadline,
 
 Cancellable WithTimeout(const Context& parent, absl::Duration timeout,
                         absl::Status cause) {
-  return internal::WithTimeoutFrom(internal::NowOf(parent), parent, timeout,
-                                   std::move(cause));
+  const Nanos now = NowOf(parent);
+  return WithSteadyDeadline(
+      parent, internal::AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
+      internal::DeadlineScope::kUnknownOffset, std::move(cause));
 }
 
 Context WithoutCancel(const Context& parent) {
   Node* node = new Node(NodeKind::kDetached, ContextAccess::NodeOf(parent));
   node->scope = nullptr;
-  return ContextAccess::Adopt(node);
+  return ContextAccess::MakeContext(node);
 }
 
 Cancellable Merge(const Context& primary, const Context& other) {
@@ -285,60 +269,13 @@ Cancellable Merge(const Context& primary, const Context& other) {
       new internal::MergeScope(ContextAccess::NodeOf(primary), other_node);
   if (Scope* other_scope = other_node->scope) {
     InheritDeadline(scope, other);
-    // When `primary` is done already, that is the reason, and Launch sees to
-    // it.
-    if (!primary.Done()) {
-      if (!internal::LinkToOther(scope)) {
-        internal::EndAtBirth(scope, internal::ReasonOf(other_scope));
-      }
+    // If `primary` is done already, it is the reason: LinkNewScope ends the
+    // merge for it.
+    if (!primary.Done() && !internal::AddObserver(other_scope, &scope->hook)) {
+      internal::EndAtBirth(scope, internal::ReasonOf(other_scope));
     }
   }
-  return Launch(scope);
+  return LinkNewScope(scope);
 }
-
-namespace internal {
-
-Nanos NowOf(const Context& ctx) {
-  return ClockOf(ContextAccess::NodeOf(ctx)).SteadyNanos();
-}
-
-Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
-                            absl::Duration timeout, absl::Status cause) {
-  return WithSteadyDeadline(
-      parent, AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
-      DeadlineScope::kUnknownOffset, std::move(cause));
-}
-
-Cancellable WithLazyCancel(Nanos now, const Context& parent,
-                           absl::Duration timeout, absl::Status cause,
-                           absl::AnyInvocable<void() &&> start) {
-  Node* node = ContextAccess::NodeOf(parent);
-  const Nanos when = AddNanos(now, absl::ToInt64Nanoseconds(timeout));
-  auto* scope = new LazyScope(node);
-  if (when < scope->deadline) scope->SetDeadline(when, now, std::move(cause));
-  scope->start = std::move(start);
-  scope->state.store(scope->state.load(std::memory_order_relaxed) | kUnobserved,
-                     std::memory_order_relaxed);
-  return Launch(scope);
-}
-
-void Expire(const Context& ctx, const absl::Status& cause) {
-  Scope* scope = ContextAccess::NodeOf(ctx)->scope;
-  if (scope != nullptr) EndScope(scope, kDeadlineExceeded, cause);
-}
-
-OwedCallbacks EndQuietly(const Context& ctx, bool deadline,
-                         const absl::Status& cause) {
-  Scope* scope = ContextAccess::NodeOf(ctx)->scope;
-  if (scope == nullptr) return {};
-  return MarkEnded(scope, deadline ? kDeadlineExceeded : kCancelled, cause);
-}
-
-bool HasEnded(const Context& ctx) {
-  const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
-  return scope != nullptr && IsEnded(scope);
-}
-
-}  // namespace internal
 
 }  // namespace tether

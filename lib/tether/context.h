@@ -96,12 +96,17 @@ struct Cancellable;
 //
 //   inline constexpr tether::Key<std::string> kUser{"user"};
 template <typename T>
-class Key : public internal::KeyBase {
+class Key : private internal::KeyBase {
  public:
+  using value_type = T;
+
   // `key_name` is for DebugString and must outlive the key; a literal does.
   explicit constexpr Key(const char* key_name) : internal::KeyBase{key_name} {}
   Key(const Key&) = delete;
   Key& operator=(const Key&) = delete;
+
+ private:
+  friend struct internal::ContextAccess;
 };
 
 // An immutable value, one pointer wide: cheap to copy, never null (a moved-from
@@ -159,12 +164,7 @@ class [[nodiscard]] TETHER_EXPORT Context {
   // Valid as long as this Context, or one made from it, exists. No allocation,
   // no lock.
   template <typename T>
-  const T* Value(const Key<T>& key) const {
-    const internal::ValueNode* node = internal::FindValue(node_, &key);
-    return node == nullptr
-               ? nullptr
-               : &static_cast<const internal::TypedValueNode<T>*>(node)->value;
-  }
+  const T* Value(const Key<T>& key) const;
 
   // The chain, root first, as Go's String():
   // "Background.WithValue(user).WithCancel". Names of keys, never values. Of a
@@ -261,7 +261,7 @@ WithTimeout(const Context& parent, absl::Duration timeout,
 // every lock, and may use any other context.
 template <typename T>
 [[nodiscard]] Context WithValue(const Context& parent, const Key<T>& key,
-                                internal::TypeIdentity<T> value);
+                                typename Key<T>::value_type value);
 
 // The parent's values without its deadline and its cancellation: for work that
 // must outlive the request.
@@ -279,7 +279,12 @@ template <typename T>
 namespace internal {
 struct ContextAccess {
   static Node* NodeOf(const Context& ctx) { return ctx.node_; }
-  static Context Adopt(Node* node) { return Context(node); }
+  template <typename T>
+  static const KeyBase* BaseOf(const Key<T>& key) {
+    return &key;
+  }
+  // Takes over a reference.
+  static Context MakeContext(Node* node) { return Context(node); }
   // Takes over the two references that a scope is born with.
   static Cancellable MakeCancellable(Scope* scope) {
     return {Context(scope), CancelFunc(scope)};
@@ -293,10 +298,20 @@ struct ContextAccess {
 }  // namespace internal
 
 template <typename T>
+const T* Context::Value(const Key<T>& key) const {
+  const internal::ValueNode* node =
+      internal::FindValue(node_, internal::ContextAccess::BaseOf(key));
+  return node == nullptr
+             ? nullptr
+             : &static_cast<const internal::TypedValueNode<T>*>(node)->value;
+}
+
+template <typename T>
 Context WithValue(const Context& parent, const Key<T>& key,
-                  internal::TypeIdentity<T> value) {
-  return internal::ContextAccess::Adopt(new internal::TypedValueNode<T>(
-      internal::ContextAccess::NodeOf(parent), &key, std::move(value)));
+                  typename Key<T>::value_type value) {
+  using Access = internal::ContextAccess;
+  return Access::MakeContext(new internal::TypedValueNode<T>(
+      Access::NodeOf(parent), Access::BaseOf(key), std::move(value)));
 }
 
 }  // namespace tether

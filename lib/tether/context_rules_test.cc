@@ -299,7 +299,7 @@ TEST_F(ContextRulesTest, Rule9_TheClockIsReadOnlyNearTheDeadline) {
     absl::Time Now() const override {
       return absl::FromUnixNanos(nanos.load());
     }
-    internal::Nanos SteadyNanos() const override {
+    int64_t SteadyNanos() const override {
       ++reads;
       return nanos.load();
     }

@@ -369,7 +369,7 @@ class ScriptedClock final : public Clock {
   ScriptedClock() : Clock(std::make_unique<NoTimers>()) {}
 
   absl::Time Now() const override { return absl::FromUnixNanos(nanos); }
-  internal::Nanos SteadyNanos() const override {
+  int64_t SteadyNanos() const override {
     const int64_t read = nanos;
     if (after_read) std::exchange(after_read, nullptr)();
     return read;
@@ -572,9 +572,9 @@ TEST_F(DeadlineTest, TheSimulatedClockDoesNotGoBackWhenManyAdvanceIt) {
       stop = true;
     });
   }
-  internal::Nanos last = 0;
+  int64_t last = 0;
   while (!stop.load()) {
-    const internal::Nanos now = clock_.SteadyNanos();
+    const int64_t now = clock_.SteadyNanos();
     ASSERT_GE(now, last);
     last = now;
   }

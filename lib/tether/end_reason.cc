@@ -3,6 +3,7 @@
 #include <new>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "tether/internal/exceptions.h"
 
@@ -14,7 +15,7 @@ constexpr absl::string_view kPayload = "tether/end-reason";
 
 }  // namespace
 
-absl::string_view EndReasonName(EndReason reason) {
+std::string_view EndReasonName(EndReason reason) {
   switch (reason) {
     case EndReason::kNone:
       return "";

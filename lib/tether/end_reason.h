@@ -6,9 +6,9 @@
 #define TETHER_END_REASON_H_
 
 #include <cstdint>
+#include <string_view>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "tether/context.h"
 #include "tether/export.h"
 
@@ -30,7 +30,7 @@ enum class EndReason : uint8_t {
 
 // "own timeout", "caller left", …; "" for kNone, "unknown" for what is not
 // listed.
-TETHER_EXPORT absl::string_view EndReasonName(EndReason reason);
+TETHER_EXPORT std::string_view EndReasonName(EndReason reason);
 
 // `cause` marked with `reason`, for CancelFunc and WithTimeout; so that
 // EndReasonOf finds it in all contexts that end because of it. Code and message

@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "tether/clock.h"
-#include "tether/internal/scope.h"
+#include "tether/internal/clock_of.h"
 
 namespace tether::internal {
 

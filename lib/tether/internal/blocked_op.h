@@ -19,6 +19,7 @@
 #include "tether/context.h"
 #include "tether/export.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/nanos.h"
 
 namespace tether::internal {
 

@@ -36,8 +36,8 @@
 
 #include "absl/status/status.h"
 #include "tether/export.h"
+#include "tether/internal/nanos.h"
 #include "tether/internal/spin_lock.h"
-#include "tether/internal/timer_wheel.h"
 
 namespace tether {
 
@@ -178,15 +178,6 @@ extern Node todo_node;
 struct KeyBase {
   const char* name;
 };
-
-// Keeps a parameter out of template argument deduction (C++20's
-// std::type_identity_t).
-template <typename T>
-struct TypeIdentityOf {
-  using type = T;
-};
-template <typename T>
-using TypeIdentity = typename TypeIdentityOf<T>::type;
 
 struct TETHER_EXPORT ValueNode : Node {
   ValueNode(Node* parent_node, const KeyBase* node_key,

@@ -36,8 +36,8 @@ class TETHER_EXPORT OwedCallbacks {
   // free, unless it is a merge.
   void Add(Scope* scope);
 
-  // Takes merges off the lists of their parents. Without any lock.
-  void DetachMerges();
+  // Unlinks merges from their parents. Call it without any lock.
+  void UnlinkMerges();
 
   // Adds those of `other`, to run after these.
   void Append(OwedCallbacks other);

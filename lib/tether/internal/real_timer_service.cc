@@ -158,8 +158,8 @@ void RealTimerService::AfterForkInParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 
 void RealTimerService::AfterForkInChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   AbandonAfterFork();
-  timekeeper_.Forget();
-  callback_thread_.Forget();
+  timekeeper_.AbandonAfterFork();
+  callback_thread_.AbandonAfterFork();
   owed_.Abandon();
   woken_ = false;
   // The threads that aren't here are still counted as waiters by the condition

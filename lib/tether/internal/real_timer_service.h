@@ -29,10 +29,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/nanos.h"
 #include "tether/internal/owed_callbacks.h"
 #include "tether/internal/service_thread.h"
 #include "tether/internal/timer_service.h"
-#include "tether/internal/timer_wheel.h"
 
 namespace tether::internal {
 

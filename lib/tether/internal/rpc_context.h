@@ -9,8 +9,8 @@
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/export.h"
+#include "tether/internal/nanos.h"
 #include "tether/internal/owed_callbacks.h"
-#include "tether/internal/timer_wheel.h"
 
 namespace tether::internal {
 

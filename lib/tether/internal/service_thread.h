@@ -50,7 +50,8 @@ class TETHER_EXPORT ServiceThread {
   // All require started(), and end that.
   void Join();
   void Detach();
-  void Forget() { started_ = false; }  // in the child of a fork: it isn't there
+  // For the child of a fork, which does not have the thread.
+  void AbandonAfterFork() { started_ = false; }
 
  private:
   pthread_t thread_{};

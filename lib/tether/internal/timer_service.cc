@@ -1,7 +1,7 @@
 #include "tether/internal/timer_service.h"
 
+#include "tether/internal/deadline_scope.h"
 #include "tether/internal/live_counts.h"
-#include "tether/internal/scope.h"
 
 namespace tether::internal {
 namespace {

@@ -25,17 +25,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
 #include "tether/export.h"
+#include "tether/internal/nanos.h"
 
 namespace tether::internal {
-
-// Nanoseconds on a clock that never jumps. kNever is "no such time"; kLongPast
-// is any time that is too long past to be counted.
-using Nanos = int64_t;
-inline constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
-inline constexpr Nanos kLongPast = std::numeric_limits<Nanos>::min();
 
 struct Timer {
   Timer* next = nullptr;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -27,7 +28,6 @@
 #include "tether/after_func.h"
 #include "tether/clock.h"
 #include "tether/context.h"
-#include "tether/internal/timer_wheel.h"
 #include "tether/testing/leak_checked_test.h"
 
 namespace tether::testing {
@@ -65,7 +65,7 @@ class ExactDeadline {
   // look must be right.
   void Check(const Context& ctx) const {
     for (;;) {
-      const internal::Nanos looked = Clock::Real().SteadyNanos();
+      const int64_t looked = Clock::Real().SteadyNanos();
       const bool done = ctx.Done();
       TETHER_REQUIRE(!done || Clock::Real().SteadyNanos() >= before_);
       TETHER_REQUIRE(done || looked < after_);
@@ -74,13 +74,13 @@ class ExactDeadline {
   }
 
  private:
-  const internal::Nanos before_;
+  const int64_t before_;
 
  public:
   Cancellable timed;
 
  private:
-  const internal::Nanos after_;
+  const int64_t after_;
 };
 
 // The calling thread's name.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "tether/internal/scope.h"
+#include "tether/internal/nanos.h"
 #include "tether/internal/timer_service.h"
 
 namespace tether::testing {
@@ -28,11 +28,11 @@ void SimulatedClock::Advance(absl::Duration step) {
   if (step <= absl::ZeroDuration()) return;
   // kNever is not a time that could come, and the one before it is what the
   // wheel answers for what it can't fire any more.
-  const internal::Nanos target = std::min(
+  const int64_t target = std::min(
       internal::AddNanos(steady_.load(), absl::ToInt64Nanoseconds(step)),
       internal::kNever - 2);
   for (;;) {
-    const internal::Nanos next = timers().NextEvent();
+    const int64_t next = timers().NextEvent();
     if (next == internal::kNever || next > target) break;
     MoveTo(next);
     timers().RunDue(steady_.load());
@@ -40,9 +40,9 @@ void SimulatedClock::Advance(absl::Duration step) {
   MoveTo(target);
 }
 
-void SimulatedClock::MoveTo(internal::Nanos time) {
+void SimulatedClock::MoveTo(int64_t time) {
   // Others may move it meanwhile: threads, or callbacks.
-  internal::Nanos now = steady_.load();
+  int64_t now = steady_.load();
   while (now < time && !steady_.compare_exchange_weak(now, time)) {
   }
 }
@@ -56,7 +56,7 @@ absl::Time SimulatedClock::Now() const {
          absl::Nanoseconds(steady_.load());
 }
 
-internal::Nanos SimulatedClock::SteadyNanos() const { return steady_.load(); }
+int64_t SimulatedClock::SteadyNanos() const { return steady_.load(); }
 
 size_t SimulatedClock::armed_timers() { return timers().armed(); }
 

@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/time/time.h"
 #include "tether/clock.h"
@@ -38,16 +39,16 @@ class SimulatedClock final : public Clock {
   void JumpWallClock(absl::Duration step);
 
   absl::Time Now() const override;
-  internal::Nanos SteadyNanos() const override;
+  int64_t SteadyNanos() const override;
 
   // Deadlines that wait to fire.
   size_t armed_timers();
 
  private:
   // No effect when that is in the past.
-  void MoveTo(internal::Nanos time);
+  void MoveTo(int64_t time);
 
-  std::atomic<internal::Nanos> steady_{0};
+  std::atomic<int64_t> steady_{0};
   std::atomic<int64_t> wall_offset_;  // unix nanoseconds at steady 0
 };
 

@@ -28,8 +28,8 @@
 #include "tether/grpc/internal/shed_budget.h"
 #include "tether/grpc/server.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/nanos.h"
 #include "tether/internal/owed_callbacks.h"
-#include "tether/internal/timer_wheel.h"
 
 namespace tether::internal {
 

@@ -1,6 +1,6 @@
-// How much work the ends of scopes take.
+// How much work it takes to make scopes near.
 
-#include "tether/internal/scope.h"
+#include "tether/internal/deadline_scope.h"
 
 #include <cstddef>
 #include <vector>
@@ -15,7 +15,7 @@
 namespace tether::internal {
 namespace {
 
-class ScopeTest : public tether::testing::LeakCheckedTest {
+class DeadlineScopeTest : public tether::testing::LeakCheckedTest {
  protected:
   // How many scopes are looked at when `ctx` comes near.
   static size_t LookedAt(const Context& ctx) {
@@ -30,7 +30,8 @@ class ScopeTest : public tether::testing::LeakCheckedTest {
   tether::testing::SimulatedClock clock_;
 };
 
-TEST_F(ScopeTest, NestedDeadlinesThatComeNearOneByOneAreLookedAtTwiceAtMost) {
+TEST_F(DeadlineScopeTest,
+       NestedDeadlinesThatComeNearOneByOneAreLookedAtTwiceAtMost) {
   constexpr int kDepth = 8000;
   constexpr int kLeaves = 3;
   // The deepest comes near first, as each deadline is earlier than the one that
@@ -55,7 +56,7 @@ TEST_F(ScopeTest, NestedDeadlinesThatComeNearOneByOneAreLookedAtTwiceAtMost) {
 }
 
 // The control: what isn't near yet is reached, beside and below what is.
-TEST_F(ScopeTest, AllBelowIsNearAfterwards) {
+TEST_F(DeadlineScopeTest, AllBelowIsNearAfterwards) {
   auto [top, cancel_top] = WithTimeout(Background(clock_), absl::Hours(1));
   std::vector<Cancellable> tree;
   Context at = top;

@@ -1,0 +1,54 @@
+#include "tether/internal/rpc_context.h"
+
+#include <atomic>
+#include <utility>
+
+#include "tether/internal/clock_of.h"
+#include "tether/internal/make_child.h"
+#include "tether/internal/publication.h"
+#include "tether/internal/scope_end.h"
+
+namespace tether::internal {
+
+Nanos NowOf(const Context& ctx) {
+  return ClockOf(ContextAccess::NodeOf(ctx)).SteadyNanos();
+}
+
+Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
+                            absl::Duration timeout, absl::Status cause) {
+  return WithSteadyDeadline(
+      parent, AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
+      DeadlineScope::kUnknownOffset, std::move(cause));
+}
+
+Cancellable WithLazyCancel(Nanos now, const Context& parent,
+                           absl::Duration timeout, absl::Status cause,
+                           absl::AnyInvocable<void() &&> start) {
+  Node* node = ContextAccess::NodeOf(parent);
+  const Nanos when = AddNanos(now, absl::ToInt64Nanoseconds(timeout));
+  auto* scope = new LazyScope(node);
+  if (when < scope->deadline) scope->SetDeadline(when, now, std::move(cause));
+  scope->start = std::move(start);
+  scope->state.store(scope->state.load(std::memory_order_relaxed) | kUnobserved,
+                     std::memory_order_relaxed);
+  return LinkNewScope(scope);
+}
+
+void Expire(const Context& ctx, const absl::Status& cause) {
+  Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  if (scope != nullptr) EndScope(scope, kDeadlineExceeded, cause);
+}
+
+OwedCallbacks EndQuietly(const Context& ctx, bool deadline,
+                         const absl::Status& cause) {
+  Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  if (scope == nullptr) return {};
+  return MarkEnded(scope, deadline ? kDeadlineExceeded : kCancelled, cause);
+}
+
+bool HasEnded(const Context& ctx) {
+  const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  return scope != nullptr && IsEnded(scope);
+}
+
+}  // namespace tether::internal
