@@ -37,7 +37,7 @@ bool IsLowerHex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 
-// Hands a stream's first line on and drops the others.
+// Forwards a stream's first line, and drops the others.
 class FirstLine : public std::streambuf {
  public:
   explicit FirstLine(std::streambuf* output) : output_(output) {}
@@ -101,8 +101,8 @@ void ParseFlagsOrExit(int argc, char** argv, absl::string_view usage) {
     return absl::StrContains(file, "services/");
   };
   absl::SetFlagsUsageConfig(config);
-  // Abseil has a line for each mistake, sometimes two, and then ends the
-  // process; so what takes its place must outlive this function.
+  // Abseil prints one or two lines per mistake, and then ends the process. So
+  // the replacement stream must outlive this function.
   static std::streambuf* const stderr_buffer = std::cerr.rdbuf();
   static auto& first_line = *new FirstLine(stderr_buffer);
   std::cerr.rdbuf(&first_line);

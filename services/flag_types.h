@@ -1,5 +1,5 @@
-// Types of command-line flags that say no to nonsense, each with a message of
-// one line.
+// Types of command-line flags that reject invalid values, each with a one-line
+// message.
 
 #ifndef SHOP_SERVICES_FLAG_TYPES_H_
 #define SHOP_SERVICES_FLAG_TYPES_H_
@@ -29,17 +29,17 @@ struct Delay {
 bool AbslParseFlag(absl::string_view text, Delay* delay, std::string* error);
 std::string AbslUnparseFlag(const Delay& delay);
 
-// The id of a trace as W3C Trace Context writes it: 32 lower-case hex digits,
-// not all of them zero.
+// A trace id in the format of W3C Trace Context: 32 lower-case hex digits, not
+// all zero.
 struct TraceId {
   std::string hex;
 };
 bool AbslParseFlag(absl::string_view text, TraceId* id, std::string* error);
 std::string AbslUnparseFlag(const TraceId& id);
 
-// Reads the flags. A bad one, or an argument that is no flag, ends the process
-// with exit code 1 or 2 and one line on standard error. --help tells `usage`,
-// what the program does, and the flags of services/.
+// Parses the flags. A bad flag, or an argument that isn't a flag, ends the
+// process with exit code 1 or 2 and one line on standard error. --help prints
+// `usage`, which says what the program does, and the flags of services/.
 void ParseFlagsOrExit(int argc, char** argv, absl::string_view usage);
 
 // Ends the process with exit code 2 and one line on standard error.

@@ -13,7 +13,7 @@
 namespace shop {
 namespace {
 
-// To whole microseconds: what lies below is noise.
+// Rounds to whole microseconds. Smaller fractions are noise.
 double Milliseconds(absl::Duration duration) {
   return std::round(absl::ToDoubleMicroseconds(duration)) / 1000;
 }
@@ -71,7 +71,7 @@ HopRecorder::~HopRecorder() {
 
 grpc::Status HopRecorder::End(grpc::Status status) {
   const absl::Status err = ctx_.Err();
-  // Both follow google.rpc.Code.
+  // Both enums use the numbers of google.rpc.Code.
   event_.set_outcome(
       OutcomeOf(err.ok() ? status.error_code() : err.raw_code()));
   return status;

@@ -1,4 +1,4 @@
-// What a service tells about each request that it handled: one HopEvent.
+// One HopEvent for each request that a service handled.
 
 #ifndef SHOP_SERVICES_HOP_EVENT_H_
 #define SHOP_SERVICES_HOP_EVENT_H_
@@ -14,14 +14,14 @@
 
 namespace shop {
 
-// Where events go. Called on the handler's thread; must be thread-safe.
+// Receives the events. It is called on the handler's thread, and must be
+// thread-safe.
 using HopSink = std::function<void(const v1::HopEvent&)>;
 
 // Writes each event to standard output, as one line of JSON.
 HopSink HopsToStdout();
 
-// Writes down one request at one hop, from its making, at the start of the
-// handler, to its end.
+// Records one request at one hop. Make it at the start of the handler.
 //
 // Thread safety: none. Lifetime: `sink` must outlive it.
 //
@@ -38,12 +38,12 @@ class HopRecorder {
   HopRecorder(const HopRecorder&) = delete;
   HopRecorder& operator=(const HopRecorder&) = delete;
 
-  // Sends the event to `sink`, unless that is empty. The outcome is `error` if
-  // End() was not called (the handler threw).
+  // Sends the event to `sink`, unless `sink` is empty. The outcome is `error`
+  // if End() wasn't called, because the handler threw.
   ~HopRecorder();
 
-  // Notes how the handler ended: by the reason why the context did, if it has;
-  // else by `status`. Returns `status`.
+  // Records how the handler ended: with the context's reason if the context has
+  // ended, otherwise with `status`. Returns `status`.
   grpc::Status End(grpc::Status status);
 
  private:

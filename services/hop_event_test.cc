@@ -13,12 +13,12 @@ namespace {
 
 class HopRecorderTest : public testing::Test {
  protected:
-  // The event of a handler with this context that returns `status`.
+  // The event of a handler that has this context and returns `status`.
   v1::HopEvent Record(const tether::Context& ctx, grpc::Status status) {
     {
       HopRecorder hop(sink_, "orders", "GetOrder", ctx);
       hop.End(status);
-      EXPECT_TRUE(events_.empty()) << "told before the handler's end";
+      EXPECT_TRUE(events_.empty()) << "sent before the handler's end";
     }
     EXPECT_EQ(events_.size(), 1);
     v1::HopEvent event = events_.back();

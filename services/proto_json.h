@@ -9,8 +9,9 @@
 
 namespace shop {
 
-// With the fields' own names, and with fields that have their default value.
-// Empty if `message` can't be written, such as a string that isn't UTF-8.
+// Uses the field names of the proto, and includes fields with default values.
+// Returns "" if `message` can't be converted, for example because a string
+// isn't UTF-8.
 std::string ToJson(const google::protobuf::Message& message);
 
 }  // namespace shop

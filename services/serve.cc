@@ -56,7 +56,7 @@ int Serve(grpc::Service& service) {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = absl::GetFlag(FLAGS_port);
-  // The demo has no secrets and no credentials: it stays on this machine.
+  // The demo has no credentials, so it listens on this machine only.
   const std::string address = absl::StrCat("127.0.0.1:", port);
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
@@ -64,7 +64,7 @@ int Serve(grpc::Service& service) {
       tether::WithCancel(tether::Background());
   tether::ServerOptions options;
   options.base_context = base_context;
-  // The demo shows where the time goes in good requests, too.
+  // The demo also shows where the time goes in successful requests.
   options.report.when = tether::ReportOptions::When::kAlways;
   tether::InstallServer(builder, options);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();

@@ -1,15 +1,15 @@
-// The start and the end of a service's process: flags, listening, health,
-// reflection, and a graceful shutdown.
+// Starts and stops a service's process: flags, listening, health, reflection,
+// and a graceful shutdown.
 //
 // Example:
 //
 //   int main(int argc, char** argv) {
-//     shop::StartProcess(argc, argv, "Tells the stock.");
+//     shop::StartProcess(argc, argv, "Returns the stock.");
 //     shop::InventoryService service({}, shop::HopsToStdout());
 //     return shop::Serve(service);
 //   }
 //
-// Flags: --port (0, the default, takes a free one) and --shutdown_grace.
+// Flags: --port (0, the default, picks a free port) and --shutdown_grace.
 
 #ifndef SHOP_SERVICES_SERVE_H_
 #define SHOP_SERVICES_SERVE_H_
@@ -23,22 +23,22 @@
 
 namespace shop {
 
-// Reads the flags (a bad one ends the process, see flag_types.h), and keeps
-// SIGTERM and SIGINT for Serve(). Must come first, since threads that exist
-// already would still take them.
+// Parses the flags (a bad flag ends the process, see flag_types.h), and
+// reserves SIGTERM and SIGINT for Serve(). Call it first: threads that already
+// exist would still receive these signals.
 void StartProcess(int argc, char** argv, absl::string_view usage);
 
-// A channel with tether to the service at `address`, the value of the flag
-// called `flag`; an empty one ends the process. Connects ahead of the first
-// call.
+// Returns a channel with tether to the service at `address`, which is the value
+// of the flag `flag`. An empty address ends the process. The channel connects
+// before the first call.
 std::shared_ptr<grpc::Channel> ConnectTo(const std::string& flag,
                                          const std::string& address);
 
 // Serves `service`, with tether installed, on the loopback interface until
-// SIGTERM or SIGINT: then takes no new requests, lets those that run finish,
-// and cancels what is left after --shutdown_grace.
+// SIGTERM or SIGINT. It then accepts no new requests, lets running requests
+// finish, and cancels the rest after --shutdown_grace.
 //
-// Once requests are taken it prints "listening on port N" to standard output.
+// It prints "listening on port N" to standard output when it accepts requests.
 // Returns the process's exit code.
 int Serve(grpc::Service& service);
 

@@ -1,4 +1,4 @@
-// Runs inventory as a process and treats it as whoever operates it would.
+// Runs inventory as a process, and operates it like an administrator.
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -54,8 +54,8 @@ class ServeTest : public testing::Test {
     return stub_->GetStock(&call, request, &response);
   }
 
-  // The bytes of the first reply of `method` to a message of these bytes. By
-  // hand, since the generated code of these services isn't installed.
+  // Sends a message of these bytes to `method`, and returns the bytes of the
+  // first reply. There is no generated code of these services to use instead.
   std::string CallRaw(const std::string& method, const std::string& message) {
     grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(
         channel_);

@@ -7,9 +7,9 @@
 
 namespace shop {
 
-// Writes `line` and a line break, in one piece and unbuffered: nothing is left
-// to flush at the end, and lines of several threads don't mix as long as they
-// are shorter than PIPE_BUF (4 KiB). Does what it can where the output is gone.
+// Writes `line` and a line break in one unbuffered write. So nothing is left to
+// flush at exit, and lines of several threads don't mix if they are shorter
+// than PIPE_BUF (4 KiB). Ignores errors if the output is closed.
 void WriteStdoutLine(absl::string_view line);
 
 }  // namespace shop

@@ -53,7 +53,7 @@ class ChildProcess {
   const std::string name_;
   pid_t pid_ = -1;      // -1: not running
   int output_ = -1;     // the pipe; -1: closed
-  std::string unread_;  // output after the last line that was read
+  std::string unread_;  // output after the last returned line
 };
 
 }  // namespace tether::testing

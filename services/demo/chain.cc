@@ -15,7 +15,7 @@ namespace {
 
 constexpr absl::Duration kStartTimeout = absl::Seconds(20);
 
-// The folder two above this program: that of all services.
+// The folder of all services, two levels above this program.
 std::string ServicesFolder() {
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));

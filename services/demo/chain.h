@@ -1,4 +1,4 @@
-// The three services as processes of this machine.
+// The three services as processes on this machine.
 
 #ifndef SHOP_SERVICES_DEMO_CHAIN_H_
 #define SHOP_SERVICES_DEMO_CHAIN_H_
@@ -21,7 +21,7 @@ struct ChainOptions {
 };
 
 // storefront → orders → inventory, on free ports of the loopback interface.
-// Stops what it started in the destructor at the latest.
+// The destructor stops all services that still run.
 //
 // Thread safety: none.
 class Chain {
@@ -30,23 +30,23 @@ class Chain {
   Chain(const Chain&) = delete;
   Chain& operator=(const Chain&) = delete;
 
-  // Starts the services and waits until each takes requests, or `ctx` ends.
-  // Their programs are ../storefront/storefront and so on, seen from the folder
-  // of this process's program. Once only.
+  // Starts the services, and waits until each accepts requests or `ctx` ends.
+  // Their programs are ../storefront/storefront and so on, relative to the
+  // folder of this process's program. Call it once.
   absl::Status Start(const tether::Context& ctx, const ChainOptions& options);
 
   // host:port of the storefront. Requires that Start() succeeded.
   const std::string& address() const { return address_; }
 
   // The events of the first `count` hops for one request, from the client
-  // outwards. Those that haven't come when `ctx` ends are left out.
+  // outwards. Events that haven't arrived when `ctx` ends are left out.
   std::vector<v1::HopEvent> ReadHops(const tether::Context& ctx, int count);
 
-  // Stops all services. An error when one of them did not end as it should.
+  // Stops all services. Returns an error if one of them didn't exit cleanly.
   absl::Status Stop();
 
  private:
-  // Starts one service; `address` becomes its host:port.
+  // Starts one service, and stores its host:port in `address`.
   absl::Status StartService(const tether::Context& ctx,
                             tether::testing::ChildProcess& service,
                             const std::vector<std::string>& flags,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the demo, real processes and all, and checks what it says.
+"""Runs the demo with real processes, and checks its output.
 
   demo_test.py DEMO
 """
@@ -18,7 +18,7 @@ DEMO = ""
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 SERVICES = ["storefront", "orders", "inventory"]
 SLOW = ["--inventory_delay=5s", "--inventory_timeout=10s"]
-# In time on a busy machine, too.
+# Long enough for a busy machine.
 QUICK = ["--deadline=10s", "--inventory_timeout=5s"]
 
 
@@ -27,7 +27,7 @@ def services_folder():
 
 
 def running():
-  """The processes of the demo's programs: {pid: name}."""
+  """The running processes of the demo's programs: {pid: name}."""
   found = {}
   for pid in filter(str.isdigit, os.listdir("/proc")):
     try:
@@ -63,7 +63,7 @@ class DemoTest(unittest.TestCase):
                           timeout=60, check=False)
 
   def result_of(self, *flags):
-    """The JSON object of a run that did as asked."""
+    """The JSON object of a successful run."""
     run = self.run_demo("--json", *flags)
     self.assertEqual(run.returncode, 0, run)
     result = json.loads(run.stdout.splitlines()[-1])
@@ -143,7 +143,7 @@ class DemoTest(unittest.TestCase):
     result = self.result_of("--nofallback", "--deadline=1s", *SLOW)
     self.assertEqual(result["status_code"], 4)
     self.assertEqual(self.outcomes(result), [(s, "deadline_exceeded") for s in SERVICES])
-    # Each hop keeps a few percent of its time for its own reply.
+    # Each hop reserves a few percent of its time for its own reply.
     self.assertGreaterEqual(result["elapsed_ms"], 850)
     self.assertLess(result["elapsed_ms"], 1200)
     self.assertRegex(result["status_message"], r"deadline exceeded: .*, of which inventory\.GetStock \d+ms")

@@ -21,12 +21,12 @@ using tether::Timeline;
 using tether::TimelineRow;
 using tether::TimeSpan;
 
-// How far the axis goes beyond its last event, so that a line at the very end
-// is seen.
+// How far the axis continues after its last event, so that a line at the very
+// end is visible.
 constexpr double kAxisMargin = 1.02;
 
-// A deadline that is further away than this many times the request doesn't
-// belong into the picture.
+// A deadline isn't drawn if it is later than this many times the length of the
+// request.
 constexpr int64_t kFarDeadline = 2;
 
 constexpr int kMaxIndent = 8;
@@ -54,7 +54,7 @@ class Axis {
     return static_cast<double>(us) > 0.9 * end_us_;
   }
 
-  // Of the axis: 0 to 1.
+  // A fraction of the axis, 0 to 1.
   double Share(int64_t us) const {
     return std::clamp(static_cast<double>(us) / end_us_, 0.0, 1.0);
   }
@@ -73,7 +73,7 @@ class Axis {
                         ";--length:", Percent(span.length_us()));
   }
 
-  // Round times: 1, 2 or 5 and zeros apart, at most six of them.
+  // Round times: at most six, at distances of 1, 2 or 5 times a power of ten.
   std::vector<int64_t> Ticks() const {
     double step = 1;
     for (int i = 0; end_us_ / step > 5; ++i) step *= i % 3 == 1 ? 2.5 : 2;
@@ -150,9 +150,9 @@ std::string Header(const DemoStory& story) {
   return html;
 }
 
-// Whether the label of `tick` would run into that of the last one, which has
-// the unit and ends at the axis' end at the latest, where the axis is at its
-// narrowest (html_style.h). In pixels.
+// Whether the label of `tick` would overlap the label of the last tick, at the
+// narrowest width of the axis (html_style.h). The last label has the unit, and
+// ends at the axis' end or before. Computes in pixels.
 bool RunsIntoLast(const Axis& axis, int64_t tick, int64_t last) {
   constexpr double kAxis = 256, kEm = 12.8, kDigit = 7.5, kGap = 4;
   const auto width = [](int64_t us, double more) {
@@ -190,7 +190,7 @@ std::string AxisCell(const Axis& axis) {
   return html;
 }
 
-// The bar of a row, and the lines that cross it.
+// A row's bar, and the lines across it.
 std::string LaneCell(const TimelineRow& row, const Axis& axis) {
   std::string html =
       absl::StrFormat("<td class=\"lane\" role=\"cell\" title=\"%s to %s\">",
@@ -203,7 +203,7 @@ std::string LaneCell(const TimelineRow& row, const Axis& axis) {
     if (row.call != *row.hop) {
       absl::StrAppend(&html, Bar("way", axis.Position(row.call)));
     }
-    // What lies between the waits.
+    // The parts between the waits.
     int64_t at = row.hop->begin_us;
     for (const TimeSpan& wait : row.waits) {
       absl::StrAppend(&html, Bar("wait", axis.Position(wait)));
@@ -219,7 +219,7 @@ std::string LaneCell(const TimelineRow& row, const Axis& axis) {
   if (axis.deadline_us()) {
     absl::StrAppend(&html, Bar("deadline", axis.Position(*axis.deadline_us())));
   }
-  // The hop's own, where it is another than the request's.
+  // The hop's own deadline, if it differs from the request's.
   if (row.time_left_us) {
     const int64_t end =
         (row.hop ? row.hop->begin_us : row.call.begin_us) + *row.time_left_us;
@@ -302,7 +302,7 @@ std::string TimelineCard(const Timeline& timeline, const Axis& axis) {
   return html;
 }
 
-// The lines of the axis' ticks, as the background of all lanes.
+// The lines at the axis' ticks, as the background of all lanes.
 std::string Grid(const Axis& axis) {
   std::vector<std::string> images;
   std::vector<std::string> positions;

@@ -10,17 +10,18 @@
 
 namespace shop {
 
-// One HTML document, complete in itself: it loads nothing, and runs no script
-// (its Content-Security-Policy forbids both). What happened, in words; then the
-// timeline, with a row for each call on one axis of time: its own time, its
-// waiting and its way apart in form as well as colour, the deadline as a line,
-// and the figures beside it. Fits a phone, and follows the reader's choice of a
-// light or a dark page. Texts may hold anything: they are escaped.
+// A self-contained HTML document. It loads nothing and runs no script (its
+// Content-Security-Policy forbids both). It describes the result in words, and
+// then draws the timeline: one row per call, on one time axis. A call's own
+// time, its waiting and its transit differ in form and in colour. The deadline
+// is a line. The figures are next to each row. The page fits a phone, and
+// follows the reader's choice of light or dark. Texts may contain anything,
+// because they are escaped.
 std::string HtmlPage(const DemoStory& story);
 
-// `text` with nothing in it that means something in HTML, in an attribute or
-// outside. Control characters become spaces. (Bytes that are no UTF-8 stay: a
-// browser shows a sign in their place.)
+// `text`, escaped for HTML, inside and outside of attributes. Control
+// characters become spaces. Bytes that aren't UTF-8 are kept: browsers show a
+// replacement character for them.
 std::string EscapeHtml(absl::string_view text);
 
 }  // namespace shop

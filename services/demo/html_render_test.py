@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opens the demo's pages in a browser, as a phone and as a screen show them, and measures what is there.
+"""Opens the demo's pages in a browser, at the sizes of a phone and of a screen, and measures the layout.
 
   html_render_test.py SAMPLE_PAGES
 
@@ -19,14 +19,14 @@ import unittest
 import zlib
 
 SAMPLE_PAGES = ""
-# The second has the narrowest axis.
+# The second size has the narrowest axis.
 SIZES = [(360, 800), (1000, 800), (1280, 800)]
 DARK = "--blink-settings=preferredColorScheme=0"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 PAGES = ["deadline", "fan_out", "many", "hostile"]
 
-# Runs within a page, and leaves what it measured for the one around it.
+# Runs inside a page, and stores its measurements for the page around it.
 PROBE = """<script>
 const box = e => { const b = e.getBoundingClientRect(); return {left: b.left, top: b.top, width: b.width, height: b.height,
   right: b.right, bottom: b.bottom}; };
@@ -68,7 +68,8 @@ const result = {
 window.measured = result;
 </script>"""
 
-# Collects it from all frames. (A window of chromium's is at least 500 pixels wide, a frame may be as narrow as a phone.)
+# Collects the results of all frames. (A chromium window is at least 500 pixels wide, but a frame can be as narrow as a
+# phone.)
 COLLECTOR = """<pre id="measured"></pre>
 <script>
 onload = () => {
@@ -94,7 +95,7 @@ def chromium(*args):
 
 
 def read_png(path):
-  """Width, height, and the rows as bytes, of an RGB(A) image: what chromium writes."""
+  """Width, height, and the rows as bytes, of an RGB(A) image as chromium writes it."""
   with open(path, "rb") as file:
     data = file.read()
   at, packed = 8, b""
@@ -146,7 +147,7 @@ class HtmlRenderTest(unittest.TestCase):
 
   @classmethod
   def measure(cls, *flags):
-    """What the probe measures in each page at each size: {(page, size): result}."""
+    """The probe's measurements of each page at each size: {(page, size): result}."""
     cases = [(page, size) for page in PAGES for size in SIZES]
     path = os.path.join(cls.folder, "frames.html")
     with open(path, "w", encoding="utf-8") as frames:
@@ -155,7 +156,7 @@ class HtmlRenderTest(unittest.TestCase):
           page = file.read()
         assert page.count(POLICY) == 1
         page = page.replace(POLICY, POLICY + "; script-src 'unsafe-inline'").replace("</body>", PROBE + "</body>")
-        # What is asked of a frame's content, the frame's own element mustn't change.
+        # The frame's own element must not affect the size of its content.
         frames.write('<iframe style="border:0;color-scheme:light dark" width=%d height=%d srcdoc="%s"></iframe>\n' %
                      (*size, html.escape(page)))
       frames.write(COLLECTOR)
@@ -165,7 +166,7 @@ class HtmlRenderTest(unittest.TestCase):
     return dict(zip(cases, measured))
 
   def check_page(self, result, rows):
-    """What holds for any page."""
+    """Checks that hold for every page."""
     self.assertEqual(result["resources"], 0, "it loads something")
     self.assertEqual(result["scroll_width"], result["inner_width"], "it must be scrolled sideways")
     self.assertEqual(result["beyond"], [], "texts that are cut off")
@@ -222,7 +223,7 @@ class HtmlRenderTest(unittest.TestCase):
         self.assertAlmostEqual(wait["left"], lost["left"], delta=1)
         self.assertAlmostEqual(wait["width"], lost["width"], delta=1)
 
-        # Apart in form as well as in colour.
+        # They differ in form and in colour.
         self.assertEqual(self.bar(orders, "own")["image"], "none")
         self.assertIn("repeating-linear-gradient", wait["image"])
         self.assertEqual(lost["border"], "dashed")
@@ -289,7 +290,7 @@ class HtmlRenderTest(unittest.TestCase):
             if bar["type"] == "own" and bar["width"] > 6 and bar["bottom"] < height:
               expected = [int(n) for n in re.findall(r"\d+", bar["color"])]
               self.assertEqual(color_at((bar["left"] + bar["right"]) / 2, middle), expected, bar)
-              # Beside the row's last bar there is none.
+              # There is no bar after the row's last one.
               lane_end = row["lane"]["right"] - 2
               self.assertNotEqual(color_at(lane_end, middle), expected)
               drawn += 1

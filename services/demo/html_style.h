@@ -5,7 +5,7 @@
 
 namespace shop {
 
-// Positions on the axis are the page's: --at and --length, in percent.
+// The page sets the positions on the axis: --at and --length, in percent.
 inline constexpr char kHtmlStyle[] = R"css(
 :root {
   color-scheme: light dark; --indent: 1.1rem;

@@ -51,7 +51,8 @@ TEST_F(HtmlTest, BarsAreWhereTheTimesAre) {
   // The axis ends at 204 ms. Inventory: 187 ms from 6 ms on.
   EXPECT_THAT(page, HasSubstr("<i class=\"lost\" style=\"--at:2.941%;"
                               "--length:91.667%\">"));
-  // Orders, from 2 ms on, waits for it, and works 4 ms before and 5 ms after.
+  // Orders begins at 2 ms, works 4 ms, waits for inventory, and works 5 ms
+  // more.
   EXPECT_THAT(page, HasSubstr("<i class=\"wait\" style=\"--at:2.941%;"
                               "--length:91.667%\">"));
   EXPECT_THAT(page, HasSubstr("<i class=\"own\" style=\"--at:0.980%;"
@@ -72,14 +73,14 @@ TEST_F(HtmlTest, ADeadlineFarAwayIsOnlyAFigure) {
 TEST_F(HtmlTest, ACallsOwnDeadlineIsMarkedInItsRow) {
   EXPECT_THAT(HtmlPage(story_), Not(HasSubstr("class=\"end\"")));
   story_.timeline.rows[2].time_left_us = 50'000;
-  // The rest is at the request's deadline, or all but.
+  // The other rows end at the request's deadline, or close to it.
   EXPECT_EQ(Count(HtmlPage(story_), "<i class=\"end\" style="), 1);
   EXPECT_THAT(HtmlPage(story_),
               HasSubstr("<i class=\"end\" style=\"--at:27.451%\">"));
 }
 
 TEST_F(HtmlTest, OfADeadlineThatEndedTheCallNothingIsLeft) {
-  story_.result.set_elapsed_ms(187);  // the rest was kept for replies
+  story_.result.set_elapsed_ms(187);  // the rest is the reserve for replies
   EXPECT_THAT(HtmlPage(story_), HasSubstr("200ms <small>used up</small>"));
   story_.result.set_status_code(0);
   EXPECT_THAT(HtmlPage(story_), HasSubstr("200ms <small>13.0 ms left</small>"));
@@ -134,7 +135,7 @@ TEST_F(HtmlTest, LoadsNothingAndRunsNothing) {
 TEST_F(HtmlTest, TheStatusMessageIsToldOnce) {
   story_.result.set_status_message("deadline exceeded: 200ms, of which …");
   EXPECT_EQ(Count(HtmlPage(story_), "200ms, of which …"), 1);
-  story_.result.set_status_code(14);  // now a part of the sentence
+  story_.result.set_status_code(14);  // now the message is in the sentence
   EXPECT_EQ(Count(HtmlPage(story_), "200ms, of which …"), 1);
 }
 
@@ -152,7 +153,7 @@ TEST_F(HtmlTest, TextsAreEscaped) {
   const std::string page = HtmlPage(story_);
   EXPECT_THAT(page, Not(HasSubstr("<b onclick")));
   EXPECT_THAT(page, Not(HasSubstr("onclick=\"")));
-  // The title, the heading, the message, the trace, and five texts a row.
+  // The title, the heading, the message, the trace, and five texts per row.
   EXPECT_EQ(Count(page, EscapeHtml(evil)), 4 + 3 * 5);
 }
 

@@ -1,5 +1,5 @@
-// The demo: three services as processes, one request through all of them, and
-// what each hop saw of it.
+// The demo: runs three services as processes, sends one request through all of
+// them, and shows what each hop saw.
 
 #include <unistd.h>
 
@@ -41,7 +41,7 @@ ABSL_FLAG(std::optional<shop::Timeout>, cancel_after, std::nullopt,
           "When the client gives up (default: never).");
 ABSL_FLAG(bool, fallback, true,
           "Whether orders answers with default stock when inventory is too "
-          "slow. With --nofallback the error goes up.");
+          "slow. With --nofallback it returns the error.");
 ABSL_FLAG(bool, track, false,
           "Follow the order's courier, a stream, instead of getting the "
           "order's page.");
@@ -55,11 +55,11 @@ ABSL_FLAG(bool, json, false,
 namespace shop {
 namespace {
 
-// How long hops may take, after the call's end, to tell what they saw. A hop
-// that works on regardless doesn't make it.
+// How long hops may take after the call's end to report what they saw. A hop
+// that keeps working takes longer, and is left out.
 constexpr absl::Duration kHopsTimeout = absl::Seconds(2);
 
-// On a new trace, or that of the flag.
+// Uses a new trace, or the trace from the flag.
 tether::TraceContext TraceFromFlags() {
   tether::TraceContext trace = tether::NewTrace(/*sampled=*/true);
   if (const auto id = absl::GetFlag(FLAGS_trace_id)) {
@@ -101,7 +101,7 @@ absl::Status WritePage(const DemoStory& story) {
       absl::StrCat("can't write --html=", path, ": ", std::strerror(errno)));
 }
 
-// Whether the request ended in a way that the flags ask for.
+// Whether the request ended as the flags require.
 absl::Status CheckResult(const DemoStory& story) {
   const v1::DemoResult& result = story.result;
   const auto code = static_cast<absl::StatusCode>(result.status_code());
@@ -112,7 +112,7 @@ absl::Status CheckResult(const DemoStory& story) {
   }
   if (code == absl::StatusCode::kOk &&
       result.hops_size() < story.expected_hops) {
-    return absl::InternalError("not every hop told what it saw");
+    return absl::InternalError("not every hop reported what it saw");
   }
   return absl::OkStatus();
 }

@@ -40,7 +40,7 @@ RequestResult SendRequest(const tether::Context& ctx,
   const auto channel = tether::CreateChannel(
       options.address, grpc::InsecureChannelCredentials());
   const auto stub = v1::Storefront::NewStub(channel);
-  // Connecting is not what the demo measures. Where it fails, the call says so.
+  // The demo doesn't measure connecting. If connecting fails, the call fails.
   channel->WaitForConnected(absl::ToChronoTime(absl::Now() + absl::Seconds(5)));
 
   RequestResult result;
@@ -60,7 +60,7 @@ RequestResult SendRequest(const tether::Context& ctx,
   result.elapsed =
       absl::FromChrono(std::chrono::steady_clock::now() - result.start);
   result.report = call.report();
-  // Both follow google.rpc.Code.
+  // Both enums use the numbers of google.rpc.Code.
   result.status = absl::Status(
       static_cast<absl::StatusCode>(static_cast<int>(status.error_code())),
       status.error_message());

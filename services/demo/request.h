@@ -1,4 +1,4 @@
-// The demo's client: one request, as any client of tether makes it.
+// The demo's client: sends one request, like any client that uses tether.
 
 #ifndef SHOP_SERVICES_DEMO_REQUEST_H_
 #define SHOP_SERVICES_DEMO_REQUEST_H_
@@ -24,8 +24,8 @@ struct RequestOptions {
   // When the client gives up.
   std::optional<absl::Duration> cancel_after;
 
-  // If set, track the courier, and call this with each position; otherwise get
-  // the order's page.
+  // If set, the client tracks the courier, and calls this with each position.
+  // Otherwise it gets the order's page.
   std::function<void(const v1::CourierPosition&)> on_position;
 };
 
@@ -34,17 +34,17 @@ struct RequestResult {
   std::chrono::steady_clock::time_point start;
   absl::Duration elapsed;
 
-  // Where the time went. It has no report of the server's where the client left
-  // before one came.
+  // Where the time went. It contains no server report if the client left before
+  // a report arrived.
   tether::v1::CallReport report;
 
-  // Of the reply.
+  // From the reply.
   bool stock_is_default = false;
   std::string availability;
 };
 
-// Sends one request, with the trace and the request id of `ctx`, and waits for
-// the call's end.
+// Sends one request with the trace and the request id of `ctx`, and waits until
+// the call ends.
 RequestResult SendRequest(const tether::Context& ctx,
                           const RequestOptions& options);
 

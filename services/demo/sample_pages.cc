@@ -42,7 +42,7 @@ DemoStory StoryOf(const tether::v1::CallReport& call) {
   return story;
 }
 
-// A page of many calls: parallel ones, attempts, a slow network.
+// A page with many calls: parallel calls, retries, a slow network.
 tether::v1::CallReport FanOut() {
   tether::v1::CallReport front =
       AnsweredCall("Storefront/GetOrderPage", 0, 164'300);

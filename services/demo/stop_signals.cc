@@ -8,7 +8,7 @@
 namespace shop {
 namespace {
 
-// How the destructor wakes the thread.
+// The destructor wakes the thread with this signal.
 constexpr int kNoMore = SIGUSR1;
 
 sigset_t Signals() {

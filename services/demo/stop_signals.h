@@ -10,8 +10,9 @@
 
 namespace shop {
 
-// As long as it lives, SIGINT and SIGTERM don't end the process but its
-// context. Make it before any other thread, which would still take them.
+// While this object lives, SIGINT and SIGTERM end its context instead of the
+// process. Make it before any other thread, because existing threads would
+// still receive the signals.
 class StopSignals {
  public:
   StopSignals();
@@ -21,7 +22,7 @@ class StopSignals {
 
   const tether::Context& ctx() const { return cancellable_.ctx; }
 
-  // The signal that ended the context; 0 when none has come.
+  // The signal that ended the context, or 0 if there was none.
   int received() const { return received_.load(); }
 
  private:

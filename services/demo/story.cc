@@ -15,10 +15,10 @@ namespace {
 
 using tether::TimeSpan;
 
-// Times of a run of the demo are short; what isn't comes from elsewhere.
+// A run of the demo is short. Longer times come from invalid input.
 int64_t Micros(double ms) {
   constexpr double kMost = static_cast<double>(tether::kMaxReportTimeUs) / 1e3;
-  // A NaN, too, is none.
+  // A NaN isn't a valid time either.
   return ms > 0 ? std::llround(std::min(ms, kMost) * 1e3) : 0;
 }
 
@@ -35,7 +35,7 @@ std::string WhatTheHopsDid(const DemoStory& story) {
   const auto& hops = story.result.hops();
   if (hops.empty()) return " before the request had reached any hop";
   if (hops.size() < story.expected_hops) {
-    return absl::StrFormat("; only %d of %d hops told how they ended",
+    return absl::StrFormat("; only %d of %d hops reported how they ended",
                            hops.size(), story.expected_hops);
   }
   const bool all = std::all_of(
@@ -66,7 +66,8 @@ tether::Timeline TimelineOfHops(const DemoStory& story) {
     row.name = tether::HopName(hop.service(), hop.method());
     row.depth = i;
     row.call = span;
-    // The client's own call is known; of the others only what the hops told.
+    // The client knows its own call. For other calls there are only the hops'
+    // events.
     if (i == 0) row.call = {0, std::max(timeline.end_us, span.end_us)};
     row.hop = span;
     row.own_us = span.length_us();
@@ -109,9 +110,10 @@ std::string Sentence(const DemoStory& story) {
     case absl::StatusCode::kDeadlineExceeded:
       if (story.inventory_timeout < story.deadline &&
           result.elapsed_ms() < absl::ToDoubleMilliseconds(story.deadline)) {
-        return absl::StrCat(late, "; without a fallback the error went up.");
+        return absl::StrCat(late,
+                            "; without a fallback, orders returned the error.");
       }
-      // Not "passed": what the hops keep for their replies is left.
+      // Not "passed", because the hops' reserves for their replies are left.
       return absl::StrCat("The ", absl::FormatDuration(story.deadline),
                           " until the deadline were used up", Watched(story),
                           WhatTheHopsDid(story), ".");

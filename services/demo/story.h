@@ -1,4 +1,4 @@
-// What the demo tells of its one request.
+// The demo's description of its request.
 
 #ifndef SHOP_SERVICES_DEMO_STORY_H_
 #define SHOP_SERVICES_DEMO_STORY_H_
@@ -12,7 +12,7 @@
 
 namespace shop {
 
-// What was asked for, and what became of it.
+// The request, and its result.
 struct DemoStory {
   std::string order_id;
   absl::Duration deadline;
@@ -23,30 +23,30 @@ struct DemoStory {
 
   // On the clock of HopEvent.started_ms.
   double started_ms = 0;
-  std::string availability;  // of the page
+  std::string availability;  // from the page
   v1::DemoResult result;
 
-  // What is drawn: from the budget report, or from TimelineOfHops.
+  // The drawn timeline: from the budget report, or from TimelineOfHops.
   tether::Timeline timeline;
 };
 
-// The rows of a request of which no report came (its client left): what each
-// hop wrote down itself. All processes of the demo share a clock, so the hops
-// are where they were, those that ran on after the client's end included. Any
-// hops will do; they are taken for a chain, each called by the one before.
+// The rows of a request without a report, because its client left. They come
+// from the hops' own events. All processes of the demo share a clock, so the
+// positions are exact, also for hops that ran on after the client left. Accepts
+// any hops, and treats them as a chain in which each hop called the next.
 tether::Timeline TimelineOfHops(const DemoStory& story);
 
 // The outcome as the client saw it: "ok", "deadline exceeded".
 std::string OutcomeOf(const v1::DemoResult& result);
 
-// One plain sentence on what happened.
+// One plain sentence that says what happened.
 std::string Sentence(const DemoStory& story);
 
-// What the status says of who used the time up; empty where the time did not
-// run out.
+// The status message's list of hops that used up the time; empty if the time
+// didn't run out.
 std::string Blame(const DemoStory& story);
 
-// "12.3 ms"; "12.3 s" from ten seconds on.
+// "12.3 ms", or "12.3 s" from ten seconds on.
 std::string FormatMs(double ms);
 
 }  // namespace shop

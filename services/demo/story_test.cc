@@ -76,7 +76,7 @@ TEST_F(StoryTest, HopsThatRanOnAreShownToTheirEnd) {
   const tether::Timeline timeline = TimelineOfHops(story_);
   EXPECT_EQ(timeline.end_us, 135'000);
   EXPECT_EQ(timeline.rows[0].call, (TimeSpan{0, 121'000}));
-  // It waited until it ended itself.
+  // The hop waited until it ended by itself.
   EXPECT_THAT(timeline.rows[1].waits, ElementsAre(TimeSpan{75'000, 90'000}));
 }
 
@@ -118,8 +118,8 @@ TEST_F(StoryTest, SaysWhoseTimeRanOut) {
       "The 200ms until the deadline were used up, and every hop stopped.");
   story_.result.set_elapsed_ms(53);
   EXPECT_EQ(Sentence(story_),
-            "inventory did not answer within 50ms; without a fallback the "
-            "error went up.");
+            "inventory did not answer within 50ms; without a fallback, "
+            "orders returned the error.");
 }
 
 TEST_F(StoryTest, BlamesOnlyWhereTheTimeRanOut) {
@@ -147,7 +147,7 @@ TEST_F(StoryTest, DoesNotClaimWhatNoHopTold) {
   story_.result.set_elapsed_ms(201);
   EXPECT_THAT(Sentence(story_), HasSubstr("the hops ended as shown"));
   story_.result.mutable_hops()->RemoveLast();
-  EXPECT_THAT(Sentence(story_), HasSubstr("only 2 of 3 hops told"));
+  EXPECT_THAT(Sentence(story_), HasSubstr("only 2 of 3 hops reported"));
   story_.result.clear_hops();
   EXPECT_THAT(Sentence(story_), HasSubstr("before the request had reached"));
 }

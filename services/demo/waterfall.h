@@ -1,4 +1,4 @@
-// The demo's result for a terminal.
+// The demo's result as text for a terminal.
 
 #ifndef SHOP_SERVICES_DEMO_WATERFALL_H_
 #define SHOP_SERVICES_DEMO_WATERFALL_H_
@@ -10,7 +10,7 @@
 namespace shop {
 
 // A line about the request, and its timeline as tether::ExplainTimeline draws
-// it: the hops on one axis of time. With colours of a terminal only if `color`.
+// it: the hops on one time axis. Uses terminal colours only if `color` is set.
 std::string Waterfall(const DemoStory& story, bool color);
 
 }  // namespace shop

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-// Of a terminal: one for each code point.
+// The width in terminal columns: one per code point.
 int Columns(const std::string& line) {
   int columns = 0;
   for (const char c : line) columns += (c & 0xC0) != 0x80;

@@ -19,7 +19,7 @@ grpc::Status InventoryService::GetStock(grpc::ServerContext* server_context,
   if (request->product_id().empty()) {
     return hop.End({grpc::INVALID_ARGUMENT, "product_id is missing"});
   }
-  // Stands for the work.
+  // Simulates the work.
   if (ctx.WaitFor(options_.delay)) return hop.End(tether::StatusOf(ctx));
   response->set_stock(42);
   return hop.End(grpc::Status::OK);

@@ -1,4 +1,4 @@
-// shop.v1.Inventory: knows the stock, and takes its time to say.
+// shop.v1.Inventory: returns the stock, after a configurable time.
 
 #ifndef SHOP_SERVICES_INVENTORY_INVENTORY_SERVICE_H_
 #define SHOP_SERVICES_INVENTORY_INVENTORY_SERVICE_H_
@@ -17,9 +17,9 @@ struct InventoryOptions {
 };
 
 // A handler stops when its context ends, and returns the context's reason. On a
-// server without tether it knows of no end, and works on.
+// server without tether it isn't notified, and keeps working.
 //
-// Thread safety: any thread, as gRPC needs it.
+// Thread safety: thread-safe, as gRPC requires.
 class InventoryService final : public v1::Inventory::Service {
  public:
   explicit InventoryService(InventoryOptions options, HopSink sink = nullptr);

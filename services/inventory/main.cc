@@ -12,7 +12,7 @@ ABSL_FLAG(shop::Delay, inventory_delay, shop::Delay{absl::Milliseconds(5)},
 
 int main(int argc, char** argv) {
   shop::StartProcess(argc, argv,
-                     "Tells the stock of a product, after a while.");
+                     "Returns the stock of a product, after a delay.");
   shop::InventoryOptions options;
   options.delay = absl::GetFlag(FLAGS_inventory_delay).value;
   shop::InventoryService service(options, shop::HopsToStdout());

@@ -20,7 +20,7 @@ ABSL_FLAG(shop::Timeout, courier_period, shop::Timeout{absl::Seconds(1)},
 
 int main(int argc, char** argv) {
   shop::StartProcess(argc, argv,
-                     "Tells of orders, with the stock that inventory has.");
+                     "Serves orders, with the stock from inventory.");
   shop::OrdersOptions options;
   options.inventory_timeout = absl::GetFlag(FLAGS_inventory_timeout).value;
   options.fallback = absl::GetFlag(FLAGS_fallback);

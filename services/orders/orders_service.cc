@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kDefaultStock = 10;
 
-// On a straight way to the customer, for as long as anyone watches.
+// The courier moves on a straight line to the customer while anyone watches.
 v1::CourierPosition CourierAt(int sequence) {
   v1::CourierPosition position;
   position.set_sequence(sequence);
@@ -60,8 +60,8 @@ grpc::Status OrdersService::AddStock(const tether::Context& ctx,
     order->set_stock(response.stock());
     return status;
   }
-  // Only where the stock's own time ran out is somebody still waiting for the
-  // rest of the order.
+  // Somebody still waits for the rest of the order only if the stock's own
+  // timeout passed.
   const bool too_slow = status.error_code() == grpc::DEADLINE_EXCEEDED &&
                         stock_ctx.Deadline() < ctx.Deadline() && !ctx.Done();
   if (!options_.fallback || !too_slow) return status;

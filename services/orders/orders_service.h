@@ -1,4 +1,4 @@
-// shop.v1.Orders: gives Inventory little time, and makes do without it.
+// shop.v1.Orders: gives Inventory little time, and can answer without it.
 
 #ifndef SHOP_SERVICES_ORDERS_ORDERS_SERVICE_H_
 #define SHOP_SERVICES_ORDERS_ORDERS_SERVICE_H_
@@ -18,8 +18,8 @@ struct OrdersOptions {
   // The longest wait for Inventory. The request's own deadline still counts.
   absl::Duration inventory_timeout = absl::Milliseconds(50);
 
-  // When that runs out, answer with the product's default stock, and say so.
-  // Otherwise the error goes up.
+  // If that time runs out: whether to answer with the product's default stock
+  // and mark it as such, instead of returning the error.
   bool fallback = true;
 
   // The time between two positions of a courier.
@@ -27,9 +27,9 @@ struct OrdersOptions {
 };
 
 // Handlers stop when their context ends, and return the context's reason. On a
-// server without tether they know of no end but that of the client's stream.
+// server without tether they only notice the end of the client's stream.
 //
-// Thread safety: any thread, as gRPC needs it.
+// Thread safety: thread-safe, as gRPC requires.
 class OrdersService final : public v1::Orders::Service {
  public:
   // `inventory`: the channel to shop.v1.Inventory. Without tether (see

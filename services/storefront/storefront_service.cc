@@ -49,7 +49,7 @@ grpc::Status StorefrontService::TrackCourier(
   v1::CourierPosition position;
   while (reader->Read(&position)) {
     if (!writer->Write(position)) {
-      cancel();  // the client is gone, so Orders may stop
+      cancel();  // the client is gone, so Orders can stop
       break;
     }
   }

@@ -1,5 +1,4 @@
-// shop.v1.Storefront: hands each request on to Orders, with all that came with
-// it.
+// shop.v1.Storefront: passes each request and its values on to Orders.
 
 #ifndef SHOP_SERVICES_STOREFRONT_STOREFRONT_SERVICE_H_
 #define SHOP_SERVICES_STOREFRONT_STOREFRONT_SERVICE_H_
@@ -14,13 +13,13 @@
 
 namespace shop {
 
-// Nothing to choose yet.
+// No options yet.
 struct StorefrontOptions {};
 
 // A handler's call to Orders ends when the handler's context does. On a server
-// without tether the handler knows of no end, and waits for Orders.
+// without tether the handler isn't notified, and waits for Orders.
 //
-// Thread safety: any thread, as gRPC needs it.
+// Thread safety: thread-safe, as gRPC requires.
 class StorefrontService final : public v1::Storefront::Service {
  public:
   // `orders`: the channel to shop.v1.Orders. Without tether (see
