@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Starts three gRPC services, sends one request through all of them, and shows what each of them saw of its deadline,
-# its cancellation and its trace id. Installs what the build needs the first time (Debian packages; see tools/setup.sh).
+# Starts three gRPC services, sends one request through all of them, and shows the deadline, the cancellation and the trace
+# id that each service saw. Installs the build's missing Debian packages on first use (see tools/setup.sh).
 #
-#   ./demo.sh                                             a page of the shop, in time
-#   ./demo.sh --inventory_delay=1s                        a slow service: the page comes all the same
-#   ./demo.sh --inventory_delay=1s --nofallback           … or the error does
-#   ./demo.sh --deadline=200ms --inventory_delay=2s --inventory_timeout=10s       a deadline stops all three
-#   ./demo.sh --cancel_after=100ms --inventory_delay=2s --inventory_timeout=10s   so does a client that leaves
+#   ./demo.sh                                             a page of the shop, on time
+#   ./demo.sh --inventory_delay=1s                        a slow service: the page still arrives
+#   ./demo.sh --inventory_delay=1s --nofallback           the same, but the error arrives
+#   ./demo.sh --deadline=200ms --inventory_delay=2s --inventory_timeout=10s       a deadline stops all three services
+#   ./demo.sh --cancel_after=100ms --inventory_delay=2s --inventory_timeout=10s   a client that leaves stops them too
 #   ./demo.sh --track                                     a stream, until its deadline or Ctrl-C
-#   ./demo.sh --html=FILE                                 also writes what happened as a page for a browser
+#   ./demo.sh --html=FILE                                 also writes the result as a page for a browser
 #   ./demo.sh --help                                      all flags
 #
-# The exit code is 0 when the request ended as the flags ask, with an error or without.
+# The exit code is 0 if the request ended as the flags require, even if that is an error.
 set -euo pipefail
-from=$PWD  # what FILE is relative to
+from=$PWD  # FILE is relative to this
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 tools/setup.sh build >&2
 mapfile -t by_version < <(tools/bazel_flags.sh)
 
-# The build speaks only when it fails. The mode is the tests' own, so that each finds the other's objects.
+# The build prints output only if it fails. It uses the tests' build mode, so the demo and the tests share objects.
 log=$(mktemp "${TMPDIR:-/tmp}/tether-demo.XXXXXX")
 trap 'rm -f "$log"' EXIT
 [ -e bazel-bin/services/demo/demo ] || echo "demo: building; the first time takes a minute or two" >&2

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds and runs the tests, and installs what that needs the first time (Debian packages; see tools/setup.sh).
+# Builds and runs the tests. Installs missing Debian packages on first use (see tools/setup.sh).
 #
 #   ./test.sh                            everything
-#   ./test.sh //lib/...                  some of it
+#   ./test.sh //lib/...                  some tests
 #   ./test.sh --config=asan //lib/...    with any options of "bazel test"
 #
-# The last line is "N passed, N failed", in test cases. The exit code is 0 only if some passed and none failed.
+# The last line is "N passed, N failed", in test cases. The exit code is 0 only if at least one passed and none failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -13,7 +13,7 @@ flags=() patterns=()
 for arg in "$@"; do
   case "$arg" in
     --*) flags+=("$arg") ;;
-    *) patterns+=("$arg") ;;  # among them "-//some:target", which Bazel takes as "all but"
+    *) patterns+=("$arg") ;;  # also "-//some:target", which excludes a target
   esac
 done
 [ ${#patterns[@]} -gt 0 ] || patterns=(//...)
@@ -24,11 +24,11 @@ mapfile -t by_version < <(tools/bazel_flags.sh)
 events=$(mktemp "${TMPDIR:-/tmp}/tether-test.XXXXXX")
 trap 'rm -f "$events"' EXIT
 
-# Where nobody watches, a line of progress now and then is enough.
+# Without a terminal, print a line of progress now and then.
 [ -t 1 ] || flags=(--curses=no --noshow_loading_progress --show_progress_rate_limit=30 "${flags[@]}")
 
 status=0
 bazel test "${by_version[@]}" --keep_going --build_event_json_file="$events" "${flags[@]}" -- "${patterns[@]}" || status=$?
 
-# Counting is the last thing to do, so that nothing is printed after its last line.
+# The count comes last, so that nothing is printed after its last line.
 tools/count_tests.py --bazel_exit_code="$status" "$events"

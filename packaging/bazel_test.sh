@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Builds tether as its users do: in a Bazel workspace of theirs, outside this tree, with Bazel's default options. Each
-# consumer builds and runs README's quickstart, and a cc_test of a library that calls gRPC.
+# Builds tether as its users do: in their own Bazel workspace, outside this tree, with Bazel's default options. Each consumer
+# builds and runs README's quickstart, and a cc_test of a library that calls gRPC.
 #
-#   packaging/bazel_test.sh               all that this machine's Bazel can do
+#   packaging/bazel_test.sh               all consumers that this machine's Bazel supports
 #   packaging/bazel_test.sh workspace     packaging/bazel_workspace: Bazel 4 to 8
 #   packaging/bazel_test.sh module        packaging/bazel_module: Bazel 7 and newer
 #   packaging/bazel_test.sh own           the tests of tether's lib and interceptors with MODULE.bazel: Bazel 7 and newer
 #
-# All dependencies are the system's packages ("tools/setup.sh build" installs them); nothing is downloaded. The last line
-# is "N passed, N failed", and the exit code is 0 only if something passed and nothing failed.
+# All dependencies are the system's packages ("tools/setup.sh build" installs them). Nothing is downloaded. The last line is
+# "N passed, N failed". The exit code is 0 only if at least one passed and none failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tether=$PWD
@@ -26,7 +26,7 @@ work=$(realpath "$work")
 started=()
 finish() {
   local folder
-  # Their servers would stay for hours, and their outputs for ever.
+  # Otherwise the Bazel servers would stay for hours, and their outputs forever.
   for folder in "${started[@]}"; do
     (cd "$folder" && bazel --output_user_root="$work/bazel" shutdown) >/dev/null 2>&1 || true
   done
@@ -36,7 +36,7 @@ finish() {
 trap finish EXIT
 
 passed=0 failed=0
-# result NAME COMMAND…: one test case; its output is shown if it fails.
+# result NAME COMMAND…: runs one test case, and shows its output if it fails.
 result() {
   local name=$1
   shift
@@ -50,7 +50,7 @@ result() {
   fi
 }
 
-# in_bazel FOLDER COMMAND ARGS…: in Bazel's default modes but for what spares time and the network.
+# in_bazel FOLDER COMMAND ARGS…: runs Bazel with default options, except those that save time and network access.
 in_bazel() {
   local folder=$1 command=$2
   shift 2
@@ -58,7 +58,7 @@ in_bazel() {
     --noshow_progress "${flags[@]}" "$@")
 }
 
-# The program's one line. On a slow machine the time may be up before the request has reached the server.
+# Checks the program's one line of output. On a slow machine the deadline may pass before the request reaches the server.
 runs_quickstart() {
   local folder=$1 attempt
   in_bazel "$folder" build //:quickstart || return 1
@@ -70,7 +70,7 @@ runs_quickstart() {
   return 1
 }
 
-# consumer KIND: what README says, with a copy of this tree in third_party/tether.
+# consumer KIND: follows README, with a copy of this tree in third_party/tether.
 consumer() {
   local folder=$work/$1
   mkdir -p "$folder/third_party/tether" "$folder/shop/v1"
@@ -95,7 +95,7 @@ own_tests() {
 
 modules() {
   tools/system_registry.py "$work/registry" packaging/bazel_module/MODULE.bazel
-  # Bazel 7 would look at WORKSPACE, too, or at its own idea of one.
+  # Otherwise Bazel 7 would also read WORKSPACE, or a default one.
   flags=(--registry="file://$work/registry" --noenable_workspace --lockfile_mode=off)
 }
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds tether as its users do: installed or as a part of their project, with CMake or with make, outside this tree. Each
+# Builds tether as its users do: installed or as part of their project, with CMake or with make, outside this tree. Each
 # consumer builds and runs README's quickstart and packaging/uses.cc. The shared libraries are installed from the Debian
 # packages that cpack makes.
 #
 #   packaging/cmake_test.sh
 #
-# "tools/setup.sh cmake" installs what it needs. The last line is "N passed, N failed", and the exit code is 0 only if
-# something passed and nothing failed.
+# "tools/setup.sh cmake" installs what it needs. The last line is "N passed, N failed". The exit code is 0 only if at least
+# one passed and none failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -eq 0 ] || { echo "usage: packaging/cmake_test.sh" >&2; exit 2; }
@@ -21,12 +21,12 @@ git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' 
 done | xargs -0 cp --parents -t "$tether"
 
 passed=0 failed=0
-# result NAME COMMAND…: one test case; its output is shown if it fails.
+# result NAME COMMAND…: runs one test case, and shows its output if it fails.
 result() {
   local name=$1
   shift
   local status
-  # Not in a condition, where an error would not end the subshell.
+  # Not in a condition, because there an error would not end the subshell.
   set +e
   (set -e; "$@") >"$work/log" 2>&1 </dev/null
   status=$?
@@ -41,9 +41,9 @@ result() {
   fi
 }
 
-# No "grep -q" and no "head" reads from a pipe here: they end before the pipe does, whose writer then fails, sometimes.
+# No "grep -q" or "head" reads from a pipe here. They exit before the writer has finished, and the writer may then fail.
 
-# For all of the builds: quick ones. No symbol of a shared library may be left undefined.
+# All builds are fast ones. A shared library must not have undefined symbols.
 export CMAKE_GENERATOR=Ninja CMAKE_BUILD_TYPE=None CXXFLAGS=-O0 LDFLAGS=-Wl,-z,defs
 launcher=""
 if command -v ccache >/dev/null; then
@@ -62,7 +62,7 @@ build_static() {
   cmake --install build
   mv build "$work/static"
 }
-# Those of docs/packaging.md.
+# The commands of docs/packaging.md.
 build_shared() {
   cd "$tether"
   cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_SHARED_LIBS=ON
@@ -71,9 +71,9 @@ build_shared() {
   mv build "$work/shared"
 }
 
-# The packages of cpack, installed into a folder, beside what dpkg says is installed here. So their dependencies hold.
+# Installs cpack's packages into a folder, on top of the system's list of installed packages. This checks their dependencies.
 dpkg_in() {
-  # dpkg asks for these; a package that isn't installed as root needs neither.
+  # dpkg requires these tools. An installation without root doesn't use them.
   mkdir -p "$work/bin" "$work/$1/var/lib/dpkg/"{info,updates,triggers} "$work/shared-root"
   local tool
   for tool in ldconfig start-stop-daemon; do printf '#!/bin/sh\n' >"$work/bin/$tool"; chmod +x "$work/bin/$tool"; done
@@ -81,10 +81,10 @@ dpkg_in() {
   PATH="$work/bin:$PATH:/usr/sbin:/sbin" dpkg --force-not-root --force-script-chrootless --force-bad-path \
     --admindir="$work/$1/var/lib/dpkg" --instdir="$work/$1" --log=/dev/null -i "$work"/shared/packages/*.deb
 }
-# filter PACKAGE: dpkg's status without this package.
+# filter PACKAGE: prints dpkg's status without this package.
 filter() { awk -v package="$1" 'BEGIN { RS = ""; ORS = "\n\n" } $0 !~ "^Package: " package "\n"'; }
 install_packages() { dpkg_in shared-root nothing && [ -e "$work/shared-root/usr/lib/$arch/libtether.so.0.1" ]; }
-# A package that is missing keeps them from being installed: the control of the above.
+# The control: a missing package prevents the installation.
 missing_package() { ls "$work"/shared/packages/*.deb && ! dpkg_in control-root "$1"; }
 
 arch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
@@ -98,8 +98,8 @@ sonames() {
   done
 }
 
-# What is public in tether's own namespace is visible, and what is in an anonymous or a detail namespace isn't, but for
-# what the libraries and the headers need of each other (TETHER_EXPORT).
+# Public symbols in namespace tether are visible. Symbols in an anonymous or internal namespace are hidden, except those that
+# the libraries and the headers need from each other (TETHER_EXPORT).
 symbols() {
   local library status=0
   for library in tether tether-grpc; do
@@ -108,7 +108,7 @@ symbols() {
       sort -u >"$work/public"
     nm -DC --defined-only "$work/shared/lib$library.so" | awk '{ $1 = $2 = ""; print substr($0, 3) }' | sort -u >"$work/shown"
     [ "$(wc -l <"$work/public")" -gt 20 ] || { echo "lib$library has too few public symbols"; status=1; }
-    # Members of what only a .cc file defines are hidden, rightly.
+    # Members of classes that only a .cc file defines are hidden on purpose.
     if comm -23 "$work/public" "$work/shown" |
       grep -vE '^tether::(Baggage::(Rep|Writer)|TaskGroup::Slot|LimitedCarrier::Held)::|^tether::Clock::timers'; then
       echo "hidden in lib$library.so, but public"
@@ -124,7 +124,7 @@ symbols() {
 
 # ---- Consumers ------------------------------------------------------------------------------------------------------
 
-# copy FOLDER NAME: a consumer, with the quickstart, outside this tree.
+# copy FOLDER NAME: copies a consumer and the quickstart to a folder outside this tree.
 copy() {
   rm -rf "$work/$2"
   cp -r "$tether/packaging/$1" "$work/$2"
@@ -133,12 +133,12 @@ copy() {
   cp "$tether"/{examples/quickstart/quickstart.cc,packaging/shop.cmake,packaging/uses.cc} "$work/$2/"
 }
 
-# run FOLDER: the programs that a consumer has built there.
+# run FOLDER: runs the programs that a consumer built there.
 run() {
   "$tether/examples/quickstart/quickstart_test.sh" "$1/quickstart" && [ "$("$1/uses")" = "all of it" ]
 }
 
-# links PROGRAM static|shared: whether it does.
+# links PROGRAM static|shared: succeeds if the program is linked to such libraries of tether.
 links() {
   local found=static
   if ldd "$1" | grep "libtether-grpc.so.${version%.*} => $work"; then found=shared; fi
@@ -160,7 +160,7 @@ pkg_config() {
   run "$work/pkg_config-$1" && links "$work/pkg_config-$1/quickstart" "$1"
 }
 
-# embedded FOLDER OPTIONS…: tether as a part of its user's project.
+# embedded FOLDER OPTIONS…: builds tether as part of its user's project.
 embedded() {
   local folder=$work/$1
   copy "$1" "$1"
@@ -169,12 +169,12 @@ embedded() {
   cmake -S "$folder" -B "$folder/build" "${@:2}"
   cmake --build "$folder/build"
   run "$folder/build"
-  # Nothing of tether is installed with its user's project.
+  # tether isn't installed with its user's project.
   DESTDIR="$folder/root" cmake --install "$folder/build"
   [ -z "$(find "$folder/root" -type f 2>/dev/null)" ]
 }
 
-# configure LINE: whether a project with this line finds the installed tether.
+# configure LINE: succeeds if a project with this line finds the installed tether.
 configure() {
   rm -rf "$work/configure"
   mkdir "$work/configure"
@@ -185,7 +185,7 @@ versions() {
   configure 'find_package(tether 0.1 CONFIG REQUIRED)' && configure "find_package(tether $version EXACT CONFIG REQUIRED)" &&
     ! configure 'find_package(tether 0.2 CONFIG REQUIRED)' && ! configure 'find_package(tether 1.0 CONFIG REQUIRED)'
 }
-# Who asks for tether::tether alone needs no gRPC.
+# A project that asks only for tether::tether needs no gRPC.
 components() {
   configure 'find_package(tether CONFIG REQUIRED COMPONENTS tether)
 if(TARGET tether::grpc OR TARGET gRPC::grpc++)

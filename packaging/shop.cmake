@@ -1,4 +1,4 @@
-# What the CMake projects beside this file build: README's quickstart, and uses.cc.
+# The programs that the CMake projects in this folder build: README's quickstart, and uses.cc.
 
 foreach(kind IN ITEMS cpp grpc)
   set(plugin)
@@ -26,7 +26,7 @@ target_link_libraries(quickstart PRIVATE tether::tether tether::grpc inventory)
 add_executable(uses uses.cc)
 target_link_libraries(uses PRIVATE tether::tether tether::grpc tether::proto_codec tether::testing inventory)
 
-# As a part of this project, tether keeps to itself.
+# As part of this project, tether adds no flags and no tests.
 if(NOT tether_FOUND)
   get_property(tests DIRECTORY third_party/tether PROPERTY TESTS)
   get_property(options DIRECTORY PROPERTY COMPILE_OPTIONS)

@@ -1,7 +1,8 @@
-// Everything of tether that a user's program instantiates or calls inline, in a
-// program that has hidden symbols of its own: what of it needs a symbol of
-// tether's libraries must be visible there. Prints "all of it". With
-// WITHOUT_GRPC defined, all of lib/ that needs no Protobuf.
+// Uses every template and inline function of tether that a user's program can
+// use, in a program whose own symbols are hidden. It links only if tether's
+// libraries export all the symbols that this code needs. Prints "all of it".
+// With WITHOUT_GRPC defined, it uses only the part of lib/ that needs no
+// Protobuf.
 
 #include <cstdint>
 #include <cstdio>
@@ -56,7 +57,7 @@ namespace {
 
 inline constexpr tether::Key<std::string> kUser{"user"};
 
-// A propagator of the program's own.
+// A propagator that the program defines.
 class Nothing final : public tether::Propagator {
  public:
   std::vector<std::string_view> Fields() const override { return {}; }
@@ -140,7 +141,7 @@ bool Messages() {
   return there.Value(kRequest)->product_id() == "tea";
 }
 
-// One type, on both sides of a shared library's edge.
+// A type is the same on both sides of a shared library's boundary.
 bool Types() {
   const std::shared_ptr<const tether::Propagator> known =
       tether::DefaultPropagator();

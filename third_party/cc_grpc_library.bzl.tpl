@@ -1,4 +1,4 @@
-"""cc_grpc_library, for the uses of upstream's macro of this name that have grpc_only = True."""
+"""cc_grpc_library. It replaces upstream's macro of the same name for grpc_only = True."""
 
 def _generate_grpc_impl(ctx):
     proto = ctx.attr.src[ProtoInfo]
@@ -60,10 +60,10 @@ _generate_grpc = rule(
 )
 
 def cc_grpc_library(name, srcs, deps, grpc_only = False, generate_mocks = False, **kwargs):
-    """The gRPC services of one proto_library, as a cc_library.
+    """Makes a cc_library of the gRPC services of one proto_library.
 
     Args:
-      name: of the cc_library
+      name: the name of the cc_library
       srcs: one proto_library
       deps: its cc_proto_library
       grpc_only: must be True
@@ -84,7 +84,7 @@ def cc_grpc_library(name, srcs, deps, grpc_only = False, generate_mocks = False,
         name = name,
         srcs = [":_" + name + "_grpc_codegen"],
         hdrs = [":_" + name + "_grpc_codegen"],
-        # Only there if the proto_library changes its import path.
+        # This folder exists only if the proto_library changes its import path.
         includes = ["_virtual_imports/" + srcs[0].rpartition(":")[2]],
         deps = deps + [Label("//:grpc++")],
         **kwargs

@@ -1,3 +1,3 @@
-"""Protobuf's own file of this name, for the Bazel that has the rule built in."""
+"""Replaces Protobuf's file of the same name, for Bazel versions with a built-in rule."""
 
 cc_proto_library = native.cc_proto_library

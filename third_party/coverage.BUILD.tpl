@@ -1,2 +1,2 @@
-# Every cc_test names this, but only "bazel coverage" uses it; upstream's is a download.
+# Every cc_test refers to this target, but only "bazel coverage" uses it. Upstream's target is a download.
 filegroup(name = "coverage_report_generator")

@@ -1,1 +1,1 @@
-# This package has no targets of its own.
+# This package has no targets.

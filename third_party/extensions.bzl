@@ -1,4 +1,4 @@
-"""What MODULE.bazel asks for."""
+"""The module extension that MODULE.bazel uses."""
 
 load("//third_party:proto_rules.bzl", "proto_rules_repository")
 

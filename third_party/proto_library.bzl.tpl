@@ -1,3 +1,3 @@
-"""Protobuf's own file of this name, for the Bazel that has the rule built in."""
+"""Replaces Protobuf's file of the same name, for Bazel versions with a built-in rule."""
 
 proto_library = native.proto_library

@@ -1,7 +1,7 @@
-"""@tether_proto_rules: proto_library and cc_proto_library, from where this version of Bazel has them.
+"""@tether_proto_rules: proto_library and cc_proto_library, for every supported version of Bazel.
 
-Up to Bazel 7 they are built in. From Bazel 8 on they come with Protobuf (29 or newer), which older versions of Protobuf
-don't know; so tether's BUILD files load neither the one nor the other.
+Up to Bazel 7 these rules are built in. From Bazel 8 on they come with Protobuf 29 or newer; older versions of Protobuf don't
+have them. So tether's BUILD files load them from @tether_proto_rules.
 """
 
 _BUILT_IN = """\
@@ -18,12 +18,12 @@ cc_proto_library = _cc_proto_library
 """
 
 def bazel_major():
-    """The first number of Bazel's version; of those between 4 and 7, one of these two."""
+    """Returns Bazel's major version. Debian's Bazel doesn't report it; the result is then 4 or 7."""
     major = native.bazel_version.split(".")[0]
     if major.isdigit():
         return int(major)
 
-    # Debian's packages of Bazel 4 and 7 don't tell. This function came with 6.
+    # Debian's packages of Bazel 4 and 7 don't report a version. Bazel 6 introduced this function.
     return 7 if hasattr(native, "package_relative_label") else 4
 
 def _proto_rules_impl(ctx):
@@ -43,7 +43,7 @@ def proto_rules(name = "tether_proto_rules"):
     """For a WORKSPACE: supplies the repository, if the workspace hasn't already.
 
     Args:
-      name: leave it as it is; tether's BUILD files name it
+      name: keep the default, because tether's BUILD files use it
     """
     if not native.existing_rule(name):
         proto_rules_repository(name = name)

@@ -4,7 +4,7 @@ alias(
     actual = "bin/protoc",
 )
 
-# The protos that come with Protobuf itself -> what each of them imports.
+# The protos that come with Protobuf -> the protos that each of them imports.
 _WELL_KNOWN = {
     "any": [],
     "api": ["source_context", "type"],
@@ -29,7 +29,7 @@ _WELL_KNOWN = {
 # cc_proto_library finds its compiler options and its runtime here.
 proto_lang_toolchain(
     name = "cc_toolchain",
-    # libprotobuf holds the code of these already.
+    # libprotobuf already contains the code of these protos.
     blacklisted_protos = [":%s_proto" % name for name in _WELL_KNOWN],
     command_line = "--cpp_out=$(OUT)",
     runtime = ":protobuf",

@@ -1,4 +1,4 @@
-"""The names of rules_cc that Bazel's own BUILD files and tether's load: up to Bazel 7 these rules are built in."""
+"""The rules_cc names that Bazel's and tether's BUILD files load. Up to Bazel 7 these rules are built in."""
 
 cc_binary = native.cc_binary
 cc_import = native.cc_import

@@ -1,4 +1,4 @@
-"""The names of rules_proto that Bazel's own BUILD files and users' load: up to Bazel 7 these rules are built in."""
+"""The rules_proto names that Bazel's and users' BUILD files load. Up to Bazel 7 these rules are built in."""
 
 proto_lang_toolchain = native.proto_lang_toolchain
 proto_library = native.proto_library

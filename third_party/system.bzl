@@ -1,11 +1,11 @@
-"""Repositories that stand for the system's packages, under the labels of the upstream projects.
+"""Repositories for the system's packages, under the labels of the upstream projects.
 
-The BUILD files of tether name @com_google_absl//absl/time and the like, and never ask where it comes from. Here it comes
-from the system: the headers are in the compiler's own include path, so a target is only its link options and defines, as
-pkg-config tells them.
+tether's BUILD files use labels such as @com_google_absl//absl/time, and don't depend on where the repository comes from. This
+file supplies the repositories from the system. The headers are in the compiler's include path, so a target has only the link
+options and defines that pkg-config reports.
 
-For Bazel 4 to 7, which have the rules for protos built in: Bazel 8 takes them from the sources of Protobuf, which no package
-of Debian has.
+This works with Bazel 4 to 7, where the rules for protos are built in. Bazel 8 takes them from Protobuf's sources, which no
+Debian package has.
 """
 
 load("//third_party:proto_rules.bzl", "bazel_major", "proto_rules")
@@ -21,7 +21,7 @@ def _unique(words):
     return list({word: None for word in words}.keys())
 
 def _own_libraries(ctx, module):
-    """The -l options of a pkg-config module without those of the modules that it requires."""
+    """Returns the -l options of a pkg-config module, without the options of the modules that it requires."""
     failure = "the system lacks the library " + module
     folder = _run(ctx, ["pkg-config", "--variable=pcfiledir", module], failure)
     lines = ctx.read(folder + "/" + module + ".pc").split("\n")
@@ -29,7 +29,7 @@ def _own_libraries(ctx, module):
     return [w for w in words if w.startswith("-l")]
 
 def _library(ctx, name, words, defines):
-    """A cc_library for WORDS: names of pkg-config modules, and -l options for libraries that have none."""
+    """Returns a cc_library for WORDS: pkg-config modules, and -l options for libraries without a module."""
     modules = [w for w in words.split(" ") if not w.startswith("-")]
     own = [w for w in words.split(" ") if w.startswith("-")]
     failure = "the system lacks the library " + " or ".join(modules)
@@ -38,10 +38,10 @@ def _library(ctx, name, words, defines):
     for module in modules:
         own += _own_libraries(ctx, module)
 
-    # The libraries are shared ones: their order is free, and repeated names are noise. pkg-config also lists all that
-    # the library itself uses; --as-needed keeps a program from loading what it doesn't use of that. The library itself
-    # is loaded in any case: where Bazel makes a shared object of each cc_library (its default for tests), a program may
-    # need it through those alone, and the gold linker doesn't see that.
+    # The libraries are shared libraries, so their order doesn't matter and repeated names are removed. pkg-config also lists
+    # the library's own dependencies; with --as-needed, a program loads only those that it uses. The library itself is always
+    # loaded. By default, Bazel makes a shared object of each cc_library for tests. A program may then need the library only
+    # through these objects, and the gold linker doesn't detect that.
     rest = [o for o in options if o.startswith("-l") or o.startswith("-L") or o == "-pthread"]
     link = []
     if own:
@@ -51,7 +51,7 @@ def _library(ctx, name, words, defines):
     return "cc_library(\n    name = %r,\n    defines = %r,\n    linkopts = %r,\n)\n" % (name, defines, link)
 
 def _system_repository_impl(ctx):
-    # First of all, since Bazel starts this function anew for each label that it hasn't seen yet.
+    # This comes first, because Bazel restarts this function for each new label.
     templates = {path: ctx.path(Label("//third_party:" + name)) for path, name in ctx.attr.files.items()}
 
     builds = {}  # folder -> parts of its BUILD file
@@ -59,8 +59,8 @@ def _system_repository_impl(ctx):
         fail("@%s: pkg-config is missing. Run tools/setup.sh from tether's root." % ctx.name)
     defines = []
     if ctx.attr.version_of:
-        # Bazel doesn't watch the headers under /usr. The version in the command line keeps an object that was built
-        # against an older one from being taken out of the disk cache.
+        # Bazel doesn't watch the headers under /usr. The version in the command line prevents Bazel from reusing objects in
+        # the disk cache that were built with another version.
         failure = "the system lacks the library " + ctx.attr.version_of
         version = _run(ctx, ["pkg-config", "--modversion", ctx.attr.version_of], failure)
         defines.append("TETHER_SYSTEM_%s=%s" % (ctx.name.upper(), version))
@@ -74,7 +74,7 @@ def _system_repository_impl(ctx):
         else:
             ctx.file(path, ctx.read(template), executable = False)
     if ctx.attr.folder:
-        # Only Bazel opens this; it exists wherever Bazel asks for it.
+        # Only Bazel opens this repository. The folder exists on every system whose Bazel asks for it.
         for entry in ctx.path(ctx.attr.folder).readdir():
             ctx.symlink(entry, entry.basename)
     for path, target in ctx.attr.symlinks.items():
@@ -97,7 +97,7 @@ system_repository = repository_rule(
         "symlinks": attr.string_dict(doc = "path in the repository -> file of the system"),
         "version_of": attr.string(doc = "the pkg-config module whose version is the repository's"),
     },
-    # Looked at again whenever a Bazel server starts, so that an upgraded package is seen.
+    # Bazel evaluates the rule again when a Bazel server starts, so it notices upgraded packages.
     configure = True,
     local = True,
 )
@@ -171,7 +171,7 @@ _WELL_KNOWN = [
     "wrappers",
 ]
 
-# What Bazel 7 looks for, and would download. Debian has packages of it, which come with its Bazel.
+# Repositories that Bazel 7 would otherwise download. Debian's Bazel depends on packages that contain them.
 _BAZEL_7_PACKAGES = {
     "bazel_skylib": "tools/skylib",
     "platforms": "tools/platforms",
@@ -184,7 +184,7 @@ def _supply(rule, name, **attrs):
         rule(name = name, **attrs)
 
 def system_repositories():
-    """Supplies what tether depends on from the system, except what the workspace has already supplied."""
+    """Supplies tether's dependencies from the system, except repositories that the workspace has already defined."""
     _supply(system_repository, "com_google_absl", libraries = _ABSL, version_of = "absl_base")
     _supply(
         system_repository,
@@ -222,7 +222,7 @@ def system_repositories():
         system_repository,
         "com_google_googletest",
         version_of = "gtest",
-        # As upstream, both bring GoogleMock.
+        # Both include GoogleMock, as upstream does.
         libraries = {":gtest": "gmock gtest", ":gtest_main": "gmock_main gmock gtest"},
     )
     _supply(
@@ -232,7 +232,7 @@ def system_repositories():
         libraries = {":benchmark": "benchmark", ":benchmark_main": "-lbenchmark_main benchmark"},
     )
 
-    # For targets with the tag "manual" alone, so that only who asks for them needs it.
+    # Only targets with the tag "manual" use this, so other builds don't need it.
     _supply(
         system_repository,
         "io_opentelemetry_cpp",
@@ -247,7 +247,7 @@ def system_repositories():
 
     proto_rules()
 
-    # What Bazel itself asks for.
+    # Repositories that Bazel itself requires.
     _supply(
         system_repository,
         "rules_cc",

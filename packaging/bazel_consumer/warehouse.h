@@ -3,8 +3,8 @@
 
 #include <string>
 
-// Asks a server for its stock; the server waits until the caller's time, a
-// tenth of a second, is up. Returns what the server has seen.
+// Asks a server for its stock with a deadline of 0.1 s. The server waits until
+// the deadline passes. Returns what the server saw.
 std::string AskOnce();
 
 #endif  // WAREHOUSE_H_

@@ -5,7 +5,7 @@
 namespace {
 
 TEST(WarehouseTest, TheDeadlineOfTheCallerEndsTheServersContext) {
-  // On a very slow machine the call may end before it has reached the server.
+  // On a very slow machine, the call may end before it reaches the server.
   std::string seen;
   for (int attempt = 0; attempt < 20 && seen.empty(); ++attempt) {
     seen = AskOnce();
