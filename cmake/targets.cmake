@@ -29,12 +29,14 @@ tether_public_library(tether
     lib/tether/merge_all.cc
     lib/tether/propagation/b3.cc
     lib/tether/propagation/baggage.cc
+    lib/tether/propagation/baggage_propagator.cc
     lib/tether/propagation/carrier.cc
     lib/tether/propagation/codecs.cc
     lib/tether/propagation/composite.cc
     lib/tether/propagation/default.cc
     lib/tether/propagation/delegating.cc
     lib/tether/propagation/edge.cc
+    lib/tether/propagation/internal/baggage_grammar.cc
     lib/tether/propagation/internal/header_text.cc
     lib/tether/propagation/internal/percent.cc
     lib/tether/propagation/internal/random.cc
@@ -92,6 +94,7 @@ tether_public_library(tether
     lib/tether/propagation/drop_counter.h
     lib/tether/propagation/edge.h
     lib/tether/propagation/header.h
+    lib/tether/propagation/internal/baggage_grammar.h
     lib/tether/propagation/internal/chars.h
     lib/tether/propagation/internal/header_text.h
     lib/tether/propagation/internal/hex.h

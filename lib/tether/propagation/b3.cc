@@ -62,7 +62,7 @@ bool ParseSampled(std::string_view text, TraceContext& trace) {
   return true;
 }
 
-// The part before the next '-'.
+// Removes and returns the part before the next '-'.
 std::string_view TakePart(std::string_view& text) {
   const size_t dash = text.find('-');
   const std::string_view part = text.substr(0, dash);
@@ -74,7 +74,7 @@ bool HasIds(const TraceContext& trace) {
   return !internal::IsZeroId(trace.trace_id);
 }
 
-// Whether `ctx` has the trace that the carrier's `traceparent` names.
+// Whether `ctx` has the trace named by the carrier's `traceparent`.
 bool HasTraceOfW3c(const Carrier& carrier, const Context& ctx) {
   const TraceContext* trace = TraceOf(ctx);
   if (trace == nullptr) return false;
@@ -86,8 +86,8 @@ bool HasTraceOfW3c(const Carrier& carrier, const Context& ctx) {
          named->span_id == trace->span_id;
 }
 
-// One for this call: that of the `traceparent` which has just been written for
-// the same trace, if there is one.
+// Returns the span id of this call: the id in the `traceparent` that has just
+// been written for the same trace, or a new id.
 std::array<uint8_t, 8> SpanIdOfCall(const TraceContext& trace,
                                     const Carrier& carrier) {
   const internal::SoleValue header =
@@ -105,7 +105,7 @@ char SampledDigit(const TraceContext& trace) {
   return trace.debug ? 'd' : trace.sampled() ? '1' : '0';
 }
 
-// Digits on the stack.
+// The hex digits of an id, on the stack.
 class Hex {
  public:
   template <size_t N>
@@ -115,7 +115,7 @@ class Hex {
   }
   std::string_view text() const { return {digits_, size_}; }
 
-  // A trace id whose upper half is zero came from a tracer with short ones.
+  // A trace id whose upper half is zero came from a tracer with short ids.
   std::string_view trace_id_text() const {
     constexpr std::string_view kZeros = "0000000000000000";
     return text().substr(text().substr(0, kIdDigits) == kZeros ? kIdDigits : 0);
@@ -133,7 +133,7 @@ std::optional<TraceContext> ParseB3(std::string_view header) {
   TraceContext trace;
   trace.sampling_deferred = true;
   if (ParseSampled(header, trace)) return trace;
-  // A '-' at the end would be followed by nothing.
+  // A '-' at the end would lack the part after it.
   if (header.empty() || header.back() == '-') return std::nullopt;
   if (!ParseTraceId(TakePart(header), trace.trace_id) ||
       !ParseSpanId(TakePart(header), trace.span_id)) {
@@ -176,7 +176,7 @@ std::optional<TraceContext> B3Propagator::ReadMulti(
       return std::nullopt;
     }
   }
-  if (sampled == "1" || sampled == "true") {  // words: from older tracers
+  if (sampled == "1" || sampled == "true") {  // older tracers write words
     SetSampled(trace, true);
   } else if (sampled == "0" || sampled == "false") {
     SetSampled(trace, false);
@@ -237,7 +237,7 @@ void B3Propagator::Inject(const Context& ctx, Carrier& carrier) const {
     return carrier.Set(kB3Header, {text, size});
   }
   carrier.Set(kB3TraceIdHeader, trace_id.trace_id_text());
-  // The carrier may have kept ids of the application's own.
+  // The carrier may have kept ids that the application set.
   if (carrier.Get(kB3TraceIdHeader) != trace_id.trace_id_text()) return;
   carrier.Set(kB3SpanIdHeader, span_id.text());
   carrier.Set(kB3ParentSpanIdHeader, parent_id.text());

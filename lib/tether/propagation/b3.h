@@ -1,5 +1,6 @@
-// The trace that a request belongs to, as Zipkin's B3 headers tell it
-// (https://github.com/openzipkin/b3-propagation): one, or several.
+// Zipkin's B3 headers for the trace of a request
+// (https://github.com/openzipkin/b3-propagation), in the single-header and the
+// multi-header form.
 //
 //   b3: 80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90
 //
@@ -8,8 +9,8 @@
 //   x-b3-parentspanid: 05e3ac9a4f6e3b90
 //   x-b3-sampled: 1
 //
-// It is the TraceContext of trace_context.h that is read and written. So what
-// came in as B3 can go out as W3C Trace Context, and the other way round.
+// The propagator reads and writes the TraceContext of trace_context.h. So a
+// trace that arrives as B3 can leave as W3C Trace Context, and vice versa.
 
 #ifndef TETHER_PROPAGATION_B3_H_
 #define TETHER_PROPAGATION_B3_H_
@@ -36,13 +37,13 @@ inline constexpr std::string_view kB3ParentSpanIdHeader = "x-b3-parentspanid";
 inline constexpr std::string_view kB3SampledHeader = "x-b3-sampled";
 inline constexpr std::string_view kB3FlagsHeader = "x-b3-flags";
 
-// Reads a `b3`: traceid-spanid[-sampled[-parentspanid]], in lower-case hex, or
-// sampled alone.
+// Parses a `b3` header: traceid-spanid[-sampled[-parentspanid]], in lower-case
+// hex, or `sampled` alone. Returns nullopt for anything else.
 //
-// A trace id has 32 or 16 digits; one of 16 is the lower half. `sampled` is "1"
-// or "0", or "d" for debug; without it the decision is deferred. The parent's
-// id is checked, and not kept. Where there is `sampled` alone, both ids of the
-// result are zero, and it isn't valid() by itself. nullopt for all else.
+// A trace id has 32 or 16 digits; 16 digits are the lower half. `sampled` is
+// "1", "0", or "d" for debug; if it is absent, the decision is deferred. The
+// parent's id is validated but not kept. If the header is `sampled` alone, both
+// ids of the result are zero and the result is not valid().
 TETHER_EXPORT std::optional<TraceContext> ParseB3(std::string_view header);
 
 enum class B3Format {
@@ -52,22 +53,23 @@ enum class B3Format {
 };
 
 struct B3Options {
-  // What Inject writes. Extract reads both.
+  // The form that Inject writes. Extract reads both.
   B3Format write = B3Format::kNone;
 };
 
-// Carries the TraceContext over a hop, beside peers that speak B3.
+// Carries the TraceContext over a hop to and from peers that use B3.
 //
-// Extract prefers `b3` to the others, where it is good. A decision on sampling
-// without ids (as in "b3: 0") starts a trace with that decision, so that it
-// isn't lost. A header with two values is as good as a malformed one. Where
-// `traceparent` is there too, and the context has the trace that it names, that
-// stays. So put this behind the TraceContextPropagator, if there is one: then
-// W3C comes first, and both write the same span id.
+// Extract prefers `b3` to the `x-b3-...` headers if it is valid. A sampling
+// decision without ids (as in "b3: 0") starts a trace with that decision, which
+// would otherwise be lost. A header with two different values counts as
+// malformed. If `traceparent` arrived too, and the context already has the
+// trace that it names, that trace is kept. So list this after the
+// TraceContextPropagator: then W3C takes precedence, and both write the same
+// span id.
 //
-// Inject writes the trace id (of 16 digits where the upper half is zero), a new
-// random span id, the context's span as its parent, and the decision. The
-// `tracestate` of W3C has no place in B3.
+// Inject writes the trace id (with 16 digits if the upper half is zero), a new
+// random span id, the context's span as its parent, and the sampling decision.
+// B3 has no equivalent of W3C's `tracestate`.
 //
 // Thread safety: any thread.
 //
@@ -76,9 +78,7 @@ struct B3Options {
 //   tether::B3Options options;
 //   options.write = tether::B3Format::kSingle;
 //   auto propagator = std::make_shared<tether::CompositePropagator>(
-//       std::vector<std::shared_ptr<const tether::Propagator>>{
-//           std::make_shared<tether::TraceContextPropagator>(),
-//           std::make_shared<tether::B3Propagator>(options)});
+//       tether::TraceContextPropagator(), tether::B3Propagator(options));
 class TETHER_EXPORT B3Propagator final : public Propagator {
  public:
   explicit B3Propagator(B3Options options = {});
@@ -86,12 +86,12 @@ class TETHER_EXPORT B3Propagator final : public Propagator {
   Context Extract(const Carrier& carrier, const Context& ctx) const override;
   void Inject(const Context& ctx, Carrier& carrier) const override;
 
-  // All six, whatever is written.
+  // Returns all six headers, regardless of the options.
   std::vector<std::string_view> Fields() const override;
   size_t MaxInjectBytes(const Context& ctx) const override;
 
-  // Counts each malformed or repeated header, ids of which only one is there,
-  // and an invalid trace that Inject was asked to send.
+  // Counts each malformed or repeated header, a trace id or span id without the
+  // other, and each invalid trace that Inject was asked to send.
   int64_t Dropped() const override;
 
  private:

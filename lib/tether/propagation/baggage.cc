@@ -3,73 +3,26 @@
 #include <algorithm>
 #include <utility>
 
+#include "tether/propagation/internal/baggage_grammar.h"
 #include "tether/propagation/internal/chars.h"
-#include "tether/propagation/internal/injected_bytes.h"
 #include "tether/propagation/internal/percent.h"
 
 namespace tether {
 namespace {
 
-using internal::kBaggageOctet;
+using internal::BaggageItem;
 using internal::kBaggagePlain;
 using internal::kToken;
 using internal::SpanOf;
 
-constexpr Key<Baggage> kBaggage{"baggage"};
-
-// More headers than this may be many that are empty.
+// Empty headers don't count toward the other limits.
 constexpr int kMaxHeaders = 64;
 
-// Offsets are of 32 bits.
+// Offsets have 32 bits.
 constexpr size_t kMaxBytes = size_t{1} << 30;
 
-bool IsToken(std::string_view text) {
-  return !text.empty() && SpanOf(kToken, text) == text.size();
-}
-
-void SkipBlanks(std::string_view& text) {
-  while (!text.empty() && internal::IsBlank(text[0])) text.remove_prefix(1);
-}
-
-std::string_view Take(std::string_view& text, size_t n) {
-  const std::string_view taken = text.substr(0, n);
-  text.remove_prefix(n);
-  return taken;
-}
-
-// A guess.
+// An estimate of the number of entries.
 size_t EntriesIn(std::string_view header) { return 1 + header.size() / 16; }
-
-struct Item {
-  std::string_view key;
-  std::string_view value;  // encoded; data() is null where there is no '='
-};
-
-// Takes an entry without its properties, or a property, from the front of
-// `text`: key OWS [ "=" OWS value ] OWS. False unless that ends `text`, or a
-// ';' follows.
-bool TakeItem(std::string_view& text, Item& item) {
-  SkipBlanks(text);
-  item.key = Take(text, SpanOf(kToken, text));
-  item.value = {};
-  if (item.key.empty()) return false;
-  SkipBlanks(text);
-  if (!text.empty() && text[0] == '=') {
-    text.remove_prefix(1);
-    SkipBlanks(text);
-    item.value = Take(text, SpanOf(kBaggageOctet, text));
-    if (!internal::IsPercentEncoded(item.value)) return false;
-    SkipBlanks(text);
-  }
-  return text.empty() || text[0] == ';';
-}
-
-void AppendItem(const Item& item, std::string& out) {
-  out += item.key;
-  if (item.value.data() == nullptr) return;
-  out += '=';
-  out += item.value;
-}
 
 std::string Decoded(std::string_view value) {
   std::string text;
@@ -78,30 +31,17 @@ std::string Decoded(std::string_view value) {
   return text;
 }
 
-// Calls visit(item) for each of `properties`, which has a ';' before each.
-// False if one is malformed.
-template <typename Visit>
-bool ForEachProperty(std::string_view properties, Visit visit) {
-  while (!properties.empty()) {
-    properties.remove_prefix(1);
-    Item property;
-    if (!TakeItem(properties, property)) return false;
-    visit(property);
-  }
-  return true;
-}
-
 }  // namespace
 
 struct Baggage::Rep {
-  // A slice of `header` each, and of `decoded` where the value is encoded.
+  // Slices of `header`, and of `decoded` if the value is encoded.
   struct Slot {
     uint32_t key_at;
     uint32_t key_size;
     uint32_t value_at;
     uint32_t value_size;
     uint32_t end;
-    uint32_t decoded_at;  // kNotEncoded: `header` has the value itself
+    uint32_t decoded_at;  // kNotEncoded: use `header`
     uint32_t decoded_size;
   };
   static constexpr uint32_t kNotEncoded = ~uint32_t{0};
@@ -115,7 +55,7 @@ struct Baggage::Rep {
                : std::string_view(decoded).substr(slot.decoded_at,
                                                   slot.decoded_size);
   }
-  // As sent, with all its properties.
+  // The entry as sent, with all its properties.
   std::string_view Text(const Slot& slot) const {
     return std::string_view(header).substr(slot.key_at, slot.end - slot.key_at);
   }
@@ -125,7 +65,7 @@ struct Baggage::Rep {
   std::vector<Slot> slots;
 };
 
-// Makes a Baggage, entry by entry.
+// Builds a Baggage entry by entry.
 class Baggage::Writer {
  public:
   explicit Writer(BaggageLimits limits = {SIZE_MAX, SIZE_MAX})
@@ -137,18 +77,18 @@ class Baggage::Writer {
     rep_->slots.reserve(std::min(entries, max_entries_));
   }
 
-  // Appends the good entries of `header`; how many were not.
+  // Appends the valid entries of `header`. Returns the number of the others.
   int64_t AppendHeader(std::string_view header) {
     int64_t dropped = 0;
     for (;;) {
-      // Most are as we write them ourselves.
+      // Most entries are plain, as those that we write.
       const size_t plain = AppendPlain(header);
       size_t end = plain;
       if (plain == 0) {
         end = std::min(header.find(','), header.size());
         const std::string_view text =
             internal::WithoutBlanks(header.substr(0, end));
-        // RFC 7230, 7: empty elements of a list don't count.
+        // RFC 7230, 7: empty list elements are ignored.
         if (!text.empty() && !AppendText(text)) ++dropped;
       }
       if (end == header.size()) break;
@@ -158,21 +98,23 @@ class Baggage::Writer {
     return dropped;
   }
 
-  // Appends an entry as it is sent, without blanks around it. False if it is
-  // malformed or too much.
+  // Appends an entry in the form in which it is sent, without blanks around it.
+  // Returns false if it is malformed or exceeds the limits.
   bool AppendText(std::string_view text) {
-    Item item;
+    BaggageItem item;
     std::string_view properties = text;
-    if (!TakeItem(properties, item) || item.value.data() == nullptr) {
+    if (!internal::TakeBaggageItem(properties, item) ||
+        item.value.data() == nullptr) {
       return false;
     }
     size_t size = item.key.size() + 1 + item.value.size();
-    if (!ForEachProperty(properties, [&size](const Item& property) {
-          size += 1 + property.key.size();
-          if (property.value.data() != nullptr) {
-            size += 1 + property.value.size();
-          }
-        })) {
+    if (!internal::ForEachBaggageProperty(
+            properties, [&size](const BaggageItem& property) {
+              size += 1 + property.key.size();
+              if (property.value.data() != nullptr) {
+                size += 1 + property.value.size();
+              }
+            })) {
       return false;
     }
     if (!Fits(size)) return false;
@@ -183,11 +125,12 @@ class Baggage::Writer {
     if (size == text.size()) {
       header += text;
     } else {  // it has blanks
-      AppendItem(item, header);
-      ForEachProperty(properties, [&header](const Item& property) {
-        header += ';';
-        AppendItem(property, header);
-      });
+      internal::AppendBaggageItem(item, header);
+      internal::ForEachBaggageProperty(
+          properties, [&header](const BaggageItem& property) {
+            header += ';';
+            internal::AppendBaggageItem(property, header);
+          });
     }
     return true;
   }
@@ -198,10 +141,10 @@ class Baggage::Writer {
   }
 
  private:
-  // Appends the first entry of `header` if it is good, and has neither blanks
-  // nor properties. Its size, or 0.
+  // Appends the first entry of `header` if it is valid and has neither blanks
+  // nor properties. Returns its size, or 0.
   size_t AppendPlain(std::string_view header) {
-    Item item;
+    BaggageItem item;
     item.key = header.substr(0, SpanOf(kToken, header));
     size_t end = item.key.size();
     if (end == 0 || end == header.size() || header[end] != '=') return 0;
@@ -248,8 +191,8 @@ class Baggage::Writer {
            next_at() <= max_bytes_ - size;
   }
 
-  // Of an entry that will take `size` bytes, behind all that are there.
-  void AddSlot(const Item& item, size_t size, bool is_encoded) {
+  // Adds the slot of an entry that takes `size` bytes after all others.
+  void AddSlot(const BaggageItem& item, size_t size, bool is_encoded) {
     const size_t at = next_at();
     Rep::Slot& slot = rep_->slots.emplace_back();
     slot.key_at = static_cast<uint32_t>(at);
@@ -271,8 +214,8 @@ class Baggage::Writer {
   const size_t max_entries_;
   const size_t max_bytes_;
   std::shared_ptr<Rep> rep_ = std::make_shared<Rep>();
-  // Plain entries of the header being read, one right after the other, that are
-  // not yet in `rep_->header`: they are copied at once.
+  // Adjacent plain entries of the current header that are not yet in
+  // `rep_->header`. They are copied together.
   std::string_view run_;
 };
 
@@ -282,6 +225,24 @@ Baggage Baggage::Parse(std::string_view header, BaggageLimits limits,
   writer.Reserve(header.size(), EntriesIn(header));
   const int64_t bad = writer.AppendHeader(header);
   if (dropped != nullptr) *dropped += bad;
+  return std::move(writer).Finish();
+}
+
+Baggage Baggage::Read(const Carrier& carrier, BaggageLimits limits,
+                      int64_t& dropped) {
+  std::optional<std::string_view> header = carrier.Get(kBaggageHeader);
+  if (!header.has_value()) return Baggage();
+  Writer writer(limits);
+  writer.Reserve(header->size(), EntriesIn(*header));
+  int headers = 0;
+  do {
+    if (headers == kMaxHeaders) {
+      ++dropped;
+      break;
+    }
+    dropped += writer.AppendHeader(*header);
+    header = carrier.Get(kBaggageHeader, ++headers);
+  } while (header.has_value());
   return std::move(writer).Finish();
 }
 
@@ -299,11 +260,12 @@ Baggage::Entry Baggage::operator[](size_t i) const {
 
 std::vector<BaggageProperty> Baggage::Entry::properties() const {
   std::vector<BaggageProperty> properties;
-  ForEachProperty(properties_, [&properties](const Item& item) {
-    BaggageProperty& property = properties.emplace_back();
-    property.key = std::string(item.key);
-    if (item.value.data() != nullptr) property.value = Decoded(item.value);
-  });
+  internal::ForEachBaggageProperty(
+      properties_, [&properties](const BaggageItem& item) {
+        BaggageProperty& property = properties.emplace_back();
+        property.key = std::string(item.key);
+        if (item.value.data() != nullptr) property.value = Decoded(item.value);
+      });
   return properties;
 }
 
@@ -318,12 +280,12 @@ std::optional<std::string_view> Baggage::Get(std::string_view key) const {
 
 Baggage Baggage::With(std::string_view key, std::string_view value,
                       const std::vector<BaggageProperty>& properties) const {
-  bool good = IsToken(key) && internal::IsUtf8(value);
+  bool good = internal::IsBaggageKey(key) && internal::IsUtf8(value);
   std::string text;
   text.append(key).append(1, '=');
   internal::AppendPercentEncoded(value, text);
   for (const BaggageProperty& property : properties) {
-    good = good && IsToken(property.key);
+    good = good && internal::IsBaggageKey(property.key);
     text.append(1, ';').append(property.key);
     if (!property.value.has_value()) continue;
     good = good && internal::IsUtf8(*property.value);
@@ -365,63 +327,5 @@ Baggage Baggage::Within(BaggageLimits limits) const {
 std::string_view Baggage::header() const {
   return empty() ? std::string_view() : std::string_view(rep_->header);
 }
-
-const Baggage& BaggageOf(const Context& ctx) {
-  static const Baggage& none = *new Baggage;
-  const Baggage* baggage = ctx.Value(kBaggage);
-  return baggage == nullptr ? none : *baggage;
-}
-
-Context WithBaggage(const Context& parent, Baggage baggage) {
-  return WithValue(parent, kBaggage, std::move(baggage));
-}
-
-BaggagePropagator::BaggagePropagator(BaggageLimits limits) : limits_(limits) {}
-
-Context BaggagePropagator::Extract(const Carrier& carrier,
-                                   const Context& ctx) const {
-  std::optional<std::string_view> header = carrier.Get(kBaggageHeader);
-  if (!header.has_value()) return ctx;
-  Baggage::Writer writer(limits_);
-  writer.Reserve(header->size(), EntriesIn(*header));
-  int64_t dropped = 0;
-  int headers = 0;
-  do {
-    if (headers == kMaxHeaders) {
-      ++dropped;
-      break;
-    }
-    dropped += writer.AppendHeader(*header);
-    header = carrier.Get(kBaggageHeader, ++headers);
-  } while (header.has_value());
-  dropped_.Add(dropped);
-  Baggage baggage = std::move(writer).Finish();
-  if (baggage.empty()) return ctx;
-  return WithBaggage(ctx, std::move(baggage));
-}
-
-void BaggagePropagator::Inject(const Context& ctx, Carrier& carrier) const {
-  const Baggage& all = BaggageOf(ctx);
-  if (all.empty()) return;
-  if (all.size() <= limits_.max_entries &&
-      all.header().size() <= limits_.max_bytes) {
-    return carrier.Set(kBaggageHeader, all.header());
-  }
-  const Baggage sent = all.Within(limits_);
-  dropped_.Add(static_cast<int64_t>(all.size() - sent.size()));
-  if (!sent.empty()) carrier.Set(kBaggageHeader, sent.header());
-}
-
-std::vector<std::string_view> BaggagePropagator::Fields() const {
-  return {kBaggageHeader};
-}
-
-size_t BaggagePropagator::MaxInjectBytes(const Context& ctx) const {
-  const Baggage& baggage = BaggageOf(ctx);
-  if (baggage.empty()) return 0;
-  return internal::InjectedBytes(kBaggageHeader, baggage.header().size());
-}
-
-int64_t BaggagePropagator::Dropped() const { return dropped_.count(); }
 
 }  // namespace tether

@@ -1,12 +1,11 @@
-// Baggage (https://www.w3.org/TR/baggage/): named values that an application
-// sends along with a request, to all services that it reaches, in the header
-// `baggage`.
+// W3C Baggage (https://www.w3.org/TR/baggage/): named values that travel with a
+// request to all services that it reaches, in the header `baggage`.
 //
 //   baggage: tenant=acme,route=canary%20north;ttl=3
 //
-// Everybody on the way can read it, and it may leave the company: nothing
-// confidential belongs there. RedactPropagator (redact.h) holds back what must
-// stay, EdgePropagator (edge.h) drops what strangers send.
+// All services on the way can read it, and it may leave the company, so don't
+// put confidential data there. RedactPropagator (redact.h) holds entries back;
+// EdgePropagator (edge.h) drops baggage from untrusted callers.
 
 #ifndef TETHER_PROPAGATION_BAGGAGE_H_
 #define TETHER_PROPAGATION_BAGGAGE_H_
@@ -30,15 +29,16 @@ namespace tether {
 
 inline constexpr std::string_view kBaggageHeader = "baggage";
 
-// An entry that doesn't fit any more is left out, and those after it looked at.
-// The standard asks for at least these.
+// Entries that don't fit are left out; later entries that fit are kept. The
+// standard requires at least these limits.
 struct BaggageLimits {
   size_t max_entries = 64;
-  // Of all entries as they are sent, with the commas between them.
+  // The size of all entries as sent, including commas.
   size_t max_bytes = 8192;
 };
 
-// Said of an entry: a key, and maybe a value. The standard gives it no meaning.
+// A property of an entry: a key with an optional value. The standard defines no
+// properties.
 struct BaggageProperty {
   std::string key;
   std::optional<std::string> value;
@@ -48,15 +48,15 @@ struct BaggageProperty {
   }
 };
 
-// A list of entries, in order: an immutable value, copied cheaply. Looking
-// something up, or making an empty one, allocates nothing.
+// An ordered list of entries. Immutable and cheap to copy. Lookups and empty
+// lists allocate nothing.
 //
-// A key is a token of RFC 7230: 1 or more of letters, digits and
-// "!#$%&'*+-.^_`|~"; case matters. A value is any UTF-8 text. Several entries
-// may have one key, if they came in so.
+// A key is a token of RFC 7230: one or more letters, digits and
+// "!#$%&'*+-.^_`|~"; case matters. A value is any UTF-8 text. Received baggage
+// may have several entries with the same key.
 //
-// Thread safety: any thread. Lifetime: views are valid as long as this, a copy
-// of it, or a Context with one exists.
+// Thread safety: any thread. Lifetime: views are valid while this object, a
+// copy of it, or a Context that holds one exists.
 //
 // Example:
 //
@@ -69,11 +69,11 @@ class TETHER_EXPORT Baggage {
 
   Baggage() = default;
 
-  // Reads one header; several are read as one, joined with commas. Left out is
-  // what the standard doesn't allow (a key that is no token, other characters
-  // than it has for values, a '%' without two hex digits) or `limits` don't,
-  // the whole entry each time; added to `*dropped` is how many. Encoded octets
-  // that are no UTF-8 are read as U+FFFD.
+  // Parses one header. (Join several with commas.) Entries are left out if they
+  // violate the standard (a key that is not a token, illegal characters in a
+  // value, a '%' without two hex digits) or exceed `limits`. Adds their number
+  // to `*dropped` unless it is null. Encoded octets that are not UTF-8 are
+  // decoded as U+FFFD.
   static Baggage Parse(std::string_view header, BaggageLimits limits = {},
                        int64_t* dropped = nullptr);
 
@@ -83,23 +83,25 @@ class TETHER_EXPORT Baggage {
   // Requires i < size().
   Entry operator[](size_t i) const;
 
-  // The value under `key`, decoded; of several, the last one.
+  // Returns the decoded value of `key`, or of the last of several entries with
+  // this key; nullopt if there is none.
   std::optional<std::string_view> Get(std::string_view key) const;
 
-  // With this entry at the end, in the place of all that have its key. Where
-  // the key (or a property's) is no token, or a value is no UTF-8, there is no
-  // such entry then: never the one before.
+  // Returns a copy with this entry at the end, instead of all existing entries
+  // with its key. If a key (of the entry or of a property) is not a token, or a
+  // value is not UTF-8, the copy has no entry with this key.
   [[nodiscard]] Baggage With(
       std::string_view key, std::string_view value,
       const std::vector<BaggageProperty>& properties = {}) const;
 
-  // Without all entries that have `key`.
+  // Returns a copy without the entries that have `key`.
   [[nodiscard]] Baggage Without(std::string_view key) const;
 
-  // Without the entries that are beyond `limits`.
+  // Returns a copy without the entries that exceed `limits`.
   [[nodiscard]] Baggage Within(BaggageLimits limits) const;
 
-  // As it is sent. Entries that came in stay as they were, without blanks.
+  // Returns the header as it is sent. Received entries are unchanged except for
+  // blanks, which are removed.
   std::string_view header() const;
 
   friend bool operator==(const Baggage& a, const Baggage& b) {
@@ -114,12 +116,17 @@ class TETHER_EXPORT Baggage {
   class Writer;
   struct Rep;
 
+  // Parses all `baggage` headers of `carrier`. Adds the number of dropped
+  // entries to `dropped`.
+  static Baggage Read(const Carrier& carrier, BaggageLimits limits,
+                      int64_t& dropped);
+
   explicit Baggage(std::shared_ptr<const Rep> rep) : rep_(std::move(rep)) {}
 
   std::shared_ptr<const Rep> rep_;  // null: empty
 };
 
-// A view of one.
+// A view of one entry.
 class Baggage::Entry {
  public:
   std::string_view key() const { return key_; }
@@ -133,18 +140,18 @@ class Baggage::Entry {
   std::string_view properties_;  // as sent, with the ';' before each
 };
 
-// The baggage of `ctx`; an empty one when it has none. Valid as long as `ctx`,
-// or a context made from it, exists.
+// Returns the baggage of `ctx`, which is empty if there is none. Valid while
+// `ctx` or a context derived from it exists.
 TETHER_EXPORT const Baggage& BaggageOf(const Context& ctx);
 
-// A child of `parent` with this baggage in the place of its parent's. An empty
-// one sends none.
+// Returns a child of `parent` with this baggage instead of the parent's. If
+// `baggage` is empty, none is sent.
 TETHER_EXPORT Context WithBaggage(const Context& parent, Baggage baggage);
 
 // Carries the Baggage over a hop.
 //
-// Extract takes all `baggage` headers as one list; where no good entry came in,
-// the context stays as it is. Inject writes one header.
+// Extract reads all `baggage` headers as one list. If that has no valid entry,
+// the context is unchanged. Inject writes one header.
 //
 // Thread safety: any thread.
 //
@@ -155,7 +162,7 @@ TETHER_EXPORT Context WithBaggage(const Context& parent, Baggage baggage);
 //   propagator.Inject(ctx, call_headers);
 class TETHER_EXPORT BaggagePropagator final : public Propagator {
  public:
-  // Both ways.
+  // `limits` apply to Extract and to Inject.
   explicit BaggagePropagator(BaggageLimits limits = {});
 
   Context Extract(const Carrier& carrier, const Context& ctx) const override;
@@ -163,7 +170,7 @@ class TETHER_EXPORT BaggagePropagator final : public Propagator {
   std::vector<std::string_view> Fields() const override;
   size_t MaxInjectBytes(const Context& ctx) const override;
 
-  // Counts each entry that is malformed or beyond the limits.
+  // Counts each entry that is malformed or exceeds the limits.
   int64_t Dropped() const override;
 
  private:

@@ -1,8 +1,8 @@
-// A Carrier is where values travel: the headers of a request, seen as a map
-// from strings to strings. What they mean is a Propagator's business.
+// A Carrier presents the headers of a request as a map from strings to strings.
+// A Propagator interprets them.
 //
-// Keys are lower-case ASCII, as HTTP/2 requires: propagators only ask for, and
-// only set, such keys.
+// Keys are lower-case ASCII, as HTTP/2 requires. Propagators get and set only
+// such keys.
 
 #ifndef TETHER_PROPAGATION_CARRIER_H_
 #define TETHER_PROPAGATION_CARRIER_H_
@@ -20,45 +20,45 @@
 
 namespace tether {
 
-// To be implemented over the headers of a transport. Propagators call Get a few
-// times per request, so it should be a look-up and not a copy.
+// Implement this interface for the headers of a transport. Propagators call Get
+// a few times per request, so it should look headers up without copying them.
 //
-// Thread safety: const calls may run at the same time, as for a container.
-// Lifetime: the views that Get and ForEachKey hand out are valid until the
-// carrier is changed or destroyed. Propagators keep none.
+// Thread safety: like a container's; const calls may run concurrently.
+// Lifetime: views from Get and ForEachKey are valid until the carrier is
+// changed or destroyed. Propagators do not keep them.
 class TETHER_EXPORT Carrier {
  public:
   virtual ~Carrier() = default;
 
-  // The value under `key`; nullopt when there is none. Where the peer sent
-  // several, `index` picks one, in order of arrival: Get(key, 1) tells whether
-  // the header was repeated. nullopt for an index that is negative or too high.
+  // Returns the value of `key`, or nullopt if there is none. If the header was
+  // sent several times, `index` selects one, in order of arrival; so Get(key,
+  // 1) shows whether a header was repeated. Returns nullopt for an index that
+  // is negative or too high.
   virtual std::optional<std::string_view> Get(std::string_view key,
                                               int index = 0) const = 0;
 
-  // Puts `value` in the place of whatever is under `key`. Both are copied. A
-  // carrier may hold on to what the application itself has put there; Get
-  // tells.
+  // Replaces all values of `key` with `value`. Copies both. A carrier may keep
+  // a value that the application itself has set; Get shows which one won.
   virtual void Set(std::string_view key, std::string_view value) = 0;
 
-  // Puts `value` beside what is under `key`, as one more header of that name.
-  // False where the carrier can't repeat headers, as this one, for carriers
-  // that don't override it: then nothing has been done.
+  // Adds one more header `key` with `value`, and keeps existing ones. Returns
+  // false and does nothing if the carrier can't repeat headers. This default
+  // implementation can't.
   virtual bool Add(std::string_view key, std::string_view value) {
     (void)key;
     (void)value;
     return false;
   }
 
-  // Calls `visit` once for each key, in no particular order. `visit` must not
-  // change the carrier.
+  // Calls `visit` once for each distinct key, in no particular order. `visit`
+  // must not change the carrier.
   virtual void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const = 0;
 };
 
-// A carrier in memory: for tests, and for transports that have no carrier of
-// their own. Keys that come from outside are lower-cased on the way in, since
-// HTTP/1 peers write them as they please; Get takes lower-case keys only.
+// A carrier in memory, for tests and for transports without a carrier of their
+// own. It converts the keys that it is given to lower case, because HTTP/1
+// peers may use any case. Get accepts lower-case keys only.
 //
 // Example:
 //

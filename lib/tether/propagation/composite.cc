@@ -57,7 +57,7 @@ size_t CompositePropagator::MaxInjectBytes(const Context& ctx) const {
   size_t sum = 0;
   for (const auto& part : parts_) {
     TETHER_TRY { sum = internal::AddBytes(sum, part->MaxInjectBytes(ctx)); }
-    TETHER_CATCH(...) {  // counted by Inject, which asks again
+    TETHER_CATCH(...) {  // counted by Inject, which calls it again
     }
   }
   return std::min(sum, limits_.max_bytes);

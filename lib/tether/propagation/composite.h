@@ -1,4 +1,4 @@
-// Several propagators as one.
+// Combines several propagators into one.
 
 #ifndef TETHER_PROPAGATION_COMPOSITE_H_
 #define TETHER_PROPAGATION_COMPOSITE_H_
@@ -20,44 +20,22 @@
 
 namespace tether {
 
-namespace internal {
-
-template <typename T>
-inline constexpr bool kIsPropagator =
-    std::is_base_of_v<Propagator, T> ||
-    std::is_convertible_v<T, std::shared_ptr<const Propagator>>;
-
-template <typename... Parts>
-using EnableIfPropagators =
-    std::enable_if_t<(sizeof...(Parts) > 0) && (kIsPropagator<Parts> && ...)>;
-
-template <typename T>
-std::shared_ptr<const Propagator> SharedPart(T part) {
-  if constexpr (std::is_base_of_v<Propagator, T>) {
-    return std::make_shared<T>(std::move(part));
-  } else {
-    return part;
-  }
-}
-
-}  // namespace internal
-
-// Runs its parts in the order given. Where two read the same value, or write
+// Runs its parts in the given order. If two parts read the same value, or write
 // the same header, the last one wins.
 //
-// What they write for a call stays within `limits`, all of them together: a
-// part that would exceed them writes none of its headers, and that is counted.
-// So put what matters most first.
+// `limits` apply to all headers that the parts write for one call. A part that
+// would exceed them writes none of its headers, which counts as a drop. So list
+// the most important parts first.
 //
-// It also is the wall around them: what a part throws is caught and counted,
-// and the others run. A part that throws in Extract has then added nothing; one
-// that throws in Inject may have written some of its headers, if it overrides
+// If a part throws, the exception is caught and counted, and the other parts
+// run. A part that throws in Extract adds nothing to the context. A part that
+// throws in Inject may have written some of its headers if it overrides
 // MaxInjectBytes.
 //
-// Null parts are left out. No parts at all make a propagator that does nothing.
+// Null parts are ignored. Without parts, the propagator does nothing.
 //
-// Thread safety: any thread. Lifetime: shares its parts, which may be used
-// elsewhere too.
+// Thread safety: any thread. Lifetime: shares parts that are given as pointers;
+// they may be used elsewhere too.
 //
 // Example:
 //
@@ -66,41 +44,59 @@ std::shared_ptr<const Propagator> SharedPart(T part) {
 //       tether::HeaderPropagator<int>(kPriority, "x-priority",
 //                                     tether::IntCodec(0, 9)));
 class TETHER_EXPORT CompositePropagator final : public Propagator {
+ private:
+  template <typename Part>
+  static constexpr bool kIsPart =
+      std::is_base_of_v<Propagator, Part> ||
+      std::is_convertible_v<Part, std::shared_ptr<const Propagator>>;
+  template <typename... Parts>
+  using IfParts =
+      std::enable_if_t<(sizeof...(Parts) > 0) && (kIsPart<Parts> && ...)>;
+
  public:
-  // From a list that is made at run time.
+  // From a list, for parts that are chosen at run time.
   explicit CompositePropagator(
       std::vector<std::shared_ptr<const Propagator>> parts,
       InjectLimits limits = {});
 
-  // From one or more parts, each a propagator by value or a pointer to one. A
-  // propagator is moved, or copied if it is an lvalue: a copy counts its drops
-  // on its own.
-  template <typename... Parts,
-            typename = internal::EnableIfPropagators<Parts...>>
+  // From one or more parts. Each is a propagator, passed by value, or a smart
+  // pointer to one. A copied propagator counts its own drops.
+  //
+  // For a variable write CompositePropagator p{A(), B()}; with parentheses
+  // instead of braces C++ declares a function.
+  template <typename... Parts, typename = IfParts<Parts...>>
   explicit CompositePropagator(Parts... parts)
       : CompositePropagator(InjectLimits(), std::move(parts)...) {}
-  template <typename... Parts,
-            typename = internal::EnableIfPropagators<Parts...>>
+  template <typename... Parts, typename = IfParts<Parts...>>
   explicit CompositePropagator(InjectLimits limits, Parts... parts)
       : CompositePropagator(
             std::vector<std::shared_ptr<const Propagator>>{
-                internal::SharedPart(std::move(parts))...},
+                Shared(std::move(parts))...},
             limits) {}
 
   Context Extract(const Carrier& carrier, const Context& ctx) const override;
   void Inject(const Context& ctx, Carrier& carrier) const override;
 
-  // Those of all parts, each once, in order.
+  // Returns the fields of all parts in order, without duplicates.
   std::vector<std::string_view> Fields() const override;
 
   size_t MaxInjectBytes(const Context& ctx) const override;
 
-  // The sum over its parts, and one for each exception and each time that a
-  // part exceeded the limits. A part that is in several composites counts in
-  // all of them.
+  // Returns the sum of the parts' drops, plus one for each exception and for
+  // each time that a part exceeded the limits. A part that several composites
+  // share counts in all of them.
   int64_t Dropped() const override;
 
  private:
+  template <typename Part>
+  static std::shared_ptr<const Propagator> Shared(Part part) {
+    if constexpr (std::is_base_of_v<Propagator, Part>) {
+      return std::make_shared<Part>(std::move(part));
+    } else {
+      return part;
+    }
+  }
+
   const std::vector<std::shared_ptr<const Propagator>> parts_;
   const InjectLimits limits_;
   const DropCounter dropped_;

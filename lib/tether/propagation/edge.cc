@@ -13,7 +13,7 @@
 namespace tether {
 namespace {
 
-// Shows some headers of another, and counts the others that are asked for.
+// Shows some headers of another carrier. Counts lookups of the others.
 class FilteredCarrier final : public Carrier {
  public:
   FilteredCarrier(const Carrier& inner, const std::vector<std::string>& kept)
@@ -26,7 +26,7 @@ class FilteredCarrier final : public Carrier {
     if (index == 0) ++hidden_;
     return std::nullopt;
   }
-  void Set(std::string_view, std::string_view) override {}  // only read from
+  void Set(std::string_view, std::string_view) override {}  // never called
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override {
     inner_.ForEachKey([this, visit](std::string_view key) {
@@ -43,7 +43,7 @@ class FilteredCarrier final : public Carrier {
 
   const Carrier& inner_;
   const std::vector<std::string>& kept_;
-  mutable int64_t hidden_ = 0;  // each is used by one thread
+  mutable int64_t hidden_ = 0;  // used by one thread only
 };
 
 std::vector<std::string> KeptHeaders(const EdgeOptions& options) {

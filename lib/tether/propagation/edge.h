@@ -1,4 +1,4 @@
-// For services that strangers can call: what they send is not believed.
+// Protects services that untrusted callers can reach.
 
 #ifndef TETHER_PROPAGATION_EDGE_H_
 #define TETHER_PROPAGATION_EDGE_H_
@@ -19,29 +19,29 @@
 namespace tether {
 
 struct EdgeOptions {
-  // Whether a trace goes on that began outside (W3C and B3). If not, a new one
-  // starts with each request, without the caller's `tracestate`, so that nobody
-  // outside can join traces, name them, or have them sampled.
+  // Whether to continue traces that began outside (W3C and B3). If false, each
+  // request starts a new trace without the caller's `tracestate`, so outside
+  // callers can neither join traces, nor choose their ids, nor force sampling.
   bool keep_trace = false;
 
-  // Whether `x-request-id` is taken. Who makes ids here where it isn't:
+  // Whether to accept `x-request-id`. To create ids here instead, set
   // RequestIdOptions::make_if_absent.
   bool keep_request_id = false;
 
-  // More headers that are taken. Lower-cased.
+  // More headers to accept. Names are converted to lower case.
   std::vector<std::string> keep_headers = {};
 
-  // For traces that start here; null: none of them is sampled. Those that the
-  // other propagator starts itself are its own affair.
+  // Decides which traces that start here are sampled. Null: none. Does not
+  // apply to traces that the inner propagator starts itself.
   TraceSampler sampled_by = nullptr;
 };
 
-// Another propagator, whose Extract sees no header but those that the options
-// keep: no baggage, and no values of the application's own. Inject, for calls
-// to one's own services, is the other one's.
+// Forwards to `inner`, but Extract shows it only the headers that the options
+// keep: no baggage, and no application-defined values. Inject, for calls to
+// trusted services, is unchanged.
 //
-// Thread safety: any thread. Lifetime: shares `inner`; null does nothing, but
-// traces start all the same.
+// Thread safety: any thread. Lifetime: shares `inner`. If `inner` is null, this
+// only starts traces.
 //
 // Example:
 //
@@ -53,8 +53,8 @@ class TETHER_EXPORT EdgePropagator final : public DelegatingPropagator {
 
   Context Extract(const Carrier& carrier, const Context& ctx) const override;
 
-  // Those of the other one, one for each header that was asked for, came, and
-  // was kept from it, and one for a sampler that threw.
+  // Returns the drops of `inner`, plus one for each received header that
+  // `inner` asked for and this hid, and one for each exception of the sampler.
   int64_t Dropped() const override;
 
  private:

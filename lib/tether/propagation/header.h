@@ -1,4 +1,4 @@
-// A value of the user's own, carried in a header of its own.
+// Carries an application-defined value in a header.
 
 #ifndef TETHER_PROPAGATION_HEADER_H_
 #define TETHER_PROPAGATION_HEADER_H_
@@ -38,26 +38,29 @@ struct HeaderCodec {
 };
 
 struct HeaderLimits {
-  // The longest header value, in bytes (of "...-bin": before gRPC encodes it).
-  // Longer ones never reach the codec.
+  // The longest header value in bytes; for "...-bin" headers, before gRPC
+  // encodes it. Longer values never reach the codec.
   size_t max_bytes = 1024;
 };
 
-// Carries the value under one key in one header.
+// Carries the value of one key in one header.
 //
-// Dropped whole, and counted: a value that is longer than the limit, or that
-// the codec rejects or throws over; a header that comes with two values; and
-// text that would not arrive as it was sent, which is anything but printable
-// ASCII (0x20 to 0x7e) without a space at either end. In a header named
-// "...-bin", gRPC sends any bytes, and so does this. An empty value is the
-// codec's to judge.
+// These values are dropped and counted:
+//  - values longer than the limit;
+//  - values that the codec rejects, or for which it throws;
+//  - headers that arrive with two different values;
+//  - text that could change on its way: anything but printable ASCII (0x20 to
+//    0x7e), or text that begins or ends with a space. "...-bin" headers may
+//    contain any bytes.
+// Empty values are passed to the codec.
 //
-// `header` is lower-cased. Where it is no legal header name (letters, digits
-// and "-_."; not "grpc-..." or "tether-...", nor one of the connection's own,
-// such as "te" or "content-type"), the propagator does nothing.
+// `header` is converted to lower case. If it is not a legal header name, the
+// propagator does nothing. Legal names consist of letters, digits and "-_.",
+// do not begin with "grpc-" or "tether-", and are not used by the connection
+// itself, as "te" and "content-type" are.
 //
-// Thread safety: any thread. Lifetime: `key` must outlive the propagator; one
-// at namespace scope does.
+// Thread safety: any thread. Lifetime: `key` must outlive the propagator. Keys
+// at namespace scope do.
 //
 // Example:
 //
@@ -128,7 +131,7 @@ class HeaderPropagator final : public Propagator {
   }
 
   const Key<T>& key_;
-  const std::string header_;  // empty: not a legal one
+  const std::string header_;  // empty if it was not legal
   const HeaderCodec<T> codec_;
   const HeaderLimits limits_;
   const DropCounter dropped_;

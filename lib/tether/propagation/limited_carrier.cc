@@ -12,18 +12,18 @@ namespace tether {
 
 namespace {
 
-// Of a header with a name of one letter and no value.
+// The size of a header with a name of one letter and no value.
 constexpr size_t kMinHeaderBytes = 33;
 
 }  // namespace
 
-// Headers that wait for their propagator to be done.
+// Headers that are buffered until their propagator has finished.
 class LimitedCarrier::Held {
  public:
   struct Header {
     std::string key;
     std::string value;
-    bool is_added;  // beside others, not in their place
+    bool is_added;  // by Add, not Set
   };
 
   std::vector<Header> headers;
@@ -91,7 +91,7 @@ std::optional<std::string_view> LimitedCarrier::Get(std::string_view key,
 void LimitedCarrier::Set(std::string_view key, std::string_view value) {
   if (!Take(key, value)) return;
   if (held_ == nullptr) return inner_.Set(key, value);
-  // Copied first: either may be a view of what is about to be erased.
+  // Copied first, because either may be a view of a header that is erased here.
   Held::Header set = {std::string(key), std::string(value), false};
   auto& headers = held_->headers;
   headers.erase(std::remove_if(headers.begin(), headers.end(),
@@ -103,7 +103,8 @@ void LimitedCarrier::Set(std::string_view key, std::string_view value) {
 }
 
 bool LimitedCarrier::Add(std::string_view key, std::string_view value) {
-  // One that doesn't fit makes Inject fail; that isn't "can't repeat headers".
+  // If the header doesn't fit, Inject fails. This must still return true: false
+  // means that the carrier can't repeat headers.
   if (held_ == nullptr) {
     if (!Take(key, value)) return true;
     return inner_.Add(key, value);

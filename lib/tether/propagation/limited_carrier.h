@@ -1,5 +1,4 @@
-// A wall around the headers of one call: what propagators write into it stays
-// below a limit.
+// Caps the size of the headers that propagators write for one call.
 
 #ifndef TETHER_PROPAGATION_LIMITED_CARRIER_H_
 #define TETHER_PROPAGATION_LIMITED_CARRIER_H_
@@ -17,26 +16,25 @@
 
 namespace tether {
 
-// Of all headers that are written for one call.
+// Limits for all headers that are written for one call.
 struct InjectLimits {
-  // A header counts as in Propagator::MaxInjectBytes. By default half of what
-  // gRPC takes in all (8 KiB, or the call fails): gRPC itself and the
-  // application need some.
+  // Headers count as in Propagator::MaxInjectBytes. gRPC accepts 8 KiB in total
+  // and fails calls with more. The default is half of that, because gRPC and
+  // the application write headers too.
   size_t max_bytes = 4096;
   size_t max_headers = 64;
 };
 
-// Lets propagators write to another carrier, within limits: all headers that
-// one of them writes for a call, or none. Nothing is cut.
+// Writes the headers of propagators to another carrier, within limits. Either
+// all headers of a propagator are written or none. Nothing is truncated.
 //
-// Where a propagator says how much it writes at most (MaxInjectBytes), and that
-// much is left, its headers go straight through. Those of others are held until
-// it is done. Meanwhile it sees those headers, but for such as the carrier had
-// already.
+// If MaxInjectBytes shows that a propagator's headers fit, they are written
+// immediately. Otherwise they are buffered until Inject returns. Meanwhile Get
+// shows the buffered headers, except those that `inner` has too.
 //
-// Not thread-safe: for one call. Lifetime: `inner` must outlive it.
+// Not thread-safe: use one for each call. Lifetime: `inner` must outlive it.
 //
-// Example, of what CompositePropagator does:
+// Example, as in CompositePropagator:
 //
 //   tether::LimitedCarrier limited(call_headers);
 //   for (const auto& part : parts) {
@@ -47,14 +45,14 @@ class TETHER_EXPORT LimitedCarrier final : public Carrier {
   explicit LimitedCarrier(Carrier& inner, InjectLimits limits = {})
       : inner_(inner), limits_(limits) {}
 
-  // Calls propagator.Inject(ctx, *this). False if it wanted to write more than
-  // was left, or the carrier couldn't repeat a header: then this is as if it
-  // hadn't been called (but for headers that went straight through after all,
-  // where MaxInjectBytes was wrong). Throws what the propagator throws.
+  // Calls propagator.Inject(ctx, *this). Returns false, and writes nothing, if
+  // the headers exceed the limits or if the carrier couldn't repeat a header.
+  // (If MaxInjectBytes was wrong, some headers may have been written.)
+  // Rethrows exceptions of the propagator.
   bool Inject(const Propagator& propagator, const Context& ctx);
 
-  // What has been written so far. A header that was set twice, or that the
-  // carrier didn't take, counts each time.
+  // The bytes and the number of headers written so far. Setting a header twice
+  // counts twice, and so does a header that the carrier rejected.
   size_t bytes() const { return bytes_; }
   size_t headers() const { return headers_; }
 
@@ -68,15 +66,15 @@ class TETHER_EXPORT LimitedCarrier final : public Carrier {
  private:
   class Held;
 
-  // Whether a header of `bytes` more fits, and if so, counts it.
+  // Counts one more header and returns true, if it fits.
   bool Take(std::string_view key, std::string_view value);
 
   Carrier& inner_;
   const InjectLimits limits_;
   size_t bytes_ = 0;
   size_t headers_ = 0;
-  bool exceeded_ = false;  // by the propagator that is writing
-  Held* held_ = nullptr;   // null: headers go straight through
+  bool exceeded_ = false;  // by the current propagator
+  Held* held_ = nullptr;   // null: headers are written immediately
 };
 
 }  // namespace tether

@@ -1,9 +1,9 @@
-// A Propagator turns headers into values of a context (Extract, on a server)
-// and values of a context into headers (Inject, on a client).
+// A Propagator turns headers into context values (Extract, on a server) and
+// context values into headers (Inject, on a client).
 //
-// Nothing crosses a hop unless a propagator names it: what else a peer sends is
-// ignored. What it does send is hostile until checked; a propagator drops what
-// is malformed or too large, counts it, and goes on without it.
+// A header crosses a hop only if a propagator names it; all other headers from
+// a peer are ignored. Headers are hostile input: a propagator drops and counts
+// values that are malformed or too large, and continues without them.
 
 #ifndef TETHER_PROPAGATION_PROPAGATOR_H_
 #define TETHER_PROPAGATION_PROPAGATOR_H_
@@ -19,15 +19,15 @@
 
 namespace tether {
 
-// One kind of value, and its headers. Kept in a std::shared_ptr<const
-// Propagator> by all the servers and channels that use it.
+// Reads and writes one kind of value and its headers. The servers and channels
+// that use a propagator share it as a std::shared_ptr<const Propagator>.
 //
-// Thread safety: any thread, at the same time: all calls are const and
-// implementations are immutable, but for their counter.
-// Errors: none are reported. Implementations should not throw; where one does
-// all the same, CompositePropagator contains it.
+// Thread safety: any thread, concurrently. All functions are const, and
+// implementations are immutable except for their drop counter.
+// Errors: none are reported. Implementations should not throw; if one does,
+// CompositePropagator catches the exception.
 //
-// Example, of an implementation:
+// Example implementation:
 //
 //   class TenantPropagator final : public tether::Propagator {
 //     tether::Context Extract(const tether::Carrier& carrier,
@@ -38,37 +38,40 @@ namespace tether {
 //     }
 //     ...
 //
-// which is what HeaderPropagator (header.h) does, with the checks.
+// HeaderPropagator (header.h) does the same, and checks its input.
+// DelegatingPropagator (delegating.h) is a base for propagators that change
+// what another one does, and DropCounter (drop_counter.h) counts drops.
 class TETHER_EXPORT Propagator {
  public:
   virtual ~Propagator() = default;
 
-  // Returns `ctx` with the values that `carrier` has; `ctx` itself where it has
-  // none that are good. Never ends the context.
+  // Returns `ctx` with the values found in `carrier`, or `ctx` itself if
+  // `carrier` has no valid values. Never ends the context.
   [[nodiscard]] virtual Context Extract(const Carrier& carrier,
                                         const Context& ctx) const = 0;
 
-  // Writes the values that `ctx` has into `carrier`, in the place of what is
-  // there under the same headers. What `ctx` has not leaves `carrier` as it is.
+  // Writes the values of `ctx` into `carrier`, replacing existing headers of
+  // the same names. Headers for values that `ctx` lacks are left unchanged.
   virtual void Inject(const Context& ctx, Carrier& carrier) const = 0;
 
-  // The headers that this reads and writes, in lower case. The views are valid
-  // as long as the propagator is. Meant to be called once, not per request.
+  // Returns the lower-case names of the headers that this propagator reads and
+  // writes. The views are valid for the propagator's lifetime. Call this once,
+  // not per request.
   virtual std::vector<std::string_view> Fields() const = 0;
 
-  // At most how many bytes Inject(ctx, ...) writes; SIZE_MAX: it can't be told.
-  // A header counts as HTTP/2 does: its name, its value and 32 more; of one
-  // named "...-bin" the value in base64. Where LimitedCarrier knows that there
-  // is room, the headers needn't wait until all are there. Meant to be cheap:
-  // a bound is enough.
+  // Returns an upper bound for the bytes that Inject(ctx, ...) writes, or
+  // SIZE_MAX if there is none. Each header counts as in HTTP/2: the sizes of
+  // its name and value plus 32, with the values of "...-bin" headers in base64.
+  // If LimitedCarrier knows that the headers fit, it doesn't buffer them. Must
+  // be cheap; the bound need not be tight.
   virtual size_t MaxInjectBytes(const Context& ctx) const {
     (void)ctx;
     return SIZE_MAX;
   }
 
-  // How many values Extract and Inject have dropped since construction:
-  // malformed, too large, or repeated with another value where only one makes
-  // sense.
+  // Returns how many values Extract and Inject have dropped since construction
+  // because they were malformed, too large, or repeated with different values
+  // when only one is allowed.
   virtual int64_t Dropped() const = 0;
 };
 

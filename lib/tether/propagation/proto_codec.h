@@ -1,4 +1,4 @@
-// Protocol buffer messages as values of HeaderPropagator.
+// A codec that lets HeaderPropagator carry protocol buffer messages.
 
 #ifndef TETHER_PROPAGATION_PROTO_CODEC_H_
 #define TETHER_PROPAGATION_PROTO_CODEC_H_
@@ -16,11 +16,12 @@
 
 namespace tether {
 
-// Writes a T in its binary form, so the header must be a "...-bin" one: in
-// another, most messages are dropped. What doesn't parse as a T, or lacks a
-// required field, is dropped. Fields that T doesn't know are kept. Of a field
-// of type `string` that is no UTF-8, Protobuf itself logs a line, as often as a
-// peer sends it: `bytes` doesn't.
+// Writes messages in binary form, so the name of the header must end in "-bin";
+// in other headers most messages are dropped. Values that don't parse as a T or
+// lack a required field are dropped. Unknown fields are kept.
+//
+// Protobuf logs a line for each `string` field that is not UTF-8, every time
+// that a peer sends one. Use `bytes` fields to avoid that.
 //
 // Example:
 //
@@ -34,7 +35,7 @@ HeaderCodec<T> ProtoCodec() {
   static_assert(std::is_base_of_v<google::protobuf::MessageLite, T>);
   return {[](std::string_view bytes) -> std::optional<T> {
             T message;
-            // Not ParseFromArray: it logs what is missing.
+            // Not ParseFromArray, which logs missing fields.
             if (bytes.size() > size_t{INT_MAX} ||
                 !message.ParsePartialFromArray(
                     bytes.data(), static_cast<int>(bytes.size())) ||

@@ -11,8 +11,8 @@
 namespace tether {
 namespace {
 
-// Swallows what is set under some keys, and entries of baggage, whoever writes
-// that: RelayPropagator, or OpenTelemetry's.
+// Discards headers with some keys, and entries of baggage, no matter which
+// propagator writes them (e.g. RelayPropagator or OpenTelemetry's).
 class RedactingCarrier final : public Carrier {
  public:
   RedactingCarrier(Carrier& inner, const std::vector<std::string>& keys,

@@ -1,4 +1,4 @@
-// What must not leave the process.
+// Keeps confidential values inside the process.
 
 #ifndef TETHER_PROPAGATION_REDACT_H_
 #define TETHER_PROPAGATION_REDACT_H_
@@ -16,19 +16,21 @@
 namespace tether {
 
 struct RedactOptions {
-  // Headers that are never written. Lower-cased.
+  // Headers that are never written. Names are converted to lower case.
   std::vector<std::string> headers = {};
 
-  // Entries of baggage that are never sent. Case matters, as it does there.
+  // Keys of baggage entries that are never sent. Case matters.
   std::vector<std::string> baggage_keys = {};
 };
 
-// Another propagator, that keeps quiet about some things: Inject leaves them
-// out, and the rest is as it would be without. Extract is the other one's.
+// Forwards to `inner`, but Inject leaves out the listed headers and baggage
+// entries. Everything else is unchanged: Fields() still includes the redacted
+// headers, because they are read.
 //
-// To leave something out is no drop: Dropped() doesn't count it.
+// Redacted values do not count as drops.
 //
-// Thread safety: any thread. Lifetime: shares `inner`; null does nothing.
+// Thread safety: any thread. Lifetime: shares `inner`. If `inner` is null, this
+// does nothing.
 //
 // Example:
 //

@@ -10,7 +10,7 @@
 namespace tether {
 namespace {
 
-// Headers in the order in which they came, the values of one side by side.
+// Headers in the order of their arrival. The values of a header are adjacent.
 struct Relayed {
   struct Value {
     std::string name;
@@ -42,7 +42,7 @@ void RemoveHeader(Relayed& relayed, std::string_view name) {
                values.end());
 }
 
-// False where the carrier can't.
+// Returns false if the carrier can't repeat headers.
 template <typename It>
 bool AddAll(It it, It end, Carrier& carrier) {
   for (; it != end; ++it) {
@@ -59,7 +59,7 @@ RelayPropagator::RelayPropagator(const std::vector<std::string>& headers,
 
 Context RelayPropagator::Extract(const Carrier& carrier,
                                  const Context& ctx) const {
-  // Most requests have none, and then nothing is made.
+  // Most requests have none of the headers: allocate nothing then.
   std::optional<Relayed> relayed;
   size_t bytes = 0;
   for (const std::string& name : headers_) {

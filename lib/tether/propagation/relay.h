@@ -1,4 +1,4 @@
-// Headers that are passed on as they came, without anybody here reading them.
+// Forwards headers unchanged, without interpreting them.
 
 #ifndef TETHER_PROPAGATION_RELAY_H_
 #define TETHER_PROPAGATION_RELAY_H_
@@ -18,31 +18,32 @@
 
 namespace tether {
 
-// A header that exceeds one of these is dropped, with all its values.
+// If a header exceeds one of these, all its values are dropped.
 struct RelayLimits {
-  // Of one value, in bytes (of "...-bin": before gRPC encodes it).
+  // The size of one value in bytes; for "...-bin" headers, before gRPC encodes
+  // it.
   size_t max_value_bytes = 1024;
-  // How often a header may be repeated.
+  // How many values a header may have.
   size_t max_values = 8;
-  // Of all values of one request.
+  // The size of all values of one request in bytes.
   size_t max_bytes = 4096;
 };
 
-// Carries the listed headers from a request to the calls that are made for it,
-// byte for byte: also values that no codec of ours would take, also repeated
-// ones, in order, and those of "...-bin" headers.
+// Copies the listed headers of a request to the calls that are made for it,
+// byte for byte. This includes values that other propagators would reject,
+// repeated headers (in order), and "...-bin" headers.
 //
-// What can't be sent is dropped: bytes outside of 0x20 to 0x7e in a header that
-// isn't "...-bin". What is there already when Inject is called is the
-// application's own, and stays.
+// Headers that gRPC can't send are dropped: text headers with bytes outside
+// 0x20 to 0x7e. Inject keeps headers that the carrier already has, because the
+// application has set them.
 //
-// Names are lower-cased. Left out are illegal ones, and those that must not be
-// passed on: gRPC's ("grpc-..."), tether's ("tether-...") and the connection's
-// ("te", "host", "content-type" and the like).
+// Names are converted to lower case. Illegal names are ignored, and so are
+// headers that must not be forwarded: those of gRPC ("grpc-..."), of tether
+// ("tether-...") and of the connection ("te", "host", "content-type" etc.).
 //
-// What came in is kept under one key, whichever RelayPropagator read it; one
-// that writes sends the headers that it lists. So a server and a client may
-// have different ones.
+// All RelayPropagators keep the headers under the same key of the context, and
+// each writes those that it lists. So a server and a client may use different
+// lists.
 //
 // Thread safety: any thread.
 //
@@ -60,8 +61,8 @@ class TETHER_EXPORT RelayPropagator final : public Propagator {
   std::vector<std::string_view> Fields() const override;
   size_t MaxInjectBytes(const Context& ctx) const override;
 
-  // Counts each header that Extract dropped, and that Inject couldn't write
-  // since the carrier can't repeat one.
+  // Counts each header that Extract dropped, and each that Inject couldn't
+  // write because the carrier can't repeat headers.
   int64_t Dropped() const override;
 
  private:

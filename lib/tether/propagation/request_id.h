@@ -1,5 +1,5 @@
-// The id of a request, as in the header `x-request-id`: given by whoever stands
-// at the edge, and carried through all hops unchanged.
+// The id of a request, in the header `x-request-id`. The service at the edge
+// assigns it, and all hops forward it unchanged.
 
 #ifndef TETHER_PROPAGATION_REQUEST_ID_H_
 #define TETHER_PROPAGATION_REQUEST_ID_H_
@@ -20,35 +20,37 @@ namespace tether {
 
 inline constexpr std::string_view kRequestIdHeader = "x-request-id";
 
-// The id of the request that `ctx` works for; null when it has none. Valid as
-// long as `ctx`, or a context made from it, exists.
+// Returns the id of the request that `ctx` belongs to, or null if there is
+// none. Valid while `ctx` or a context derived from it exists.
 TETHER_EXPORT const std::string* RequestIdOf(const Context& ctx);
 
-// A child of `parent` with this id. It may be any string, but one that breaks
-// the propagator's rules is not sent on.
+// Returns a child of `parent` with this id. Any string is accepted, but the
+// propagator does not send ids that break its rules.
 TETHER_EXPORT Context WithRequestId(const Context& parent, std::string id);
 
 struct RequestIdOptions {
-  // Lower-cased. Where it is no legal header name, the propagator does nothing.
+  // Converted to lower case. If it is not a legal header name, the propagator
+  // does nothing.
   std::string header = std::string(kRequestIdHeader);
 
   // The longest id, in bytes.
   size_t max_bytes = 128;
 
-  // For services at the edge: whether Extract makes an id where no good one
-  // came in and `ctx` has none.
+  // For services at the edge: whether Extract creates an id if no valid one
+  // arrived and `ctx` has none.
   bool make_if_absent = false;
 };
 
-// A new id: 32 lower-case hex digits, 128 random bits. Distinct, not secret.
+// Returns a new id: 128 random bits as 32 lower-case hex digits. Ids are
+// unique, but not secret.
 TETHER_EXPORT std::string NewRequestId();
 
 // Carries the request id over a hop, byte for byte.
 //
-// An id is 1 to `max_bytes` visible ASCII characters (0x21 to 0x7e): it ends up
-// in logs and in shells, and must not break out of a line or a word there.
-// Anything else, and a header with two values, is dropped whole and counted,
-// by Extract and by Inject alike. None is cut short: half an id is another id.
+// An id consists of 1 to `max_bytes` visible ASCII characters (0x21 to 0x7e),
+// so it can't break out of a line in a log or a word in a shell. Extract and
+// Inject drop and count all other ids, and headers with two different values.
+// Ids are never truncated, because a truncated id is a different id.
 //
 // Thread safety: any thread.
 //
@@ -71,7 +73,7 @@ class TETHER_EXPORT RequestIdPropagator final : public Propagator {
  private:
   bool IsGood(std::string_view id) const;
 
-  const std::string header_;  // empty: not a legal one
+  const std::string header_;  // empty if it was not legal
   const size_t max_bytes_;
   const bool make_if_absent_;
   const DropCounter dropped_;

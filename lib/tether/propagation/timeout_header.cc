@@ -24,7 +24,7 @@ std::optional<absl::Duration> ParseTimeout(std::string_view header) {
 }
 
 std::optional<std::string> FormatTimeout(absl::Duration left) {
-  // Toward zero, and saturating.
+  // ToInt64Microseconds rounds toward zero and saturates.
   const int64_t micros = std::max(int64_t{0}, absl::ToInt64Microseconds(left));
   if (micros > kMaxMicros) return std::nullopt;
   return std::to_string(micros);

@@ -1,16 +1,16 @@
-// The header `tether-timeout-us`: how much time is left for a call.
+// The header `tether-timeout-us`: the time left for a call.
 //
-// Wire format, version 1: the time that the callee has from the moment the
-// headers are sent, in whole microseconds, rounded down; 1 to 18 ASCII digits,
-// nothing else. That is the caller's own time, less what it keeps back for the
-// reply. It is relative, since the clocks of hosts differ.
+// Wire format, version 1: 1 to 18 ASCII digits and nothing else. The number is
+// the time that the callee has from the moment when the headers are sent, in
+// microseconds, rounded down. It is the caller's remaining time minus its
+// reserve for the reply. It is relative, because the clocks of hosts differ.
 //
 //   tether-timeout-us: 1500000      1.5 s are left
-//   tether-timeout-us: 0            none is left
+//   tether-timeout-us: 0            no time is left
 //
-// There is no header where there is no deadline. It stands beside gRPC's own
-// `grpc-timeout`, which rounds up, and so grows over many hops; receivers go by
-// the earlier of the two. docs/wire_format.md has the whole protocol.
+// Calls without a deadline have no such header. gRPC's own `grpc-timeout` is
+// sent too. It is rounded up, so it grows over many hops. Receivers use the
+// earlier of the two. docs/wire_format.md describes the whole protocol.
 //
 // Thread safety: these are pure functions.
 
@@ -28,21 +28,20 @@ namespace tether {
 
 inline constexpr std::string_view kTimeoutHeader = "tether-timeout-us";
 
-// The most digits that the header may have. 10^18 µs are 31,700 years, so that
-// no sum or product of such numbers need be feared.
+// The maximum number of digits. 10^18 µs are 31,700 years.
 inline constexpr int kMaxTimeoutDigits = 18;
 
-// Reads a value of the header: 0 to 10^18 - 1 µs. Leading zeros are accepted,
-// as long as all digits are at most 18: they can't be misread. Returns nullopt
-// for anything else, such as "", "+1", "-1", "1 ", "0x1", "1.5", "1e6", or 19
-// digits. No bytes are too many or too odd: it looks at 19 of them at most.
+// Parses the value of the header: 0 to 10^18 - 1 µs. Leading zeros are accepted
+// if there are at most 18 digits in total. Returns nullopt for anything else,
+// such as "", "+1", "-1", "1 ", "0x1", "1.5", "1e6", or 19 digits. `header` may
+// have any content and length; at most 19 bytes are examined.
 TETHER_EXPORT std::optional<absl::Duration> ParseTimeout(
     std::string_view header);
 
-// Writes `left` rounded down to whole microseconds, without leading zeros: a
-// hop never gives more time than it has. Zero and negative ones give "0".
-// Durations of 10^18 µs and more, InfiniteDuration() among them, give nullopt:
-// send no header. Allocates nothing up to 15 digits (31 years).
+// Formats `left` in microseconds without leading zeros, rounded down: a hop
+// never gives more time than it has. Zero and negative durations give "0".
+// Durations of 10^18 µs or more, including InfiniteDuration(), give nullopt,
+// which means to send no header. Up to 15 digits (31 years) allocate nothing.
 TETHER_EXPORT std::optional<std::string> FormatTimeout(absl::Duration left);
 
 }  // namespace tether

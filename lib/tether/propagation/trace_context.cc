@@ -23,7 +23,7 @@ constexpr size_t kSpanIdAt = 36;
 constexpr size_t kFlagsAt = 53;
 constexpr size_t kLength = 55;
 
-// A header without any member is no use.
+// Each header should have a member.
 constexpr int kMaxTraceStateHeaders = TraceStateList::kMaxMembers;
 
 template <size_t N>
@@ -56,16 +56,17 @@ struct HeldTrace {
   }
 
   TraceContext trace;
-  // Whether its state is as Extract makes it, and can be sent as it is.
+  // Whether the state is normalized as by Extract, and can be sent unchanged.
   bool state_is_canonical;
-  // What all calls have in common: a `traceparent` up to the span id.
+  // The `traceparent` up to the span id, which all calls have in common.
   char prefix[kSpanIdAt];
 };
 
 constexpr Key<HeldTrace> kTrace{"trace"};
 
-// A new id is enough to tell one header from another. By halves: what has just
-// been written comes back fastest in the pieces that it was written in.
+// Whether `header` has the span id of `text`; new ids identify a header.
+// Compares halves, because data is read back fastest in the pieces in which it
+// was written.
 bool HasSpanIdOf(std::string_view header, const char* text) {
   return header.size() == kLength &&
          std::memcmp(header.data() + kSpanIdAt, text + kSpanIdAt, 8) == 0 &&
@@ -188,7 +189,7 @@ std::string TraceContextPropagator::ExtractTraceState(
   const int left_out =
       list.duplicates() + list.Truncate(options_.max_trace_state_bytes);
   if (left_out != 0) dropped_.Add(left_out);
-  // The usual case: nothing was left out, not even a blank.
+  // The common case: nothing was removed, not even a blank.
   if (headers == 1 && list.bytes() == first.size()) return std::string(first);
   return list.ToString();
 }
@@ -199,18 +200,18 @@ void TraceContextPropagator::Inject(const Context& ctx,
   if (held == nullptr) return;
   const TraceContext& trace = held->trace;
   if (!trace.valid()) return dropped_.Add();
-  // On the stack: it is too long for the small buffer of a std::string.
+  // On the stack, because std::string would allocate.
   char text[kLength];
   std::memcpy(text, held->prefix, sizeof held->prefix);
-  // The standard: bits that it does not define are sent as zero.
+  // The standard requires undefined bits to be sent as zero.
   WriteSpanIdAndFlags(
       internal::RandomId<8>(),
       trace.flags & (TraceContext::kSampled | TraceContext::kRandom), text);
   const std::string_view header(text, kLength);
   carrier.Set(kTraceParentHeader, header);
   if (trace.trace_state.empty()) return;
-  // The carrier may have kept a trace of the application's own, which our state
-  // does not belong to.
+  // The carrier may have kept a `traceparent` that the application set. Our
+  // state doesn't belong to that trace.
   const std::optional<std::string_view> kept = carrier.Get(kTraceParentHeader);
   if (!kept.has_value() || !HasSpanIdOf(*kept, text)) return;
   InjectTraceState(trace, held->state_is_canonical, carrier);

@@ -1,11 +1,11 @@
-// The trace that a request belongs to, as in W3C Trace Context, level 1 and 2
+// The trace of a request, as defined by W3C Trace Context, levels 1 and 2
 // (https://www.w3.org/TR/trace-context/,
 // https://www.w3.org/TR/trace-context-2/): the headers `traceparent` and
 // `tracestate`.
 //
-// tether records no spans. It keeps the thread of a trace from breaking: what
-// came in with a request goes out with every call that the request makes, so
-// that tracers before and behind see one trace, and logs can name it.
+// tether records no spans. It keeps traces intact: each call that is made for a
+// request carries the request's trace. So tracers on both sides see one trace,
+// and logs can name it.
 
 #ifndef TETHER_PROPAGATION_TRACE_CONTEXT_H_
 #define TETHER_PROPAGATION_TRACE_CONTEXT_H_
@@ -31,31 +31,33 @@ namespace tether {
 inline constexpr std::string_view kTraceParentHeader = "traceparent";
 inline constexpr std::string_view kTraceStateHeader = "tracestate";
 
-// A position in a trace: a value, copied freely.
+// A position in a trace. A plain value.
 struct TETHER_EXPORT TraceContext {
   static constexpr uint8_t kSampled = 0x01;
-  // Of level 2 of the standard: the trace id is random.
+  // Level 2 of the standard: the trace id is random.
   static constexpr uint8_t kRandom = 0x02;
 
-  // Big-endian, as they are written. An id of all zeros means "none".
+  // Big-endian, in the order in which they are written. An id of all zeros
+  // means "none".
   std::array<uint8_t, 16> trace_id = {};
   std::array<uint8_t, 8> span_id = {};
 
   uint8_t flags = 0;
 
-  // What only B3 can say (b3.h), beside `flags`: to trace this whatever a
-  // sampler says; and that nobody has decided yet, so `sampled()` is false.
+  // Set by B3 only (b3.h). `debug`: trace this request regardless of samplers.
+  // `sampling_deferred`: no sampling decision has been made yet, and sampled()
+  // is false.
   bool debug = false;
   bool sampling_deferred = false;
 
-  // What tracers tell one another, as one header (trace_state.h). Empty: none.
+  // Data of the tracers, as one header value (trace_state.h). Empty: none.
   std::string trace_state;
 
-  // Whether both ids are there, without which nothing is sent.
+  // Returns whether both ids are set. Invalid traces are not sent.
   bool valid() const;
   bool sampled() const { return (flags & kSampled) != 0; }
 
-  // The ids in lower-case hex: 32 and 16 digits.
+  // Return the ids in lower-case hex: 32 and 16 digits.
   std::string TraceIdHex() const;
   std::string SpanIdHex() const;
 
@@ -70,67 +72,68 @@ struct TETHER_EXPORT TraceContext {
   }
 };
 
-// A new trace, with random ids, which its flag kRandom says. The ids need not
-// be secure: they have to be distinct, and nothing may rest on their being
-// unguessable. Not sampled unless told so.
+// Returns a new trace with random ids, and sets its flag kRandom. The ids are
+// unique, but not cryptographically secure: don't rely on them being
+// unguessable.
 TETHER_EXPORT TraceContext NewTrace(bool sampled = false);
 
-// Reads a `traceparent`: version-traceid-spanid-flags, in lower-case hex.
+// Parses a `traceparent`: version-traceid-spanid-flags, in lower-case hex.
 //
 //   00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 //
 // Returns nullopt for anything that the standard rejects: version 00 with a
 // length other than 55; upper-case or other characters; an id of all zeros;
-// version ff. Of a higher version the first 55 characters count, if they end
-// the header or are followed by '-', and of its flags only `sampled`, since the
-// others may mean something else there. `trace_state` of the result is empty.
+// version ff. For higher versions, only the first 55 characters are read; they
+// must end the header or be followed by '-'. Only the flag `sampled` is kept
+// then, because others may have a different meaning. `trace_state` of the
+// result is empty.
 TETHER_EXPORT std::optional<TraceContext> ParseTraceParent(
     std::string_view header);
 
-// Writes `trace` as a `traceparent` of version 00: 55 characters, whatever the
-// ids are.
+// Formats `trace` as a `traceparent` of version 00: 55 characters, even if the
+// ids are zero.
 TETHER_EXPORT std::string FormatTraceParent(const TraceContext& trace);
 
-// The trace that `ctx` belongs to; null when it belongs to none. Valid as long
-// as `ctx`, or a context made from it, exists.
+// Returns the trace that `ctx` belongs to, or null if there is none. Valid
+// while `ctx` or a context derived from it exists.
 TETHER_EXPORT const TraceContext* TraceOf(const Context& ctx);
 
-// A child of `parent` that belongs to `trace`. An invalid one ends the trace:
-// nothing is sent on behalf of the child.
+// Returns a child of `parent` that belongs to `trace`. An invalid `trace` ends
+// the trace: calls for the child carry none.
 TETHER_EXPORT Context WithTrace(const Context& parent, TraceContext trace);
 
-// Decides whether a trace that starts here is sampled: given the context that
-// it starts in, and the new trace. Called from any thread, also at the same
-// time. One that throws says no, and counts as a drop.
+// Decides whether `trace`, which starts in `ctx`, is sampled. Called from any
+// thread, also concurrently. If it throws, the trace is not sampled and a drop
+// is counted.
 using TraceSampler =
     std::function<bool(const Context& ctx, const TraceContext& trace)>;
 
 struct TraceContextOptions {
-  // Whether Extract starts a trace where no good one came in and `ctx` has
-  // none.
+  // Whether Extract starts a trace if no valid one arrived and `ctx` has none.
   bool start_new = false;
 
-  // A longer `tracestate` loses members until it fits, as the standard orders:
-  // first those longer than 128 characters, then from the end. The standard
-  // asks for at least 512.
+  // If a `tracestate` is longer, members are removed until it fits, in the
+  // order that the standard requires: first members longer than 128 characters,
+  // then from the end. The standard requires a limit of at least 512.
   size_t max_trace_state_bytes = kMaxTraceStateBytes;
 
-  // For traces that `start_new` starts. Null: none of them is sampled.
+  // Decides which traces that `start_new` starts are sampled. Null: none.
   TraceSampler sampled_by = nullptr;
 };
 
 // Carries the TraceContext over a hop.
 //
-// Extract takes the trace from `traceparent`. Where that is absent, malformed
-// or sent with two values, `tracestate` is ignored too. Several `tracestate`
-// headers are one list, and are joined; blanks and empty members go. A list
-// with an illegal member, of more than 32, or in more than 32 headers is
-// dropped, and the trace kept; of two members with one key the first stays.
+// Extract reads the trace from `traceparent`. If that is absent, malformed or
+// repeated with different values, `tracestate` is ignored too. Several
+// `tracestate` headers are joined into one list, without blanks and empty
+// members. If two members have the same key, the first is kept. If a list has
+// an illegal member, more than 32 members, or more than 32 headers, it is
+// dropped and the trace is kept.
 //
 // Inject writes the same trace id, the flags that the standard defines, the
-// `tracestate` as it was, and a span id that is new and random for each call,
-// so that two calls of one handler can be told apart. It starts no traces: its
-// caller would not learn of them. Use WithTrace(ctx, NewTrace()).
+// unchanged `tracestate`, and a new random span id for each call, so two calls
+// of one handler can be distinguished. It never starts a trace, because its
+// caller would not know the id. Use WithTrace(ctx, NewTrace()).
 //
 // Thread safety: any thread.
 //
@@ -152,9 +155,10 @@ class TETHER_EXPORT TraceContextPropagator final : public Propagator {
 
   size_t MaxInjectBytes(const Context& ctx) const override;
 
-  // Counts a bad or repeated `traceparent`, a bad `tracestate`, each of its
-  // members that was left out for the limit or for its key, an invalid trace
-  // that Inject was asked to send, and a sampler that threw: one each.
+  // Counts each malformed or repeated `traceparent`, each malformed
+  // `tracestate`, each `tracestate` member removed because of the limit or a
+  // duplicate key, each invalid trace that Inject was asked to send, and each
+  // exception of the sampler.
   int64_t Dropped() const override;
 
  private:

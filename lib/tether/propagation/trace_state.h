@@ -1,11 +1,11 @@
-// The `tracestate` of a trace (https://www.w3.org/TR/trace-context/): what
-// tracers tell one another, a member "key=value" each, the most recent first.
+// The `tracestate` of a trace (https://www.w3.org/TR/trace-context/): a list of
+// members "key=value", one for each tracer, the most recent first.
 //
-// tether hands it on; these functions are for those who have something of their
-// own to say in it.
+// tether forwards it unchanged. Use these functions to read a member or to add
+// one.
 //
-// All are thread-safe, and take any text: where it isn't legal as a whole, it
-// counts as empty.
+// All functions are thread-safe and accept any text. Text that is not a legal
+// `tracestate` counts as empty.
 
 #ifndef TETHER_PROPAGATION_TRACE_STATE_H_
 #define TETHER_PROPAGATION_TRACE_STATE_H_
@@ -19,23 +19,24 @@
 
 namespace tether {
 
-// The most bytes, commas included, that are sent. The standard asks for at
-// least as many.
+// The maximum size that is sent, in bytes, including commas. The standard
+// requires at least this size.
 inline constexpr size_t kMaxTraceStateBytes = 512;
 
-// The value under `key`, a view of `trace_state`; nullopt where there is none.
+// Returns the value of `key`, as a view of `trace_state`, or nullopt if there
+// is none.
 TETHER_EXPORT std::optional<std::string_view> TraceStateMember(
     std::string_view trace_state, std::string_view key);
 
-// `trace_state` with the member `key`=`value` at its front, in the place of one
-// that had this key. Where that is more than 32 members or `max_bytes`, others
-// are left out, as the standard orders: first those longer than 128 characters,
-// then from the end.
+// Returns `trace_state` with the member `key`=`value` at its front. It replaces
+// an existing member of this key. If the result exceeds 32 members or
+// `max_bytes`, other members are removed in the order that the standard
+// requires: first members longer than 128 characters, then from the end.
 //
-// nullopt where the new member is illegal, or alone longer than `max_bytes`. A
-// key is 1 to 256 of [a-z0-9_*/@-], and begins with a letter or a digit; a
-// value is 1 to 256 of printable ASCII, without ',' and '=', and doesn't end in
-// a blank.
+// Returns nullopt if the new member is illegal, or longer than `max_bytes` by
+// itself. A key consists of 1 to 256 of [a-z0-9_*/@-], and begins with a letter
+// or a digit. A value consists of 1 to 256 printable ASCII characters except
+// ',' and '=', and doesn't end with a space.
 //
 //   tether::TraceContext trace = *tether::TraceOf(ctx);
 //   if (auto state = tether::PutTraceStateMember(trace.trace_state, "acme",
@@ -47,8 +48,8 @@ TETHER_EXPORT std::optional<std::string> PutTraceStateMember(
     std::string_view trace_state, std::string_view key, std::string_view value,
     size_t max_bytes = kMaxTraceStateBytes);
 
-// `trace_state` without the member `key`. The standard asks to remove none that
-// one hasn't made, but for privacy.
+// Returns `trace_state` without the member `key`. The standard asks not to
+// remove the members of other tracers, except for privacy.
 TETHER_EXPORT std::string RemoveTraceStateMember(std::string_view trace_state,
                                                  std::string_view key);
 

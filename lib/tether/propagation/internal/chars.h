@@ -1,6 +1,6 @@
-// The sets of characters that the grammars of headers are made of. Internal.
+// Character sets of the header grammars. Internal.
 //
-// A look-up in a table each, for any byte, whatever the locale.
+// Each test is one table lookup. It accepts any byte and ignores the locale.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_CHARS_H_
 #define TETHER_PROPAGATION_INTERNAL_CHARS_H_
@@ -14,10 +14,10 @@ namespace tether::internal {
 
 enum CharSet : uint8_t {
   kToken = 1,          // tchar of RFC 7230: keys of baggage
-  kBaggageOctet = 2,   // values of baggage
-  kTraceStateKey = 4,  // after the first character
+  kBaggageOctet = 2,   // encoded values of baggage
+  kTraceStateKey = 4,  // except for the first character
   kTraceStateValue = 8,
-  kBaggagePlain = 16,  // values of baggage as they are: without '%'
+  kBaggagePlain = 16,  // kBaggageOctet without '%': stands for itself
 };
 
 inline constexpr std::array<uint8_t, 256> kCharSets = [] {
@@ -46,8 +46,9 @@ inline bool IsIn(CharSet set, char c) {
   return (kCharSets[static_cast<uint8_t>(c)] & set) != 0;
 }
 
-// How many of the first characters of `text` are in `set`. Four at a time: most
-// of what headers cost is to look at each character.
+// Returns the length of the longest prefix of `text` whose characters are all
+// in `set`. Tests four characters at a time, because scanning dominates the
+// cost of reading headers.
 inline size_t SpanOf(CharSet set, std::string_view text) {
   const auto sets = [text](size_t i) {
     return kCharSets[static_cast<uint8_t>(text[i])];

@@ -10,8 +10,8 @@ bool StartsWith(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
-// Of the connection, or of how a message is sent over it: to set them breaks
-// calls, to relay them is forbidden (RFC 7230, 6.1; RFC 7540, 8.1.2.2).
+// Headers of the connection and of message framing. Setting them breaks calls,
+// and forwarding them is forbidden (RFC 7230, 6.1; RFC 7540, 8.1.2.2).
 constexpr std::array<std::string_view, 11> kConnectionHeaders = {
     "connection", "content-encoding", "content-length",    "content-type",
     "host",       "keep-alive",       "proxy-connection",  "te",

@@ -1,7 +1,7 @@
-// What text may stand in a header. Internal.
+// Which text headers may contain. Internal.
 //
-// All functions take any bytes, NUL and non-ASCII included, and do not depend
-// on the locale.
+// All functions accept any bytes, including NUL and non-ASCII, and do not
+// depend on the locale.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_HEADER_TEXT_H_
 #define TETHER_PROPAGATION_INTERNAL_HEADER_TEXT_H_
@@ -13,18 +13,18 @@
 
 namespace tether::internal {
 
-// `text` with A-Z as a-z.
+// Returns `text` with A-Z converted to a-z.
 TETHER_EXPORT std::string LowerAscii(std::string_view text);
 
-// Whether `name` can be a header of the user's in gRPC: one or more of
-// [0-9a-z._-], and not one that belongs to gRPC ("grpc-..."), to tether
-// ("tether-...") or to the connection ("te", "content-type" and the like).
+// Whether applications may use `name` for a header in gRPC: one or more of
+// [0-9a-z._-], and not reserved by gRPC ("grpc-..."), by tether ("tether-...")
+// or by the connection ("te", "content-type" etc.).
 TETHER_EXPORT bool IsHeaderName(std::string_view name);
 
-// `name` lower-cased if that makes it a header name, else "".
+// Returns `name` in lower case if that is a header name, else "".
 TETHER_EXPORT std::string HeaderNameOrEmpty(std::string_view name);
 
-// Whether gRPC sends the values of `name` as arbitrary bytes ("...-bin").
+// Whether header `name` may contain arbitrary bytes in gRPC ("...-bin").
 inline bool IsBinaryHeaderName(std::string_view name) {
   constexpr std::string_view kSuffix = "-bin";
   return name.size() >= kSuffix.size() &&
@@ -34,12 +34,12 @@ inline bool IsBinaryHeaderName(std::string_view name) {
 // Whether all of `text` is in 0x21..0x7e: no space. True for "".
 TETHER_EXPORT bool IsVisibleAscii(std::string_view text);
 
-// Whether all of `text` is in 0x20..0x7e, which is what gRPC sends in headers
-// that aren't binary: it aborts the process for anything else. True for "".
+// Whether all of `text` is in 0x20..0x7e. gRPC sends only these bytes in text
+// headers, and aborts the process for others. True for "".
 TETHER_EXPORT bool IsPrintableAscii(std::string_view text);
 
-// Whether `text` arrives as it was sent: all of it in 0x20..0x7e, and no space
-// at either end, where a proxy may trim it. True for "".
+// Whether `text` is sure to arrive unchanged: all of it is in 0x20..0x7e, and
+// no space is at either end, where proxies may trim it. True for "".
 TETHER_EXPORT bool IsHeaderText(std::string_view text);
 
 }  // namespace tether::internal

@@ -1,4 +1,4 @@
-// Ids as lower-case hex, as the headers of traces have them. Internal.
+// Lower-case hex for the ids in trace headers. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_HEX_H_
 #define TETHER_PROPAGATION_INTERNAL_HEX_H_
@@ -18,8 +18,8 @@ inline constexpr std::array<uint8_t, 256> kLowerHexValues = [] {
   return values;
 }();
 
-// Reads 2 * n digits from `text` on into `bytes`. False unless all of them are
-// in 0-9 and a-f; `bytes` is then undefined.
+// Parses 2 * n digits at `text` into `bytes`. Returns false, and leaves `bytes`
+// undefined, unless all of them are in 0-9 and a-f.
 inline bool ParseLowerHex(const char* text, size_t n, uint8_t* bytes) {
   uint8_t all = 0;
   for (size_t i = 0; i < n; ++i) {
@@ -31,19 +31,19 @@ inline bool ParseLowerHex(const char* text, size_t n, uint8_t* bytes) {
   return all < 16;
 }
 
-// The eight digits of four bytes, the first of them in the lowest byte.
+// Returns the eight digits of four bytes. The first digit is the lowest byte.
 inline uint64_t LowerHexOf(uint32_t bytes) {
-  uint64_t x = bytes;  // a byte in every other one, then a nibble in each
+  uint64_t x = bytes;  // spread to every other byte, then a nibble per byte
   x = (x | x << 16) & 0x0000FFFF0000FFFF;
   x = (x | x << 8) & 0x00FF00FF00FF00FF;
   x = (x >> 4 & 0x000F000F000F000F) | (x & 0x000F000F000F000F) << 8;
-  // 1 in each byte that is a letter.
+  // 1 in each byte that becomes a letter.
   const uint64_t letters = (x + 0x0606060606060606) >> 4 & 0x0101010101010101;
   return x + 0x3030303030303030 + letters * ('a' - '9' - 1);
 }
 
-// Writes 2 * n digits from `text` on; n is a multiple of 4. Eight at a time:
-// what is copied right after it was written in small pieces has to wait.
+// Writes 2 * n digits to `text`; n is a multiple of 4. Writes eight at a time,
+// because reading memory right after writing it in smaller pieces stalls.
 inline void WriteLowerHex(const uint8_t* bytes, size_t n, char* text) {
   for (size_t i = 0; i < n; i += 4) {
     uint32_t four;

@@ -1,4 +1,4 @@
-// What a header counts toward limits on metadata. Internal.
+// The size of a header with respect to metadata limits. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_INJECTED_BYTES_H_
 #define TETHER_PROPAGATION_INTERNAL_INJECTED_BYTES_H_
@@ -11,13 +11,13 @@
 
 namespace tether::internal {
 
-// SIZE_MAX where it has no end.
+// Returns a + b, saturating at SIZE_MAX.
 inline size_t AddBytes(size_t a, size_t b) {
   return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
 
-// As HTTP/2 counts a header, of which `value_size` bytes are the value. gRPC
-// sends those of "...-bin" as base64.
+// Returns the size of a header with `value_size` bytes of value, as HTTP/2
+// counts it. gRPC sends the values of "...-bin" headers in base64.
 inline size_t InjectedBytes(std::string_view name, size_t value_size) {
   if (value_size > SIZE_MAX / 2) return SIZE_MAX;
   if (IsBinaryHeaderName(name)) value_size = (value_size + 2) / 3 * 4;

@@ -19,12 +19,12 @@ int HexValue(char c) {
 }
 
 struct Utf8Part {
-  size_t size;  // of the character, or of what could have begun one; 1 to 4
+  size_t size;  // of the character, or of its ill-formed part; 1 to 4
   bool good;
 };
 
-// What `text`, which isn't empty, begins with (table 3-7 of the Unicode
-// standard).
+// Returns the first character of `text` (table 3-7 of the Unicode standard).
+// Requires !text.empty().
 Utf8Part FirstOf(std::string_view text) {
   const auto at = [text](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t lead = at(0);

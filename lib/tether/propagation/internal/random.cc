@@ -12,11 +12,11 @@
 namespace tether::internal {
 namespace {
 
-// How many forks lie between this process and the one that was started.
+// The number of forks between the original process and this one.
 std::atomic<uint32_t> forks{0};
 
-// Before main() begins: a static of a function could be half made by another
-// thread at a fork, and the child would wait for that for ever.
+// Registered before main() begins. If a function-local static were being
+// initialized by another thread during a fork, the child would wait forever.
 [[maybe_unused]] const int registered = pthread_atfork(
     nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
 
@@ -28,8 +28,7 @@ struct Generator {
 };
 
 uint64_t Seed(const Generator& generator) {
-  // What differs between threads and runs even where the system has no
-  // randomness to give.
+  // Differs between threads and runs even if the system has no randomness.
   uint64_t seed =
       reinterpret_cast<uintptr_t>(&generator) ^
       static_cast<uint64_t>(

@@ -1,10 +1,10 @@
 // Random bits for ids. Internal.
 //
-// Fast and well spread, not secret: who sees some of them can guess the next.
-// That is enough for ids, which have to be distinct and protect nothing.
+// Fast and well distributed, but predictable for anyone who has seen some of
+// them. That suffices for ids, which must be unique and protect nothing.
 //
-// Each thread has a generator of its own, seeded from the system; a forked
-// child seeds anew, so that it does not repeat its parent's.
+// Each thread has its own generator, seeded from the system. A forked child
+// reseeds, so it does not repeat its parent's numbers.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_RANDOM_H_
 #define TETHER_PROPAGATION_INTERNAL_RANDOM_H_
@@ -16,10 +16,10 @@
 
 namespace tether::internal {
 
-// Thread-safe, without a lock. Some nanoseconds.
+// Thread-safe without a lock. Takes a few nanoseconds.
 uint64_t RandomBits();
 
-// An id that is not all zeros, which would mean "none".
+// Returns an id that is not all zeros, which would mean "none".
 template <size_t N>
 std::array<uint8_t, N> RandomId() {
   static_assert(N % 8 == 0);

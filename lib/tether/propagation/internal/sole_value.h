@@ -1,4 +1,4 @@
-// The one value of a header that must not be repeated. Internal.
+// Reads a header that must not be repeated. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_SOLE_VALUE_H_
 #define TETHER_PROPAGATION_INTERNAL_SOLE_VALUE_H_
@@ -10,7 +10,8 @@
 
 namespace tether::internal {
 
-// As a proxy that adds a header makes them where there is one already.
+// Proxies that add a header may create equal copies of it. This many are
+// accepted.
 inline constexpr int kMaxEqualCopies = 16;
 
 struct SoleValue {
@@ -18,8 +19,8 @@ struct SoleValue {
   bool repeated = false;  // with another value, or more than kMaxEqualCopies
 };
 
-// Which of several values is meant can't be known, so several are as good as
-// none. Copies of one value are that value.
+// Returns the value of `key`, even if several equal copies arrived. If there
+// are different values, the right one can't be known, and none is returned.
 inline SoleValue GetSole(const Carrier& carrier, std::string_view key) {
   SoleValue sole;
   sole.value = carrier.Get(key);

@@ -28,8 +28,8 @@ bool IsTraceStateValue(std::string_view value) {
 bool TraceStateList::Append(std::string_view header) {
   for (;;) {
     const size_t comma = header.find(',');
-    // Blanks before the key and after the value are not theirs; those before
-    // the value are.
+    // Blanks before the key and after the value are not part of the member.
+    // Blanks before the value are.
     const std::string_view text = WithoutBlanks(header.substr(0, comma));
     if (!text.empty() && !AppendMember(text)) return false;
     if (comma == std::string_view::npos) return true;

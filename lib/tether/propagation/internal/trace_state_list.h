@@ -1,5 +1,4 @@
-// The members of a `tracestate`, as views of the headers that they came in.
-// Internal.
+// The members of a `tracestate`, as views of the received headers. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_TRACE_STATE_LIST_H_
 #define TETHER_PROPAGATION_INTERNAL_TRACE_STATE_LIST_H_
@@ -15,7 +14,7 @@ namespace tether::internal {
 bool IsTraceStateKey(std::string_view key);
 bool IsTraceStateValue(std::string_view value);
 
-// Lives on the stack. The headers must outlive it.
+// Meant for the stack. The headers must outlive it.
 class TraceStateList {
  public:
   static constexpr int kMaxMembers = 32;
@@ -24,29 +23,29 @@ class TraceStateList {
   TraceStateList(const TraceStateList&) = delete;
   TraceStateList& operator=(const TraceStateList&) = delete;
 
-  // Appends the members of one header; of several with the same key the first
-  // stays, which is the most recent one. False if any is illegal, or there are
-  // too many: the list is then worth nothing.
+  // Appends the members of one header. If several have the same key, the first
+  // (the most recent) is kept. Returns false if one is illegal or there are too
+  // many; the list must not be used then.
   bool Append(std::string_view header);
 
-  // Removes the member `key`; whether it was there.
+  // Removes the member `key`. Returns whether there was one.
   bool Remove(std::string_view key);
 
-  // Removes whole members until the rest takes `max_bytes`, and at most
-  // `max_members`, in the order that the standard asks for: those longer than
-  // 128 characters first, and from the end. Returns how many.
+  // Removes whole members until the rest fits `max_bytes` and `max_members`, in
+  // the order that the standard requires: first members longer than 128
+  // characters, then from the end. Returns the number of removed members.
   int Truncate(size_t max_bytes, int max_members = kMaxMembers);
 
-  // What ToString gives, in bytes.
+  // The size of ToString().
   size_t bytes() const;
   int size() const { return size_; }
-  // How many were left out for their key.
+  // The number of members that were left out because of a duplicate key.
   int duplicates() const { return duplicates_; }
 
-  // The value under `key`; data() is null when there is none.
+  // Returns the value of `key`. If there is none, its data() is null.
   std::string_view Find(std::string_view key) const;
 
-  // Without blanks and empty members.
+  // Writes the list without blanks and empty members.
   void AppendTo(std::string& text) const;
   std::string ToString() const;
 
