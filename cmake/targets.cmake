@@ -138,6 +138,7 @@ tether_public_library(tether_proto_codec
 tether_public_library(tether_grpc
   SRCS
     interceptors/tether/grpc/client.cc
+    interceptors/tether/grpc/internal/call_outcome.cc
     interceptors/tether/grpc/internal/client_call_state.cc
     interceptors/tether/grpc/internal/end_watcher.cc
     interceptors/tether/grpc/internal/hop_record.cc
@@ -161,6 +162,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/call_options.h
     interceptors/tether/grpc/client.h
     interceptors/tether/grpc/finisher.h
+    interceptors/tether/grpc/internal/call_outcome.h
     interceptors/tether/grpc/internal/call_registry.h
     interceptors/tether/grpc/internal/client_call_state.h
     interceptors/tether/grpc/internal/counters.h
@@ -1115,6 +1117,22 @@ tether_program(interceptors_tether_grpc_call_end_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_call_outcome_test
+  FOLDER interceptors/tether/grpc
+  NAME call_outcome_test
+  SRCS interceptors/tether/grpc/internal/call_outcome_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    gRPC::grpc++
     tether_internal::tether
     tether_internal::tether_grpc
   TEST

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "absl/strings/cord.h"
-#include "absl/strings/str_cat.h"
+#include "tether/grpc/internal/call_outcome.h"
 
 namespace tether {
 namespace {
@@ -48,16 +48,7 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
 }
 
 grpc::Status StatusOf(const Context& ctx) {
-  const absl::Status err = ctx.Err();
-  if (err.ok()) return grpc::Status::OK;
-  const absl::Status cause = ctx.Cause();
-  // Not ==: a cause that is the error itself may be marked (end_reason.h).
-  if (cause.message().empty() ||
-      (cause.code() == err.code() && cause.message() == err.message())) {
-    return ToGrpcStatus(err);
-  }
-  return grpc::Status(static_cast<grpc::StatusCode>(err.code()),
-                      absl::StrCat(err.message(), ": ", cause.message()));
+  return internal::StatusOfContext(ctx);
 }
 
 }  // namespace tether

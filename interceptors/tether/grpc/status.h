@@ -24,8 +24,7 @@ TETHER_EXPORT absl::Status FromGrpcStatus(const grpc::Status& status);
 
 // How an RPC ends whose context has: OK while `ctx` is not done, else Err()'s
 // code, and its message followed by that of the cause where one was given:
-// "context canceled: the user closed the page". The one place where that is
-// decided.
+// "context canceled: the user closed the page".
 TETHER_EXPORT grpc::Status StatusOf(const Context& ctx);
 
 }  // namespace tether

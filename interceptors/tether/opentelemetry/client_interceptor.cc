@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
-#include "tether/grpc/status.h"
+#include "tether/grpc/internal/call_outcome.h"
 #include "tether/opentelemetry/interceptors.h"
 #include "tether/opentelemetry/internal/bridge.h"
 #include "tether/opentelemetry/internal/call_headers.h"
@@ -77,20 +76,11 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
  private:
   void End(const grpc::Status& status) {
     if (span_.IsRecording()) span_.SetPeer(info_->client_context()->peer());
-    const grpc::StatusCode code = status.error_code();
-    if (code != grpc::StatusCode::CANCELLED &&
-        code != grpc::StatusCode::DEADLINE_EXCEEDED) {
-      return span_.End(&status, absl::OkStatus());
-    }
-    // The application will see the context's reason, where it has one, also
-    // where core's timer is a little ahead of it: see client_call_state.cc.
-    const grpc::Status reason = StatusOf(ctx_);
-    absl::Status cause = ctx_.Cause();
-    if (reason.ok() && code == grpc::StatusCode::DEADLINE_EXCEEDED &&
-        ctx_.Remaining() < absl::Milliseconds(2)) {
-      cause = absl::DeadlineExceededError("context deadline exceeded");
-    }
-    span_.End(reason.ok() ? &status : &reason, cause);
+    if (status.ok()) return span_.End(&status, absl::OkStatus());
+    // The status that the application gets from tether's own interceptor.
+    const internal::ClientOutcome outcome =
+        internal::OutcomeOfClientCall(ctx_, status, internal::ReceivedEnd());
+    span_.End(&outcome.status, outcome.cause);
   }
 
   const std::unique_ptr<grpc::experimental::Interceptor> tether_;

@@ -4,65 +4,13 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "tether/budget/blame.h"
 #include "tether/current.h"
-#include "tether/end_reason.h"
+#include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/status.h"
 #include "tether/internal/rpc_context.h"
 
 namespace tether::internal {
-namespace {
-
-// As in the context's own words (Context::Err).
-constexpr char kOutOfTime[] = "context deadline exceeded";
-
-// Core keeps time in milliseconds, and may be ahead of us by one.
-constexpr absl::Duration kCoreIsAhead = absl::Milliseconds(2);
-
-bool IsDeadline(v1::EndReason reason) {
-  return reason == v1::END_REASON_OWN_TIMEOUT ||
-         reason == v1::END_REASON_INHERITED_DEADLINE;
-}
-
-// Whether a deadline was the end of `call`: its own, its hop's, or that of a
-// call further on, whose status the hops in between have handed back.
-bool ByDeadline(const v1::CallReport& call, const grpc::Status& status) {
-  return IsDeadline(call.reason()) || IsDeadline(call.report().reason()) ||
-         (call.has_report() &&
-          absl::StartsWith(status.error_message(), kOutOfTime));
-}
-
-// Whether nobody but tether or core has said why: what a server's own code says
-// is not ours to replace.
-bool HasNoWordsOfItsOwn(const grpc::Status& status) {
-  const std::string& message = status.error_message();
-  return message.empty() || message == "Deadline Exceeded" ||
-         absl::StartsWith(message, kOutOfTime);
-}
-
-v1::EndReason ReasonOfNoAnswer(grpc::StatusCode code) {
-  switch (code) {
-    case grpc::StatusCode::UNAVAILABLE:
-      return v1::END_REASON_CONNECTION_LOST;
-    case grpc::StatusCode::CANCELLED:
-      return v1::END_REASON_CANCELLED;
-    default:
-      return v1::END_REASON_OWN_TIMEOUT;
-  }
-}
-
-// What the code that set the deadline has to say of it.
-std::string NoteOf(const Context& ctx) {
-  if (EndReasonOf(ctx) != EndReason::kOwnTimeout) return "";
-  const absl::Status cause = ctx.Cause();
-  if (cause == ctx.Err() || cause.message().empty()) return "";
-  return absl::StrCat(" (", cause.message(), ")");
-}
-
-}  // namespace
 
 CallRegistry<ClientCallState>& ClientCallState::Registry() {
   static auto& registry = *new CallRegistry<ClientCallState>;
@@ -130,9 +78,7 @@ ClientCallState::~ClientCallState() {
     // Such as a stream that nobody finished: from now on it isn't under way.
     v1::CallReport call;
     call.set_outcome(static_cast<int32_t>(grpc::StatusCode::CANCELLED));
-    const EndReason reason = EndReasonOf(context_);
-    call.set_reason(reason == EndReason::kNone ? v1::END_REASON_CANCELLED
-                                               : ToProto(reason));
+    call.set_reason(ToProto(ReasonOfAbandonedCall(context_)));
     record_->EndCall(id_in_record_, EndOf(SteadyMicros()), std::move(call));
   }
   counters.client_calls.fetch_sub(1, std::memory_order_relaxed);
@@ -176,21 +122,6 @@ void ClientCallState::Started(absl::Duration own_left) {
   id_in_record_ = record_->BeginCall(method_, start_us_, left_);
 }
 
-bool ClientCallState::IsAnswer(const grpc::Status& status, bool has_trailers,
-                               bool ended_here, absl::Duration own_left) const {
-  switch (status.error_code()) {
-    case grpc::StatusCode::UNAVAILABLE:
-      // Mostly core's, for a connection. Only a peer sends metadata.
-      return has_trailers;
-    case grpc::StatusCode::CANCELLED:
-      return !ended_here && !tried_to_cancel_;
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return !ended_here && own_left > kCoreIsAhead;
-    default:
-      return true;
-  }
-}
-
 int64_t ClientCallState::EndOf(int64_t now_us) const {
   int64_t end = now_us;
   if (left_ != absl::InfiniteDuration()) {
@@ -199,26 +130,6 @@ int64_t ClientCallState::EndOf(int64_t now_us) const {
   }
   if (const int64_t ended = context_end_us_) end = std::min(end, ended);
   return std::max(end, start_us_);
-}
-
-bool ClientCallState::SettleReason(grpc::Status& status) const {
-  const grpc::StatusCode code = status.error_code();
-  if (code != grpc::StatusCode::CANCELLED &&
-      code != grpc::StatusCode::DEADLINE_EXCEEDED) {
-    return false;
-  }
-  // Core's own timer, or a cancellation that core heard of first, may have
-  // ended the call; the reason is the context's.
-  if (grpc::Status reason = StatusOf(context_); !reason.ok()) {
-    status = std::move(reason);
-    return true;
-  }
-  if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      context_.Remaining() < kCoreIsAhead) {
-    status = grpc::Status(code, kOutOfTime);
-    return true;
-  }
-  return false;
 }
 
 v1::CallReport ClientCallState::Facts(int64_t duration_us) const {
@@ -250,25 +161,20 @@ void ClientCallState::Settle(const ReceivedMetadata::Map& trailing_metadata,
     return;
   }
   auto call = std::make_unique<v1::CallReport>(Facts(end - start_us_));
-  const EndReason reason = EndReasonOf(context_);
-  const bool ended_here = reason != EndReason::kNone;
-  call->set_answered(
-      child.has_value() ||
-      IsAnswer(status, !trailing_metadata.empty(), ended_here, own_left));
-  if (SettleReason(status) && !child.has_value()) call->set_answered(false);
+  ReceivedEnd received;
+  received.has_report = child.has_value();
+  received.has_trailers = !trailing_metadata.empty();
+  received.tried_to_cancel = tried_to_cancel_;
+  received.own_left = own_left;
+  ClientOutcome outcome = OutcomeOfClientCall(context_, status, received);
+  status = std::move(outcome.status);
+  call->set_answered(outcome.answered);
   call->set_outcome(static_cast<int32_t>(status.error_code()));
-  call->set_reason(ended_here         ? ToProto(reason)
-                   : call->answered() ? v1::END_REASON_COMPLETED
-                                      : ReasonOfNoAnswer(status.error_code()));
+  call->set_reason(ToProto(outcome.reason));
   if (child.has_value()) *call->mutable_report() = *std::move(child);
   // A call that had no time to begin with blames nobody.
-  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      left_ > absl::ZeroDuration() && ByDeadline(*call, status) &&
-      HasNoWordsOfItsOwn(status)) {
-    status = grpc::Status(
-        status.error_code(),
-        absl::StrCat("context ", BlameDeadline(*call), NoteOf(context_)),
-        status.error_details());
+  if (left_ > absl::ZeroDuration()) {
+    status = WithBlame(std::move(status), context_, *call);
   }
   if (client_context_ == nullptr) {  // nobody to ask for it
     if (record_ != nullptr) {

@@ -120,18 +120,9 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   void Enter(const grpc::ClientContext& call);
   void OnContextDone();
 
-  // Whether the server said so, and not this side. A text doesn't tell: servers
-  // hand on what core has told them. But this side has three reasons only to
-  // end a call: its context, its deadline, and TryCancel. (A timeout in a
-  // service config is a fourth, which nobody tells; that counts as an answer,
-  // too.)
-  bool IsAnswer(const grpc::Status& status, bool has_trailers, bool ended_here,
-                absl::Duration own_left) const;
   // When the call was over: a deadline, and the context's end, end it, though
   // its status may be read long after.
   int64_t EndOf(int64_t now_us) const;
-  // Where the context was the reason, says so, and returns true.
-  bool SettleReason(grpc::Status& status) const;
   // Names and times.
   v1::CallReport Facts(int64_t duration_us) const;
 

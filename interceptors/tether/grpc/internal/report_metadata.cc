@@ -31,15 +31,6 @@ size_t BytesOf(const grpc::Status& status) {
 
 }  // namespace
 
-v1::EndReason ToProto(EndReason reason) {
-  // The numbers are the same.
-  static_assert(static_cast<int>(EndReason::kTooLittleTime) ==
-                v1::END_REASON_TOO_LITTLE_TIME);
-  static_assert(static_cast<int>(EndReason::kSiblingFailed) ==
-                v1::END_REASON_SIBLING_FAILED);
-  return static_cast<v1::EndReason>(reason);
-}
-
 size_t RoomInHeaders(size_t max_headers_bytes) {
   // What every answer has.
   static const size_t fixed = InjectedBytes(":status", 3) +

@@ -9,13 +9,10 @@
 #include <optional>
 
 #include "tether/budget/report.h"
-#include "tether/end_reason.h"
 #include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether::internal {
-
-v1::EndReason ToProto(EndReason reason);
 
 // For SendReport: the room in an answer all of whose headers, those that gRPC
 // adds included, take `max_headers_bytes`.

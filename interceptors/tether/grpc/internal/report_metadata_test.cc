@@ -179,11 +179,5 @@ TEST(ReceiveReportTest, WithoutAnyBytesNothingIsLookedAt) {
   EXPECT_EQ(GetGrpcStats().bad_reports, dropped);
 }
 
-TEST(ToProtoTest, TheNumbersAreTheSame) {
-  for (int i = 0; i <= 9; ++i) {
-    EXPECT_EQ(static_cast<int>(ToProto(static_cast<EndReason>(i))), i);
-  }
-}
-
 }  // namespace
 }  // namespace tether::internal

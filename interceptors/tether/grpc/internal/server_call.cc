@@ -4,13 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tether/after_func.h"
 #include "tether/clock.h"
 #include "tether/end_reason.h"
+#include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
@@ -47,11 +46,6 @@ int32_t AttemptsIn(const ReceivedMetadata& metadata) {
     return 0;
   }
   return std::max(0, attempts);
-}
-
-const absl::Status& DeadlineCause(EndReason reason, absl::string_view message) {
-  return *new absl::Status(
-      WithEndReason(absl::DeadlineExceededError(message), reason));
 }
 
 }  // namespace
@@ -126,21 +120,18 @@ ServerCall::~ServerCall() {
 
 struct ServerCall::Budget {
   absl::Duration timeout;
-  const absl::Status& cause;
+  DeadlineOwner owner;
 };
 
 ServerCall::Budget ServerCall::BudgetOf(absl::Duration asked_for,
                                         const TimeLimits& policy) const {
-  static const absl::Status& inherited = DeadlineCause(
-      EndReason::kInheritedDeadline, "the caller's deadline has passed");
-  static const absl::Status& by_default = DeadlineCause(
-      EndReason::kOwnTimeout, "the server's default_timeout has passed");
-  static const absl::Status& at_most = DeadlineCause(
-      EndReason::kOwnTimeout, "the server's max_timeout has passed");
   const bool asked = asked_for != absl::InfiniteDuration();
   const absl::Duration timeout = asked ? asked_for : policy.default_timeout;
-  if (policy.max_timeout < timeout) return {policy.max_timeout, at_most};
-  return {timeout, asked ? inherited : by_default};
+  if (policy.max_timeout < timeout) {
+    return {policy.max_timeout, DeadlineOwner::kMaxTimeout};
+  }
+  return {timeout,
+          asked ? DeadlineOwner::kCaller : DeadlineOwner::kDefaultTimeout};
 }
 
 bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
@@ -162,12 +153,11 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   const absl::Duration standard = UntilDeadline(server_context->raw_deadline());
   const absl::Duration exact = TimeoutIn(carrier);
   time_left_ = TimeLeft(standard, exact);
-  const auto [timeout, cause] = BudgetOf(time_left_, policy);
+  const Budget budget = BudgetOf(time_left_, policy);
+  const absl::Duration timeout = budget.timeout;
+  const absl::Status& cause = CauseOfPassedDeadline(budget.owner);
   if (timeout != absl::InfiniteDuration() && timeout == time_left_) {
-    // What a loaded machine takes to deliver the headers, and, where there is
-    // only grpc-timeout, its rounding.
-    slack_ = std::min(absl::Milliseconds(5) + timeout / 20, absl::Seconds(1)) +
-             (exact <= standard ? absl::ZeroDuration() : timeout / 32);
+    slack_ = DeadlineSlack(timeout, /*is_rounded=*/exact > standard);
   }
   // gRPC ends what waits in it at its own deadline, and at no other time.
   const absl::Duration grace = shared_->grace();
@@ -214,11 +204,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
     // It came too late for CutAll.
     CutIn(grace, [this] { return StatusOf(shared_->options.base_context); });
   } else if (outlives_timeout) {
-    CutIn(until_cut, [&why = cause] {
-      return grpc::Status(
-          grpc::StatusCode::DEADLINE_EXCEEDED,
-          absl::StrCat("context deadline exceeded: ", why.message()));
-    });
+    CutIn(until_cut, [&cause] { return StatusOfPassedDeadline(cause); });
   }
   if (policy.min_budget > absl::ZeroDuration()) {
     ShedBudget& shed_budget = shared_->shed_budgets.For(method);
@@ -242,16 +228,12 @@ void ServerCall::ExtractValues(const ReceivedMetadata& metadata) noexcept {
 void ServerCall::TurnAway(grpc::ServerContextBase* server_context,
                           absl::Duration asked_for, absl::Duration min_budget) {
   counters.shed.fetch_add(1, std::memory_order_relaxed);
-  const std::string message =
-      absl::StrCat("the request arrived with ", ShortTime(asked_for),
-                   " left, less than the ", absl::FormatDuration(min_budget),
-                   " that it needs here (min_budget)");
-  Expire(scope_, WithEndReason(absl::DeadlineExceededError(message),
-                               EndReason::kTooLittleTime));
+  const absl::Status cause = CauseOfTooLittleTime(asked_for, min_budget);
+  Expire(scope_, cause);
   if (grpc_call* call = server_context->c_call()) {
     // The answer, now. What the handler sends later goes nowhere.
     grpc_call_cancel_with_status(call, GRPC_STATUS_DEADLINE_EXCEEDED,
-                                 message.c_str(), nullptr);
+                                 std::string(cause.message()).c_str(), nullptr);
   }
 }
 
@@ -316,46 +298,24 @@ void ServerCall::WriteReport(std::string_view method,
 
 std::optional<grpc::Status> ServerCall::Discreet(
     const grpc::Status& status) const {
-  constexpr absl::string_view kDiscreetMessage = "context deadline exceeded";
-  if (!shared_->options.edge.has_value() ||
-      status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED ||
-      !absl::StartsWith(status.error_message(), kDiscreetMessage)) {
-    return std::nullopt;
-  }
-  return grpc::Status(status.error_code(), std::string(kDiscreetMessage));
+  if (!shared_->options.edge.has_value()) return std::nullopt;
+  return WithoutInternalNames(status);
 }
 
 void ServerCall::EndOfHandler() {
   // Told by PRE_SEND_STATUS, and again by destructors, where that may not come.
   if (handler_ended_.exchange(true, std::memory_order_relaxed)) return;
-  static const absl::Status& cause = *new absl::Status(WithEndReason(
-      absl::CancelledError("the handler has returned"), EndReason::kCompleted));
   DropWatch();
-  cancel_(cause);
+  cancel_(CauseOfReturnedHandler());
   RunOwedCallbacks();
-}
-
-struct ServerCall::End {
-  bool deadline;
-  const absl::Status& cause;
-};
-
-ServerCall::End ServerCall::HowItEnded() const {
-  static const absl::Status& gave_up = DeadlineCause(
-      EndReason::kInheritedDeadline, "the caller gave up at its deadline");
-  static const absl::Status& left = *new absl::Status(WithEndReason(
-      absl::CancelledError("the caller cancelled the call or is gone"),
-      EndReason::kCallerLeft));
-  if (scope_.Remaining() <= slack_) return {true, gave_up};
-  return {false, left};
 }
 
 void ServerCall::EndOfCall() {
   DropCall();
   // Where the handler has returned, that is the reason.
   if (handler_ended_.load(std::memory_order_relaxed)) return;
-  const auto [deadline, cause] = HowItEnded();
-  EndQuietly(scope_, deadline, cause).Run();
+  const auto [by_deadline, cause] = EndOfServerCall(scope_.Remaining(), slack_);
+  EndQuietly(scope_, by_deadline, cause).Run();
   RunOwedCallbacks();
 }
 
@@ -363,11 +323,11 @@ void ServerCall::OperationFailed() {
   if (handler_ended_.load(std::memory_order_relaxed) || HasEnded(scope_)) {
     return;
   }
-  const auto [deadline, cause] = HowItEnded();
+  const auto [by_deadline, cause] = EndOfServerCall(scope_.Remaining(), slack_);
   // Both under the lock, so that whoever finds the context ended by this, and
   // takes the lock next, finds what it owes.
   MutexLock lock(mutex_);
-  OwedCallbacks owed = EndQuietly(scope_, deadline, cause);
+  OwedCallbacks owed = EndQuietly(scope_, by_deadline, cause);
   if (!owed.empty()) owed_ = std::move(owed);
 }
 

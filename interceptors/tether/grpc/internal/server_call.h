@@ -110,13 +110,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // The call was cancelled, or its connection lost; or it is over, where the
   // handler has returned.
   //
-  // A caller that gives up at its deadline cancels the stream, at about the
-  // moment when the same deadline passes here: often a little earlier, since
-  // timeouts are counted from their arrival, and grpc-timeout is rounded up.
-  // The wire doesn't say why a stream was cancelled. So in the last twentieth
-  // of the time and 5 ms more (1 s at most; by grpc-timeout alone, another 3 %)
-  // the deadline is taken to be the reason. With a reserve (reserve.h) the
-  // deadline here is well before the caller's, and the question doesn't arise.
+  // EndOfServerCall (call_outcome.h) tells whether the caller's deadline was
+  // the reason.
   void EndOfCall();
 
   // An operation of the call failed, so the call is over as EndOfCall says.
@@ -146,10 +141,6 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   struct Budget;
   Budget BudgetOf(absl::Duration asked_for, const TimeLimits& policy) const;
 
-  // For EndOfCall.
-  struct End;
-  End HowItEnded() const;
-
   void ExtractValues(const ReceivedMetadata& metadata) noexcept;
   // Cuts the call in `delay` with what `status_of` says then.
   void CutIn(absl::Duration delay,
@@ -172,7 +163,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   static constexpr absl::Duration kWatchDelay = absl::Milliseconds(2);
 
   const std::shared_ptr<ServerShared> shared_;
-  absl::Duration slack_;  // see EndOfCall
+  absl::Duration slack_;  // see DeadlineSlack
   // Of gRPC's context, which may be gone: a key only.
   const void* address_ = nullptr;
   const void* rpc_ = nullptr;

@@ -1,0 +1,243 @@
+#include "tether/grpc/internal/call_outcome.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "tether/budget/blame.h"
+#include "tether/grpc/internal/time.h"
+
+namespace tether::internal {
+namespace {
+
+// The message of Context::Err() after a deadline.
+constexpr absl::string_view kDeadlineText = "context deadline exceeded";
+// The message of gRPC core's own timer.
+constexpr absl::string_view kCoreDeadlineText = "Deadline Exceeded";
+
+// Core keeps time in milliseconds, so its timer may fire earlier than ours by
+// this much.
+constexpr absl::Duration kCoreIsAhead = absl::Milliseconds(2);
+
+// Lives forever.
+const absl::Status& Marked(absl::Status cause, EndReason reason) {
+  return *new absl::Status(WithEndReason(std::move(cause), reason));
+}
+
+// True if the server sent `status`, and not this side. The message doesn't
+// tell, since servers pass on what core has told them. But this side has only
+// three reasons to end a call: its context, its deadline, and TryCancel. (A
+// timeout in a service config is a fourth; nothing reports it, so it counts as
+// an answer.)
+bool IsAnswer(const grpc::Status& status, const ReceivedEnd& end,
+              bool context_ended) {
+  if (end.has_report) return true;
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+      // Core makes most of these, when a connection fails. Only a peer sends
+      // metadata.
+      return end.has_trailers;
+    case grpc::StatusCode::CANCELLED:
+      return !context_ended && !end.tried_to_cancel;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return !context_ended && end.own_left > kCoreIsAhead;
+    default:
+      return true;
+  }
+}
+
+// True if the end of `ctx` explains `received`; then sets the status and the
+// cause of `outcome`.
+bool ExplainedByContext(const Context& ctx, const grpc::Status& received,
+                        ClientOutcome& outcome) {
+  const grpc::StatusCode code = received.error_code();
+  if (code != grpc::StatusCode::CANCELLED &&
+      code != grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return false;
+  }
+  // Core's timer, or a cancellation that reached core first, may have ended the
+  // call; the reason is still the context's.
+  if (grpc::Status status = StatusOfContext(ctx); !status.ok()) {
+    outcome.status = std::move(status);
+    outcome.cause = ctx.Cause();
+    return true;
+  }
+  if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
+      ctx.Remaining() < kCoreIsAhead) {
+    outcome.status = grpc::Status(code, std::string(kDeadlineText));
+    outcome.cause = absl::DeadlineExceededError(kDeadlineText);
+    return true;
+  }
+  return false;
+}
+
+EndReason ReasonWithoutAnswer(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::UNAVAILABLE:
+      return EndReason::kConnectionLost;
+    case grpc::StatusCode::CANCELLED:
+      return EndReason::kCancelled;
+    default:
+      return EndReason::kOwnTimeout;
+  }
+}
+
+bool IsDeadline(v1::EndReason reason) {
+  return reason == v1::END_REASON_OWN_TIMEOUT ||
+         reason == v1::END_REASON_INHERITED_DEADLINE;
+}
+
+// True if a deadline ended `call`: its own, its server's, or that of a call
+// further on, whose status the hops in between have passed on.
+bool EndedByDeadline(const v1::CallReport& call, MessageAuthor author) {
+  return IsDeadline(call.reason()) || IsDeadline(call.report().reason()) ||
+         (call.has_report() && author == MessageAuthor::kTether);
+}
+
+// The message of the code that set the deadline, in brackets; or "".
+std::string NoteOnDeadline(const Context& ctx) {
+  if (EndReasonOf(ctx) != EndReason::kOwnTimeout) return "";
+  const absl::Status cause = ctx.Cause();
+  if (cause == ctx.Err() || cause.message().empty()) return "";
+  return absl::StrCat(" (", cause.message(), ")");
+}
+
+}  // namespace
+
+v1::EndReason ToProto(EndReason reason) {
+  // The numbers are the same.
+  static_assert(static_cast<int>(EndReason::kTooLittleTime) ==
+                v1::END_REASON_TOO_LITTLE_TIME);
+  static_assert(static_cast<int>(EndReason::kSiblingFailed) ==
+                v1::END_REASON_SIBLING_FAILED);
+  return static_cast<v1::EndReason>(reason);
+}
+
+grpc::Status StatusOfContext(const Context& ctx) {
+  const absl::Status err = ctx.Err();
+  if (err.ok()) return grpc::Status::OK;
+  const auto code = static_cast<grpc::StatusCode>(err.code());
+  const absl::Status cause = ctx.Cause();
+  // Not ==: a cause that is the error itself may be marked (end_reason.h).
+  if (cause.message().empty() ||
+      (cause.code() == err.code() && cause.message() == err.message())) {
+    return grpc::Status(code, std::string(err.message()));
+  }
+  return grpc::Status(code, absl::StrCat(err.message(), ": ", cause.message()));
+}
+
+MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status) {
+  const std::string& message = status.error_message();
+  if (message.empty()) return MessageAuthor::kNone;
+  if (message == kCoreDeadlineText) return MessageAuthor::kCore;
+  if (absl::StartsWith(message, kDeadlineText)) return MessageAuthor::kTether;
+  return MessageAuthor::kApplication;
+}
+
+const absl::Status& CauseOfPassedDeadline(DeadlineOwner owner) {
+  static const absl::Status& caller =
+      Marked(absl::DeadlineExceededError("the caller's deadline has passed"),
+             EndReason::kInheritedDeadline);
+  static const absl::Status& default_timeout = Marked(
+      absl::DeadlineExceededError("the server's default_timeout has passed"),
+      EndReason::kOwnTimeout);
+  static const absl::Status& max_timeout =
+      Marked(absl::DeadlineExceededError("the server's max_timeout has passed"),
+             EndReason::kOwnTimeout);
+  switch (owner) {
+    case DeadlineOwner::kDefaultTimeout:
+      return default_timeout;
+    case DeadlineOwner::kMaxTimeout:
+      return max_timeout;
+    case DeadlineOwner::kCaller:
+      break;
+  }
+  return caller;
+}
+
+const absl::Status& CauseOfReturnedHandler() {
+  static const absl::Status& cause = Marked(
+      absl::CancelledError("the handler has returned"), EndReason::kCompleted);
+  return cause;
+}
+
+absl::Status CauseOfTooLittleTime(absl::Duration time_left,
+                                  absl::Duration min_budget) {
+  return WithEndReason(
+      absl::DeadlineExceededError(absl::StrCat(
+          "the request arrived with ", ShortTime(time_left),
+          " left, less than the ", absl::FormatDuration(min_budget),
+          " that it needs here (min_budget)")),
+      EndReason::kTooLittleTime);
+}
+
+ServerCallEnd EndOfServerCall(absl::Duration time_left, absl::Duration slack) {
+  static const absl::Status& gave_up =
+      Marked(absl::DeadlineExceededError("the caller gave up at its deadline"),
+             EndReason::kInheritedDeadline);
+  static const absl::Status& left =
+      Marked(absl::CancelledError("the caller cancelled the call or is gone"),
+             EndReason::kCallerLeft);
+  if (time_left <= slack) return {true, gave_up};
+  return {false, left};
+}
+
+absl::Duration DeadlineSlack(absl::Duration timeout, bool is_rounded) {
+  const absl::Duration delay =
+      std::min(absl::Milliseconds(5) + timeout / 20, absl::Seconds(1));
+  return is_rounded ? delay + timeout / 32 : delay;
+}
+
+grpc::Status StatusOfPassedDeadline(const absl::Status& cause) {
+  return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                      absl::StrCat(kDeadlineText, ": ", cause.message()));
+}
+
+std::optional<grpc::Status> WithoutInternalNames(const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED ||
+      AuthorOfDeadlineMessage(status) != MessageAuthor::kTether) {
+    return std::nullopt;
+  }
+  return grpc::Status(status.error_code(), std::string(kDeadlineText));
+}
+
+ClientOutcome OutcomeOfClientCall(const Context& ctx,
+                                  const grpc::Status& received,
+                                  const ReceivedEnd& end) {
+  const EndReason context_reason = EndReasonOf(ctx);
+  const bool context_ended = context_reason != EndReason::kNone;
+  ClientOutcome outcome;
+  outcome.status = received;
+  outcome.answered = IsAnswer(received, end, context_ended);
+  if (ExplainedByContext(ctx, received, outcome) && !end.has_report) {
+    outcome.answered = false;
+  }
+  outcome.reason = context_ended ? context_reason
+                   : outcome.answered
+                       ? EndReason::kCompleted
+                       : ReasonWithoutAnswer(outcome.status.error_code());
+  return outcome;
+}
+
+EndReason ReasonOfAbandonedCall(const Context& ctx) {
+  const EndReason reason = EndReasonOf(ctx);
+  return reason == EndReason::kNone ? EndReason::kCancelled : reason;
+}
+
+grpc::Status WithBlame(grpc::Status status, const Context& ctx,
+                       const v1::CallReport& call) {
+  if (status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) return status;
+  const MessageAuthor author = AuthorOfDeadlineMessage(status);
+  if (author == MessageAuthor::kApplication || !EndedByDeadline(call, author)) {
+    return status;
+  }
+  return grpc::Status(
+      status.error_code(),
+      absl::StrCat("context ", BlameDeadline(call), NoteOnDeadline(ctx)),
+      status.error_details());
+}
+
+}  // namespace tether::internal

@@ -1,0 +1,131 @@
+// Decides the outcome of a call: its status, its EndReason, and the words of
+// both. Only these functions decide it, for clients, servers and the
+// OpenTelemetry bridge.
+//
+// All functions are pure and thread-safe.
+
+#ifndef TETHER_GRPC_INTERNAL_CALL_OUTCOME_H_
+#define TETHER_GRPC_INTERNAL_CALL_OUTCOME_H_
+
+#include <grpcpp/support/status.h>
+
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/end_reason.h"
+#include "tether/v1/budget_report.pb.h"
+
+namespace tether::internal {
+
+v1::EndReason ToProto(EndReason reason);
+
+// ---- Both sides
+// --------------------------------------------------------------
+
+// See tether::StatusOf (status.h), which returns this.
+grpc::Status StatusOfContext(const Context& ctx);
+
+// The author of a status's message.
+enum class MessageAuthor {
+  kNone,         // there is no message
+  kCore,         // gRPC core, when its own timer ended the call
+  kTether,       // tether, on this hop or on another one
+  kApplication,  // anybody else
+};
+
+// The author of the message of a DEADLINE_EXCEEDED. The message may come from
+// the wire, so only its text tells.
+MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status);
+
+// ---- Server
+// ------------------------------------------------------------------
+
+// Whose deadline a server's context has.
+enum class DeadlineOwner {
+  kCaller,          // it came with the request
+  kDefaultTimeout,  // TimeLimits::default_timeout
+  kMaxTimeout,      // TimeLimits::max_timeout
+};
+
+// The cause of a context whose deadline has passed. Lives forever.
+const absl::Status& CauseOfPassedDeadline(DeadlineOwner owner);
+
+// The cause of a context whose handler has returned. Lives forever.
+const absl::Status& CauseOfReturnedHandler();
+
+// The cause of a context whose request was turned away, because it arrived with
+// `time_left`, less than `min_budget`.
+absl::Status CauseOfTooLittleTime(absl::Duration time_left,
+                                  absl::Duration min_budget);
+
+// What ended a server's call.
+struct ServerCallEnd {
+  bool by_deadline;           // else the call was cancelled
+  const absl::Status& cause;  // lives forever
+};
+
+// Tells why a call ended that was cancelled, or whose connection was lost, with
+// `time_left` before its deadline and a `slack` as below. The wire doesn't say
+// why a caller cancels a stream. A caller that gives up at its deadline does so
+// at about the moment when the same deadline passes here, and often a little
+// earlier: timeouts are counted from their arrival, and grpc-timeout is rounded
+// up. With a reserve (reserve.h) the deadline here is well before the caller's,
+// and the question doesn't arise.
+ServerCallEnd EndOfServerCall(absl::Duration time_left, absl::Duration slack);
+
+// How long before the caller's deadline a cancellation still counts as that
+// deadline: a twentieth of `timeout` and 5 ms more, 1 s at most. That covers
+// the delay of the headers on a loaded machine. `is_rounded`: the deadline
+// comes from grpc-timeout alone, whose rounding takes another 3 %.
+absl::Duration DeadlineSlack(absl::Duration timeout, bool is_rounded);
+
+// The status of a call that is cut off because its context's deadline passed,
+// for `cause`.
+grpc::Status StatusOfPassedDeadline(const absl::Status& cause);
+
+// `status` without the names of the services behind this one, for callers that
+// aren't trusted. nullopt: it names none.
+std::optional<grpc::Status> WithoutInternalNames(const grpc::Status& status);
+
+// ---- Client
+// ------------------------------------------------------------------
+
+// What this side knows about a call whose status has arrived.
+struct ReceivedEnd {
+  bool has_report = false;       // the server sent a budget report
+  bool has_trailers = false;     // trailing metadata arrived
+  bool tried_to_cancel = false;  // the application called TryCancel
+  // Until the ClientContext's own deadline, when the status arrived.
+  absl::Duration own_left = absl::InfiniteDuration();
+};
+
+struct ClientOutcome {
+  // As the application gets it: the context's status, where that was the
+  // reason; else as received.
+  grpc::Status status;
+  // Why the context ended the call; OK if it didn't.
+  absl::Status cause;
+  // True if the server sent the status; false if this side ended the call.
+  bool answered = false;
+  EndReason reason = EndReason::kNone;
+};
+
+// The outcome of a call on behalf of `ctx` for which `received` has arrived.
+ClientOutcome OutcomeOfClientCall(const Context& ctx,
+                                  const grpc::Status& received,
+                                  const ReceivedEnd& end);
+
+// The reason of a call on behalf of `ctx` that was destroyed before its status
+// arrived.
+EndReason ReasonOfAbandonedCall(const Context& ctx);
+
+// `status`, whose message names the hops that used the time up, if a deadline
+// ended `call` and the message isn't the application's.
+grpc::Status WithBlame(grpc::Status status, const Context& ctx,
+                       const v1::CallReport& call);
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_CALL_OUTCOME_H_

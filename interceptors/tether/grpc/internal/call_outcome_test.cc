@@ -1,0 +1,269 @@
+#include "tether/grpc/internal/call_outcome.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/end_reason.h"
+#include "tether/v1/budget_report.pb.h"
+
+namespace tether::internal {
+namespace {
+
+const grpc::Status kCoreDeadline(grpc::StatusCode::DEADLINE_EXCEEDED,
+                                 "Deadline Exceeded");
+const grpc::Status kCoreCancelled(grpc::StatusCode::CANCELLED, "CANCELLED");
+const grpc::Status kUnavailable(grpc::StatusCode::UNAVAILABLE, "");
+
+// A context whose deadline has passed, with the message `cause`.
+Context OutOfTime(const std::string& cause = "") {
+  return WithTimeout(Background(), absl::ZeroDuration(),
+                     absl::DeadlineExceededError(cause))
+      .ctx;
+}
+
+Context Cancelled(const std::string& cause) {
+  Cancellable cancellable = WithCancel(Background());
+  cancellable.cancel(absl::CancelledError(cause));
+  return cancellable.ctx;
+}
+
+TEST(ToProtoTest, TheNumbersAreTheSame) {
+  for (int i = 0; i <= 9; ++i) {
+    EXPECT_EQ(static_cast<int>(ToProto(static_cast<EndReason>(i))), i);
+  }
+}
+
+// ---- Who wrote a message
+// -----------------------------------------------------
+
+TEST(MessageAuthorTest, TheMessageOfAContextsErrIsTethers) {
+  const grpc::Status status = StatusOfContext(OutOfTime("too slow"));
+  EXPECT_EQ(status.error_message(), "context deadline exceeded: too slow");
+  EXPECT_EQ(AuthorOfDeadlineMessage(status), MessageAuthor::kTether);
+  EXPECT_EQ(AuthorOfDeadlineMessage(StatusOfContext(OutOfTime())),
+            MessageAuthor::kTether);
+}
+
+TEST(MessageAuthorTest, OtherMessagesAreCoresOrTheApplications) {
+  const auto author = [](const char* message) {
+    return AuthorOfDeadlineMessage(
+        grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, message));
+  };
+  EXPECT_EQ(author(""), MessageAuthor::kNone);
+  EXPECT_EQ(author("Deadline Exceeded"), MessageAuthor::kCore);
+  EXPECT_EQ(author("Deadline Exceeded by the database"),
+            MessageAuthor::kApplication);
+  EXPECT_EQ(author("the database is slow"), MessageAuthor::kApplication);
+}
+
+// ---- Server
+// ------------------------------------------------------------------
+
+TEST(ServerOutcomeTest, EachDeadlineOwnerHasItsReasonAndWords) {
+  const auto reason = [](DeadlineOwner owner) {
+    return EndReasonOf(WithTimeout(Background(), absl::ZeroDuration(),
+                                   CauseOfPassedDeadline(owner))
+                           .ctx);
+  };
+  EXPECT_EQ(reason(DeadlineOwner::kCaller), EndReason::kInheritedDeadline);
+  EXPECT_EQ(reason(DeadlineOwner::kDefaultTimeout), EndReason::kOwnTimeout);
+  EXPECT_EQ(reason(DeadlineOwner::kMaxTimeout), EndReason::kOwnTimeout);
+  const grpc::Status status =
+      StatusOfPassedDeadline(CauseOfPassedDeadline(DeadlineOwner::kMaxTimeout));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(status.error_message(),
+            "context deadline exceeded: the server's max_timeout has passed");
+}
+
+TEST(ServerOutcomeTest, ACallThatEndsWithinTheSlackEndedByItsDeadline) {
+  const absl::Duration slack = absl::Milliseconds(10);
+  EXPECT_TRUE(EndOfServerCall(slack, slack).by_deadline);
+  EXPECT_TRUE(EndOfServerCall(-absl::Seconds(1), slack).by_deadline);
+  const ServerCallEnd early =
+      EndOfServerCall(slack + absl::Milliseconds(1), slack);
+  EXPECT_FALSE(early.by_deadline);
+  EXPECT_EQ(early.cause.code(), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(EndOfServerCall(absl::InfiniteDuration(), absl::ZeroDuration())
+                   .by_deadline);
+}
+
+TEST(ServerOutcomeTest, TheSlackIsAShareOfTheTimeAndCapped) {
+  EXPECT_EQ(DeadlineSlack(absl::Milliseconds(100), /*is_rounded=*/false),
+            absl::Milliseconds(10));
+  EXPECT_EQ(DeadlineSlack(absl::Hours(1), /*is_rounded=*/false),
+            absl::Seconds(1));
+  EXPECT_EQ(DeadlineSlack(absl::Milliseconds(320), /*is_rounded=*/true),
+            absl::Milliseconds(31));
+}
+
+TEST(ServerOutcomeTest, ARequestWithTooLittleTimeSaysHowMuchItNeeds) {
+  const absl::Status cause =
+      CauseOfTooLittleTime(absl::Milliseconds(5), absl::Milliseconds(50));
+  EXPECT_EQ(cause.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(cause.message(),
+            "the request arrived with 5ms left, less than the 50ms that it "
+            "needs here (min_budget)");
+}
+
+TEST(ServerOutcomeTest, OnlyTethersDeadlineMessagesNameOtherServices) {
+  const auto reduced = WithoutInternalNames(
+      grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                   "context deadline exceeded: 200ms, of which pricing.Quote"));
+  ASSERT_TRUE(reduced.has_value());
+  EXPECT_EQ(reduced->error_message(), "context deadline exceeded");
+  EXPECT_FALSE(WithoutInternalNames(kCoreDeadline).has_value());
+  EXPECT_FALSE(
+      WithoutInternalNames(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                                        "the application's own words"))
+          .has_value());
+  EXPECT_FALSE(WithoutInternalNames(grpc::Status(grpc::StatusCode::CANCELLED,
+                                                 "context deadline exceeded"))
+                   .has_value());
+}
+
+// ---- Client
+// ------------------------------------------------------------------
+
+TEST(ClientOutcomeTest, AnEndedContextExplainsItsCallsStatus) {
+  const Context ctx = Cancelled("the user left");
+  // Core's timer may be first.
+  for (const grpc::Status& received : {kCoreCancelled, kCoreDeadline}) {
+    const ClientOutcome outcome =
+        OutcomeOfClientCall(ctx, received, ReceivedEnd());
+    EXPECT_EQ(outcome.status.error_code(), grpc::StatusCode::CANCELLED);
+    EXPECT_EQ(outcome.status.error_message(),
+              "context canceled: the user left");
+    EXPECT_EQ(outcome.cause, absl::CancelledError("the user left"));
+    EXPECT_EQ(outcome.reason, EndReason::kCancelled);
+    EXPECT_FALSE(outcome.answered);
+  }
+}
+
+TEST(ClientOutcomeTest, ACallWithAReportWasAnsweredWhateverEndedIt) {
+  ReceivedEnd end;
+  end.has_report = true;
+  EXPECT_TRUE(OutcomeOfClientCall(OutOfTime(), kCoreDeadline, end).answered);
+  EXPECT_TRUE(OutcomeOfClientCall(Background(), kUnavailable, end).answered);
+}
+
+TEST(ClientOutcomeTest, OtherStatusesStayThoughTheContextHasEnded) {
+  const grpc::Status not_found(grpc::StatusCode::NOT_FOUND, "no such order");
+  const ClientOutcome outcome =
+      OutcomeOfClientCall(Cancelled("late"), not_found, ReceivedEnd());
+  EXPECT_EQ(outcome.status.error_message(), "no such order");
+  EXPECT_TRUE(outcome.cause.ok());
+  EXPECT_TRUE(outcome.answered);
+  EXPECT_EQ(outcome.reason, EndReason::kCancelled);
+}
+
+// Core keeps time in milliseconds, so its timer may fire before the context's.
+TEST(ClientOutcomeTest, CoresTimerCountsAsTheContextsWithinTwoMilliseconds) {
+  // Nothing below depends on how fast this runs: the context may end meanwhile.
+  const Cancellable soon = WithTimeout(Background(), absl::Microseconds(1500));
+  ClientOutcome outcome =
+      OutcomeOfClientCall(soon.ctx, kCoreDeadline, ReceivedEnd());
+  EXPECT_EQ(outcome.status.error_message(), "context deadline exceeded");
+  EXPECT_EQ(outcome.cause.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(outcome.answered);
+  EXPECT_EQ(outcome.reason, EndReason::kOwnTimeout);
+
+  const Cancellable later = WithTimeout(Background(), absl::Hours(1));
+  outcome = OutcomeOfClientCall(later.ctx, kCoreDeadline, ReceivedEnd());
+  EXPECT_EQ(outcome.status.error_message(), "Deadline Exceeded");
+  EXPECT_TRUE(outcome.cause.ok());
+  EXPECT_TRUE(outcome.answered);
+  EXPECT_EQ(outcome.reason, EndReason::kCompleted);
+}
+
+TEST(ClientOutcomeTest, WhatThisSideEndedIsNoAnswer) {
+  ReceivedEnd end;
+  EXPECT_TRUE(OutcomeOfClientCall(Background(), kCoreCancelled, end).answered);
+  end.tried_to_cancel = true;
+  ClientOutcome outcome =
+      OutcomeOfClientCall(Background(), kCoreCancelled, end);
+  EXPECT_FALSE(outcome.answered);
+  EXPECT_EQ(outcome.reason, EndReason::kCancelled);
+
+  end = ReceivedEnd();
+  end.own_left = absl::Milliseconds(2);
+  outcome = OutcomeOfClientCall(Background(), kCoreDeadline, end);
+  EXPECT_FALSE(outcome.answered);
+  EXPECT_EQ(outcome.reason, EndReason::kOwnTimeout);
+  end.own_left = absl::Milliseconds(3);
+  EXPECT_TRUE(OutcomeOfClientCall(Background(), kCoreDeadline, end).answered);
+
+  end = ReceivedEnd();
+  outcome = OutcomeOfClientCall(Background(), kUnavailable, end);
+  EXPECT_FALSE(outcome.answered);
+  EXPECT_EQ(outcome.reason, EndReason::kConnectionLost);
+  end.has_trailers = true;
+  EXPECT_TRUE(OutcomeOfClientCall(Background(), kUnavailable, end).answered);
+}
+
+TEST(ClientOutcomeTest, AnAbandonedCallWasCancelledUnlessItsContextEnded) {
+  EXPECT_EQ(ReasonOfAbandonedCall(Background()), EndReason::kCancelled);
+  EXPECT_EQ(ReasonOfAbandonedCall(OutOfTime()), EndReason::kOwnTimeout);
+}
+
+// ---- Blame
+// -------------------------------------------------------------------
+
+v1::CallReport SlowCall(v1::EndReason reason) {
+  v1::CallReport call;
+  call.set_service("shop.v1.Inventory");
+  call.set_method("GetStock");
+  call.set_duration_us(200'000);
+  call.set_time_left_us(200'000);
+  call.set_outcome(static_cast<int32_t>(grpc::StatusCode::DEADLINE_EXCEEDED));
+  call.set_reason(reason);
+  return call;
+}
+
+TEST(BlameTest, ADeadlineThatEndedTheCallGetsTheNamesOfTheHops) {
+  const grpc::Status status =
+      WithBlame(kCoreDeadline, OutOfTime("the page needs it by then"),
+                SlowCall(v1::END_REASON_OWN_TIMEOUT));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  const std::string& message = status.error_message();
+  EXPECT_EQ(message.find("context deadline exceeded: 200ms, of which "), 0u)
+      << message;
+  EXPECT_NE(message.find("GetStock"), std::string::npos) << message;
+  EXPECT_NE(message.find(" (the page needs it by then)"), std::string::npos)
+      << message;
+  EXPECT_EQ(AuthorOfDeadlineMessage(status), MessageAuthor::kTether);
+}
+
+TEST(BlameTest, OtherStatusesStay) {
+  const v1::CallReport call = SlowCall(v1::END_REASON_OWN_TIMEOUT);
+  const grpc::Status own_words(grpc::StatusCode::DEADLINE_EXCEEDED,
+                               "the database is slow");
+  EXPECT_EQ(WithBlame(own_words, Background(), call).error_message(),
+            own_words.error_message());
+  EXPECT_EQ(WithBlame(kCoreCancelled, Background(), call).error_message(),
+            kCoreCancelled.error_message());
+  // No deadline ended this one, as far as anybody reported.
+  EXPECT_EQ(
+      WithBlame(kCoreDeadline, Background(), SlowCall(v1::END_REASON_COMPLETED))
+          .error_message(),
+      kCoreDeadline.error_message());
+}
+
+// A hop passed the status on; its report shows no deadline of its own.
+TEST(BlameTest, AStatusThatAHopPassedOnIsTethers) {
+  v1::CallReport call = SlowCall(v1::END_REASON_COMPLETED);
+  const grpc::Status passed_on(grpc::StatusCode::DEADLINE_EXCEEDED,
+                               "context deadline exceeded");
+  EXPECT_EQ(WithBlame(passed_on, Background(), call).error_message(),
+            passed_on.error_message());
+  call.mutable_report()->set_method("GetStock");
+  EXPECT_NE(WithBlame(passed_on, Background(), call).error_message(),
+            passed_on.error_message());
+}
+
+}  // namespace
+}  // namespace tether::internal
