@@ -45,8 +45,8 @@ MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status);
 // Whose deadline a server's context has.
 enum class DeadlineOwner {
   kCaller,          // it came with the request
-  kDefaultTimeout,  // TimeLimits::default_timeout
-  kMaxTimeout,      // TimeLimits::max_timeout
+  kDefaultTimeout,  // TimePolicy::default_timeout
+  kMaxTimeout,      // TimePolicy::max_timeout
 };
 
 // The cause of a context whose deadline has passed. Lives forever.
