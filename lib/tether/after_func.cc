@@ -8,7 +8,8 @@ Registration::Registration(const Context& ctx, absl::AnyInvocable<void() &&> fn)
     : ctx_(ctx) {
   if (!fn) return;
   observer_.fn = std::move(fn);
-  // First, since `fn` may run on another thread before AddObserver returns.
+  // Set before AddObserver, since `fn` may run on another thread before that
+  // returns.
   pending_.store(true, std::memory_order_relaxed);
   internal::Scope* scope = internal::ContextAccess::NodeOf(ctx_)->scope;
   if (scope != nullptr && !internal::AddObserver(scope, &observer_)) {
@@ -24,9 +25,8 @@ bool Registration::Stop() {
                              : pending_.load(std::memory_order_relaxed) &&
                                    internal::RemoveObserver(scope, &observer_);
   if (!prevented) return false;
-  // What `fn` captured is destroyed when this returns, as part of a local:
-  // where that owns the object which holds this Registration, nothing of it is
-  // touched any more.
+  // The captures are destroyed with a local variable, after the last access to
+  // this object: they may own the object that contains this Registration.
   pending_.store(false, std::memory_order_relaxed);
   const absl::AnyInvocable<void()&&> fn = std::move(observer_.fn);
   return true;

@@ -1,20 +1,24 @@
-// AfterFunc(ctx, fn): calls `fn` when `ctx` ends. Go's context.AfterFunc.
+// AfterFunc(ctx, fn) calls `fn` when `ctx` ends, like Go's context.AfterFunc.
 //
 //   tether::Registration stop_reading =
 //       tether::AfterFunc(ctx, [&] { socket.Shutdown(); });
 //   socket.Read(...);  // returns early when ctx ends
 //
-// Keep what it returns: `AfterFunc(ctx, fn);` as a statement stops `fn` again
-// at once. The compiler warns.
+// Keep the result: the statement `AfterFunc(ctx, fn);` unregisters `fn` at
+// once. The compiler warns.
 //
-// `fn` runs at most once: on the thread that ends the context (a passed
-// deadline: the process's thread for such callbacks, with all signals blocked),
-// outside every lock of tether; or at once, on the calling thread, when the
-// context is already done. It should not block: others wait for their turn. A
-// WaitFor() of a few milliseconds in it does return. What it
-// throws is swallowed and counted. A null `fn` is never called
-// (a null std::function counts as one that throws). Callbacks of one context
-// run in no particular order, and a Wait() may return before they do.
+// `fn` runs at most once, without any lock of tether held:
+//  - on the thread that ends the context; or
+//  - if a deadline passed, on the process's thread for such callbacks, which
+//    blocks all signals; or
+//  - at once on the calling thread, if the context is already done.
+//
+// `fn` should not block, since other callbacks wait for it. A WaitFor() of a
+// few milliseconds in it does return. If `fn` throws, the exception is
+// swallowed and counted (GetContextStats().callback_exceptions). A null `fn` is
+// never called; a null std::function counts as one that throws. Callbacks of
+// one context run in no particular order, and a Wait() may return before they
+// run.
 
 #ifndef TETHER_AFTER_FUNC_H_
 #define TETHER_AFTER_FUNC_H_
@@ -29,14 +33,14 @@
 
 namespace tether {
 
-// One callback's registration. RAII: the destructor calls Stop().
+// The registration of one callback. Its destructor calls Stop().
 //
-// Not movable, since the context links to it: no allocation for small
-// callables. To keep one in a member that is set later, use
-// std::optional<Registration> and emplace(ctx, fn).
+// Not movable, since the context links to it; so small callables need no
+// allocation. For a member that is set later, use std::optional<Registration>
+// and emplace(ctx, fn).
 //
-// Thread safety: Stop() may be called from any thread, and beside the callback.
-// Lifetime: keeps the context alive.
+// Thread safety: Stop() may be called from any thread, also while the callback
+// runs. Lifetime: keeps the context alive.
 class [[nodiscard]] TETHER_EXPORT Registration {
  public:
   [[nodiscard]] Registration(const Context& ctx,
@@ -45,17 +49,18 @@ class [[nodiscard]] TETHER_EXPORT Registration {
   Registration& operator=(const Registration&) = delete;
   ~Registration() { Stop(); }
 
-  // Returns whether it prevented `fn` from running; false also when called
-  // again. After it returns, `fn` is not running and never will, and all that
-  // `fn` captured is destroyed; except when it is called from `fn` itself, or
-  // while another thread's Stop(), which returns true, destroys it. So it must
-  // not be called with a lock held that `fn` takes.
+  // Returns true if it prevented `fn` from running. A second call returns
+  // false. After it returns, `fn` is not running and never will run, and its
+  // captures have been destroyed. There are two exceptions: a call from `fn`
+  // itself, and a call while another thread's Stop(), which returns true, is
+  // still destroying the captures. Do not call it while holding a lock that
+  // `fn` takes.
   bool Stop();
 
  private:
   const Context ctx_;
   internal::Observer observer_;
-  // Whether Stop() may have something to prevent or to wait for.
+  // Whether Stop() may have to unlink `observer_` or to wait for its callback.
   std::atomic<bool> pending_{false};
 };
 

@@ -1,10 +1,10 @@
-// Channel<T>: a bounded queue between threads, or with capacity 0 a place where
-// they meet, whose blocking ends with a context, as Go's `select` on a channel
-// and ctx.Done(). For several channels at once: tether/select.h.
+// Channel<T>: a bounded queue between threads, or, with capacity 0, a
+// rendezvous of two threads. Operations that block end when their context does,
+// like Go's `select` on a channel and ctx.Done(). For several channels at once,
+// see tether/select.h.
 //
-// A thread that blocks on a queue which nobody fills or empties any more is
-// this field's classic leak. Here each operation takes the context that it
-// works for, and ends, at the latest, when that does.
+// A thread that blocks for ever on an abandoned queue is a classic leak. Here
+// every operation takes a context and returns when that ends, at the latest.
 
 #ifndef TETHER_CHANNEL_H_
 #define TETHER_CHANNEL_H_
@@ -29,36 +29,36 @@ namespace tether {
 // Any number of senders and receivers. Values are received in the order in
 // which they were sent, each by one receiver.
 //
-// What wins when several things are true at once, for Send and Receive alike:
-//  1. The context has ended: Err(), and nothing is sent or received. This is
-//     checked first, so that an ended context can't use up room or values.
-//  2. The operation is possible: there is room in an open channel, or there is
-//     a value, in an open channel or a closed one.
+// If several conditions are true at once, Send and Receive act on the first of:
+//  1. The context has ended: they return Err(), and nothing is sent or
+//     received. So an ended context can't use up room or values.
+//  2. The operation is possible: Send finds room in an open channel, or Receive
+//     finds a value, even in a closed channel.
 //  3. The channel is closed.
-//  4. Otherwise the operation blocks, until one of the above holds. There is no
-//     polling: the end of the context wakes it.
+//  4. Otherwise they block until one of these conditions is true. There is no
+//     polling: the end of the context wakes the thread.
 //
 // Invariants:
-//  1. Where threads are blocked in Receive, no value waits and the channel is
-//     open; in Send, there is no room, and it is open. Whoever brings a value,
-//     or makes room, hands it to the thread that has been blocked longest and
-//     whose context has not ended; so nothing is lost between a wake and its
+//  1. While a thread is blocked in Receive, the channel is open and has no
+//     value; while one is blocked in Send, it is open and full. A value or room
+//     that appears is handed to the thread that has been blocked longest and
+//     whose context has not ended. So nothing is lost between a wake-up and its
 //     use.
-//  2. No code of T runs under the channel's lock, nor does any of tether's that
-//     takes locks and runs callbacks. So T may use the channel in its move
-//     constructor and its destructor.
-//  3. A callback is registered with the context only by an operation that has
-//     to block, and is gone when the operation returns.
+//  2. No code of T runs under the channel's lock, and no code of tether that
+//     takes other locks or runs callbacks. So T's move constructor and
+//     destructor may use the channel.
+//  3. Only an operation that has to block registers a callback with the
+//     context; it unregisters it before it returns.
 //
-// T is movable; copies are never made. Where T's move constructor throws, Send
+// T must be movable; it is never copied. If T's move constructor throws, Send
 // throws before anything is sent; Receive throws, and the value is lost.
 //
-// Thread safety: any thread, except for the destructor: no operation may be
-// under way or start then, as with any object. Close() first, and join.
-// Blocking calls are not for callbacks of AfterFunc. Lifetime: what is still
-// buffered is destroyed with the channel.
+// Thread safety: any thread. The destructor requires, as for any object, that
+// no operation is running or starts: Close() and join the threads first. Do not
+// call blocking operations in callbacks of AfterFunc. Lifetime: values that are
+// still buffered are destroyed with the channel.
 //
-// Example (examples/gen.cc has it whole):
+// Example (from examples/gen.cc):
 //
 //   tether::Channel<int> numbers(/*capacity=*/1);
 //   auto [ctx, cancel] = tether::WithCancel(tether::Background());
@@ -76,32 +76,31 @@ class Channel {
  public:
   static_assert(std::is_move_constructible_v<T>, "Channel<T> moves its values");
 
-  // Up to `capacity` values wait in the channel. At 0 (less is taken as 0) none
-  // does: each Send blocks until a Receive takes its value, as with Go's
-  // unbuffered channels. Memory is taken for the values that wait, not for the
-  // capacity.
+  // The channel buffers up to `capacity` values. At 0 or less it buffers none:
+  // each Send blocks until a Receive takes its value, as with Go's unbuffered
+  // channels. Memory is allocated for buffered values, not for the capacity.
   explicit Channel(int capacity)
       : capacity_(static_cast<size_t>(std::max(capacity, 0))) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
-  // The destructors of the values that are left find the channel closed.
+  // Closes the channel, then destroys the values that are left.
   ~Channel();
 
   // Blocks while the channel is full. Returns
-  //   OK                  the value is in the channel, or with a receiver;
+  //   OK                  the value is in the channel or has been received;
   //   ctx.Err()           `ctx` has ended;
-  //   FailedPrecondition  "channel closed": it was, or was while this blocked.
-  // Unless OK, the value has been destroyed.
+  //   FailedPrecondition  "channel closed", before or during the call.
+  // If it doesn't return OK, the value has been destroyed.
   absl::Status Send(const Context& ctx, T value);
 
   // Blocks while the channel is empty and open. Returns
   //   a value;
   //   ctx.Err()    `ctx` has ended;
-  //   OutOfRange   "channel closed": it is, and all that was sent is received.
+  //   OutOfRange   "channel closed", and all values have been received.
   absl::StatusOr<T> Receive(const Context& ctx);
 
-  // No more values will be sent. Those that wait can still be received; Sends
-  // that block fail. Any thread, any number of times.
+  // Ends sending: blocked Sends fail. Buffered values can still be received.
+  // May be called from any thread, any number of times.
   void Close();
 
  private:
@@ -110,22 +109,24 @@ class Channel {
   template <typename>
   friend class SendTo;
 
-  // A list, since its elements change hands by splicing: allocated, moved and
-  // freed outside the lock.
+  // A list, since splicing moves its elements between owners: they are
+  // allocated, moved and freed outside the lock.
   using Values = std::list<T>;
 
-  // An operation that may block: what it sends, or has received.
+  // An operation that may block. `values` holds the value to send, or the one
+  // that was received.
   struct Waiting : internal::BlockedEntry {
     Values values;
     bool closed = false;  // it ended because the channel was closed
   };
 
-  // One attempt each: true when the operation is over. `waiting` isn't queued.
+  // One attempt each. True if the operation is over. Requires that `waiting` is
+  // not queued.
   bool TrySend(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TryReceive(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Does what try_it() does, or blocks in `queue` until another thread has done
-  // it, or until `ctx` ends: then returns its Err().
+  // Calls try_it(). If that fails, blocks in `queue` until another thread has
+  // completed the operation, or until `ctx` ends; then returns ctx.Err().
   template <typename TryIt>
   absl::Status Do(const Context& ctx, Waiting& waiting,
                   internal::BlockedQueue& queue, TryIt try_it);
@@ -159,7 +160,7 @@ absl::Status Channel<T>::Do(const Context& ctx, Waiting& waiting,
   internal::BlockedOp op;
   waiting.op = &op;
   op.WatchDeadline(ctx, internal::BlockedOp::kContextEnded);
-  // Not to be made or destroyed under the lock.
+  // Constructed and destroyed outside the lock.
   const Registration end = AfterFunc(
       ctx, [&op] { op.ClaimAndWake(internal::BlockedOp::kContextEnded); });
   {
@@ -241,7 +242,7 @@ bool Channel<T>::TryReceive(Waiting& waiting) {
   if (buffered) {
     waiting.values.splice(waiting.values.end(), values_, values_.begin());
   }
-  // There is room now; or, without a buffer, somebody who waits for us.
+  // There is room for the next sender; or, without a buffer, it waits for us.
   if (internal::BlockedEntry* entry = senders_.ClaimFirst()) {
     auto* sender = static_cast<Waiting*>(entry);
     Values& to = buffered ? values_ : waiting.values;

@@ -18,8 +18,9 @@ class RealClock final : public Clock {
   int64_t SteadyNanos() const override { return internal::RealSteadyNanos(); }
 };
 
-// Made before main() begins. One that is made on demand could be half made by
-// another thread when this one forks; the child would wait for that for ever.
+// Makes the clock before main(). If it were made on demand, a thread could be
+// making it while the process forks; the child would then wait for that for
+// ever.
 [[maybe_unused]] const Clock& made_early = Clock::Real();
 
 }  // namespace

@@ -1,13 +1,12 @@
-// Where a context gets its time from.
+// Clock: where contexts get the time.
 //
-// Deadlines are kept on a steady clock: a wall clock that jumps neither ends a
-// context nor keeps one alive. absl::Time appears at the edge only, converted
-// with both clocks read at one moment.
+// Deadlines are kept on a steady clock: if the wall clock jumps, no context
+// ends early or lives longer. absl::Time is used only in the API; it is
+// converted with both clocks read at one moment.
 //
-// Every context takes its clock from its root: Background() runs on the
-// machine's clocks, Background(clock) on the clock given. Tests pass a
-// testing::SimulatedClock and never sleep; no global is replaced, so they run
-// side by side.
+// A context takes its clock from its root: Background() uses the machine's
+// clocks, Background(clock) uses `clock`. Tests pass a testing::SimulatedClock
+// and never sleep. They replace no global, so they can run in parallel.
 //
 // Thread safety: a Clock may be used from any thread. Lifetime: it must outlive
 // every context made from it.
@@ -28,20 +27,23 @@ namespace internal {
 class TimerService;
 }
 
-// Abstract. Two kinds exist: Real() and testing::SimulatedClock.
+// An abstract class with two implementations: Real() and
+// testing::SimulatedClock.
 class TETHER_EXPORT Clock {
  public:
-  // The machine's clocks. Never destroyed, so usable during static destruction.
+  // The machine's clocks. Never destroyed, so it can be used during static
+  // destruction.
   static Clock& Real();
 
   virtual ~Clock();
   Clock(const Clock&) = delete;
   Clock& operator=(const Clock&) = delete;
 
-  // The wall clock. It may jump.
+  // The time of the wall clock, which may jump.
   virtual absl::Time Now() const = 0;
 
-  // Nanoseconds since an arbitrary moment. Never goes back.
+  // The time of the steady clock, which never goes back: nanoseconds since an
+  // arbitrary moment.
   virtual int64_t SteadyNanos() const = 0;
 
  protected:

@@ -35,9 +35,9 @@ Nanos NowOf(const Context& ctx) {
   return internal::ClockOf(ContextAccess::NodeOf(ctx)).SteadyNanos();
 }
 
-// Gives `scope` the deadline of `other` if that is earlier than its own. Times
-// on another clock mean nothing here, and what is left there says nothing of
-// when it will have passed.
+// Gives `scope` the deadline of `other` if that is earlier than its own. A
+// deadline on another clock is ignored: neither its time nor the time left
+// until it means anything on the clock of `scope`.
 void InheritDeadline(internal::MergeScope* scope, const Context& other) {
   const Node* node = ContextAccess::NodeOf(other);
   const Clock& clock = internal::ClockOf(scope);
@@ -51,13 +51,13 @@ void InheritDeadline(internal::MergeScope* scope, const Context& other) {
   scope->wall_offset.store(owner->WallOffset(), std::memory_order_relaxed);
 }
 
-// Blocks until `ctx` is done, or its clock has come to `limit`.
+// Blocks until `ctx` is done or its clock has reached `limit`.
 //
-// On the machine's clock a wait times itself: it must end in time also where no
-// thread notes deadlines (exit has begun; it could not be started; this is a
-// forked child), and on the thread that runs the callbacks of deadlines. On any
-// other clock, time passes only when somebody moves it, who then fires its
-// timers.
+// On the machine's clock, the waiting thread itself watches the time. So the
+// wait ends in time even if the timer thread does not exist (after exit() has
+// begun, in a forked child, or because it could not be started), and on the
+// thread that runs the callbacks of deadlines. Any other clock only moves when
+// a test moves it, which also fires the timers.
 void BlockUntil(const Context& ctx, Nanos limit) {
   Node* node = ContextAccess::NodeOf(ctx);
   const bool real = &internal::ClockOf(node) == &Clock::Real();
@@ -89,7 +89,8 @@ void BlockUntil(const Context& ctx, Nanos limit) {
       }
     }
   }
-  // What is known here, Done() says too, though nobody else may have noted it.
+  // If the deadline has passed, this makes Done() true, even if the timer
+  // thread is late.
   if (until == DeadlineOf(node)) (void)ctx.Remaining();
 }
 
@@ -201,8 +202,8 @@ std::string Context::DebugString() const {
 
 CancelFunc& CancelFunc::operator=(CancelFunc&& other) noexcept {
   if (this == &other) return *this;
-  // The old scope ends last, as that of `old`: its callbacks may assign to this
-  // variable once more, or destroy it.
+  // The destructor of `old` ends the old scope, after the last access to this
+  // object: callbacks may assign to it again or destroy it.
   CancelFunc& self = *this;
   const CancelFunc old = std::move(*this);
   scope_ = std::exchange(other.scope_, nullptr);

@@ -1,10 +1,9 @@
 // tether::Context: the deadline, the cancellation and the values of one
-// request, handed down explicitly.
+// request, passed down explicitly.
 //
-// A context is made from a parent, for part of the parent's work, and ends at
-// the latest when the parent does. What ends a context ends all that was made
-// from it; so a request that is given up takes all its work with it. The model
-// is Go's package context (https://pkg.go.dev/context).
+// A context is made from a parent, for part of the parent's work. It ends when
+// its parent ends, or earlier. So when a request is given up, all the work for
+// it ends too. The model is Go's package context (https://pkg.go.dev/context).
 //
 //   absl::Status FetchPage(const tether::Context& ctx, Page* page) {
 //     auto [db_ctx, cancel] = tether::WithTimeout(ctx, absl::Milliseconds(50));
@@ -13,66 +12,66 @@
 //       page->Add(row);
 //     }
 //     return absl::OkStatus();
-//   }  // `cancel` goes out of scope: nothing of the query is left
+//   }  // `cancel` goes out of scope and ends what is left of the query
 //
 // Rules of use
 //  - Pass a context as the first parameter, `const Context& ctx`. Do not store
 //    it in an object that outlives the request.
-//  - Where no context is at hand, use Todo(); at the top of a program,
+//  - If you have no context yet, use Todo(); at the top of a program, use
 //    Background().
-//  - A context can't be cancelled by those who hold it, only by who holds its
-//    CancelFunc. Keep that in a local variable: its destructor cancels.
-//  - Values are for what crosses APIs with the request (ids, trace,
+//  - Holding a context does not allow you to cancel it; only its CancelFunc
+//    does. Keep the CancelFunc in a local variable: its destructor cancels.
+//  - Use values for data that crosses APIs with the request (ids, traces,
 //    credentials), not for optional parameters.
 //
 // Rules that contexts keep
-//  1. A child is done when its parent is, at the latest; a parent never because
-//     of a child. The first reason stays. All that one end ends (the children,
-//     theirs, and what was merged with them) is done at one moment, also for a
-//     thread that only looks on.
+//  1. A child is done when its parent is, or earlier; a child never ends its
+//     parent. The first reason stays. When a context ends, its children, their
+//     children and all contexts merged with them end at the same moment, as
+//     seen by every thread.
 //  2. A child's deadline is the earlier of its own and its parent's. There is
-//     no hidden default. Where both are the same, and the child was given a
-//     cause, it ends by its own, with that cause.
-//  3. When cancel() returns, all descendants are done. Callbacks run outside
-//     every lock, on the thread that cancels (a passed deadline: on the one
-//     thread of the process that runs the callbacks of deadlines; who keeps it
-//     delays the others' callbacks, and nothing else).
-//  4. A deadline in the past is expired, never "none". One too far to be
-//     counted in nanoseconds (292 years) is "none"; one that is as long past is
-//     InfinitePast().
-//  5. Deadlines are kept on a steady clock; a wall clock that jumps changes
-//     nothing.
-//  6. Done() is exact: once Remaining() <= 0, it is true. After that Err()
-//     never changes. Waits end in time. Both hold whatever tether's threads are
-//     at, and where there are none: they could not be started, exit has begun,
-//     or this is the child of a fork.
+//     no hidden default. If both are equal and the child was given a cause, the
+//     child ends by its own deadline, with that cause.
+//  3. When cancel() returns, all descendants are done. Callbacks run without
+//     any lock held, on the thread that cancels. Callbacks of passed deadlines
+//     run on one thread of the process; a callback that blocks there delays
+//     other callbacks, and nothing else.
+//  4. A deadline in the past is expired, never "none". A deadline more than 292
+//     years away, which int64_t nanoseconds can't hold, is "none"; one that far
+//     in the past is InfinitePast().
+//  5. Deadlines are kept on a steady clock. If the wall clock jumps, nothing
+//     changes.
+//  6. Done() is exact: once Remaining() <= 0, it is true. After that, Err()
+//     never changes. Waits end in time. All of this holds even if tether's
+//     threads are busy, could not be started or are gone: after exit() has
+//     begun, or in the child of a fork.
 //  7. A context that ended leaves nothing behind in its parent.
 //
-// Thread safety: everything here may be used from any thread at any time; a
-// Context, a CancelFunc or a Registration that is itself being assigned to,
-// moved from or destroyed needs the usual care of a variable.
+// Thread safety: everything here may be used from any thread at any time. As
+// with any variable, assigning to, moving from or destroying a Context, a
+// CancelFunc or a Registration needs external synchronization.
 //
-// Where memory runs out: what makes something (a context, a callback, a task)
-// throws std::bad_alloc, and has then done nothing; so do Wait and its kin.
-// What looks, ends or drops needs no memory, destructors included; only words
-// may be missing from an error.
+// Out of memory: functions that make something (a context, a callback, a task)
+// throw std::bad_alloc and have no effect then; so do Wait, WaitFor and
+// WaitUntil. Functions that query, end or destroy need no memory; at worst an
+// error lacks its message.
 //
-// Threads: the first deadline starts one, "tether-timer", and the first
-// callback of a deadline that passed another one, "tether-callback". All
-// signals are blocked in them, but for those of faults. Where the system has no
-// thread to give, nothing here fails or throws for that: callbacks of deadlines
-// run when one can be started, which the next deadline tries.
+// Threads: the first deadline starts the thread "tether-timer"; the first
+// callback of a passed deadline starts "tether-callback". They block all
+// signals except those raised by faults. If a thread can't be started, nothing
+// fails or throws: each later deadline tries again, and callbacks of deadlines
+// run once it has started.
 //
 // exit(): contexts may be made and used while static objects are destroyed.
-// Callbacks of deadlines no longer run after those static objects are destroyed
-// that were made after the first deadline.
+// Callbacks of deadlines stop running when the static objects that were made
+// after the first deadline have been destroyed.
 //
-// fork(): a child process may make contexts of its own from Background() or
-// Todo(), whatever the other threads of its parent were at. Deadlines that were
-// set before the fork call nothing in it. Of the contexts that were made before
-// the fork it may use, cancel and destroy those that no other thread of its
-// parent was using, nor anything made from them: their locks could be held for
-// ever. A child that is forked in a callback ends there, by _exit() or exec().
+// fork(): the child process may make contexts from Background() or Todo(),
+// whatever the other threads of its parent were doing. Deadlines set before the
+// fork run no callbacks in the child. It may use, cancel and destroy a context
+// made before the fork only if no other thread of the parent process was using
+// that context or a descendant of it: a lock could be held for ever. A child
+// that is forked in a callback must end there, by _exit() or exec().
 
 #ifndef TETHER_CONTEXT_H_
 #define TETHER_CONTEXT_H_
@@ -100,7 +99,8 @@ class Key : private internal::KeyBase {
  public:
   using value_type = T;
 
-  // `key_name` is for DebugString and must outlive the key; a literal does.
+  // `key_name` is shown by DebugString. It must outlive the key, as a literal
+  // does.
   explicit constexpr Key(const char* key_name) : internal::KeyBase{key_name} {}
   Key(const Key&) = delete;
   Key& operator=(const Key&) = delete;
@@ -109,8 +109,8 @@ class Key : private internal::KeyBase {
   friend struct internal::ContextAccess;
 };
 
-// An immutable value, one pointer wide: cheap to copy, never null (a moved-from
-// one is Background()).
+// An immutable value of one pointer: cheap to copy and never null. A moved-from
+// Context is Background().
 class [[nodiscard]] TETHER_EXPORT Context {
  public:
   // Same as Background().
@@ -124,54 +124,55 @@ class [[nodiscard]] TETHER_EXPORT Context {
   }
   ~Context() { internal::Unref(node_); }
 
-  // The wall-clock time at which this ends at the latest; InfiniteFuture() when
-  // there is none. The answer never changes: it is what WithDeadline was given;
-  // for a timeout, what the wall clock said when it was first asked for. If the
-  // wall clock jumps, go by Remaining().
+  // The wall-clock time at which this ends at the latest, or InfiniteFuture()
+  // if there is no deadline. The result never changes: it is the time given to
+  // WithDeadline; for a timeout, it is computed from the wall clock by the
+  // first call. If the wall clock jumps, use Remaining() instead.
   absl::Time Deadline() const;
 
-  // Time left, on the steady clock: InfiniteDuration() when there is no
+  // The time left on the steady clock: InfiniteDuration() if there is no
   // deadline, <= 0 once it has passed.
   absl::Duration Remaining() const;
 
-  // Whether the context has ended. One atomic load while it lives and its
-  // deadline is more than 0.1 s away; the clock is read too when it is nearer.
-  // Wait-free, but for the first look at a context whose source starts on
-  // demand.
+  // Whether the context has ended. Costs one atomic load while the context
+  // lives and its deadline is more than 0.1 s away; nearer than that, it reads
+  // the clock too. Wait-free, except for the first call on a server's context
+  // that starts to watch its call on demand.
   bool Done() const {
     internal::Scope* scope = node_->scope;
     return scope != nullptr && internal::IsDone(scope);
   }
 
-  // OK while not done; then CANCELLED "context canceled" or DEADLINE_EXCEEDED
+  // OK until done; then CANCELLED "context canceled" or DEADLINE_EXCEEDED
   // "context deadline exceeded".
   absl::Status Err() const;
 
-  // OK while not done; then the cause given to whatever ended this (its own
-  // CancelFunc, an ancestor's, a deadline's), or Err() where none was given.
+  // OK until done; then the cause given to the CancelFunc or the deadline that
+  // ended this context or its ancestor, or Err() if no cause was given.
   absl::Status Cause() const;
 
-  // Blocks until done; for ever where nothing can end this. In a callback of
-  // AfterFunc it keeps a thread that others may wait for.
+  // Blocks until done; for ever if nothing can end this. Avoid it in a callback
+  // of AfterFunc, where it delays other callbacks.
   void Wait() const;
 
   // Blocks until done (returns true) or until the time has passed on this
-  // context's clock (returns false). A time that has already passed only looks.
+  // context's clock (returns false). Does not block if the time has already
+  // passed.
   bool WaitFor(absl::Duration timeout) const;
   bool WaitUntil(absl::Time time) const;
 
-  // The value nearest to this context under `key`; null when there is none.
-  // Valid as long as this Context, or one made from it, exists. No allocation,
-  // no lock.
+  // The value nearest to this context under `key`, or null if there is none.
+  // Valid as long as this Context or a descendant exists. No allocation, no
+  // lock.
   template <typename T>
   const T* Value(const Key<T>& key) const;
 
-  // The chain, root first, as Go's String():
-  // "Background.WithValue(user).WithCancel". Names of keys, never values. Of a
-  // merge's other chain, merges are shown as "Merge(…)".
+  // The chain, root first, like Go's String():
+  // "Background.WithValue(user).WithCancel". Shows the names of keys, never
+  // values. Merges within the other chain of a merge are shown as "Merge(…)".
   std::string DebugString() const;
 
-  // Same context: made by the same call, or copies of one another.
+  // True if both are the same context, i.e. copies of the result of one call.
   friend bool operator==(const Context& a, const Context& b) {
     return a.node_ == b.node_;
   }
@@ -192,9 +193,10 @@ class [[nodiscard]] TETHER_EXPORT Context {
 // cancels, so it is C++'s `defer cancel()`.
 //
 // Idempotent, from any thread: only the first call counts. When a call returns,
-// the context and all descendants are done; the callbacks of those that this
-// call ended have run. They may call, assign to or destroy the very CancelFunc
-// that runs them. Default-constructed or moved from, it does nothing.
+// the context and all descendants are done, and the callbacks of the contexts
+// that this call ended have run. A callback may call, assign to or destroy the
+// CancelFunc that runs it. A default-constructed or moved-from CancelFunc does
+// nothing.
 class [[nodiscard]] TETHER_EXPORT CancelFunc {
  public:
   CancelFunc() = default;
@@ -204,8 +206,8 @@ class [[nodiscard]] TETHER_EXPORT CancelFunc {
   CancelFunc& operator=(CancelFunc&& other) noexcept;
   ~CancelFunc() { Reset(); }
 
-  // Err() becomes CANCELLED. Cause() becomes `cause`; with an OK one, or none,
-  // it is Err().
+  // Err() becomes CANCELLED. Cause() becomes `cause`, or Err() if `cause` is OK
+  // or absent.
   void operator()() const { Cancel(absl::OkStatus()); }
   void operator()(const absl::Status& cause) const { Cancel(cause); }
 
@@ -217,36 +219,37 @@ class [[nodiscard]] TETHER_EXPORT CancelFunc {
   void Reset();
 
   internal::Scope* scope_ = nullptr;  // owns a reference
-  // A call has returned: the destructor need not end the scope once more.
+  // True once a call has returned: the destructor need not end the scope again.
   mutable std::atomic<bool> called_{false};
 };
 
 // A context and the power to end it:  auto [ctx, cancel] = WithCancel(parent);
 //
-// Keep `cancel` as long as the work: where it is dropped, as in
+// Keep `cancel` as long as the work. If you drop it, as in
 // WithCancel(parent).ctx, the context ends in the same line.
 //
-// In C++17 a lambda can't capture `ctx` by its name, since it is a structured
+// In C++17 a lambda can't capture `ctx` by name, since it is a structured
 // binding: write [ctx = ctx], or pass it as an argument.
 struct [[nodiscard]] Cancellable {
   Context ctx;
   CancelFunc cancel;
 };
 
-// The root: never ends, has no deadline and no values. On the machine's clocks,
-// or on `clock`, which must outlive it.
+// The root: never ends, has no deadline and no values. It uses the machine's
+// clocks, or `clock`, which must outlive it.
 [[nodiscard]] inline Context Background() { return Context(); }
 [[nodiscard]] TETHER_EXPORT Context Background(Clock& clock);
 
-// As Background(), for code that has no context yet, so that a search finds it.
+// Like Background(), for code that has no context yet. A search for the name
+// finds such places.
 [[nodiscard]] TETHER_EXPORT Context Todo();
 
-// A child that ends with its parent or when cancelled.
+// A child that ends when its parent ends or when it is cancelled.
 [[nodiscard]] TETHER_EXPORT Cancellable WithCancel(const Context& parent);
 
-// A child that also ends, with DEADLINE_EXCEEDED, at `deadline`, or `timeout`
-// from now. Cause() is `cause` then, if that isn't OK. Past times give a
-// context that is already done; a parent's earlier deadline stays.
+// A child that also ends, with DEADLINE_EXCEEDED, at `deadline` or `timeout`
+// from now. Cause() is `cause` then, unless that is OK. If the time has passed
+// already, the child is born done. A parent's earlier deadline still applies.
 // InfiniteFuture() and InfiniteDuration() add no deadline.
 [[nodiscard]] TETHER_EXPORT Cancellable
 WithDeadline(const Context& parent, absl::Time deadline,
@@ -255,22 +258,22 @@ WithDeadline(const Context& parent, absl::Time deadline,
 WithTimeout(const Context& parent, absl::Duration timeout,
             absl::Status cause = absl::OkStatus());
 
-// A child with one more value. It hides the parent's value under the same key.
-// T must be nothrow-destructible, and safe to read from several threads. Its
-// destructor runs where the last context with the value is dropped, outside
-// every lock, and may use any other context.
+// A child with one more value, which hides the parent's value under the same
+// key. T must be nothrow-destructible and safe to read from several threads.
+// The value is destroyed by the thread that drops the last context with it,
+// without any lock held; its destructor may use other contexts.
 template <typename T>
 [[nodiscard]] Context WithValue(const Context& parent, const Key<T>& key,
                                 typename Key<T>::value_type value);
 
-// The parent's values without its deadline and its cancellation: for work that
-// must outlive the request.
+// A context with the parent's values but without its deadline and cancellation,
+// for work that must outlive the request.
 [[nodiscard]] TETHER_EXPORT Context WithoutCancel(const Context& parent);
 
-// A child of `primary` (its values, its clock) that also ends, for the same
-// reason and at the same moment, when `other` does. Its deadline is the earlier
-// one. When `other` is a merge itself, and so on, dropping each costs some
-// stack: mind long chains.
+// A child of `primary`, with its values and its clock, that also ends when
+// `other` ends: at the same moment and for the same reason. Its deadline is the
+// earlier of the two. If `other` is a merge too, and so on, destroying the
+// chain takes stack in proportion to its length.
 [[nodiscard]] TETHER_EXPORT Cancellable Merge(const Context& primary,
                                               const Context& other);
 
@@ -289,7 +292,7 @@ struct ContextAccess {
   static Cancellable MakeCancellable(Scope* scope) {
     return {Context(scope), CancelFunc(scope)};
   }
-  // One more CancelFunc.
+  // Makes another CancelFunc.
   static CancelFunc ShareCancel(Scope* scope) {
     Ref(scope);
     return CancelFunc(scope);

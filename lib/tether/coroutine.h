@@ -1,12 +1,12 @@
-// co_await tether::Done(ctx): a coroutine waits for the end of a context.
+// co_await tether::Done(ctx): suspends a coroutine until a context ends.
 //
 //   Task Watch(tether::Context ctx, Connection& connection) {
 //     co_await tether::Done(ctx);
 //     connection.Close(ctx.Cause());
 //   }
 //
-// For C++20 only (g++ 12 and clang 14 have what it takes); the rest of tether
-// needs C++17. It brings no coroutine type: any will do.
+// Requires C++20 (g++ 12 and clang 14 suffice); the rest of tether requires
+// C++17. It works with any coroutine type and defines none.
 
 #ifndef TETHER_COROUTINE_H_
 #define TETHER_COROUTINE_H_
@@ -29,12 +29,12 @@
 
 namespace tether {
 
-// Resumes a coroutine where it stands.
+// Resumes a coroutine on the calling thread.
 struct ResumeHere {
   void operator()(std::coroutine_handle<> handle) const { handle.resume(); }
 };
 
-// What Done returns; to be awaited once, by the expression that made it.
+// The result of Done. Await it once, in the expression that made it.
 template <typename Resume>
 class [[nodiscard]] DoneAwaiter {
  public:
@@ -59,35 +59,34 @@ class [[nodiscard]] DoneAwaiter {
   std::optional<Registration> registration_;
 };
 
-// Suspends the coroutine until `ctx` ends; for ever where nothing can end it.
+// Suspends the coroutine until `ctx` ends; for ever if nothing can end it.
 // Afterwards ctx.Done() is true.
 //
-// The coroutine is resumed by resume(handle), called once, on the thread that
-// ends `ctx` (a passed deadline: see after_func.h). By default that resumes it
-// there, where it must not block; to have it resumed elsewhere, pass a callable
-// that hands it on:
+// When `ctx` ends, resume(handle) is called once, on the thread that ends it
+// (for a passed deadline, see after_func.h). By default it resumes the
+// coroutine on that thread, where it must not block. To resume it elsewhere,
+// pass a callable that forwards the handle:
 //
 //   co_await tether::Done(ctx, [&loop](std::coroutine_handle<> handle) {
 //     loop.Post(handle);  // std::coroutine_handle is callable
 //   });
 //
-// Where that lambda captures what has a destructor, name it first: g++ 12
-// destroys twice what is captured within the co_await expression.
+// If the lambda captures an object with a destructor, make it a named variable
+// first: g++ 12 destroys captures within a co_await expression twice.
 //
-// Where `ctx` has ended already, or does while the coroutine is about to be
-// suspended, it isn't: it goes on where it is, and `resume` is not called.
+// If `ctx` has ended already, or ends while the coroutine is about to be
+// suspended, the coroutine continues at once, and `resume` is not called.
 //
-// No allocation beyond the coroutine's frame, where `resume` makes none.
+// Allocates nothing beyond the coroutine's frame, unless `resume` does.
 //
-// Destroying the suspended coroutine (handle.destroy()) deregisters it: it will
-// not be resumed. As with anything that may resume a coroutine, this must not
-// happen while it is being resumed: not at the same moment as another thread
-// ends `ctx`, and not between the call of `resume` and the resumption.
+// Destroying the suspended coroutine (handle.destroy()) unregisters it. This
+// must not happen while the coroutine is being resumed: not while another
+// thread ends `ctx`, and not between the call of `resume` and the resumption.
 //
-// Errors: what `resume` throws, and what comes out of the coroutine that it
-// resumes, is swallowed and counted, as for AfterFunc. A null `resume` is as
-// none. It must not wait for the coroutine. Thread safety: any thread.
-// Lifetime: `ctx` is kept alive.
+// Errors: exceptions of `resume`, or of the coroutine that it resumes, are
+// swallowed and counted, as for AfterFunc. A null `resume` means the default.
+// `resume` must not wait for the coroutine. Thread safety: any thread.
+// Lifetime: keeps `ctx` alive.
 inline DoneAwaiter<ResumeHere> Done(const Context& ctx) { return {ctx, {}}; }
 
 template <typename Resume>
@@ -100,27 +99,27 @@ DoneAwaiter<std::decay_t<Resume>> Done(const Context& ctx, Resume&& resume) {
 
 // Implementation details only below.
 //
-// Registering is no single moment: the callback may run before it is over, on
-// this thread (the context ended since await_ready) or on another. It then must
-// not resume the coroutine, since that destroys the awaiter that the
-// registration is being written to. So the two meet in `state_`, with one
-// exchange each, and whoever comes second acts:
+// Registering takes time: the callback may run before it is complete, on this
+// thread (if the context ended since await_ready) or on another. The callback
+// must not resume the coroutine then, since that would destroy the awaiter
+// while the registration is being written to it. So await_suspend and the
+// callback each exchange `state_` once, and the second of them acts:
 //
-//  - await_suspend second: the callback has found kStarting, and does nothing
-//    more with the awaiter. The coroutine goes on by itself (returns false).
-//    The registration's destructor waits for the callback to return.
-//  - The callback second: it has found kSuspended, so the registration is
-//    whole, and await_suspend does nothing more with the awaiter but return.
-//    The coroutine is resumed. It destroys the awaiter, and so the
-//    registration: from within its callback, which doesn't wait; or on another
-//    thread, which waits until `resume` has returned. Hence the callback uses
-//    nothing of the awaiter from the call of `resume` on.
+//  - If await_suspend is second, the callback has found kStarting and does not
+//    use the awaiter any more. The coroutine continues (await_suspend returns
+//    false). The registration's destructor waits for the callback to return.
+//  - If the callback is second, it has found kSuspended: the registration is
+//    complete, and await_suspend does not use the awaiter any more. The
+//    callback resumes the coroutine. That destroys the awaiter and so the
+//    registration: from within the callback, where the destructor doesn't wait;
+//    or on another thread, where it waits until `resume` has returned. So the
+//    callback does not use the awaiter from the call of `resume` on.
 //
-// A coroutine that is destroyed while suspended has state kSuspended: the
-// registration is whole, and its destructor takes the callback off the context.
+// A coroutine that is destroyed while suspended has the state kSuspended: the
+// registration is complete, and its destructor unlinks the callback.
 
-// Never inlined into the coroutine: clang before 17 may keep locals of an
-// inlined await_suspend in the frame, which may be gone by then.
+// Never inlined into the coroutine: clang before 17 may keep local variables of
+// an inlined await_suspend in the frame, which may have been destroyed by then.
 template <typename Resume>
 ABSL_ATTRIBUTE_NOINLINE bool DoneAwaiter<Resume>::await_suspend(
     std::coroutine_handle<> handle) {

@@ -1,5 +1,5 @@
-// The ambient context: the one that code on this thread works for, where none
-// can be passed as a parameter.
+// The ambient context of a thread, for code to which no context can be passed
+// as a parameter.
 //
 //   void Handler(const tether::Context& ctx) {
 //     tether::ScopedContext scope(ctx);
@@ -7,7 +7,7 @@
 //     pool.Schedule(tether::Bind(tether::Current(), [] { More(); }));
 //   }
 //
-// It belongs to one thread: nothing carries it to another but Bind. Prefer a
+// It belongs to one thread; only Bind carries it to another. Prefer a
 // parameter.
 
 #ifndef TETHER_CURRENT_H_
@@ -26,20 +26,22 @@ class ScopedContext;
 
 namespace internal {
 TETHER_EXPORT extern thread_local const ScopedContext* innermost_scope;
-// Whether a ScopedContext that is destroyed out of order aborts; for tests.
+// Whether destroying a ScopedContext out of order aborts. Tests change it.
 TETHER_EXPORT extern bool scopes_must_nest;
 }  // namespace internal
 
-// The context of the innermost ScopedContext of this thread; Background() where
+// The context of this thread's innermost ScopedContext, or Background() if
 // there is none.
 [[nodiscard]] Context Current();
 
-// Makes `ctx` the current context of this thread for as long as it lives.
-// Scopes nest: destroy them in reverse order, on the thread that made them (so,
-// as local variables, and not across a co_await). Where that is not kept, debug
-// builds abort and say so. Without it (NDEBUG) one that is destroyed before an
-// inner one is merely taken out from between: nothing dangles. That it is the
-// same thread is up to the caller. No allocation.
+// Makes `ctx` the current context of this thread for as long as the object
+// lives. No allocation.
+//
+// Scopes nest: destroy them in reverse order, on the thread that made them. So
+// use local variables, and not across a co_await. Debug builds print an error
+// and abort if the order is wrong. Release builds (NDEBUG) remove such a scope
+// from the middle of the list, so nothing dangles; they can't detect the wrong
+// thread.
 class [[nodiscard]] ScopedContext {
  public:
   [[nodiscard]] explicit ScopedContext(Context ctx)
@@ -70,7 +72,7 @@ inline Context Current() {
   return scope == nullptr ? Context() : scope->ctx_;
 }
 
-// What Bind returns: calls `f` with the bound context as the current one.
+// The result of Bind: calls `f` with the bound context as the current one.
 template <typename F>
 class [[nodiscard]] Bound {
  public:
@@ -97,8 +99,8 @@ class [[nodiscard]] Bound {
   F f_;
 };
 
-// Wraps `f` (copied or moved in) so that `ctx` is current while it runs, on
-// whatever thread. Copyable if `f` is.
+// Wraps `f` (copied or moved in) so that `ctx` is the current context while `f`
+// runs, on any thread. Copyable if `f` is.
 template <typename F>
 [[nodiscard]] Bound<std::decay_t<F>> Bind(Context ctx, F&& f) {
   return Bound<std::decay_t<F>>(std::move(ctx), std::forward<F>(f));

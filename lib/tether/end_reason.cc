@@ -10,7 +10,7 @@
 namespace tether {
 namespace {
 
-// A type URL, as the payloads of absl::Status are named; it points nowhere.
+// A type URL, as payloads of absl::Status have. Nothing is stored at it.
 constexpr absl::string_view kPayload = "tether/end-reason";
 
 }  // namespace
@@ -45,9 +45,9 @@ absl::Status WithEndReason(absl::Status cause, EndReason reason) {
   if (cause.ok()) return cause;
   const char mark = static_cast<char>(reason);
   TETHER_TRY {
-    // Not a copy of `cause`, which would share its representation: newer Abseil
-    // drops its reference to a shared one before it needs memory, and once more
-    // when that fails (seen in 20240722 and 20260526).
+    // A copy of `cause` would share its representation. If SetPayload then runs
+    // out of memory, newer Abseil drops its reference to the representation
+    // twice (seen in 20240722 and 20260526).
     absl::Status marked(cause.code(), cause.message());
     cause.ForEachPayload(
         [&marked](absl::string_view type_url, const absl::Cord& payload) {

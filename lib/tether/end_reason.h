@@ -1,6 +1,6 @@
-// Who ended a context. Err() says CANCELLED or DEADLINE_EXCEEDED, and on all
-// hops of a request that is out of time it says the same; this tells whose
-// deadline it was, and who cancelled.
+// EndReason: why a context ended. Err() only says CANCELLED or
+// DEADLINE_EXCEEDED, and says the same on all hops of a request. EndReasonOf
+// also says whose deadline passed, or who cancelled.
 
 #ifndef TETHER_END_REASON_H_
 #define TETHER_END_REASON_H_
@@ -20,7 +20,7 @@ enum class EndReason : uint8_t {
   kCompleted = 1,          // the work was done: its handler has returned
   kOwnTimeout = 2,         // a deadline that was set in this process
   kInheritedDeadline = 3,  // the deadline that came in with the request
-  kCallerLeft = 4,         // the caller cancelled, or is gone
+  kCallerLeft = 4,         // the caller cancelled or is gone
   kConnectionLost = 5,     // a call's connection broke
   kServerShutdown = 6,     // the server shuts down
   kSiblingFailed = 7,      // another task of the group (TaskGroup) failed
@@ -28,13 +28,13 @@ enum class EndReason : uint8_t {
   kTooLittleTime = 9,      // the server found too little left to begin
 };
 
-// "own timeout", "caller left", …; "" for kNone, "unknown" for what is not
-// listed.
+// "own timeout", "caller left" and so on; "" for kNone, "unknown" for a number
+// that is not listed.
 TETHER_EXPORT std::string_view EndReasonName(EndReason reason);
 
-// `cause` marked with `reason`, for CancelFunc and WithTimeout; so that
-// EndReasonOf finds it in all contexts that end because of it. Code and message
-// stay; the mark is a payload. An OK `cause` stays OK.
+// Returns `cause` with `reason` attached as a payload. Pass the result to a
+// CancelFunc or WithTimeout; EndReasonOf then returns `reason` for all contexts
+// that end for that cause. Code and message stay. An OK `cause` stays OK.
 //
 // Example:
 //
@@ -43,8 +43,9 @@ TETHER_EXPORT std::string_view EndReasonName(EndReason reason);
 [[nodiscard]] TETHER_EXPORT absl::Status WithEndReason(absl::Status cause,
                                                        EndReason reason);
 
-// Why `ctx` has ended: what its cause is marked with; unmarked, a deadline that
-// passed is kOwnTimeout and everything else kCancelled. Any thread.
+// Why `ctx` has ended: the reason attached to its cause. If there is none, a
+// passed deadline is kOwnTimeout and everything else is kCancelled. Thread
+// safety: any thread.
 TETHER_EXPORT EndReason EndReasonOf(const Context& ctx);
 
 }  // namespace tether

@@ -1,11 +1,11 @@
-// Contexts that survive thread pools: the ambient context of whoever submits
-// work is the ambient context of the work.
+// BindExecutor: work that runs on a thread pool has the ambient context of the
+// code that submitted it.
 //
 //   auto submit = tether::BindExecutor(
 //       [&pool](auto fn) { pool.Schedule(std::move(fn)); });
 //   submit([] { Audit(tether::Current()); });  // the submitter's Current()
 //
-// Wrap the pool once, where it is made, and no caller can forget Bind.
+// If you wrap the pool once, where it is made, no caller can forget Bind.
 
 #ifndef TETHER_EXECUTOR_H_
 #define TETHER_EXECUTOR_H_
@@ -20,33 +20,33 @@
 
 namespace tether {
 
-// Somewhere to run things: a pool's own function for it, behind one type. It is
-// handed copyable callables, so that it can pass them to any pool:
+// A function that runs callables, usually on a pool. It is passed copyable
+// callables, so it can forward them to any pool:
 //
 //   tether::Executor executor = [&pool](auto fn) {
 //     pool.Schedule(std::move(fn));
 //   };
 //
-// tether calls it from whatever thread needs something run, also from several
-// at the same time. It may run the callable before it returns.
+// tether may call it from any thread, and from several at the same time. It may
+// run the callable before it returns.
 using Executor = std::function<void(std::function<void()>)>;
 
-// What BindExecutor returns. Copyable and movable if `Submit` is.
+// The result of BindExecutor. Copyable and movable if `Submit` is.
 //
-// Thread safety: that of `Submit`. Lifetime: work that has been submitted keeps
-// the context that it was submitted under, until the pool destroys it.
+// Thread safety: that of `Submit`. Lifetime: submitted work keeps its context
+// alive until the pool destroys the work.
 template <typename Submit>
 class [[nodiscard]] BoundExecutor {
  public:
   explicit BoundExecutor(Submit submit) : submit_(std::move(submit)) {}
 
-  // Calls submit(Bind(Current(), fn), args...), and returns what that returns:
-  // nothing, a std::future, a task id. What is submitted is copyable if `fn`
-  // is, takes the arguments that `fn` takes, and returns what it returns.
+  // Calls submit(Bind(Current(), fn), args...) and returns its result: nothing,
+  // a std::future, a task id. The submitted callable is copyable if `fn` is,
+  // takes the arguments that `fn` takes and returns what `fn` returns.
   //
-  // Throws std::bad_function_call when `fn` is null, before anything is
-  // submitted: on the pool there would be nobody to tell. What `submit` throws
-  // comes out here.
+  // Throws std::bad_function_call if `fn` is null, without submitting anything:
+  // on the pool, nobody could handle the error. Exceptions of `submit` are
+  // passed on.
   template <typename F, typename... Args>
   decltype(auto) operator()(F&& fn, Args&&... args) {
     return Call(submit_, std::forward<F>(fn), std::forward<Args>(args)...);
@@ -67,10 +67,10 @@ class [[nodiscard]] BoundExecutor {
   Submit submit_;
 };
 
-// Wraps `submit`, the function of a pool that takes a callable (and perhaps
-// more arguments after it), so that the callable runs with the context that is
-// Current() at the moment of submission. `submit` is copied or moved in; what
-// it refers to must outlive the result. It must not be null.
+// Wraps `submit`, a pool's function that takes a callable and perhaps more
+// arguments after it. Each callable then runs with the context that was
+// Current() when it was submitted. `submit` must not be null. It is copied or
+// moved in; objects that it refers to must outlive the result.
 template <typename Submit>
 [[nodiscard]] BoundExecutor<std::decay_t<Submit>> BindExecutor(
     Submit&& submit) {

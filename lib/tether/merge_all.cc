@@ -23,7 +23,7 @@ MergeAll::~MergeAll() {
 }
 
 bool MergeAll::Add(const Context& ctx) {
-  // All that allocates comes first.
+  // Everything that allocates comes first.
   std::list<Member> added(1);
   Member& member = added.front();
   absl::AnyInvocable<void()&&> on_end = [state = state_, ctx, &member] {
@@ -36,8 +36,8 @@ bool MergeAll::Add(const Context& ctx) {
     if (state->ended) return false;
     ++state->living;
   }
-  // Without any lock, and while `added` is ours: `on_end` may run at once, and
-  // destroy this.
+  // No lock is held and `added` is still a local variable, since `on_end` may
+  // run at once and destroy this object.
   member.registration.emplace(ctx, std::move(on_end));
   if (state->shared.ctx.Done()) return false;
   std::list<Member> over;

@@ -17,8 +17,8 @@ void EndOf::Watch(internal::BlockedOp& op, int index) {
 
 namespace internal {
 
-// Deadlocks: whoever holds the locks of several channels has taken them in the
-// order of their addresses.
+// The cases of one Select, and the locks of their channels. The locks are taken
+// in the order of their addresses, which prevents deadlocks.
 class Selection {
  public:
   explicit Selection(std::initializer_list<SelectCase*> cases) : cases_(cases) {
@@ -49,7 +49,7 @@ class Selection {
     for (Mutex* mutex : mutexes_) mutex->unlock();
   }
 
-  // All below but Watch with the locks held.
+  // Call all of these except Watch with the locks held.
   std::optional<int> Try() {
     for (const int i : order_) {
       if (cases_[static_cast<size_t>(i)]->Try()) return i;
@@ -81,7 +81,7 @@ class Selection {
 absl::StatusOr<int> Select(const Context& ctx,
                            std::initializer_list<SelectCase*> cases) {
   if (ctx.Done()) return ctx.Err();
-  internal::BlockedOp op;  // outlives what may claim it
+  internal::BlockedOp op;  // outlives the callbacks that may claim it
   internal::Selection selection(cases);
   selection.Lock();
   std::optional<int> chosen = selection.Try();

@@ -1,14 +1,15 @@
-// Select: blocks until one of several channels can go on, or a context ends, as
+// Select: blocks until one of several channels is ready or a context ends, like
 // Go's `select`.
 //
 //   tether::ReceiveFrom<Job> job(jobs);
 //   tether::SendTo<Report> report(reports, MakeReport());
 //   tether::EndOf draining(drain_ctx);
-//   absl::StatusOr<int> which = tether::Select(ctx, {&job, &report,
-//   &draining}); if (!which.ok()) return which.status();  // ctx has ended if
-//   (*which == 0) Run(job.Take());        // the first of them: a value came
+//   absl::StatusOr<int> chosen =
+//       tether::Select(ctx, {&job, &report, &draining});
+//   if (!chosen.ok()) return chosen.status();  // ctx has ended
+//   if (*chosen == 0) Run(job.Take());         // the first case: a value came
 //
-// TrySelect is the same with Go's `default`.
+// TrySelect is like Go's `select` with a `default`.
 
 #ifndef TETHER_SELECT_H_
 #define TETHER_SELECT_H_
@@ -34,9 +35,8 @@ namespace internal {
 class Selection;
 }
 
-// One of the things that Select waits for: a ReceiveFrom, SendTo or EndOf. It
-// is used by one thread, in one Select at a time; afterwards it may be used
-// again.
+// A case of Select: a ReceiveFrom, SendTo or EndOf. Use it in one Select at a
+// time, on one thread. It may be used again afterwards.
 class TETHER_EXPORT SelectCase {
  public:
   SelectCase() = default;
@@ -47,39 +47,40 @@ class TETHER_EXPORT SelectCase {
  private:
   friend class internal::Selection;
 
-  // The lock of the channel; null: there is none.
+  // The channel's lock, or null if the case has no channel.
   virtual internal::Mutex* mutex() { return nullptr; }
-  // Forgets what an earlier Select did. Without any lock.
+  // Clears the result of an earlier Select. Called without any lock.
   virtual void Reset() {}
-  // Under the lock. Does it, if that is possible now.
+  // Completes the case if that is possible now. Called under the lock, as are
+  // the next two.
   virtual bool Try() = 0;
   virtual void Enqueue(internal::BlockedOp& op, int index) = 0;
   virtual void Dequeue() {}
-  // Without any lock.
+  // Called without any lock.
   virtual void Watch(internal::BlockedOp&, int) {}
   virtual void Unwatch() {}
 };
 
-// Waits for `ctx` to end, or for the first case that is possible, does that and
-// nothing of the others, and returns its index. Of several that are possible at
-// once one is chosen at random, each as likely as the others. A closed channel
-// is possible at once: see Take() and status().
+// Blocks until a case is possible, completes that case and no other, and
+// returns its index. If several are possible at once, it chooses one at random,
+// with equal probability. Cases on a closed channel are possible at once: see
+// Take() and status().
 //
-// Returns ctx.Err() where `ctx` has ended: that is checked first, and nothing
-// is done then. Without cases it waits for that alone.
+// Returns ctx.Err() if `ctx` has ended, which is checked first; no case is
+// completed then. Without cases, it waits for the end of `ctx`.
 //
-// A value is never lost, nor received twice: what a case didn't do has not
-// happened. Threads blocked in Select, Send and Receive are served in the order
-// in which they came, and may meet one another, also on channels without a
-// buffer. No polling.
+// No value is lost or received twice: cases that were not chosen have no
+// effect. Threads blocked in Select, Send and Receive are served in the order
+// of their arrival, and can serve each other, also on unbuffered channels. No
+// polling.
 //
-// Thread safety: any thread. A channel may stand in several cases. Not in
-// callbacks of AfterFunc. Where memory runs out it throws, and has done
-// nothing.
+// Thread safety: any thread, but do not call it in callbacks of AfterFunc. A
+// channel may be used in several cases. If it runs out of memory, it throws and
+// has no effect.
 [[nodiscard]] TETHER_EXPORT absl::StatusOr<int> Select(
     const Context& ctx, std::initializer_list<SelectCase*> cases);
 
-// As Select, but doesn't block: nullopt where no case is possible now.
+// Like Select, but doesn't block: returns nullopt if no case is possible now.
 [[nodiscard]] TETHER_EXPORT std::optional<int> TrySelect(
     std::initializer_list<SelectCase*> cases);
 
@@ -89,8 +90,8 @@ class ReceiveFrom final : public SelectCase {
  public:
   explicit ReceiveFrom(Channel<T>& channel) : channel_(channel) {}
 
-  // After a Select that chose this: the value, once; or OUT_OF_RANGE "channel
-  // closed". Otherwise FAILED_PRECONDITION.
+  // After a Select that chose this case, returns the value once, or
+  // OUT_OF_RANGE "channel closed". Otherwise returns FAILED_PRECONDITION.
   absl::StatusOr<T> Take() {
     if (waiting_.closed) return Channel<T>::ReceiveClosed();
     if (waiting_.values.empty()) {
@@ -130,14 +131,14 @@ class SendTo final : public SelectCase {
     waiting_.values.push_back(std::move(value));
   }
 
-  // After a Select that chose this: OK, or FAILED_PRECONDITION "channel
-  // closed", as Send. Before that it is OK.
+  // After a Select that chose this case: OK, or FAILED_PRECONDITION "channel
+  // closed", like Send. OK before that.
   absl::Status status() const {
     return waiting_.closed ? Channel<T>::SendClosed() : absl::OkStatus();
   }
 
-  // The next value to send. It replaces one that wasn't sent; without a value,
-  // it is never possible.
+  // Sets the next value to send, replacing one that has not been sent. A case
+  // without a value is never possible.
   void Set(T value) {
     typename Channel<T>::Values values;
     values.push_back(std::move(value));
@@ -162,7 +163,7 @@ class SendTo final : public SelectCase {
   typename Channel<T>::Waiting waiting_;
 };
 
-// The end of another context.
+// A case that is possible when another context has ended.
 class TETHER_EXPORT EndOf final : public SelectCase {
  public:
   explicit EndOf(Context ctx) : ctx_(std::move(ctx)) {}

@@ -1,8 +1,8 @@
-// Contexts and C++20's std::stop_token, both ways: StopToken makes a token from
-// a context, for std::jthread, std::stop_callback and
-// std::condition_variable_any; WithStopToken makes a context from a token.
+// Converts between contexts and C++20's std::stop_token. StopToken makes a
+// token from a context, for std::jthread, std::stop_callback and
+// std::condition_variable_any. WithStopToken makes a context from a token.
 //
-// For C++20 only; the rest of tether needs C++17.
+// Requires C++20; the rest of tether requires C++17.
 
 #ifndef TETHER_STOP_TOKEN_H_
 #define TETHER_STOP_TOKEN_H_
@@ -26,19 +26,19 @@ namespace tether {
 // A source of tokens on which stop is requested when `ctx` ends.
 //
 // Guarantees:
-//  1. When the call that ends `ctx` returns, stop has been requested; so it is
-//     from the start where `ctx` has ended already.
+//  1. When the call that ends `ctx` returns, stop has been requested. If `ctx`
+//     has ended already, stop is requested from the start.
 //  2. Callbacks of the tokens (std::stop_callback) run on the thread that ends
-//     `ctx`, as those of AfterFunc do, and must not block either. One that
-//     throws terminates the program, as std::stop_callback has it.
-//  3. The tokens stay usable after the StopToken is gone, but learn of nothing
-//     any more: when its destructor has returned, `ctx` won't request stop.
+//     `ctx`, like those of AfterFunc, and must not block either. If a callback
+//     throws, the program terminates, as std::stop_callback specifies.
+//  3. The tokens stay valid after the StopToken was destroyed, but the end of
+//     `ctx` no longer requests stop on them.
 //
-// Thread safety: get() may be called from any thread. It may be destroyed in a
-// callback of one of its own tokens. Where another thread is ending `ctx`, the
-// destructor waits for the callbacks of the tokens; so it must not be called
-// with a lock held that they take. Lifetime: keeps `ctx` alive. Neither copied
-// nor moved; copy the tokens.
+// Thread safety: get() may be called from any thread. The StopToken may be
+// destroyed in a callback of one of its tokens. If another thread is ending
+// `ctx`, the destructor waits for the callbacks of the tokens; so do not
+// destroy it while holding a lock that they take. Lifetime: keeps `ctx` alive.
+// It can't be copied or moved; copy the tokens.
 //
 // Example:
 //
@@ -52,32 +52,31 @@ namespace tether {
 class [[nodiscard]] StopToken {
  public:
   [[nodiscard]] explicit StopToken(const Context& ctx)
-      // A copy of the source: the callback may destroy this.
+      // Copies the source, since the callback may destroy this object.
       : registration_(
             ctx, [source = source_]() mutable { source.request_stop(); }) {}
   StopToken(const StopToken&) = delete;
   StopToken& operator=(const StopToken&) = delete;
 
   std::stop_token get() const { return source_.get_token(); }
-  operator std::stop_token() const {
+  operator std::stop_token() const {  // NOLINT: implicit on purpose
     return get();
-  }  // NOLINT: as its name says
+  }
 
  private:
   const std::stop_source source_;
   Registration registration_;
 };
 
-// A child of `parent` that also ends, with CANCELLED "stop requested" as its
-// Cause(), when stop is requested on `token`. Stop that has been requested
-// before gives a context that is already done, for that reason unless `parent`
-// is done too. A token on which stop can't be requested adds nothing.
+// A child of `parent` that also ends when stop is requested on `token`. Its
+// Cause() is then CANCELLED "stop requested". If stop has been requested
+// already, the child is born done, for that reason unless `parent` is done too.
+// A token on which stop can't be requested has no effect.
 //
-// The context ends on the thread that requests stop, with all its callbacks.
-// When it has ended, for whatever reason, nothing of it is left in the token's
-// shared state. Where the two ends meet, the thread that ends the context
-// otherwise may wait until the stop callback is over, which then has nothing to
-// do.
+// The context ends, and its callbacks run, on the thread that requests stop.
+// Once it has ended, for any reason, the token's shared state keeps nothing of
+// it. If another thread ends the context while stop is being requested, that
+// thread may wait for the stop callback, which returns at once.
 //
 // Thread safety: as for WithCancel. Lifetime: shares the token's state until
 // the context ends.
@@ -96,22 +95,23 @@ class [[nodiscard]] StopToken {
 
 namespace internal {
 
-// What ties a context to a token. It owns itself, by way of the callback that
-// is registered with the context, until the context ends. So it dies
-//  - on the thread that ends the context, in that callback; or
-//  - in WithStopToken, where the context ended before that returned.
+// Connects a context to a token. The callback registered with the context owns
+// the link until the context ends. So the link is destroyed
+//  - in that callback, on the thread that ends the context; or
+//  - in WithStopToken, if the context ended before that returned.
 //
-// Neither waits for anything that could wait for it:
+// Neither can deadlock:
 //  - `on_stop`, destroyed first, waits for a stop callback that is running on
-//    another thread. That one finds the context ended, and returns. One that is
-//    running on this thread has ended the context itself: it isn't waited for,
-//    and uses nothing of the link any more.
+//    another thread. That callback finds the context ended and returns. A stop
+//    callback that is running on this thread has ended the context itself: it
+//    is not waited for, and no longer uses the link.
 //  - `registration` waits for its callback if that is running on another
-//    thread, where it only lets go of the link.
+//    thread; it only releases the link there.
 struct StopLink {
   struct OnStop {
     void operator()() const {
-      // What came out of a stop callback would end the program.
+      // An exception that left a stop callback would terminate the program, so
+      // this must not throw.
       link->cancel(ErrorOf(absl::StatusCode::kCancelled, "stop requested"));
     }
     const StopLink* link;
@@ -131,8 +131,8 @@ inline Cancellable WithStopToken(const Context& parent, std::stop_token token) {
   link->cancel = internal::ContextAccess::ShareCancel(
       internal::ContextAccess::NodeOf(child.ctx)->scope);
   link->registration.emplace(child.ctx, [link] {});
-  // From here on the context may have ended on another thread, which has then
-  // let go of the link: ours keeps it until it is whole.
+  // From here on another thread may end the context and release its reference
+  // to the link. Ours keeps the link until it is complete.
   link->on_stop.emplace(std::move(token),
                         internal::StopLink::OnStop{link.get()});
   return child;

@@ -17,8 +17,8 @@ using internal::ErrorOf;
 
 namespace {
 
-// A task that this thread is in. There are several where a task waits for, or
-// an executor runs at once, another.
+// A task that this thread is running. There are several if an executor runs
+// tasks at once, or if a task waits for another group.
 struct Frame;
 thread_local const Frame* innermost_frame = nullptr;
 
@@ -33,7 +33,7 @@ struct Frame {
   const Frame* const outer;
 };
 
-// How many tasks of `group` this thread is in.
+// How many tasks of `group` this thread is running.
 int FramesOf(const TaskGroup* group) {
   int frames = 0;
   for (const Frame* f = innermost_frame; f != nullptr; f = f->outer) {
@@ -49,28 +49,28 @@ void JoinAll(std::list<std::thread>& threads) {
 }  // namespace
 
 // Invariants:
-//  1. Whoever sets `group_` to null owns the end of the task: it runs it or
-//     gives it up, and releases the slot. So that happens once, whatever the
-//     executor does with the callable: runs it, runs it twice, or drops it.
-//  2. The slot is released last, when the task is destroyed and the context
-//     given back.
-//  3. All code of the user's that runs while the slot is taken, the destructor
-//     of what the task captured and the callbacks of the group's context
-//     included, runs within a Frame: a Wait there would wait for itself.
+//  1. The thread that sets `group_` to null owns the end of the task: it runs
+//     the task or gives it up, and releases the slot. So this happens once,
+//     whether the executor runs the callable, runs it twice or drops it.
+//  2. The slot is released last, after the task was destroyed.
+//  3. All user code that runs while the slot is taken runs within a Frame,
+//     including destructors of captures and callbacks of the group's context: a
+//     Wait there would wait for itself.
 class TaskGroup::Slot {
  public:
   Slot() = default;
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
-  // There is no task when Go threw while it copied one: its caller knows.
+  // There is no task if Go threw while copying one. Its caller got the
+  // exception.
   ~Slot() {
     GiveUp(task_ ? ErrorOf(absl::StatusCode::kCancelled,
                            "task dropped by its executor")
                  : absl::OkStatus());
   }
 
-  // Once the group counts the slot as taken.
+  // Call it when the group counts the slot as taken.
   void Occupy(TaskGroup* group) { group_.store(group); }
 
   void set_task(Task task) { task_ = std::move(task); }
@@ -87,7 +87,7 @@ class TaskGroup::Slot {
     group->Release(thread_);
   }
 
-  // No effect when the task runs or has run.
+  // No effect if the task is running or has run.
   void GiveUp(absl::Status error) {
     TaskGroup* group = group_.exchange(nullptr);
     if (group == nullptr) return;
@@ -117,7 +117,7 @@ class TaskGroup::Slot {
 
   std::atomic<TaskGroup*> group_{nullptr};
   Task task_;
-  std::optional<Threads::iterator> thread_;  // where it has one of its own
+  std::optional<Threads::iterator> thread_;  // set if it has its own thread
 };
 
 TaskGroup::TaskGroup(const Context& parent) : TaskGroup(parent, nullptr) {}
@@ -187,7 +187,7 @@ void TaskGroup::Start(SlotPtr slot, Task task) {
   absl::Status refused;
   TETHER_TRY {
     if (executor_) {
-      // A copy, since the task may destroy the callable that runs it.
+      // Copies `slot`, since the task may destroy the callable that runs it.
       executor_([slot] { SlotPtr(slot)->Run(); });
     } else {
       StartThread(slot);
@@ -206,14 +206,14 @@ void TaskGroup::Start(SlotPtr slot, Task task) {
 
 void TaskGroup::StartThread(const SlotPtr& slot) {
   Threads ended;
-  Threads added(1);  // before there is anything to undo
+  Threads added(1);  // allocated before there is anything to undo
   const auto thread = added.begin();
   {
     internal::MutexLock lock(mutex_);
     threads_.splice(threads_.end(), added);
     slot->set_thread(thread);
     TETHER_TRY {
-      // Under the lock, which the thread takes before it moves its entry.
+      // Assigned under the lock, which the thread takes to move its entry.
       *thread = std::thread([slot] { slot->Run(); });
     }
     TETHER_CATCH(...) {
@@ -242,7 +242,7 @@ void TaskGroup::Release(std::optional<Threads::iterator> thread) {
     ended_threads_.splice(ended_threads_.end(), threads_, *thread);
   }
   --running_;
-  // Under the lock: when a waiter can see this, it may destroy the group.
+  // Under the lock: a waiter that sees the change may destroy the group.
   changed_.NotifyAll();
 }
 

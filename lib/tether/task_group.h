@@ -1,5 +1,5 @@
-// TaskGroup: several tasks of one request, side by side, as Go's errgroup. The
-// first error ends the others; none outlives the group.
+// TaskGroup: several tasks of one request, run in parallel, like Go's errgroup.
+// The first error ends the other tasks; no task outlives the group.
 
 #ifndef TETHER_TASK_GROUP_H_
 #define TETHER_TASK_GROUP_H_
@@ -23,39 +23,41 @@
 
 namespace tether {
 
-// Runs tasks under a context of its own, a child of the one given, which is
-// also Current() in the tasks.
+// Runs tasks under the group's context, which is a child of `parent` and the
+// Current() context of the tasks.
 //
 // A task is a callable that takes a `const Context&` or nothing, and returns an
 // absl::Status or nothing. It is called once, on a thread of its own or on the
-// executor given. To end early when the others fail, it looks at its context.
+// group's executor. It should check its context, to end early when another task
+// fails.
 //
 // Guarantees:
-//  1. The first task to fail ends the group's context: Cause() has its code
-//     and message, EndReasonOf (end_reason.h) says kSiblingFailed, and Wait
+//  1. The first task that fails ends the group's context: Cause() has its code
+//     and message, EndReasonOf (end_reason.h) returns kSiblingFailed, and Wait
 //     returns the error itself. Later errors are dropped.
-//  2. What a task throws is its error: INTERNAL "task threw: " and what().
-//  3. When Wait or the destructor returns, all tasks are over, and all that
-//     they captured is destroyed.
-//  4. Every task is run, even where the context has ended: it knows best what
-//     it owes to others.
-//  5. Where memory runs out, Go throws and has started nothing; or the task
-//     fails with RESOURCE_EXHAUSTED, as one without a thread does. An error
-//     that comes then may lack its message and its EndReason. Wait returns.
-//  6. A task that can't be run doesn't block anybody. It is destroyed, and
-//     fails the group in its stead. Those are:
+//  2. A task that throws fails with INTERNAL "task threw: " and what().
+//  3. When Wait or the destructor returns, all tasks are over, and everything
+//     that they captured has been destroyed.
+//  4. Every task is run, even if the context has ended already.
+//  5. If memory runs out, Go throws and starts nothing, or the task fails with
+//     RESOURCE_EXHAUSTED, as if it had got no thread. An error may then lack
+//     its message and its EndReason. Wait returns in any case.
+//  6. A task that can't be run blocks nobody. It is destroyed, and counts as
+//     failed. This applies to:
 //      - a null task (INVALID_ARGUMENT);
-//      - one for which the system has no thread, or over which the executor
-//        throws (RESOURCE_EXHAUSTED), or which it drops (CANCELLED);
-//      - any task at a limit of 0, and one given to Go by a task when every
-//        running task of the group is blocked in Go (FAILED_PRECONDITION).
-//        Go's errgroup blocks there for ever: each slot is held by a task that
-//        waits for one. As long as another task runs, Go blocks here, too.
+//      - a task for which the system has no thread, or for which the executor
+//        throws (RESOURCE_EXHAUSTED), or which the executor drops (CANCELLED);
+//      - any task at a limit of 0, and a task passed to Go by another task
+//        while every running task of the group is blocked in Go
+//        (FAILED_PRECONDITION). Go's errgroup blocks for ever in that case,
+//        since every slot is held by a task that waits for a slot. While
+//        another task runs, Go blocks here too.
 //
-// Thread safety: any thread, tasks included, except for the destructor: no call
-// may be under way or start then, but for those made by tasks. A call of Go by
-// anyone but a task isn't ordered with Wait, which may return without having
-// seen that task; the destructor has. Lifetime: keeps the parent alive.
+// Thread safety: any thread, tasks included. The destructor requires that no
+// call is running or starts, except calls made by tasks. If a thread that is
+// not a task calls Go while another calls Wait, then Wait may return without
+// waiting for that task; the destructor waits for it. Lifetime: keeps the
+// parent alive.
 //
 // Example:
 //
@@ -69,12 +71,13 @@ namespace tether {
 //   }
 class [[nodiscard]] TETHER_EXPORT TaskGroup {
  public:
-  // Each task gets a thread of its own.
+  // Each task runs on a thread of its own.
   [[nodiscard]] explicit TaskGroup(const Context& parent);
 
-  // The tasks run on `executor`; null is as above. It must be safe to call from
-  // all threads that call Go. A pool that is too small for tasks that wait for
-  // one another blocks them, and the group can't tell.
+  // The tasks run on `executor`, or on threads of their own if it is null. It
+  // must be safe to call from all threads that call Go. If tasks wait for each
+  // other and the pool is too small for them, they block for ever; the group
+  // can't detect that.
   //
   //   tether::TaskGroup group(ctx, [&pool](auto task) {
   //     pool.Schedule(std::move(task));
@@ -84,17 +87,19 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
-  // Cancels the context and waits for all tasks. In a task of the group itself
-  // that can't be, and aborts the program; so it does where a failing task ends
-  // the context, in a callback of that.
+  // Cancels the context and waits for all tasks. Aborts the program if it is
+  // called by a task of the group, or by a callback of the group's context that
+  // runs because a task failed.
   ~TaskGroup();
 
-  // Ends with the parent, with the first error, or when Wait returns.
+  // The group's context. Ends with the parent, with the first error, or when
+  // Wait returns.
   const Context& context() const { return cancellable_.ctx; }
 
-  // At most `limit` tasks at a time from now on; negative: any number, as at
-  // first. At 0 none may start (guarantee 6). Those that run, go on; where they
-  // are more than the limit, the next has to wait until they are fewer.
+  // From now on, at most `limit` tasks run at a time. A negative limit, which
+  // is the default, means any number; at 0 no task may start (guarantee 6).
+  // Running tasks continue; if there are more than `limit`, the next task waits
+  // until there are fewer.
   void SetLimit(int limit);
 
   // Starts a task; blocks while the limit is reached.
@@ -105,8 +110,8 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
     }
   }
 
-  // Starts a task and returns true, unless the limit is reached: then returns
-  // false, and `fn` is as it was.
+  // Starts a task and returns true. If the limit is reached, returns false and
+  // leaves `fn` unchanged.
   template <typename F>
   [[nodiscard]] bool TryGo(F&& fn) {
     SlotPtr slot = TakeSlot();
@@ -116,15 +121,16 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   }
 
   // Blocks until all tasks are over, ends the context, and returns the first
-  // error, or OK. That the parent has ended is no error by itself.
+  // error, or OK. The end of the parent is no error by itself.
   //
-  // Can be called again, also after more tasks, which find their context ended;
-  // the first error stays. In a task of the group itself, which it would wait
-  // for, it returns FAILED_PRECONDITION at once, and does nothing else; also in
-  // the destructor of what a task captured, and in a callback of the group's
-  // context that runs because a task failed. In a
-  // task of another group for which a task of this one waits, it blocks for
-  // ever.
+  // May be called again, also after more tasks were started, which find their
+  // context ended. The first error stays.
+  //
+  // Returns FAILED_PRECONDITION at once, without any effect, where it would
+  // wait for itself: in a task of the group, in the destructor of a task's
+  // capture, and in a callback of the group's context that runs because a task
+  // failed. If a task of another group calls it, and a task of this group waits
+  // for that task, both block for ever.
   absl::Status Wait();
 
  private:
@@ -136,9 +142,9 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   template <typename F>
   static Task ToTask(F&& fn);
 
-  // Null when the task is rejected. May block.
+  // Returns null if the task is rejected. May block.
   SlotPtr AwaitSlot();
-  // Null when the limit is reached.
+  // Returns null if the limit is reached.
   SlotPtr TakeSlot();
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return limit_ < 0 || running_ < limit_;
@@ -148,7 +154,7 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   void StartThread(const SlotPtr& slot);
   // Records the error if it is the first, and ends the context.
   void Fail(absl::Status error);
-  // The last thing that a task does with the group: it may be gone afterwards.
+  // The last access of a task to the group, which may be destroyed afterwards.
   void Release(std::optional<Threads::iterator> thread);
 
   const Cancellable cancellable_;
@@ -157,9 +163,9 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   internal::CondVar changed_;  // a slot may be free, or all tasks are over
   int limit_ ABSL_GUARDED_BY(mutex_) = -1;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;  // slots taken
-  int blocked_ ABSL_GUARDED_BY(mutex_) = 0;  // of these, those blocked in Go
+  int blocked_ ABSL_GUARDED_BY(mutex_) = 0;  // slots of tasks blocked in Go
   absl::Status first_error_ ABSL_GUARDED_BY(mutex_);
-  // Each thread moves its own entry over when it ends; Go and Wait join those.
+  // A thread that ends moves its entry to ended_threads_; Go and Wait join it.
   Threads threads_ ABSL_GUARDED_BY(mutex_);
   Threads ended_threads_ ABSL_GUARDED_BY(mutex_);
 };

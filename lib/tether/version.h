@@ -1,5 +1,5 @@
-// The version of tether. Before 1.0.0, a new MINOR may change what a PATCH may
-// not: the API and the ABI.
+// The version of tether. Before 1.0.0, a new MINOR version may change the API
+// and the ABI; a new PATCH version may not.
 
 #ifndef TETHER_VERSION_H_
 #define TETHER_VERSION_H_

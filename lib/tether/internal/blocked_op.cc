@@ -8,7 +8,7 @@
 namespace tether::internal {
 
 void BlockedOp::Wake() {
-  // Notified under the lock: afterwards this may be gone.
+  // Notifies under the lock, since this may be destroyed once it is released.
   MutexLock lock(mutex_);
   woken_ = true;
   cv_.NotifyOne();
@@ -32,11 +32,11 @@ int BlockedOp::Await() {
       cv_.WaitUntil(mutex_, std::chrono::steady_clock::time_point(
                                 std::chrono::nanoseconds(until_)));
     } else if (Claim(at_deadline_)) {
-      // What is known here, Done() says too.
+      // The deadline has passed: this makes Done() true.
       (void)watched_.Remaining();
       break;
     } else {
-      until_ = kNever;  // somebody has claimed it, and will wake it
+      until_ = kNever;  // another thread has claimed it and will wake it
     }
   }
   return winner_.load(std::memory_order_acquire);

@@ -1,14 +1,15 @@
-// An operation that blocks until one of several things has happened: what Send,
-// Receive and Select of channels are made of. Internal.
+// BlockedOp: an operation that blocks until one of several cases is completed
+// or a context ends. Internal: Send, Receive and Select are built on it.
 //
 // Invariants:
-//  1. Each operation is claimed once: by whoever completes one of its cases, or
-//     by the end of a context. Who loses leaves it alone.
-//  2. A case is claimed, completed and woken under its channel's lock. The
-//     operation takes that lock once more before it returns; so nobody touches
-//     it afterwards.
-//  3. An entry is in a queue only while its operation blocks, or until somebody
-//     popped it; both under the channel's lock.
+//  1. Each operation is claimed once: by the thread that completes one of its
+//     cases, or by the end of a context. A thread whose claim fails leaves the
+//     operation alone.
+//  2. A case is claimed and completed, and its thread is woken, under the
+//     channel's lock. The operation takes that lock again before it returns. So
+//     no thread accesses it afterwards.
+//  3. An entry is in a queue only while its operation blocks and nobody has
+//     popped it. Both change under the channel's lock.
 
 #ifndef TETHER_INTERNAL_BLOCKED_OP_H_
 #define TETHER_INTERNAL_BLOCKED_OP_H_
@@ -23,7 +24,7 @@
 
 namespace tether::internal {
 
-// On the stack of the thread that blocks. Thread safety: any thread.
+// It lies on the stack of the thread that blocks. Thread safety: any thread.
 class TETHER_EXPORT BlockedOp {
  public:
   static constexpr int kContextEnded = -1;
@@ -32,8 +33,8 @@ class TETHER_EXPORT BlockedOp {
   BlockedOp(const BlockedOp&) = delete;
   BlockedOp& operator=(const BlockedOp&) = delete;
 
-  // Whether the caller is the first. It then completes case `index`, and calls
-  // Wake.
+  // Returns true if the caller is the first. It must then complete case `index`
+  // and call Wake.
   bool Claim(int index) {
     int nobody = kNobody;
     return winner_.compare_exchange_strong(nobody, index,
@@ -41,17 +42,17 @@ class TETHER_EXPORT BlockedOp {
   }
   void Wake();
 
-  // For a callback of AfterFunc.
+  // For callbacks of AfterFunc.
   void ClaimAndWake(int index) {
     if (Claim(index)) Wake();
   }
 
-  // A context whose end is case `index`: its deadline, if it has one on the
-  // real clock, is watched by Await itself, whatever the timer thread is at.
-  // Before Await.
+  // Makes the deadline of `ctx` claim case `index`. If it is on the real clock,
+  // Await itself watches it and does not depend on the timer thread. Call it
+  // before Await.
   void WatchDeadline(const Context& ctx, int index);
 
-  // Blocks until somebody has claimed it and woken it. Returns the case.
+  // Blocks until the operation was claimed and woken. Returns the case.
   int Await();
 
  private:
@@ -75,7 +76,7 @@ struct BlockedEntry {
   BlockedEntry* next = nullptr;
 };
 
-// First come, first served. Thread safety: under the channel's lock.
+// A queue, first come, first served. Guarded by the channel's lock.
 class TETHER_EXPORT BlockedQueue {
  public:
   BlockedQueue() = default;
@@ -83,10 +84,11 @@ class TETHER_EXPORT BlockedQueue {
   BlockedQueue& operator=(const BlockedQueue&) = delete;
 
   void Push(BlockedEntry& entry);
-  // No effect where it is in none.
+  // No effect if the entry is not queued.
   void Remove(BlockedEntry& entry);
-  // Takes the first entry whose operation it can claim off; null: there is
-  // none. The caller completes it and wakes its operation.
+  // Removes entries up to the first whose operation it can claim, and returns
+  // that one; null if there is none. The caller completes the operation and
+  // wakes it.
   BlockedEntry* ClaimFirst();
 
  private:

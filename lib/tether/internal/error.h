@@ -1,4 +1,4 @@
-// Errors that can be made where memory has run out. Internal.
+// ErrorOf: makes errors even if memory has run out. Internal.
 
 #ifndef TETHER_INTERNAL_ERROR_H_
 #define TETHER_INTERNAL_ERROR_H_
@@ -10,7 +10,7 @@
 
 namespace tether::internal {
 
-// An error of this code, whose message is the two pieces; without one where
+// An error with the message `message` + `more`, or with an empty message if
 // there is no memory for it.
 TETHER_EXPORT absl::Status ErrorOf(absl::StatusCode code,
                                    std::string_view message,

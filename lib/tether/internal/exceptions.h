@@ -1,6 +1,5 @@
-// try, catch and throw in code that also compiles with -fno-exceptions, where
-// nothing throws: what would end the program there has ended it already.
-// Internal.
+// try, catch and throw for code that also compiles with -fno-exceptions.
+// Nothing throws there: code that would throw has aborted. Internal.
 //
 //   TETHER_TRY {
 //     codec();
@@ -12,7 +11,7 @@
 //     CountDrop();
 //   }
 //
-// TETHER_CATCH_AS(const std::exception&, e) names what was caught.
+// TETHER_CATCH_AS(const std::exception&, e) names the exception.
 
 #ifndef TETHER_INTERNAL_EXCEPTIONS_H_
 #define TETHER_INTERNAL_EXCEPTIONS_H_
@@ -31,10 +30,10 @@
 
 namespace tether::internal {
 template <typename T>
-T NoException();  // for handlers that are never run
+T NoException();  // for handlers that never run
 }
 
-// The handlers are compiled, so that they stay correct, and dropped.
+// The handlers are compiled, so that they stay correct, but never run.
 #define TETHER_TRY if constexpr (true)
 #define TETHER_CATCH(...) else if constexpr (false)
 #define TETHER_CATCH_AS(type, name) \

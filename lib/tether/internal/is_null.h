@@ -1,4 +1,4 @@
-// IsNull(f): whether a callable is one that must not be called. Internal.
+// IsNull(f): whether a callable is null and so must not be called. Internal.
 
 #ifndef TETHER_INTERNAL_IS_NULL_H_
 #define TETHER_INTERNAL_IS_NULL_H_
@@ -16,13 +16,13 @@ struct IsNullable<F, std::void_t<decltype(static_cast<bool>(
                          std::declval<const F&>() == nullptr))>>
     : std::true_type {};
 
-// True for null pointers to functions and to members, and for empty
-// std::function, absl::AnyInvocable and the like; false for all that can't be
-// compared with nullptr, such as lambdas that capture.
+// True for null pointers to functions and members, and for empty std::function,
+// absl::AnyInvocable and the like. False for types that can't be compared with
+// nullptr, such as lambdas with captures.
 template <typename F>
 bool IsNull(const F& f) {
-  // A lambda without captures compares with nullptr too, by way of its
-  // conversion to a pointer; a function does as well, and is never null.
+  // Lambdas without captures can be compared too, through their conversion to a
+  // pointer; so can functions, which are never null.
   if constexpr (std::is_function_v<F> || !IsNullable<F>::value) {
     (void)f;
     return false;

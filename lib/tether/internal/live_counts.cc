@@ -7,15 +7,15 @@
 namespace tether::internal {
 namespace {
 
-// All cells ever made. They are never freed: a thread that ends leaves its
-// cell, with what it has counted, to the next. No destructors here, since
-// threads may end, and contexts may be dropped, after static destruction began.
+// All cells ever made. Cells are never freed: a thread that ends leaves its
+// cell and its counts to the next thread. Nothing here has a destructor, since
+// threads may end and contexts may be destroyed after static destruction began.
 std::atomic<LiveCell*> all_cells{nullptr};
 std::atomic<int> free_cells{0};  // a hint
-LiveCell shared_cell;            // of threads without one; added to atomically
+LiveCell shared_cell;  // for threads without a cell; changed atomically
 
-// A key of pthreads rather than a thread_local with a destructor: to register
-// that, the C library allocates, and ends the process where it can't.
+// Called when a thread ends, by a pthread key. A thread_local with a destructor
+// won't do: the C library allocates to register it, and aborts if that fails.
 void GiveBack(void* cell) {
   live_cell = nullptr;
   static_cast<LiveCell*>(cell)->taken.store(false, std::memory_order_release);
@@ -33,8 +33,8 @@ const ThreadExitKey& ExitKey() {
   return key;
 }
 
-// Made early, since one that another thread is making while the process forks
-// would never be finished in the child.
+// Makes the key before main(). If it were made on demand, a thread could be
+// making it while the process forks; the child would never see it finished.
 [[maybe_unused]] const bool made_early = (ExitKey(), true);
 
 LiveCell* TakeFreeCell() {

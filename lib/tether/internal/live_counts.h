@@ -1,13 +1,12 @@
-// Counts of what is alive in the process, for the tests that nothing is left
-// behind, and for a gauge in production.
+// Counts of the objects that are alive in the process: for GetContextStats()
+// and for tests that nothing is left behind. Internal.
 //
-// Each thread counts in a cell of its own with plain stores; a reader adds the
-// cells up. A count is exact once the threads that changed it have been joined
-// with; before that it may be off by what is under way.
+// Each thread counts in a cell of its own with plain stores; a reader adds up
+// the cells. A count is exact once the threads that changed it have been
+// joined. Before that, it may miss changes that are in progress.
 //
-// Nothing here takes a lock, so nothing is held in a process that forks; and
-// nothing throws: a thread for which there is no memory counts in a cell that
-// it shares.
+// Nothing here takes a lock, so a process may fork at any time. Nothing throws:
+// if there is no memory for a thread's cell, the thread uses a shared one.
 
 #ifndef TETHER_INTERNAL_LIVE_COUNTS_H_
 #define TETHER_INTERNAL_LIVE_COUNTS_H_
@@ -21,19 +20,19 @@ namespace tether::internal {
 
 enum class Live : uint8_t {
   kNode,      // heap nodes of contexts
-  kCallback,  // callbacks and merges linked to a context that has not ended
-  kTimer,     // armed timers, of every clock
+  kCallback,  // callbacks and merges linked to contexts that have not ended
+  kTimer,     // armed timers of all clocks
 };
 inline constexpr int kLiveKinds = 3;
 
 struct LiveCell {
   std::atomic<int64_t> counts[kLiveKinds] = {};
-  std::atomic<bool> taken{false};  // by a thread
-  LiveCell* next = nullptr;        // constant once it is in the list
+  std::atomic<bool> taken{false};  // whether a thread uses it
+  LiveCell* next = nullptr;        // constant once the cell is in the list
 };
 
-// This thread's cell: null before the first count, without memory for one, and
-// while the thread's storage is torn down.
+// This thread's cell. Null before the first count, if there is no memory for a
+// cell, and while the thread's storage is destroyed.
 TETHER_EXPORT extern thread_local LiveCell* live_cell;
 
 TETHER_EXPORT void TakeLiveCell() noexcept;
@@ -49,8 +48,8 @@ inline void CountLive(Live kind, int64_t delta) noexcept {
               std::memory_order_relaxed);
 }
 
-// Sees to it that CountLive on this thread won't allocate (unless there is no
-// memory now): to be called before it is called under a spin lock.
+// Allocates this thread's cell, so that a later CountLive under a spin lock
+// does not allocate (unless there is no memory now).
 inline void PrepareLiveCount() noexcept {
   if (live_cell == nullptr) TakeLiveCell();
 }

@@ -1,10 +1,9 @@
 // std::mutex and std::condition_variable with clang's thread-safety
 // annotations.
 //
-// lib/ uses these rather than absl::Mutex: Debian's Abseil is not built with
-// ThreadSanitizer, which then reports races that don't exist. Thread safety:
-// they are locks. A CondVar's waits need the lock held and may wake without a
-// reason.
+// lib/ uses them instead of absl::Mutex: Debian's Abseil is not built with
+// ThreadSanitizer, which then reports races that don't exist. Waits on a
+// CondVar require the lock and may wake spuriously.
 
 #ifndef TETHER_INTERNAL_MUTEX_H_
 #define TETHER_INTERNAL_MUTEX_H_

@@ -10,7 +10,7 @@ void Delete(Node* node) {
   switch (node->kind) {
     case NodeKind::kBackground:
     case NodeKind::kTodo:
-      return;  // unreachable: Unref stops at roots
+      return;  // unreachable, since Unref ignores roots
     case NodeKind::kValue: {
       auto* value = static_cast<ValueNode*>(node);
       return value->destroy(value);
@@ -48,8 +48,7 @@ Node::Node(NodeKind node_kind, Node* parent_node)
 }
 
 void DestroyChain(Node* node) {
-  // A loop, since a chain may be long enough to overflow the stack of a
-  // recursion.
+  // A loop, since a recursion over a long chain could overflow the stack.
   while (node != nullptr) {
     Node* parent = node->parent;
     Delete(node);

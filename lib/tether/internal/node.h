@@ -1,32 +1,31 @@
-// The nodes that contexts are made of. Internal: nothing here is for users.
+// The nodes that contexts are made of. Internal.
 //
-// A Context points to a node; a node owns a reference to its parent, so a chain
-// lives as long as its last context. Nodes that can end are Scopes; the others
-// point to the nearest Scope above them. A scope does not own its children:
+// A Context points to a node. A node owns a reference to its parent, so a chain
+// lives as long as its last context. Nodes that can end are Scopes; each other
+// node points to the nearest Scope above it. A scope does not own its children:
 // they are linked into its list from birth until they or the scope end.
 //
 // Invariants:
-//  1. A scope is linked, or armed on a timer, only while its CancelFunc (which
-//     owns a reference) has not yet been through EndScope. Whoever finds a
-//     linked scope under its parent's lock, or an armed one under its timer
-//     service's lock, may therefore take a reference.
-//  2. Locks are taken parent before child, scope before timer service. No user
-//     code runs under any of them.
-//  3. `state` and `cause` are written under `lock`; `cause` before the state
-//     that says "ended", and never after it. So a reader that saw the end with
-//     an acquire load reads `cause` without the lock.
-//  4. Once a scope has ended, its child list stays empty, and its callbacks are
-//     run by the thread that ended it, or by the one that it handed them to
-//     (OwedCallbacks).
-//  5. A tree ends at one moment: the scopes below its top are first made
-//     kEnding, and the end of the top is stored last. A scope that is kEnding
-//     has ended once one of those right above it has (publication.h). Before a
-//     scope's lock is released, all below it are kEnding, or have ended.
-//  6. Whoever holds the lock of a scope that is near finds all below it near or
-//     ended: who makes a scope near keeps its lock until all below it are, and
-//     a child is born near where its parent is. (In the child of a fork this
-//     does not hold for scopes whose lock was taken at the fork; nobody may use
-//     those.)
+//  1. A scope is linked, or armed on a timer, only until its CancelFunc, which
+//     owns a reference, has called EndScope. So a thread that finds a linked
+//     scope under its parent's lock, or an armed scope under its timer
+//     service's lock, may take a reference.
+//  2. Lock order: parent before child, scope before timer service. No user code
+//     runs under any of these locks.
+//  3. `state` and `cause` are written under `lock`. `cause` is written before
+//     the state that says "ended", and never after it. So a thread that has
+//     read the end with an acquire load may read `cause` without the lock.
+//  4. Once a scope has ended, its child list stays empty. The thread that ended
+//     it runs its callbacks, or passes them to another thread (OwedCallbacks).
+//  5. A tree ends at one moment: first the scopes below its top become kEnding,
+//     and last the end of the top is stored. A scope that is kEnding has ended
+//     once a scope right above it has ended (publication.h). Before a scope's
+//     lock is released, all scopes below it are kEnding or have ended.
+//  6. A thread that holds the lock of a near scope finds all scopes below it
+//     near or ended: a thread that makes a scope near keeps its lock until all
+//     scopes below are near, and a child of a near parent is born near. (In the
+//     child of a fork this does not hold for scopes whose lock was taken at the
+//     fork. Nobody may use those.)
 
 #ifndef TETHER_INTERNAL_NODE_H_
 #define TETHER_INTERNAL_NODE_H_
@@ -74,16 +73,16 @@ struct Node {
   bool is_root() const { return kind <= NodeKind::kTodo; }
 
   Node* const parent = nullptr;  // owned; null for a root
-  // This, or the nearest above; null: nothing can end it.
+  // This node or the nearest scope above; null if nothing can end it.
   Scope* scope = nullptr;
-  const ValueNode* values = nullptr;  // this, or the nearest above
+  const ValueNode* values = nullptr;  // this node or the nearest one above
   Clock* const clock;                 // null: the real one
-  // Last, so that what a Scope changes most lies beside it.
+  // At the end, next to the members of Scope that change most often.
   std::atomic<uint32_t> refs{1};
   const NodeKind kind;
 };
 
-// Frees `node`, whose last reference is gone, and all above it that it alone
+// Frees `node`, whose last reference is gone, and the nodes above that only it
 // kept alive.
 TETHER_EXPORT void DestroyChain(Node* node);
 
@@ -102,7 +101,7 @@ inline void Unref(Node* node) {
   }
 }
 
-// Drops a reference, unless it is the last one: false then.
+// Drops a reference and returns true, or returns false if it is the last one.
 inline bool UnrefUnlessLast(Node* node) {
   uint32_t refs = node->refs.load(std::memory_order_acquire);
   while (refs != 1) {
@@ -114,51 +113,52 @@ inline bool UnrefUnlessLast(Node* node) {
   return false;
 }
 
-// Bits of Scope::state. No bit: live, with its deadline far away, so that
-// Done() is one load.
+// Bits of Scope::state. A scope with no bit set is alive and its deadline is
+// far away, so Done() is one load.
 enum ScopeState : uint8_t {
   kLive = 0,
-  kNear = 1,        // the deadline may pass at any moment: compare the clock
+  kNear = 1,        // the deadline may pass soon: compare the clock
   kUnobserved = 2,  // a LazyScope whose source has not been started
   kCancelled = 4,
   kDeadlineExceeded = 8,
   kEnded = kCancelled | kDeadlineExceeded,
-  // How it has ended, as soon as that is published (invariant 5).
+  // How the scope has ended once that is published (invariant 5).
   kEnding = kEnded << 2,
   kDecided = kEnded | kEnding,
 };
 
 struct Scope : Node {
-  // Born with two references: for its Context and for its CancelFunc.
+  // Born with two references: one for its Context, one for its CancelFunc.
   Scope(NodeKind node_kind, Node* parent_node);
 
   Scope* parent_scope() const { return parent->scope; }
-  // Whether its end is decided; published it may be later. Under `lock` the
-  // answer lasts.
+  // Whether the end is decided, though perhaps not yet published. Under `lock`,
+  // the answer does not change.
   bool ended() const {
     return (state.load(std::memory_order_acquire) & kDecided) != 0;
   }
 
   std::atomic<uint8_t> state{kLive};
   SpinLock lock;
-  // Guarded by lock: there may be hooks of merges among the observers.
+  // Guarded by lock; true if hooks of merges may be among the observers.
   bool has_merges = false;
   Scope* children = nullptr;      // guarded by lock
   Observer* observers = nullptr;  // guarded by lock
   // Guarded by lock; set while callbacks of this scope run.
   Firing* firing = nullptr;
-  // Guarded by the parent scope's lock; sibling_next then belongs to the thread
-  // that ends the scope.
+  // Guarded by the parent scope's lock. When the scope ends, sibling_next
+  // passes to the thread that ends it.
   Scope* sibling_next = nullptr;
   Scope** sibling_pprev = nullptr;  // null: not linked
   Nanos deadline = kNever;          // the effective one: own or inherited
-  // Whose it is: this, or one above; null: none.
+  // The scope that set the deadline: this one or one above; null if there is no
+  // deadline.
   const DeadlineScope* deadline_owner = nullptr;
   absl::Status cause;  // see invariant 3; OK when Err() says it all
 };
 
-// The exact answers when `state` alone can't tell (near a deadline, about to
-// end, or not yet observed).
+// The exact answer of Done() if `state` alone is not enough: near a deadline,
+// while the scope is ending, or before it is first observed.
 TETHER_EXPORT bool DoneSlow(Scope* scope);
 
 inline bool IsDone(Scope* scope) {
@@ -172,9 +172,9 @@ inline bool IsDone(Scope* scope) {
 TETHER_EXPORT extern Node background_node;
 extern Node todo_node;
 
-// A value of a context. Lookups hop over whole segments: `mask` has a bit for
-// each key in this node and the ones above it up to `skip`, the first node of
-// the next segment.
+// A value of a context. Lookups skip whole segments: `mask` has a bit for each
+// key in this node and the nodes above it up to `skip`, which is the first node
+// of the next segment.
 struct KeyBase {
   const char* name;
 };
@@ -187,10 +187,10 @@ struct TETHER_EXPORT ValueNode : Node {
 
   const KeyBase* const key;
   void (*const destroy)(ValueNode*);
-  const ValueNode* const above;  // the next value up
+  const ValueNode* const above;  // the next value above
   const ValueNode* skip;
   uint64_t mask;
-  int depth;  // in its segment, from 1
+  int depth;  // within the segment, from 1
 };
 
 template <typename T>
@@ -198,7 +198,7 @@ struct ValueHolder {
   const T value;
 };
 
-// The value comes first: when its constructor throws, there is no node yet.
+// The value is the first base: if its constructor throws, no node exists yet.
 template <typename T>
 struct TypedValueNode : ValueHolder<T>, ValueNode {
   TypedValueNode(Node* parent_node, const KeyBase* node_key, T&& v)

@@ -1,5 +1,8 @@
-// The callbacks of contexts that have ended, where the thread that ended them
-// must not run them. Internal.
+// OwedCallbacks: the callbacks of contexts that have ended, to be run later.
+// Internal.
+//
+// It is for threads that end contexts but must not run user code, and lets them
+// pass the callbacks to another thread.
 
 #ifndef TETHER_INTERNAL_OWED_CALLBACKS_H_
 #define TETHER_INTERNAL_OWED_CALLBACKS_H_
@@ -12,8 +15,9 @@ namespace tether::internal {
 
 struct Scope;
 
-// Owns a reference to each scope. Thread-compatible. A Registration that is
-// stopped before Run takes its callback off, as it does with a live context.
+// A list of ended scopes, with a reference to each. Thread-compatible. A
+// Registration that is stopped before Run removes its callback, as it does from
+// a live context.
 class TETHER_EXPORT OwedCallbacks {
  public:
   OwedCallbacks() = default;
@@ -22,7 +26,7 @@ class TETHER_EXPORT OwedCallbacks {
   }
   OwedCallbacks(OwedCallbacks&& other) noexcept
       : first_(std::exchange(other.first_, nullptr)), last_(other.last_) {}
-  // Runs what it had.
+  // Runs the callbacks that this had before.
   OwedCallbacks& operator=(OwedCallbacks&& other) noexcept {
     OwedCallbacks old(std::move(*this));
     first_ = std::exchange(other.first_, nullptr);
@@ -32,28 +36,28 @@ class TETHER_EXPORT OwedCallbacks {
 
   bool empty() const { return first_ == nullptr; }
 
-  // Takes over a reference to `scope`, which has ended. Its sibling_next is
-  // free, unless it is a merge.
+  // Takes over a reference to `scope`, which has ended. Uses its sibling_next,
+  // or the owed_next of a merge.
   void Add(Scope* scope);
 
   // Unlinks merges from their parents. Call it without any lock.
   void UnlinkMerges();
 
-  // Adds those of `other`, to run after these.
+  // Adds the callbacks of `other`, to run after these.
   void Append(OwedCallbacks other);
 
-  // They never run, and their contexts are never freed: for the child of a
-  // fork.
+  // Drops the callbacks without running them or freeing their contexts: for the
+  // child of a fork.
   void Abandon() { first_ = nullptr; }
 
-  // Runs them on this thread, which holds no lock; what is there is done once.
-  // Returns whether there were any; if so, they may have destroyed whatever the
-  // caller doesn't own.
+  // Runs the callbacks, once, on this thread, which must hold no lock. Returns
+  // whether there were any. They may have destroyed objects that the caller
+  // does not own.
   bool Run();
 
  private:
   Scope* first_ = nullptr;  // linked by sibling_next; merges by owed_next
-  Scope* last_ = nullptr;   // means nothing without a first one
+  Scope* last_ = nullptr;   // unspecified if first_ is null
 };
 
 }  // namespace tether::internal

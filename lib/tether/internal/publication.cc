@@ -8,9 +8,9 @@ void Publish(const Scope* scope) {
   const_cast<Scope*>(scope)->state.store(how, std::memory_order_release);
 }
 
-// Which of those above a scope has ended is searched for on the way through its
-// parents, and then, from each merge on that way, on the one through its other
-// parent. Ways may meet again, so their number is limited.
+// Search looks for an ended scope above a scope: on the path through its
+// parents and, from each merge on that path, on the path through the merge's
+// other parent. Paths may join again, so their number is limited.
 enum class Found { kNo, kYes, kTooManyWays };
 
 Found Search(const Scope* scope, int& ways) {
@@ -23,7 +23,7 @@ Found Search(const Scope* scope, int& ways) {
       found = Found::kYes;
       break;
     }
-    // Alive, or the top of what is being ended: then it has no end above it.
+    // Alive, or the top of a tree that is being ended: nothing above has ended.
     if ((state & kEnding) == 0) return Found::kNo;
     if (above->kind == NodeKind::kMerge) {
       const auto* merge = static_cast<const MergeScope*>(above);
@@ -35,7 +35,7 @@ Found Search(const Scope* scope, int& ways) {
     }
     above = above->parent_scope();
   }
-  // So that nobody has to go up this way again.
+  // So that nobody has to search this path again.
   if (found == Found::kYes) {
     for (; scope != above; scope = scope->parent_scope()) Publish(scope);
   }
@@ -57,7 +57,7 @@ void AwaitPublished(const Scope* scope) {
     top = EndedFrom(top);
   }
   if ((top->state.load(std::memory_order_acquire) & kEnded) == 0) {
-    // Held until the end is stored.
+    // The lock is held until the end is stored.
     SpinLockHolder lock(const_cast<Scope*>(top)->lock);
   }
   while (scope != top) {

@@ -1,5 +1,5 @@
-// When the end of a scope is there for everybody to see: a whole tree ends at
-// one moment. Internal. Invariant 5 of node.h says how.
+// When the end of a scope becomes visible: a whole tree ends at one moment, as
+// invariant 5 of node.h says. Internal.
 
 #ifndef TETHER_INTERNAL_PUBLICATION_H_
 #define TETHER_INTERNAL_PUBLICATION_H_
@@ -11,33 +11,35 @@
 
 namespace tether::internal {
 
-// How a decided scope has ended, or will have.
+// How a decided scope has ended, or will have ended once that is published.
 inline uint8_t HowOf(uint8_t state) {
   return static_cast<uint8_t>((state & kEnded) | ((state & kEnding) >> 2));
 }
 
-// The state of a scope that ends, as `how` says, once that is published.
-// `state` is the one that it has.
+// The state of a scope that will have ended as `how` says once that is
+// published. `state` is its present state.
 inline uint8_t EndingAs(uint8_t how, uint8_t state) {
   return static_cast<uint8_t>((state & kNear) | (how << 2));
 }
 
-// Whether `scope`, which was seen kEnding, has ended: one of those above it
-// has. A merge has two, and two threads may be ending them: whichever is first
-// ends it, whoever decided how. No lock may be held.
+// Whether `scope`, which was kEnding, has ended: that is so once a scope above
+// it has ended. A merge has two scopes above it, and two threads may be ending
+// them. The first to finish ends the merge, whichever thread decided how. Call
+// it without any lock.
 //
-// Wait-free, but where more than a few dozen merges on the way are in that
-// state: then it waits for the end that is under way.
+// Wait-free, unless more than a few dozen merges above are kEnding: then it
+// waits until the end is published.
 bool Published(const Scope* scope);
 
-// Whether `scope` has ended, as everybody can see; that its deadline has passed
-// doesn't count. As Published.
+// Whether the end of `scope` is published. A deadline that has passed does not
+// count. Otherwise like Published.
 inline bool IsEnded(const Scope* scope) {
   const uint8_t state = scope->state.load(std::memory_order_acquire);
   return (state & kEnded) != 0 || ((state & kEnding) != 0 && Published(scope));
 }
 
-// Where the end of a decided scope came from, unless that began with itself.
+// The scope from which the end of a decided scope came, unless it began with
+// the scope itself.
 inline Scope* EndedFrom(const Scope* scope) {
   if (scope->kind == NodeKind::kMerge) {
     const auto* merge = static_cast<const MergeScope*>(scope);
@@ -46,8 +48,8 @@ inline Scope* EndedFrom(const Scope* scope) {
   return scope->parent_scope();
 }
 
-// Returns once everybody can see the end of a scope that is decided. It waits
-// for the thread that is at work there, so no scope's lock may be held.
+// Returns once the end of a decided scope is published. It waits for the thread
+// that ends the scope, so no scope's lock may be held.
 void AwaitPublished(const Scope* scope);
 
 }  // namespace tether::internal

@@ -9,11 +9,11 @@
 namespace tether::internal {
 namespace {
 
-// 2^18 ns, a quarter of a millisecond: how late the wheel may fire, and how
-// close together wake-ups may come.
+// 2^18 ns, a quarter of a millisecond: the wheel fires at most this late, and
+// wake-ups are at least this far apart.
 constexpr int kRealTickShift = 18;
 
-// For the handlers of fork and exit, which take no argument.
+// For the handlers of fork and exit, which take no arguments.
 RealTimerService* the_service = nullptr;
 
 }  // namespace
@@ -49,8 +49,8 @@ void RealTimerService::KeepTime() {
   for (;;) {
     OwedCallbacks owed;
     {
-      MutexLock noting(noting_);
-      owed = NoteDue(RealSteadyNanos());
+      MutexLock firing(firing_);
+      owed = FireDue(RealSteadyNanos());
     }
     if (!owed.empty()) HandOver(std::move(owed));
     MutexLock lock(mutex_);
@@ -80,7 +80,7 @@ void RealTimerService::HandOver(OwedCallbacks owed) {
     }
   }
   {
-    MutexLock noting(noting_);
+    MutexLock firing(firing_);
     owed.Append(Unattend());
   }
   owed.Run();
@@ -112,7 +112,7 @@ void RealTimerService::StopAtExit() {
 }
 
 void RealTimerService::Stop() {
-  // A thread that runs this itself is in a callback that called exit().
+  // A callback may have called exit(): then the thread runs this itself.
   const auto finish = [](ServiceThread thread) {
     if (!thread.started()) return;
     if (thread.IsThisThread()) {
@@ -131,7 +131,7 @@ void RealTimerService::Stop() {
   finish(std::move(thread));
   OwedCallbacks owed;
   {
-    MutexLock noting(noting_);
+    MutexLock firing(firing_);
     owed = Unattend();
   }
   {
@@ -145,7 +145,7 @@ void RealTimerService::Stop() {
 }
 
 void RealTimerService::BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  noting_.lock();
+  firing_.lock();
   mutex_.lock();
   lock_.lock();
 }
@@ -153,7 +153,7 @@ void RealTimerService::BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
 void RealTimerService::AfterForkInParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   lock_.unlock();
   mutex_.unlock();
-  noting_.unlock();
+  firing_.unlock();
 }
 
 void RealTimerService::AfterForkInChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -162,9 +162,9 @@ void RealTimerService::AfterForkInChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   callback_thread_.AbandonAfterFork();
   owed_.Abandon();
   woken_ = false;
-  // The threads that aren't here are still counted as waiters by the condition
-  // variables, which would pass them wake-ups, and wait for them to take those.
-  // So they are abandoned, not destroyed.
+  // The condition variables still count the parent's threads as waiters. They
+  // would pass wake-ups to those threads and wait for them, so they are
+  // abandoned rather than destroyed.
   new (&wake_) CondVar;
   new (&wake_callbacks_) CondVar;
   AfterForkInParent();

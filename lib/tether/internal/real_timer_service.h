@@ -1,27 +1,28 @@
-// The timers of the machine's clock, and the threads that tend them.
+// RealTimerService: the timers of the machine's clock, and the threads that
+// fire them. Internal.
 //
-// The timekeeper ("tether-timer") is started by the first deadline, and asleep
-// until the next event. It notes which deadlines came near and which passed; no
-// code of a user runs on it, so nothing keeps it. The callbacks of deadlines
-// that passed run on a second thread ("tether-callback"), one after the other.
-// It is started by the first of them. Who keeps it delays callbacks, and
-// nothing else: Done() compares the clock near a deadline, and waits are timed
-// by the waiting thread itself (Context::Wait).
+// The timekeeper thread ("tether-timer") is started by the first deadline. It
+// sleeps until the next event, then fires the timers of deadlines that came
+// near or passed. It runs no user code, so nothing delays it. Callbacks of
+// passed deadlines run on the callback thread ("tether-callback"), one after
+// the other; the first of them starts it. A callback that blocks delays other
+// callbacks, and nothing else: Done() compares the clock near a deadline, and a
+// thread that waits watches the time itself (Context::Wait).
 //
-// Where a thread can't be started, that is tried again with the next deadline,
-// or the next callback. Without a timekeeper the service is unattended: see
-// timer_service.h. Without the other, the timekeeper runs the callbacks, and
-// the service is unattended for that time.
+// If a thread can't be started, the next deadline or callback tries again.
+// Without a timekeeper the service is unattended (timer_service.h). Without a
+// callback thread the timekeeper runs the callbacks, and the service is
+// unattended meanwhile.
 //
-// Process exit: the threads are stopped and joined when static objects are
-// destroyed (in that order: callbacks of deadlines that have passed still run).
-// Deadlines no longer fire then, and the service is unattended for good.
+// Process exit: when static objects are destroyed, the timekeeper is stopped
+// and joined, then the callback thread, after the callbacks of deadlines that
+// have passed. Afterwards no deadline fires, and the service stays unattended.
 //
-// fork: BeforeFork waits for the timekeeper to finish what it is at, and takes
-// all locks. In the child there are no threads; it forgets them, and all timers
-// of before, and starts its own with its first deadline.
+// fork: BeforeFork waits until the timekeeper is not firing timers, and takes
+// all locks. The child has no threads; it abandons them and all timers, and its
+// first deadline starts new threads.
 //
-// Lock order: noting_, then mutex_, then the service's lock_. Under noting_,
+// Lock order: firing_, then mutex_, then the service's lock_. Under firing_,
 // the timekeeper also takes the locks of scopes, and lock_ under those.
 
 #ifndef TETHER_INTERNAL_REAL_TIMER_SERVICE_H_
@@ -36,14 +37,13 @@
 
 namespace tether::internal {
 
-// std::chrono::steady_clock's.
+// The time of std::chrono::steady_clock.
 Nanos RealSteadyNanos();
 
-// One in a process, and never destroyed.
+// There is one per process. It is never destroyed.
 class RealTimerService final : public TimerService {
  public:
-  // Also makes fork handle the process's locks: so it has to be made before
-  // other threads are there.
+  // Also registers handlers for fork, so make it before other threads exist.
   RealTimerService();
 
   void Wake() override;
@@ -51,11 +51,12 @@ class RealTimerService final : public TimerService {
  private:
   void TryToAttend() override;
 
-  // What the two threads do.
+  // The bodies of the two threads.
   void KeepTime();
   void RunCallbacks();
 
-  // Has callbacks run, here if it must be.
+  // Passes callbacks to the callback thread, or runs them here if that can't be
+  // started.
   void HandOver(OwedCallbacks owed);
 
   void StopAtExit();
@@ -65,7 +66,7 @@ class RealTimerService final : public TimerService {
   void AfterForkInParent();
   void AfterForkInChild();
 
-  Mutex noting_;  // held while the timekeeper handles what is due
+  Mutex firing_;  // held while the timekeeper fires timers
   Mutex mutex_;
   CondVar wake_;
   CondVar wake_callbacks_;

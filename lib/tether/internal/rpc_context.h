@@ -1,5 +1,5 @@
-// What the glue to an RPC system needs beyond the public API: contexts that end
-// because of what happens in another process.
+// Contexts for RPC systems, which end because of events in another process.
+// Internal: for tether's interceptors.
 
 #ifndef TETHER_INTERNAL_RPC_CONTEXT_H_
 #define TETHER_INTERNAL_RPC_CONTEXT_H_
@@ -14,42 +14,43 @@
 
 namespace tether::internal {
 
-// Now, on the clock of `ctx`: for the functions below, whose timeouts count
-// from it. Whoever reads how much time is left takes this first, so that what
-// passes until the context is made is not given twice.
+// The time on the clock of `ctx`. The timeouts of the functions below start at
+// it. Call it before you read how much time is left: then the time that passes
+// until the context is made counts too.
 TETHER_EXPORT Nanos NowOf(const Context& ctx);
 
-// WithTimeout(parent, timeout, cause), but counted from `now`.
-// InfiniteDuration(): no deadline.
+// Like WithTimeout(parent, timeout, cause), but `timeout` starts at `now`.
+// InfiniteDuration() means no deadline.
 TETHER_EXPORT Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
                                           absl::Duration timeout,
                                           absl::Status cause);
 
-// The same, and `start` is called once, when first somebody observes the
-// context: looks at Done() or Err(), waits, registers a callback, or makes a
-// child of it. It runs on that thread, outside every lock, and should see to it
-// that the CancelFunc is called when the time comes. Never called when nobody
-// observes. What it captures is destroyed once it has run, or else with the
-// context's last copy.
+// Like WithTimeoutFrom, and calls `start` once, when the context is first
+// observed: by Done(), Err() or a wait, by registering a callback, or by making
+// a child. `start` runs on the observing thread, without any lock held. It must
+// arrange that the CancelFunc is called in the end. It is never called if
+// nobody observes the context. Its captures are destroyed after it has run, or
+// else with the context's last copy.
 TETHER_EXPORT Cancellable WithLazyCancel(Nanos now, const Context& parent,
                                          absl::Duration timeout,
                                          absl::Status cause,
                                          absl::AnyInvocable<void() &&> start);
 
-// Ends what ends `ctx` with DEADLINE_EXCEEDED and this cause, as if its
-// deadline had passed; no effect when it has ended. For a caller that gave up
-// at its own deadline a moment before ours.
+// Ends the scope of `ctx` with DEADLINE_EXCEEDED and `cause`, as if its
+// deadline had passed. No effect if it has ended. For a caller that gave up at
+// its own deadline, a moment before ours.
 TETHER_EXPORT void Expire(const Context& ctx, const absl::Status& cause);
 
-// Ends what ends `ctx` with CANCELLED, or for `deadline` as Expire does; all of
-// it is done when this returns. But the callbacks are left to the caller: for a
-// thread that may hold a user's locks.
+// Ends the scope of `ctx` with CANCELLED, or, if `deadline`, with
+// DEADLINE_EXCEEDED. All contexts that this ends are done when it returns, but
+// their callbacks are left to the caller: for a thread that may hold the user's
+// locks.
 [[nodiscard]] TETHER_EXPORT OwedCallbacks EndQuietly(const Context& ctx,
                                                      bool deadline,
                                                      const absl::Status& cause);
 
-// Whether somebody has ended `ctx`, without counting as an observer: a deadline
-// that has passed and that nobody noticed yet doesn't count.
+// Whether `ctx` has been ended. Does not count as observing it. A passed
+// deadline that has not fired yet does not count.
 TETHER_EXPORT bool HasEnded(const Context& ctx);
 
 }  // namespace tether::internal

@@ -38,7 +38,7 @@ bool ServiceThread::Start(const char* name,
   if (MustFail()) return false;
   std::unique_ptr<Job> job(new (std::nothrow) Job{name, std::move(body)});
   if (job == nullptr) return false;
-  // The new thread inherits this thread's mask: it never lives without its own.
+  // The new thread inherits this mask, so it blocks the signals from its start.
   sigset_t blocked;
   sigset_t before;
   sigfillset(&blocked);
@@ -48,7 +48,7 @@ bool ServiceThread::Start(const char* name,
   pthread_sigmask(SIG_SETMASK, &blocked, &before);
   started_ = pthread_create(&thread_, nullptr, &RunJob, job.get()) == 0;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (started_) job.release();  // the thread's
+  if (started_) job.release();  // the thread owns it
   return started_;
 }
 

@@ -1,15 +1,14 @@
-// A thread of tether's own, in a process that belongs to others.
+// ServiceThread: a thread that tether starts in the user's process. Internal.
 //
-//  - It takes none of the program's signals: all are blocked in it but those
-//    that a fault of the thread itself raises (SIGSEGV and the like), so that a
-//    crash handler still sees the crashes of callbacks. Threads that a callback
-//    starts inherit that.
+//  - It receives none of the program's signals: it blocks all except those that
+//    its own faults raise (SIGSEGV and the like), so that a crash handler still
+//    sees crashes of callbacks. Threads started by callbacks inherit this.
 //  - It has a name, for debuggers and /proc.
-//  - Where the system has no thread to give (EAGAIN: a limit on processes, or
-//    memory), Start says so. It never throws.
+//  - If the system has no more threads (EAGAIN: a limit on processes, or no
+//    memory), Start returns false. It never throws.
 //
-// Thread safety: none; its owner locks. Not joined by its destructor: an owner
-// that lives for ever has none to call.
+// Thread safety: none; its owner must lock. The destructor does not join the
+// thread, since the owners live for ever.
 
 #ifndef TETHER_INTERNAL_SERVICE_THREAD_H_
 #define TETHER_INTERNAL_SERVICE_THREAD_H_
@@ -29,7 +28,7 @@ class TETHER_EXPORT ServiceThread {
   ServiceThread(ServiceThread&& other) noexcept
       : thread_(other.thread_),
         started_(std::exchange(other.started_, false)) {}
-  // What this was must not be left running: it has no owner then.
+  // Requires that this does not own a running thread.
   ServiceThread& operator=(ServiceThread&& other) noexcept {
     thread_ = other.thread_;
     started_ = std::exchange(other.started_, false);
@@ -37,8 +36,8 @@ class TETHER_EXPORT ServiceThread {
   }
 
   // Runs `body`, which must not throw, on a new thread. `name` has at most 15
-  // characters. Requires !started(). Returns false, and destroys `body`, where
-  // there is no thread to be had.
+  // characters. Requires !started(). If no thread can be started, destroys
+  // `body` and returns false.
   [[nodiscard]] bool Start(const char* name,
                            absl::AnyInvocable<void() &&> body) noexcept;
 
@@ -47,7 +46,7 @@ class TETHER_EXPORT ServiceThread {
     return started_ && pthread_equal(thread_, pthread_self()) != 0;
   }
 
-  // All require started(), and end that.
+  // All of these require started(), and reset it.
   void Join();
   void Detach();
   // For the child of a fork, which does not have the thread.
@@ -58,7 +57,7 @@ class TETHER_EXPORT ServiceThread {
   bool started_ = false;
 };
 
-// For tests: the next `n` starts of the process fail.
+// For tests: makes the next `n` starts in this process fail.
 void FailThreadStarts(int n);
 
 }  // namespace tether::internal

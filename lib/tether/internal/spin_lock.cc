@@ -6,9 +6,9 @@
 namespace tether::internal {
 
 void SpinLock::LockSlow() {
-  // The first attempts expect a holder that runs on another core and is about
-  // to finish. The later ones expect one that was preempted: it needs our core,
-  // which a mere yield may not give to a thread of lower priority.
+  // The first attempts assume that the holder runs on another core and is about
+  // to finish. The later ones assume that it was preempted and needs our core:
+  // a yield may not give that to a thread of lower priority, so they sleep.
   constexpr int kSpins = 64;
   constexpr int kYields = 256;
   int attempts = 0;

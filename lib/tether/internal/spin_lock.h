@@ -1,13 +1,13 @@
-// A one-byte lock for sections of a few instructions.
+// SpinLock: a one-byte lock for critical sections of a few instructions.
+// Internal.
 //
-// Every cancellable context has a lock of its own, so its size (1 byte;
-// std::mutex has 40) and its price without contention (one atomic exchange) are
-// the price of a context. It is made of std::atomic alone, so ThreadSanitizer
-// sees each acquire and release. Nothing under it blocks, allocates or calls
-// user code, and a thread that finds it taken yields after a short spin and
-// sleeps after a long one, so a holder that lost its core gets it back.
+// Every cancellable context has a lock, so it must be small (1 byte; std::mutex
+// has 40) and cheap without contention (one atomic exchange). It uses only
+// std::atomic, so ThreadSanitizer sees every acquire and release.
 //
-// Thread safety: it is a lock. Not recursive.
+// Do not block, allocate or call user code while holding it. A thread that
+// finds it taken spins, then yields, then sleeps, so a holder that was
+// preempted gets to run again. Not recursive.
 
 #ifndef TETHER_INTERNAL_SPIN_LOCK_H_
 #define TETHER_INTERNAL_SPIN_LOCK_H_
@@ -32,7 +32,7 @@ class ABSL_LOCKABLE TETHER_EXPORT SpinLock {
     taken_.store(false, std::memory_order_release);
   }
 
-  // Whether somebody holds it at this moment.
+  // Whether some thread holds it at this moment.
   bool taken() const { return taken_.load(std::memory_order_relaxed); }
 
  private:

@@ -10,10 +10,11 @@ DeadlineScope* ScopeOf(Timer* timer) {
   return static_cast<DeadlineScope*>(timer);
 }
 
-// Gives up a reference to `scope` without running a destructor of a user's.
+// Drops a reference to `scope`. If it is the last one, adds it to `owed`
+// instead, so that no user's destructor runs here.
 void Release(DeadlineScope* scope, OwedCallbacks& owed) {
-  // Where it is the last one, the scope has ended, and nobody else is left who
-  // could be using its sibling_next.
+  // If it is the last reference, the scope has ended, and no other thread can
+  // be using its sibling_next.
   if (!UnrefUnlessLast(scope)) owed.Add(scope);
 }
 
@@ -28,7 +29,7 @@ TimerService::Armed TimerService::Arm(Timer& timer, Nanos deadline, bool near) {
   timer.generation = generation_;
   wheel_.Add(timer, when);
   if (!attended || when >= sleeping_until_) return {/*wake=*/false, near};
-  sleeping_until_ = when;  // the next ones wake nobody for a later time
+  sleeping_until_ = when;  // so later timers don't wake the thread again
   return {/*wake=*/true, near};
 }
 
@@ -54,8 +55,8 @@ void TimerService::RunDue(Nanos now) {
   {
     SpinLockHolder lock(lock_);
     due = wheel_.TakeExpired(now);
-    // Under the lock: a scope that is being ended waits for it in Disarm, and
-    // so can't be freed before we hold it.
+    // Under the lock: a thread that ends such a scope waits for it in Disarm,
+    // so the scope can't be freed before we have our reference.
     RefAll(due);
   }
   while (due != nullptr) {
@@ -67,7 +68,7 @@ void TimerService::RunDue(Nanos now) {
   }
 }
 
-OwedCallbacks TimerService::NoteDue(Nanos now) {
+OwedCallbacks TimerService::FireDue(Nanos now) {
   OwedCallbacks owed;
   Timer* due;
   {
@@ -114,7 +115,7 @@ void TimerService::AbandonAfterFork() {
   while (timer != nullptr) {
     Timer* next = timer->next;
     timer->next = nullptr;
-    // As if it were still armed, so that it is counted until it is disarmed.
+    // The timer looks armed, so that it is counted until it is disarmed.
     timer->pprev = &timer->next;
     MarkNearAfterFork(ScopeOf(timer));
     timer = next;

@@ -1,13 +1,18 @@
-// The timers of one clock: a wheel behind a lock, and, for the real clock,
-// threads that tend it (real_timer_service.h).
+// TimerService: the timers of one clock. Internal. It is a timer wheel behind a
+// lock; the real clock also has threads that fire the timers
+// (real_timer_service.h).
+//
+// The service is "attended" while something fires its timers: a thread or, for
+// a simulated clock, the test.
 //
 // Thread safety: any thread. Every armed timer belongs to a DeadlineScope
 // (invariant 1 of node.h says why the service may take a reference to it).
 //
-// Invariant: a scope that is armed for later than its deadline's near window,
-// and so is not near, is armed while the service is attended. When that ends,
-// what is armed becomes near (Unattend), and later scopes are near when they
-// are armed. So Done() never depends on a thread that isn't there.
+// Invariant: a scope that is not near, and so is armed for the moment when it
+// comes near, is armed only while the service is attended. When the service
+// becomes unattended, all armed scopes become near (Unattend); from then on,
+// scopes become near when they are armed. So Done() never depends on a thread
+// that does not exist.
 
 #ifndef TETHER_INTERNAL_TIMER_SERVICE_H_
 #define TETHER_INTERNAL_TIMER_SERVICE_H_
@@ -27,8 +32,7 @@ namespace tether::internal {
 struct DeadlineScope;
 
 // A deadline that is at most this far away is "near": Done() compares the
-// clock. It is how late the timer thread may be scheduled without Done() being
-// late.
+// clock. The timer thread may run this late without making Done() late.
 inline constexpr Nanos kNearWindow = 100'000'000;
 
 class TETHER_EXPORT TimerService {
@@ -40,28 +44,29 @@ class TETHER_EXPORT TimerService {
   TimerService(const TimerService&) = delete;
   TimerService& operator=(const TimerService&) = delete;
 
-  // Tries to see to it that somebody notes the timers: to be called, without
-  // any lock, before Arm. Never throws.
+  // Tries to make the service attended. Call it before Arm, without any lock.
+  // Never throws.
   void Attend() {
     if (!attended_.load(std::memory_order_relaxed)) TryToAttend();
   }
 
   struct Armed {
-    bool wake;  // the caller has to call Wake() once it holds no lock
-    bool near;  // the scope has to be near from now on
+    bool wake;  // the caller must call Wake() once it holds no lock
+    bool near;  // the scope must be near from now on
   };
 
-  // Arms `timer` for `deadline` where `near`, or else for when that comes near.
+  // Arms `timer` for `deadline` if `near`, or else for the moment when the
+  // deadline comes near.
   [[nodiscard]] Armed Arm(Timer& timer, Nanos deadline, bool near)
       ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Makes the thread look at the wheel again. May make a system call.
+  // Makes the thread check the wheel again. May make a system call.
   virtual void Wake() = 0;
 
-  // No effect when `timer` isn't armed, or has just been taken to be fired.
+  // No effect if `timer` isn't armed or is already being fired.
   void Disarm(Timer& timer) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Fires what is due at `now`: deadlines that came near, and those that
+  // Fires the timers that are due at `now`: for deadlines that came near or
   // passed. Runs callbacks of contexts.
   void RunDue(Nanos now) ABSL_LOCKS_EXCLUDED(lock_);
 
@@ -69,28 +74,28 @@ class TETHER_EXPORT TimerService {
   size_t armed() ABSL_LOCKS_EXCLUDED(lock_);
 
  protected:
-  // RunDue, but no code of a user runs: callbacks are left to the caller, and
-  // so are scopes that nobody else refers to any more.
-  [[nodiscard]] OwedCallbacks NoteDue(Nanos now) ABSL_LOCKS_EXCLUDED(lock_);
+  // Like RunDue, but runs no user code: the result contains the callbacks, and
+  // the scopes that nobody else refers to any more.
+  [[nodiscard]] OwedCallbacks FireDue(Nanos now) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // When the thread means to wake; an earlier timer must wake it. Returns that
-  // time: the next event's, or an earlier one for which it was woken and which
-  // is still to come. That one's timer may be gone by now; but where short
-  // timers come and go, as those of requests do, each would else have to wake
-  // the thread anew.
+  // Decides until when the thread sleeps, and returns that time; a timer that
+  // is armed for an earlier time wakes the thread. The time is that of the next
+  // event, or an earlier time for which the thread was woken before and which
+  // is still to come. That timer may be gone. But if short timers come and go,
+  // as those of requests do, each would otherwise wake the thread again.
   Nanos PlanSleep(Nanos now) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Somebody notes the timers from now on.
+  // From now on the service is attended.
   void SetAttended() ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Nobody does: all that is armed becomes near. O(armed). No code of a user
-  // runs, as with NoteDue.
+  // From now on the service is unattended: all armed scopes become near.
+  // O(armed). Runs no user code, like FireDue.
   [[nodiscard]] OwedCallbacks Unattend() ABSL_LOCKS_EXCLUDED(lock_);
 
-  // In the child of a fork, which has none of its parent's other threads.
-  // Timers of before never fire here, and nobody notes new ones yet. Of the
-  // contexts of before, those whose locks were free are near from now on.
-  // O(armed).
+  // For the child of a fork, which has none of its parent's other threads.
+  // Timers armed before the fork never fire here, and the service is
+  // unattended. Contexts made before the fork become near, if their locks were
+  // free at the fork. O(armed).
   void AbandonAfterFork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   SpinLock lock_;
@@ -98,13 +103,12 @@ class TETHER_EXPORT TimerService {
  private:
   virtual void TryToAttend() {}
 
-  // Those of `timers` that fire, each with a reference for the caller. They are
-  // no longer armed.
+  // Takes a reference to the scope of each timer in the list.
   static void RefAll(Timer* timers);
 
   TimerWheel wheel_ ABSL_GUARDED_BY(lock_);
   Nanos sleeping_until_ ABSL_GUARDED_BY(lock_) = kNever;
-  // How many forks lie behind this service: a timer with another number was
+  // How many times the process has forked. A timer with another number was
   // armed in the parent process, and is in no wheel.
   uint32_t generation_ ABSL_GUARDED_BY(lock_) = 0;
   std::atomic<bool> attended_;  // written under lock_

@@ -7,8 +7,7 @@ TimerWheel::TimerWheel(int tick_shift, Nanos start)
 
 uint64_t TimerWheel::TickOf(Nanos when) const {
   if (when <= start_) return 0;
-  // Both are int64_t and when > start_: the difference fits in 64 unsigned
-  // bits, whatever the signs.
+  // Since when > start_, the difference fits in 64 unsigned bits.
   const uint64_t elapsed =
       static_cast<uint64_t>(when) - static_cast<uint64_t>(start_);
   const uint64_t tick = elapsed >> tick_shift_;
@@ -51,7 +50,7 @@ bool TimerWheel::NextEventTick(int* level, int* slot, uint64_t* tick) const {
   for (int i = 0; i < kLevels; ++i) {
     const uint64_t occupied = levels_[i].occupied;
     if (occupied == 0) continue;
-    // By invariants 1 and 2 every occupied slot lies ahead of the current digit
+    // By invariants 1 and 2, every occupied slot is ahead of the current digit
     // of its level.
     const int first = __builtin_ctzll(occupied);
     const int shift = i * kBits;
@@ -68,7 +67,7 @@ bool TimerWheel::NextEventTick(int* level, int* slot, uint64_t* tick) const {
 Timer* TimerWheel::TakeExpired(Nanos now) {
   Timer* expired = nullptr;
   Timer** tail = &expired;
-  // Rounds down: a tick has come only when all of it has.
+  // Rounds down: a tick has been reached only when all of it has passed.
   const uint64_t now_tick =
       now <= start_
           ? 0

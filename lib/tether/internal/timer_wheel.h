@@ -1,18 +1,20 @@
-// A hierarchical timing wheel: add and remove are O(1), and so is each timer's
-// way to its expiry (at most one move a level). Levels have 64 slots; level 0
-// has one tick a slot, and each level's slot spans the whole level below it. A
-// bitmap a level finds the next event without walking empty slots. (Varghese
-// and Lauck, "Hashed and Hierarchical Timing Wheels", 1987.)
+// TimerWheel: a hierarchical timing wheel. Internal. Add and Remove are O(1),
+// and so is the work until a timer expires: it moves at most once per level.
 //
-// Thread safety: none; its owner locks. Intrusive: a Timer belongs to its user
-// and must outlive its stay in the wheel.
+// Each level has 64 slots. A slot of level 0 spans one tick; a slot of any
+// other level spans the whole level below. A bitmap per level finds the next
+// event without visiting empty slots. (Varghese and Lauck, "Hashed and
+// Hierarchical Timing Wheels", 1987.)
+//
+// Thread safety: none; its owner must lock. Intrusive: a Timer belongs to the
+// user and must outlive its time in the wheel.
 //
 // Invariants:
 //  1. For each timer in the wheel, tick(timer) > current_tick_.
-//  2. A timer's level is that of the highest 6-bit digit in which its tick
-//     differs from current_tick_; so every timer of a level expires before any
-//     timer of a level above it.
-//  3. A level's bitmap has a bit set exactly where the slot has a timer.
+//  2. A timer's level is the highest 6-bit digit in which its tick differs from
+//     current_tick_. So every timer of a level expires before all timers of the
+//     levels above.
+//  3. A bit of a level's bitmap is set if and only if the slot has a timer.
 //
 // Example:
 //   TimerWheel wheel(/*tick_shift=*/18, now);
@@ -35,7 +37,7 @@ struct Timer {
   Timer* next = nullptr;
   Timer** pprev = nullptr;  // null: not in a wheel
   Nanos when = kNever;
-  uint32_t generation = 0;  // the service's (timer_service.h)
+  uint32_t generation = 0;  // of the service (timer_service.h)
   uint16_t position = 0;    // level * 64 + slot, while in a wheel
 
   bool armed() const { return pprev != nullptr; }
@@ -43,31 +45,31 @@ struct Timer {
 
 class TETHER_EXPORT TimerWheel {
  public:
-  // Times are kept in ticks of 2^tick_shift nanoseconds, counted from `start`;
-  // expiries are rounded up to a tick, so a timer never fires early, and late
-  // by less than one tick. tick_shift 0 is exact.
+  // Times are counted from `start` in ticks of 2^tick_shift nanoseconds.
+  // Expiries are rounded up to a tick, so a timer never fires early, and less
+  // than one tick late. A tick_shift of 0 is exact.
   TimerWheel(int tick_shift, Nanos start);
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
 
-  // Arms `timer`, which must not be armed. A time that has passed fires at the
-  // next tick.
+  // Arms `timer`, which must not be armed. If the time has passed, it fires at
+  // the next tick.
   void Add(Timer& timer, Nanos when);
 
-  // Disarms `timer`; no effect when it isn't armed.
+  // Disarms `timer`. No effect if it isn't armed.
   void Remove(Timer& timer);
 
-  // Moves time forward to `now` (earlier than before: no effect) and returns
-  // the timers that expired, as a list linked by `next`, earliest tick first.
-  // They are no longer armed.
+  // Moves the time forward to `now`, unless that is earlier than before.
+  // Returns the expired timers, no longer armed, as a list linked by `next`,
+  // with the earliest tick first.
   Timer* TakeExpired(Nanos now);
 
-  // All timers, as a list linked by `next`; the wheel is empty then. They are
-  // no longer armed.
+  // Empties the wheel and returns all timers, no longer armed, as a list linked
+  // by `next`.
   Timer* TakeAll();
 
-  // When TakeExpired next has something to do (an expiry, or the move of a slot
-  // to a lower level); kNever when empty.
+  // The time when TakeExpired next has something to do: an expiry, or moving a
+  // slot to a lower level. kNever if the wheel is empty.
   Nanos NextEvent() const;
 
   size_t size() const { return size_; }
@@ -75,7 +77,7 @@ class TETHER_EXPORT TimerWheel {
  private:
   static constexpr int kBits = 6;
   static constexpr int kSlots = 1 << kBits;
-  static constexpr int kLevels = 11;  // 66 bits: every int64_t has its place
+  static constexpr int kLevels = 11;  // 66 bits, enough for every int64_t
 
   struct Level {
     uint64_t occupied = 0;

@@ -1,10 +1,10 @@
-// For tests of what a whole process does: how it exits, which threads it has.
+// Helpers for tests of a whole process: how it exits, which threads it has.
 //
 //   [[noreturn]] void WaitAtExit() { RatherThanHang(); ...; std::exit(0); }
 //   EXPECT_EXIT(WaitAtExit(), ::testing::ExitedWithCode(0), "");
 //
-// In such a process there is nobody to tell of a failure but the exit code:
-// Require says where on stderr, and ends it.
+// Such a process reports failures by its exit code only. TETHER_REQUIRE prints
+// the failed condition to stderr and exits.
 
 #ifndef TETHER_TESTING_FRESH_PROCESS_H_
 #define TETHER_TESTING_FRESH_PROCESS_H_
@@ -32,8 +32,8 @@
 
 namespace tether::testing {
 
-// EXPECT_EXIT runs the program anew, so that nothing of tether has happened in
-// it, and no thread is there.
+// EXPECT_EXIT starts the program anew, so tether is unused there and has no
+// threads.
 class FreshProcessTest : public LeakCheckedTest {
  protected:
   void SetUp() override {
@@ -42,6 +42,7 @@ class FreshProcessTest : public LeakCheckedTest {
   }
 };
 
+// Kills the process if it still runs after a minute.
 inline void RatherThanHang() { alarm(60); }
 
 #define TETHER_REQUIRE(condition)                                        \
@@ -50,8 +51,8 @@ inline void RatherThanHang() { alarm(60); }
                                __LINE__, #condition),                    \
                   _exit(1)))
 
-// A deadline of which Done() is asked alone. Everything else that tells the
-// time left may make a context compare the clock.
+// A deadline that is checked with Done() alone, since other functions may make
+// a context compare the clock.
 class ExactDeadline {
  public:
   ExactDeadline(const Context& parent, absl::Duration timeout)
@@ -61,8 +62,8 @@ class ExactDeadline {
         after_(Clock::Real().SteadyNanos() +
                absl::ToInt64Nanoseconds(timeout)) {}
 
-  // Looks at `ctx`, which ends by this deadline, until that has passed. Each
-  // look must be right.
+  // Calls Done() on `ctx`, which ends by this deadline, until the deadline has
+  // passed. Every result must be right.
   void Check(const Context& ctx) const {
     for (;;) {
       const int64_t looked = Clock::Real().SteadyNanos();
@@ -83,14 +84,14 @@ class ExactDeadline {
   const int64_t after_;
 };
 
-// The calling thread's name.
+// The name of the calling thread.
 inline std::string ThreadName() {
   char name[16] = "";
   pthread_getname_np(pthread_self(), name, sizeof name);
   return name;
 }
 
-// Those of all threads.
+// The names of all threads of the process.
 inline std::vector<std::string> ThreadNames() {
   std::vector<std::string> names;
   for (const auto& task :
@@ -101,15 +102,15 @@ inline std::vector<std::string> ThreadNames() {
   return names;
 }
 
-// Makes a T that stays for ever; a leak checker still finds it.
+// Makes a T that is never destroyed, but stays reachable for leak checkers.
 template <typename T, typename... Args>
 T& Forever(Args&&... args) {
   static auto& all = *new std::vector<std::unique_ptr<T>>;
   return *all.emplace_back(std::make_unique<T>(std::forward<Args>(args)...));
 }
 
-// Runs `fn` on the thread that runs the callbacks of deadlines, and returns
-// when it has begun (not: when it is over). `fn` stays for ever.
+// Runs `fn` on the thread that runs the callbacks of deadlines. Returns when
+// `fn` has begun, not when it is over. `fn` is never destroyed.
 template <typename F>
 void StartInACallbackOfADeadline(F fn) {
   enum State { kWaits, kRanHere, kBegun };

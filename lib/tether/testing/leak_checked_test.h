@@ -1,12 +1,12 @@
-// A test fixture that fails a test which leaves a context, a callback or a
+// A fixture that fails a test if the test leaves a context, a callback or a
 // timer behind.
 //
 //   class PoolTest : public tether::testing::LeakCheckedTest {};
 //   TEST_F(PoolTest, ...) { ... }
 //
-// Everything of tether that a test makes must be gone when its body ends, so
-// keep it in local variables; a member of a derived fixture must be emptied by
-// that fixture's TearDown before it calls this one's.
+// Everything that a test makes with tether must be destroyed when its body
+// ends, so keep it in local variables. If a derived fixture has such members,
+// its TearDown must clear them before it calls this one's.
 
 #ifndef TETHER_TESTING_LEAK_CHECKED_TEST_H_
 #define TETHER_TESTING_LEAK_CHECKED_TEST_H_
@@ -15,8 +15,10 @@
 #include <cstdint>
 #include <thread>
 
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tether/internal/live_counts.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::testing {
 
@@ -31,16 +33,16 @@ class LeakCheckedTest : public ::testing::Test {
     EXPECT_EQ(LiveTimers(), 0) << "timers are left armed";
   }
 
-  // What the test has made and not yet dropped. Exact when all other threads
-  // that made or dropped something have been joined.
+  // How many of each the test has made and not yet destroyed. Exact once all
+  // other threads that made or destroyed something have been joined.
   int64_t LiveNodes() const { return Now().nodes - before_.nodes; }
   int64_t LiveCallbacks() const { return Now().callbacks - before_.callbacks; }
   int64_t LiveTimers() const { return Now().timers - before_.timers; }
 
-  // LiveNodes(), for tests whose deadlines passed on the real clock: waits up
-  // to 5 s for `expected`. The clock's own thread holds a reference to a
-  // context whose timer it fires. It drops that a moment after the context is
-  // done, and can't be joined.
+  // LiveNodes() for tests whose deadlines passed on the real clock: waits up to
+  // kGiveUp for `expected`. The timer thread holds a reference to a context
+  // whose timer it fires, and drops it a moment after the context is done. A
+  // test can't join that thread.
   int64_t LiveNodesOnceFired(int64_t expected) const {
     Await([&] { return LiveNodes() == expected; });
     return LiveNodes();
@@ -49,8 +51,8 @@ class LeakCheckedTest : public ::testing::Test {
  private:
   template <typename Condition>
   static void Await(const Condition& condition) {
-    const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    const auto give_up = std::chrono::steady_clock::now() +
+                         absl::ToChronoNanoseconds(kGiveUp);
     while (!condition() && std::chrono::steady_clock::now() < give_up) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

@@ -9,7 +9,7 @@
 namespace tether::testing {
 namespace {
 
-// Driven by Advance: nothing to wake.
+// Advance drives it, so there is no thread to wake.
 class SimulatedTimerService final : public internal::TimerService {
  public:
   SimulatedTimerService() : TimerService(/*tick_shift=*/0, /*start=*/0) {}
@@ -26,8 +26,8 @@ SimulatedClock::~SimulatedClock() = default;
 
 void SimulatedClock::Advance(absl::Duration step) {
   if (step <= absl::ZeroDuration()) return;
-  // kNever is not a time that could come, and the one before it is what the
-  // wheel answers for what it can't fire any more.
+  // kNever can't be reached. kNever - 1 is what the wheel returns for timers
+  // that it can't fire any more.
   const int64_t target = std::min(
       internal::AddNanos(steady_.load(), absl::ToInt64Nanoseconds(step)),
       internal::kNever - 2);
@@ -41,7 +41,7 @@ void SimulatedClock::Advance(absl::Duration step) {
 }
 
 void SimulatedClock::MoveTo(int64_t time) {
-  // Others may move it meanwhile: threads, or callbacks.
+  // Other threads or callbacks may move the clock meanwhile.
   int64_t now = steady_.load();
   while (now < time && !steady_.compare_exchange_weak(now, time)) {
   }

@@ -1,5 +1,5 @@
-// A clock that stands still until told to move: tests of deadlines neither
-// sleep nor flake.
+// SimulatedClock: a clock that a test moves by hand. Tests of deadlines then
+// neither sleep nor flake.
 //
 //   tether::testing::SimulatedClock clock;
 //   auto [ctx, cancel] =
@@ -25,31 +25,31 @@ class SimulatedClock final : public Clock {
  public:
   explicit SimulatedClock(
       absl::Time start = absl::FromUnixSeconds(1'600'000'000));
-  // No context of this clock may be left.
+  // Requires that no context of this clock exists any more.
   ~SimulatedClock() override;
 
-  // Moves both clocks forward. Every deadline on the way fires at exactly its
-  // time, in order, on this thread; callbacks have run when this returns. A
-  // negative step does nothing. Of several threads that advance it at once,
-  // each moves it at least as far as it would alone.
+  // Moves both clocks forward. Every deadline on the way fires on this thread,
+  // in order and at exactly its time; its callbacks have run when this returns.
+  // A negative step has no effect. If several threads call it at once, each
+  // moves the clock at least as far as it would alone.
   void Advance(absl::Duration step);
 
-  // Makes the wall clock jump, forward or back, as an administrator or NTP
-  // does. The steady clock stays.
+  // Makes the wall clock jump forward or back, as an administrator or NTP does.
+  // The steady clock is not affected.
   void JumpWallClock(absl::Duration step);
 
   absl::Time Now() const override;
   int64_t SteadyNanos() const override;
 
-  // Deadlines that wait to fire.
+  // How many deadlines are still to fire.
   size_t armed_timers();
 
  private:
-  // No effect when that is in the past.
+  // No effect if `time` is in the past.
   void MoveTo(int64_t time);
 
   std::atomic<int64_t> steady_{0};
-  std::atomic<int64_t> wall_offset_;  // unix nanoseconds at steady 0
+  std::atomic<int64_t> wall_offset_;  // Unix nanoseconds at steady time 0
 };
 
 }  // namespace tether::testing
