@@ -8,7 +8,6 @@
 #include <mutex>
 #include <optional>
 #include <random>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tether/context.h"
+#include "tether/testing/give_up.h"
 #include "tether/testing/leak_checked_test.h"
 #include "tether/testing/simulated_clock.h"
 
@@ -37,8 +37,8 @@ class ChannelTest : public testing::LeakCheckedTest {
   // Returns once `n` operations have registered with their contexts, which
   // they do just before they block.
   void AwaitBlocked(int n) const {
-    const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const auto give_up = std::chrono::steady_clock::now() +
+                         absl::ToChronoNanoseconds(testing::kGiveUp);
     while (LiveCallbacks() < n) {
       if (std::chrono::steady_clock::now() > give_up) {
         ADD_FAILURE() << LiveCallbacks() << " operations block, not " << n;
@@ -441,84 +441,6 @@ TEST_F(ChannelTest, CloseRacingWithSendLosesNothing) {
     }
     EXPECT_EQ(channel.Receive(Background()).status(), kReceiveClosed);
   }
-}
-
-TEST_F(ChannelTest, CarriesMoveOnlyValues) {
-  Channel<std::unique_ptr<int>> channel(1);
-  ASSERT_TRUE(channel.Send(Background(), std::make_unique<int>(7)).ok());
-  EXPECT_EQ(**channel.Receive(Background()), 7);
-}
-
-struct ThrowsOnMove {
-  explicit ThrowsOnMove(int n) : moves_left(n) {}
-  ThrowsOnMove(ThrowsOnMove&& other) : moves_left(other.moves_left - 1) {
-    if (moves_left < 0) throw std::runtime_error("moved too often");
-  }
-  int moves_left;
-};
-
-TEST_F(ChannelTest, SendThatThrowsHasSentNothing) {
-  Channel<ThrowsOnMove> channel(1);
-  EXPECT_THROW((void)channel.Send(Background(), ThrowsOnMove(0)),
-               std::runtime_error);
-  EXPECT_TRUE(channel.Send(Background(), ThrowsOnMove(9)).ok());
-  EXPECT_TRUE(channel.Receive(Background()).ok());
-}
-
-TEST_F(ChannelTest, ReceiveThatThrowsLosesTheValueAndFreesItsRoom) {
-  Channel<ThrowsOnMove> channel(1);
-  ASSERT_TRUE(channel.Send(Background(), ThrowsOnMove(1)).ok());
-  EXPECT_THROW((void)channel.Receive(Background()), std::runtime_error);
-  EXPECT_TRUE(channel.Send(Background(), ThrowsOnMove(9)).ok());
-  EXPECT_TRUE(channel.Receive(Background()).ok());
-}
-
-// Calls `at_end` from the destructor of the one that was not moved from.
-struct CallsAtEnd {
-  explicit CallsAtEnd(std::function<void()> fn) : at_end(std::move(fn)) {}
-  CallsAtEnd(CallsAtEnd&& other) noexcept
-      : at_end(std::exchange(other.at_end, nullptr)) {}
-  ~CallsAtEnd() {
-    if (at_end) at_end();
-  }
-  std::function<void()> at_end;
-};
-
-TEST_F(ChannelTest, DestructorOfAValueMayUseTheChannel) {
-  Channel<CallsAtEnd> channel(1);
-  int calls = 0;
-  const auto use = [&] {
-    ++calls;
-    (void)channel.Send(Background(), CallsAtEnd(nullptr));
-    channel.Close();
-  };
-  ASSERT_TRUE(channel.Send(Background(), CallsAtEnd(use)).ok());
-  (void)channel.Receive(Background());  // destroys the value; closes
-  EXPECT_EQ(calls, 1);
-  EXPECT_EQ(channel.Send(Background(), CallsAtEnd(use)), kSendClosed);
-  EXPECT_EQ(calls, 2);
-}
-
-// The cancellation runs callbacks, one of which uses the channel.
-TEST_F(ChannelTest, CancelFuncsCanBeSent) {
-  Channel<CancelFunc> channel(1);
-  auto [ctx, cancel] = NewContext();
-  const Registration close = AfterFunc(ctx, [&] { channel.Close(); });
-  ASSERT_TRUE(channel.Send(Background(), std::move(cancel)).ok());
-  EXPECT_FALSE(ctx.Done());
-  { absl::StatusOr<CancelFunc> got = channel.Receive(Background()); }
-  EXPECT_EQ(ctx.Err(), kCancelled);
-  EXPECT_EQ(channel.Receive(Background()).status(), kReceiveClosed);
-}
-
-TEST_F(ChannelTest, DestroysWhatIsStillBuffered) {
-  auto shared = std::make_shared<int>(1);
-  {
-    Channel<std::shared_ptr<int>> channel(2);
-    ASSERT_TRUE(channel.Send(Background(), shared).ok());
-    EXPECT_EQ(shared.use_count(), 2);
-  }
-  EXPECT_EQ(shared.use_count(), 1);
 }
 
 }  // namespace

@@ -16,39 +16,17 @@
 #include "tether/clock.h"
 #include "tether/context.h"
 #include "tether/testing/leak_checked_test.h"
-#include "tether/testing/simulated_clock.h"
+#include "tether/testing/together.h"
 
 namespace tether {
 namespace {
 
-using testing::SimulatedClock;
+using testing::Together;
 
 constexpr int kRounds = 150;
 
 class RaceTest : public testing::LeakCheckedTest {
  protected:
-  // Runs the functions at the same time, each on a thread of its own.
-  static void Together(const std::vector<std::function<void()>>& functions) {
-    std::atomic<size_t> ready{0};
-    std::vector<std::thread> threads;
-    for (const auto& f : functions) {
-      threads.emplace_back([&] {
-        ++ready;
-        while (ready.load() < functions.size()) std::this_thread::yield();
-        f();
-      });
-    }
-    for (std::thread& t : threads) t.join();
-  }
-
-  static void Together(int threads, const std::function<void(int)>& function) {
-    std::vector<std::function<void()>> functions;
-    for (int i = 0; i < threads; ++i) {
-      functions.push_back([&function, i] { function(i); });
-    }
-    Together(functions);
-  }
-
   // A tree of 100 nodes; node 0 is its top, and node i is below node i / 3.
   static std::vector<Cancellable> MakeTree() {
     std::vector<Cancellable> tree;
@@ -285,156 +263,6 @@ TEST_F(RaceTest, CallbacksThatStopOneAnotherLeaveOneStandingInEachTree) {
   }
 }
 
-// ---- Deadlines on the real clock -------------------------------------------
-
-TEST_F(RaceTest, ATimerThatFiresAgainstACancelGivesOneReason) {
-  for (int round = 0; round < kRounds; ++round) {
-    std::atomic<int> calls{0};
-    Cancellable ctx = WithTimeout(Background(), absl::Microseconds(round * 10));
-    Cancellable child = WithCancel(ctx.ctx);
-    Registration registration = AfterFunc(child.ctx, [&] { ++calls; });
-    absl::Status seen[2];
-    Together({
-        [&] {
-          while (ctx.ctx.Remaining() > absl::Microseconds(5)) {
-          }
-          ctx.cancel();
-          seen[0] = ctx.ctx.Err();
-        },
-        [&] {
-          while (!ctx.ctx.Done()) {
-          }
-          seen[1] = ctx.ctx.Err();
-          while (!child.ctx.Done()) {
-          }
-          const absl::Status err = child.ctx.Err();
-          for (int i = 0; i < 10; ++i) ASSERT_EQ(child.ctx.Err(), err);
-        },
-    });
-    ASSERT_EQ(seen[0], seen[1]);
-    ASSERT_EQ(ctx.ctx.Err(), seen[0]);
-    // The one who ended it may still be at work on its callbacks.
-    while (calls.load() == 0) std::this_thread::yield();
-    EXPECT_FALSE(registration.Stop());
-    ASSERT_EQ(calls.load(), 1);
-  }
-}
-
-TEST_F(RaceTest, TimersMayFireWhileTheirContextsGo) {
-  Together(3, [&](int thread) {
-    for (int i = 0; i < kRounds * 4; ++i) {
-      std::optional<Cancellable> ctx =
-          WithTimeout(Background(), absl::Microseconds(i * (thread + 1)));
-      Cancellable child = WithTimeout(ctx->ctx, absl::Microseconds(100));
-      std::this_thread::yield();
-      ctx.reset();
-    }
-  });
-}
-
-TEST_F(RaceTest, TimersThatFireTogetherMayLoseTheirContextsMeanwhile) {
-  for (int round = 0; round < kRounds; ++round) {
-    SimulatedClock clock;
-    std::vector<Cancellable> contexts;
-    for (int i = 0; i < 200; ++i) {
-      contexts.push_back(WithTimeout(Background(clock), absl::Seconds(1)));
-    }
-    Together({
-        [&] { clock.Advance(absl::Seconds(2)); },
-        [&] {
-          // Time comes to them from one end, and this from the other.
-          while (!contexts.empty()) {
-            if (round % 2 == 0) {
-              contexts.pop_back();
-            } else {
-              contexts.erase(contexts.begin());
-            }
-          }
-        },
-    });
-    ASSERT_EQ(clock.armed_timers(), 0u);
-  }
-}
-
-TEST_F(RaceTest, TimeoutsChurnInFourThreads) {
-  auto [parent, cancel] = WithTimeout(Background(), absl::Hours(1));
-  Together(4, [&, parent = parent](int thread) {
-    std::vector<Cancellable> window(16);
-    for (int i = 0; i < 4000; ++i) {
-      window[i % 16] = WithTimeout(
-          parent, absl::Microseconds((i * 7919 + thread) % 1'000'000));
-    }
-  });
-  EXPECT_EQ(LiveNodesOnceFired(1), 1);
-}
-
-TEST_F(RaceTest, EveryoneWhoWaitsForADeadlineWakes) {
-  for (int round = 0; round < 20; ++round) {
-    Cancellable ctx = WithTimeout(Background(), absl::Milliseconds(1));
-    Together(8, [&](int) {
-      ctx.ctx.Wait();
-      ASSERT_TRUE(absl::IsDeadlineExceeded(ctx.ctx.Err()));
-    });
-  }
-}
-
-TEST_F(RaceTest, EveryoneWhoWaitsForACancelWakes) {
-  for (int round = 0; round < kRounds; ++round) {
-    Cancellable parent = WithCancel(Background());
-    Cancellable child = WithCancel(parent.ctx);
-    Together(8, [&](int thread) {
-      if (thread == 0) return parent.cancel();
-      const Context& ctx = thread % 2 == 0 ? parent.ctx : child.ctx;
-      if (thread < 5) {
-        ctx.Wait();
-      } else {
-        ASSERT_TRUE(ctx.WaitFor(absl::Hours(1)));
-      }
-      ASSERT_TRUE(ctx.Done());
-    });
-  }
-}
-
-TEST_F(RaceTest, ShortWaitsThatEndAtTheSameTimeAsTheContext) {
-  for (int round = 0; round < kRounds; ++round) {
-    Cancellable ctx = WithCancel(Background());
-    Together({
-        [&] {
-          while (!ctx.ctx.WaitFor(absl::Microseconds(50))) {
-          }
-        },
-        [&] {
-          const absl::Time end = absl::Now() + absl::Microseconds(300);
-          while (absl::Now() < end) {
-          }
-          ctx.cancel();
-        },
-    });
-  }
-}
-
-TEST_F(RaceTest, ASimulatedClockMayBeAdvancedWhileContextsComeAndGo) {
-  SimulatedClock clock;
-  std::atomic<bool> over{false};
-  Together({
-      [&] {
-        while (!over.load()) clock.Advance(absl::Milliseconds(1));
-      },
-      [&] {
-        for (int i = 0; i < 3000; ++i) {
-          Cancellable a =
-              WithTimeout(Background(clock), absl::Milliseconds(150));
-          Cancellable b = WithTimeout(a.ctx, absl::Milliseconds(i % 150));
-          Cancellable c = WithCancel(b.ctx);
-          if (i % 3 == 0) a.cancel();
-          if (i % 3 == 1) c.ctx.Wait();
-        }
-        over = true;
-      },
-  });
-  EXPECT_EQ(clock.armed_timers(), 0u);
-}
-
 // ---- Merge -----------------------------------------------------------------
 
 TEST_F(RaceTest, AMergeEndsOnceWhenBothSidesEndAtOnce) {
@@ -503,70 +331,6 @@ TEST_F(RaceTest, CrosswiseMergesThatEndAtOnceDoNotDeadlock) {
     for (const Cancellable& m : merges) ASSERT_TRUE(m.ctx.Done());
     ASSERT_GE(calls.load(), 30);
   }
-}
-
-// ---- Size ------------------------------------------------------------------
-
-TEST_F(RaceTest, ADeepChainIsCancelledAndFreedWithoutMuchStack) {
-  constexpr int kDepth = 10'000;
-  std::vector<Cancellable> chain;
-  chain.push_back(WithCancel(Background()));
-  for (int i = 1; i < kDepth; ++i) {
-    chain.push_back(WithCancel(chain.back().ctx));
-  }
-  Context leaf = chain.back().ctx;
-  Together({
-      [&] { chain[0].cancel(); },
-      [&] { chain[kDepth / 2].cancel(); },
-      [&] { leaf.Wait(); },
-  });
-  EXPECT_TRUE(leaf.Done());
-  // Now only the leaf keeps the chain.
-  chain.clear();
-  EXPECT_EQ(LiveNodes(), kDepth);
-  leaf = Context();
-  EXPECT_EQ(LiveNodes(), 0);
-}
-
-TEST_F(RaceTest, ADeepChainOfValuesIsFreedWithoutMuchStack) {
-  static constexpr Key<int> kNumber{"number"};
-  Context leaf;
-  for (int i = 0; i < 100'000; ++i) leaf = WithValue(leaf, kNumber, i);
-  EXPECT_EQ(*leaf.Value(kNumber), 99'999);
-}
-
-TEST_F(RaceTest, ADeepChainMayGoFromTheTopOrFromTheBottom) {
-  for (bool from_the_top : {true, false}) {
-    std::vector<std::optional<Cancellable>> chain;
-    chain.emplace_back(WithCancel(Background()));
-    for (int i = 1; i < 10'000; ++i) {
-      chain.emplace_back(WithCancel(chain.back()->ctx));
-    }
-    for (size_t i = 0; i < chain.size(); ++i) {
-      chain[from_the_top ? i : chain.size() - 1 - i].reset();
-    }
-  }
-}
-
-TEST_F(RaceTest, AWideTreeIsCancelledWhileItsLeavesGo) {
-  constexpr int kWidth = 10'000;
-  Cancellable root = WithTimeout(Background(), absl::Milliseconds(120));
-  std::vector<Cancellable> children[2];
-  for (int i = 0; i < kWidth; ++i) {
-    children[i % 2].push_back(i % 4 < 2
-                                  ? WithCancel(root.ctx)
-                                  : WithTimeout(root.ctx, absl::Seconds(i)));
-  }
-  Together({
-      [&] {
-        root.cancel();
-        for (const Cancellable& c : children[1]) ASSERT_TRUE(c.ctx.Done());
-      },
-      [&] { children[0].clear(); },
-      [&] {
-        while (!root.ctx.Done()) std::this_thread::yield();
-      },
-  });
 }
 
 }  // namespace

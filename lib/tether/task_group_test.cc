@@ -1,11 +1,8 @@
 #include "tether/task_group.h"
 
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -16,14 +13,18 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
-#include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/current.h"
 #include "tether/testing/leak_checked_test.h"
 #include "tether/testing/simulated_clock.h"
+#include "tether/testing/task_group_tools.h"
 
 namespace tether {
 namespace {
+
+using testing::Gate;
+using testing::RunAtOnce;
+using testing::WithoutReason;
 
 const absl::Status kOk = absl::OkStatus();
 const absl::Status kFailed = absl::AbortedError("failed");
@@ -31,46 +32,7 @@ const absl::Status kCancelled = absl::CancelledError("context canceled");
 
 inline constexpr Key<int> kNumber{"number"};
 
-// A cause without what EndReasonOf reads from it.
-absl::Status WithoutMark(const absl::Status& cause) {
-  return absl::Status(cause.code(), cause.message());
-}
-
 class TaskGroupTest : public testing::LeakCheckedTest {};
-
-// Lets threads through once somebody says so.
-class Gate {
- public:
-  void Open() { open_ = true; }
-  void Pass() const {
-    while (!open_) std::this_thread::yield();
-  }
-
- private:
-  std::atomic<bool> open_{false};
-};
-
-// A pool in the test's hand: it keeps what it is given until told to run it.
-class ManualPool {
- public:
-  Executor AsExecutor() {
-    return [this](auto task) { tasks_.push_back(std::move(task)); };
-  }
-  void RunAll() {
-    while (!tasks_.empty()) {
-      std::function<void()> task = std::move(tasks_.front());
-      tasks_.pop_front();
-      task();
-    }
-  }
-  void DropAll() { tasks_.clear(); }
-  std::function<void()> front() const { return tasks_.front(); }
-
- private:
-  std::deque<std::function<void()>> tasks_;
-};
-
-void RunAtOnce(const std::function<void()>& task) { task(); }
 
 void AwaitEnd(const Context& ctx) { ctx.Wait(); }
 
@@ -99,14 +61,14 @@ TEST_F(TaskGroupTest, TheFirstErrorEndsTheOthersAndIsReturned) {
   absl::Status seen;
   group.Go([&seen](const Context& ctx) {
     ctx.Wait();
-    seen = WithoutMark(ctx.Cause());
+    seen = WithoutReason(ctx.Cause());
     return absl::DataLossError("later");
   });
   group.Go([] { return kFailed; });
   EXPECT_EQ(group.Wait(), kFailed);
   EXPECT_EQ(seen, kFailed);
   EXPECT_EQ(group.context().Err(), kCancelled);
-  EXPECT_EQ(WithoutMark(group.context().Cause()), kFailed);
+  EXPECT_EQ(WithoutReason(group.context().Cause()), kFailed);
 }
 
 TEST_F(TaskGroupTest, ATaskThatSucceedsEndsNobody) {
@@ -153,7 +115,7 @@ TEST_F(TaskGroupTest, AnExceptionIsAnError) {
   TaskGroup group(Background());
   group.Go([] { throw std::runtime_error("out of cheese"); });
   EXPECT_EQ(group.Wait(), absl::InternalError("task threw: out of cheese"));
-  EXPECT_EQ(WithoutMark(group.context().Cause()),
+  EXPECT_EQ(WithoutReason(group.context().Cause()),
             absl::InternalError("task threw: out of cheese"));
 }
 
@@ -198,7 +160,7 @@ TEST_F(TaskGroupTest, ManyRacingErrorsAgreeOnTheFirst) {
     start.Open();
     const absl::Status first = group.Wait();
     EXPECT_EQ(first.code(), absl::StatusCode::kAborted);
-    EXPECT_EQ(WithoutMark(group.context().Cause()), first);
+    EXPECT_EQ(WithoutReason(group.context().Cause()), first);
     EXPECT_EQ(group.Wait(), first);
   }
 }
@@ -369,251 +331,6 @@ TEST_F(TaskGroupDeathTest, DestroyingItInATaskAborts) {
   EXPECT_DEATH(destroy_in_task(), "destroyed by one of its own tasks");
 }
 
-// ---- The limit -------------------------------------------------------------
-
-TEST_F(TaskGroupTest, NeverMoreTasksThanTheLimitAtATime) {
-  for (const int limit : {1, 3, 10}) {
-    TaskGroup group(Background());
-    group.SetLimit(limit);
-    std::atomic<int> now{0}, most{0}, calls{0};
-    for (int i = 0; i < 200; ++i) {
-      group.Go([&] {
-        const int n = ++now;
-        int seen = most;
-        while (n > seen && !most.compare_exchange_weak(seen, n)) {
-        }
-        ++calls;
-        std::this_thread::yield();
-        --now;
-      });
-    }
-    EXPECT_EQ(group.Wait(), kOk);
-    EXPECT_EQ(calls, 200);
-    EXPECT_LE(most, limit);
-  }
-}
-
-TEST_F(TaskGroupTest, GoBlocksUntilASlotIsFree) {
-  TaskGroup group(Background());
-  group.SetLimit(1);
-  Gate gate;
-  std::atomic<bool> first_over{false};
-  group.Go([&] {
-    gate.Pass();
-    first_over = true;
-  });
-  std::thread opener([&] { gate.Open(); });
-  bool was_over = false;
-  group.Go([&] { was_over = first_over; });
-  opener.join();
-  EXPECT_EQ(group.Wait(), kOk);
-  EXPECT_TRUE(was_over);
-}
-
-TEST_F(TaskGroupTest, TryGoFailsAtTheLimitAndLeavesTheTaskAsItWas) {
-  ManualPool pool;
-  TaskGroup group(Background(), pool.AsExecutor());
-  group.SetLimit(2);
-  std::vector<int> calls;
-  EXPECT_TRUE(group.TryGo([&] { calls.push_back(1); }));
-  EXPECT_TRUE(group.TryGo([&] { calls.push_back(2); }));
-  auto third = [&, n = std::make_unique<int>(3)] { calls.push_back(*n); };
-  EXPECT_FALSE(group.TryGo(std::move(third)));
-  pool.RunAll();
-  EXPECT_TRUE(group.TryGo(std::move(third)));
-  pool.RunAll();
-  EXPECT_EQ(group.Wait(), kOk);
-  EXPECT_EQ(calls, (std::vector<int>{1, 2, 3}));
-}
-
-TEST_F(TaskGroupTest, ANegativeLimitIsNone) {
-  ManualPool pool;
-  TaskGroup group(Background(), pool.AsExecutor());
-  group.SetLimit(1);
-  group.Go([] {});
-  group.SetLimit(-1);
-  for (int i = 0; i < 100; ++i) EXPECT_TRUE(group.TryGo([] {}));
-  pool.RunAll();
-  EXPECT_EQ(group.Wait(), kOk);
-}
-
-TEST_F(TaskGroupTest, ALimitOfZeroRejectsTasks) {
-  TaskGroup group(Background());
-  group.SetLimit(0);
-  EXPECT_FALSE(group.TryGo([] { ADD_FAILURE(); }));
-  EXPECT_FALSE(group.context().Done());
-  group.Go([] { ADD_FAILURE(); });
-  EXPECT_EQ(WithoutMark(group.context().Cause()),
-            absl::FailedPreconditionError("TaskGroup::Go: the limit is 0"));
-  EXPECT_EQ(group.Wait(), WithoutMark(group.context().Cause()));
-}
-
-TEST_F(TaskGroupTest, ALimitOfZeroRejectsATaskThatWaitsForASlot) {
-  TaskGroup group(Background());
-  group.SetLimit(1);
-  Gate gate;
-  group.Go([&] { gate.Pass(); });
-  std::thread blocked([&] { group.Go([] { ADD_FAILURE(); }); });
-  group.SetLimit(0);
-  blocked.join();
-  gate.Open();
-  EXPECT_EQ(group.Wait(),
-            absl::FailedPreconditionError("TaskGroup::Go: the limit is 0"));
-}
-
-TEST_F(TaskGroupTest, RaisingTheLimitLetsAWaitingTaskStart) {
-  TaskGroup group(Background());
-  group.SetLimit(1);
-  Gate gate;
-  group.Go([&] { gate.Pass(); });
-  std::thread blocked([&] { group.Go([&] { gate.Open(); }); });
-  group.SetLimit(2);
-  blocked.join();
-  EXPECT_EQ(group.Wait(), kOk);
-}
-
-TEST_F(TaskGroupTest, ALoweredLimitHoldsOnceTasksHaveEnded) {
-  ManualPool pool;
-  TaskGroup group(Background(), pool.AsExecutor());
-  for (int i = 0; i < 3; ++i) group.Go([] {});
-  group.SetLimit(1);
-  EXPECT_FALSE(group.TryGo([] {}));
-  pool.RunAll();
-  EXPECT_TRUE(group.TryGo([] {}));
-  EXPECT_FALSE(group.TryGo([] {}));
-  pool.RunAll();
-  EXPECT_EQ(group.Wait(), kOk);
-}
-
-TEST_F(TaskGroupTest, TasksThatAllBlockInGoAreToldInsteadOfDeadlocking) {
-  for (const int limit : {1, 2, 5}) {
-    TaskGroup group(Background());
-    group.SetLimit(limit);
-    std::atomic<int> started{0}, calls{0};
-    for (int i = 0; i < limit; ++i) {
-      group.Go([&, limit] {
-        ++started;
-        while (started < limit) std::this_thread::yield();
-        group.Go([&] { ++calls; });
-      });
-    }
-    const absl::Status error = group.Wait();
-    EXPECT_EQ(error.code(), absl::StatusCode::kFailedPrecondition) << limit;
-    EXPECT_EQ(error.message(),
-              "TaskGroup::Go: all tasks are blocked in Go, at the limit");
-    // The one that was told left its slot to the others.
-    EXPECT_EQ(calls, limit - 1);
-  }
-}
-
-TEST_F(TaskGroupTest, ATaskRunAtOnceByAnotherBlocksBoth) {
-  TaskGroup group(Background(), RunAtOnce);
-  group.SetLimit(2);
-  group.Go([&] { group.Go([&] { group.Go([] { ADD_FAILURE(); }); }); });
-  EXPECT_EQ(group.Wait().code(), absl::StatusCode::kFailedPrecondition);
-}
-
-TEST_F(TaskGroupTest, ATaskThatBlocksInGoGoesOnWhenAnotherEnds) {
-  for (int round = 0; round < 100; ++round) {
-    TaskGroup group(Background());
-    group.SetLimit(2);
-    std::atomic<int> calls{0};
-    Gate gate;
-    group.Go([&] { gate.Pass(); });
-    group.Go([&] {
-      gate.Open();
-      group.Go([&] { ++calls; });
-    });
-    EXPECT_EQ(group.Wait(), kOk);
-    EXPECT_EQ(calls, 1);
-  }
-}
-
-// ---- Executors -------------------------------------------------------------
-
-TEST_F(TaskGroupTest, TasksRunOnTheExecutor) {
-  ManualPool pool;
-  TaskGroup group(Background(), pool.AsExecutor());
-  std::thread::id ran_on;
-  group.Go([&] { ran_on = std::this_thread::get_id(); });
-  EXPECT_EQ(ran_on, std::thread::id());
-  pool.RunAll();
-  EXPECT_EQ(ran_on, std::this_thread::get_id());
-  EXPECT_EQ(group.Wait(), kOk);
-}
-
-TEST_F(TaskGroupTest, ANullExecutorMeansThreads) {
-  TaskGroup group(Background(), Executor());
-  std::thread::id ran_on;
-  group.Go([&] { ran_on = std::this_thread::get_id(); });
-  EXPECT_EQ(group.Wait(), kOk);
-  EXPECT_NE(ran_on, std::this_thread::get_id());
-}
-
-TEST_F(TaskGroupTest, ATaskThatTheExecutorDropsFailsTheGroup) {
-  ManualPool pool;
-  auto captured = std::make_shared<int>(0);
-  TaskGroup group(Background(), pool.AsExecutor());
-  group.Go([captured] { ADD_FAILURE(); });
-  pool.DropAll();
-  EXPECT_EQ(captured.use_count(), 1);
-  EXPECT_EQ(group.Wait(), absl::CancelledError("task dropped by its executor"));
-}
-
-TEST_F(TaskGroupTest, ATaskOverWhichTheExecutorThrowsFailsTheGroup) {
-  TaskGroup group(Background(), [](const std::function<void()>&) {
-    throw std::runtime_error("queue full");
-  });
-  group.Go([] { ADD_FAILURE(); });
-  EXPECT_EQ(group.Wait(),
-            absl::ResourceExhaustedError("task not started: queue full"));
-}
-
-TEST_F(TaskGroupTest, ATaskIsRunOnceHoweverOftenTheExecutorCallsIt) {
-  ManualPool pool;
-  TaskGroup group(Background(), pool.AsExecutor());
-  int calls = 0;
-  group.Go([&] { ++calls; });
-  const std::function<void()> kept = pool.front();
-  pool.RunAll();
-  kept();
-  EXPECT_EQ(group.Wait(), kOk);
-  EXPECT_EQ(calls, 1);
-}
-
-TEST_F(TaskGroupTest, WhatTheExecutorKeepsMayOutliveTheGroup) {
-  ManualPool pool;
-  std::function<void()> kept;
-  auto captured = std::make_shared<int>(0);
-  {
-    TaskGroup group(Background(), pool.AsExecutor());
-    group.Go([captured] {});
-    kept = pool.front();
-    pool.RunAll();
-  }
-  EXPECT_EQ(captured.use_count(), 1);
-  EXPECT_EQ(LiveNodes(), 0);
-  kept();
-}
-
-struct ThrowsWhenCopied {
-  ThrowsWhenCopied() = default;
-  ThrowsWhenCopied(const ThrowsWhenCopied&) {
-    throw std::runtime_error("no copies");
-  }
-  void operator()() const { ADD_FAILURE(); }
-};
-
-TEST_F(TaskGroupTest, ATaskThatThrowsWhenCopiedThrowsOutOfGoAndLeavesNoSlot) {
-  TaskGroup group(Background());
-  group.SetLimit(1);
-  const ThrowsWhenCopied task;
-  EXPECT_THROW(group.Go(task), std::runtime_error);
-  EXPECT_THROW((void)group.TryGo(task), std::runtime_error);
-  EXPECT_TRUE(group.TryGo([] {}));
-  EXPECT_EQ(group.Wait(), kOk);
-}
-
 // ---- Many ------------------------------------------------------------------
 
 TEST_F(TaskGroupTest, ThousandsOfTasks) {
@@ -623,48 +340,6 @@ TEST_F(TaskGroupTest, ThousandsOfTasks) {
   for (int i = 0; i < 5000; ++i) group.Go([&calls] { ++calls; });
   EXPECT_EQ(group.Wait(), kOk);
   EXPECT_EQ(calls, 5000);
-}
-
-TEST_F(TaskGroupTest, ThousandsOfTasksOfAPool) {
-  std::mutex mutex;
-  std::deque<std::function<void()>> queue;
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> workers;
-  for (int i = 0; i < 4; ++i) {
-    workers.emplace_back([&] {
-      for (;;) {
-        std::function<void()> task;
-        {
-          std::lock_guard<std::mutex> lock(mutex);
-          if (!queue.empty()) {
-            task = std::move(queue.front());
-            queue.pop_front();
-          } else if (stop) {
-            return;
-          }
-        }
-        if (task) {
-          task();
-        } else {
-          std::this_thread::yield();
-        }
-      }
-    });
-  }
-  std::atomic<int> calls{0};
-  for (int round = 0; round < 100; ++round) {
-    TaskGroup group(Background(), [&](auto task) {
-      std::lock_guard<std::mutex> lock(mutex);
-      queue.push_back(std::move(task));
-    });
-    for (int i = 0; i < 50; ++i) group.Go([&calls] { ++calls; });
-    if (round % 2 == 0) {
-      EXPECT_EQ(group.Wait(), kOk);
-    }
-  }
-  EXPECT_EQ(calls, 5000);
-  stop = true;
-  for (std::thread& worker : workers) worker.join();
 }
 
 TEST_F(TaskGroupTest, ErrorsGoAndTheEndOfTheParentMayRace) {
@@ -688,7 +363,7 @@ TEST_F(TaskGroupTest, ErrorsGoAndTheEndOfTheParentMayRace) {
       canceller.join();
       goer.join();
       EXPECT_EQ(group.Wait(), kFailed);
-      const absl::Status cause = WithoutMark(group.context().Cause());
+      const absl::Status cause = WithoutReason(group.context().Cause());
       EXPECT_TRUE(cause == kFailed || cause == absl::DataLossError("parent"));
     }
     EXPECT_EQ(calls, 20);

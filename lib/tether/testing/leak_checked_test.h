@@ -51,8 +51,8 @@ class LeakCheckedTest : public ::testing::Test {
  private:
   template <typename Condition>
   static void Await(const Condition& condition) {
-    const auto give_up = std::chrono::steady_clock::now() +
-                         absl::ToChronoNanoseconds(kGiveUp);
+    const auto give_up =
+        std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(kGiveUp);
     while (!condition() && std::chrono::steady_clock::now() < give_up) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
