@@ -128,7 +128,10 @@ tether_public_library(tether
 
 tether_public_library(tether_testing
   SRCS lib/tether/testing/simulated_clock.cc
-  HDRS lib/tether/testing/leak_checked_test.h lib/tether/testing/simulated_clock.h
+  HDRS
+    lib/tether/testing/give_up.h
+    lib/tether/testing/leak_checked_test.h
+    lib/tether/testing/simulated_clock.h
   DEPS absl::time tether)
 
 tether_public_library(tether_proto_codec
@@ -2173,6 +2176,19 @@ tether_program(lib_tether_propagation_trace_state_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_after_func_stop_test
+  FOLDER lib/tether
+  NAME after_func_stop_test
+  SRCS lib/tether/after_func_stop_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_after_func_test
   FOLDER lib/tether
   NAME after_func_test
@@ -2189,6 +2205,24 @@ tether_program(lib_tether_after_func_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_together
+  PREFIX lib)
+
+tether_program(lib_tether_big_tree_test
+  FOLDER lib/tether
+  NAME big_tree_test
+  SRCS lib/tether/big_tree_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    lib_tether_together
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_channel_test
   FOLDER lib/tether
   NAME channel_test
@@ -2200,6 +2234,21 @@ tether_program(lib_tether_channel_test
     absl::status
     absl::statusor
     absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_channel_value_test
+  FOLDER lib/tether
+  NAME channel_value_test
+  SRCS lib/tether/channel_value_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::statusor
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -2323,6 +2372,22 @@ tether_program(lib_tether_current_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_deadline_race_test
+  FOLDER lib/tether
+  NAME deadline_race_test
+  SRCS lib/tether/deadline_race_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    lib_tether_together
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_deadline_scope_test
   FOLDER lib/tether
   NAME deadline_scope_test
@@ -2400,6 +2465,10 @@ tether_program(lib_tether_exit_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_failing_allocations
+  SRCS lib/tether/testing/failing_allocations.cc
+  PREFIX lib)
+
 tether_program(lib_tether_fork_test
   FOLDER lib/tether
   NAME fork_test
@@ -2415,10 +2484,6 @@ tether_program(lib_tether_fork_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
-
-tether_internal_library(lib_tether_give_up
-  PREFIX lib
-  DEPS absl::time)
 
 tether_program(lib_tether_merge_all_test
   FOLDER lib/tether
@@ -2461,6 +2526,7 @@ tether_program(lib_tether_out_of_memory_test
     absl::status
     absl::statusor
     absl::time
+    lib_tether_failing_allocations
     tether_internal::tether
     tether_internal::tether_testing
   STANDARD 20
@@ -2493,6 +2559,7 @@ tether_program(lib_tether_race_test
     GTest::gtest
     absl::status
     absl::time
+    lib_tether_together
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -2544,6 +2611,14 @@ tether_program(lib_tether_select_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_simulated_clock_test
+  FOLDER lib/tether
+  NAME simulated_clock_test
+  SRCS lib/tether/testing/simulated_clock_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_stop_token_test
   FOLDER lib/tether
   NAME stop_token_test
@@ -2560,6 +2635,40 @@ tether_program(lib_tether_stop_token_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_task_group_tools
+  PREFIX lib
+  DEPS absl::status tether_internal::tether)
+
+tether_program(lib_tether_task_group_executor_test
+  FOLDER lib/tether
+  NAME task_group_executor_test
+  SRCS lib/tether/task_group_executor_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    lib_tether_task_group_tools
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_task_group_limit_test
+  FOLDER lib/tether
+  NAME task_group_limit_test
+  SRCS lib/tether/task_group_limit_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    lib_tether_task_group_tools
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_task_group_test
   FOLDER lib/tether
   NAME task_group_test
@@ -2571,6 +2680,7 @@ tether_program(lib_tether_task_group_test
     absl::any_invocable
     absl::status
     absl::time
+    lib_tether_task_group_tools
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -2596,6 +2706,20 @@ tether_program(lib_tether_timer_wheel_test
   NAME timer_wheel_test
   SRCS lib/tether/internal/timer_wheel_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_wait_test
+  FOLDER lib/tether
+  NAME wait_test
+  SRCS lib/tether/wait_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
