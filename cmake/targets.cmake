@@ -140,6 +140,7 @@ tether_public_library(tether_proto_codec
 
 tether_public_library(tether_grpc
   SRCS
+    interceptors/tether/grpc/caller.cc
     interceptors/tether/grpc/client.cc
     interceptors/tether/grpc/internal/call_outcome.cc
     interceptors/tether/grpc/internal/client_call_state.cc
@@ -153,6 +154,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/time.cc
     interceptors/tether/grpc/reserve.cc
     interceptors/tether/grpc/server.cc
+    interceptors/tether/grpc/shutdown.cc
     interceptors/tether/grpc/stats.cc
     interceptors/tether/grpc/status.cc
     lib/tether/budget/blame.cc
@@ -163,6 +165,7 @@ tether_public_library(tether_grpc
     lib/tether/budget/timeline.cc
   HDRS
     interceptors/tether/grpc/call_options.h
+    interceptors/tether/grpc/caller.h
     interceptors/tether/grpc/client.h
     interceptors/tether/grpc/finisher.h
     interceptors/tether/grpc/internal/call_outcome.h
@@ -184,6 +187,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/reserve.h
     interceptors/tether/grpc/server.h
     interceptors/tether/grpc/server_options.h
+    interceptors/tether/grpc/shutdown.h
     interceptors/tether/grpc/stats.h
     interceptors/tether/grpc/status.h
     lib/tether/budget/blame.h
@@ -1161,6 +1165,22 @@ tether_program(interceptors_tether_grpc_call_report_test
     lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_caller_test
+  FOLDER interceptors/tether/grpc
+  NAME caller_test
+  SRCS interceptors/tether/grpc/caller_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 

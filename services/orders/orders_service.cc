@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tether/context.h"
+#include "tether/grpc/caller.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
@@ -60,11 +61,11 @@ grpc::Status OrdersService::AddStock(const tether::Context& ctx,
     order->set_stock(response.stock());
     return status;
   }
-  // Somebody still waits for the rest of the order only if the stock's own
-  // timeout passed.
-  const bool too_slow = status.error_code() == grpc::DEADLINE_EXCEEDED &&
-                        stock_ctx.Deadline() < ctx.Deadline() && !ctx.Done();
-  if (!options_.fallback || !too_slow) return status;
+  const bool too_slow = status.error_code() == grpc::DEADLINE_EXCEEDED;
+  if (!options_.fallback || !too_slow ||
+      !tether::CallerIsWaiting(ctx, stock_ctx, status)) {
+    return status;
+  }
   order->set_stock(kDefaultStock);
   order->set_stock_is_default(true);
   return grpc::Status::OK;

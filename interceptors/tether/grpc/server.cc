@@ -7,11 +7,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "tether/after_func.h"
 #include "tether/current.h"
-#include "tether/end_reason.h"
 #include "tether/grpc/internal/server_call.h"
-#include "tether/grpc/internal/time.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/edge.h"
 
@@ -159,21 +156,6 @@ void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
   creators.push_back(
       std::make_unique<ServerInterceptorFactory>(std::move(options)));
   builder.experimental().SetInterceptorCreators(std::move(creators));
-}
-
-void ShutdownServer(grpc::Server& server, const CancelFunc& cancel_base_context,
-                    absl::Duration grace, absl::Duration cancel_grace) {
-  const auto end = [&cancel_base_context] {
-    cancel_base_context(
-        WithEndReason(absl::CancelledError("the server is shutting down"),
-                      EndReason::kServerShutdown));
-  };
-  {
-    const auto [over, cancel] = WithTimeout(Background(), grace);
-    const Registration at_the_end = AfterFunc(over, end);
-    server.Shutdown(internal::DeadlineAfter(grace + cancel_grace));
-  }
-  end();
 }
 
 Context ContextOf(const grpc::ServerContextBase& server_context) {

@@ -1,0 +1,41 @@
+// Shuts a server down so that its handlers can finish.
+
+#ifndef TETHER_GRPC_SHUTDOWN_H_
+#define TETHER_GRPC_SHUTDOWN_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/export.h"
+
+namespace tether {
+
+// Shuts a server down in three steps:
+//
+//  1. At once, it stops accepting requests.
+//  2. After `grace`, `cancel_base_context` (the CancelFunc of
+//     ServerOptions::base_context) ends the contexts of the requests that still
+//     run. Their Cause() is CANCELLED "the server is shutting down".
+//  3. `cancel_grace` after that, gRPC cancels the calls whose handlers have not
+//     returned.
+//
+// When this function returns, the base context has ended and
+// grpc::Server::Shutdown has returned.
+//
+//   auto [base, cancel_base] = tether::WithCancel(tether::Background());
+//   tether::ServerOptions options;
+//   options.base_context = base;
+//   …
+//   tether::ShutdownServer(*server, cancel_base, absl::Seconds(5));
+//
+// grpc::Server::Shutdown alone also ends the contexts when its deadline has
+// passed, but the interceptors can't tell that from callers that vanish.
+TETHER_EXPORT void ShutdownServer(
+    grpc::Server& server, const CancelFunc& cancel_base_context,
+    absl::Duration grace,
+    absl::Duration cancel_grace = absl::Milliseconds(100));
+
+}  // namespace tether
+
+#endif  // TETHER_GRPC_SHUTDOWN_H_
