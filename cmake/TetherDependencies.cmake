@@ -1,6 +1,6 @@
-# What tether is built with. A parent project that has a library as targets of its own (add_subdirectory, FetchContent)
-# keeps it: only what isn't there is looked for. What is found is there for the parent, too, which links it through
-# tether (from CMake 3.24 on; with an older one, the parent finds it first).
+# tether's dependencies. If a parent project already has a library as targets (add_subdirectory, FetchContent), tether uses
+# those, and looks only for the missing ones. From CMake 3.24 on, the parent can use the targets that are found here, and links
+# them through tether. With an older CMake, the parent must find them first.
 set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 
 if(NOT TARGET Threads::Threads)
@@ -12,7 +12,8 @@ if(NOT TARGET absl::status)
 endif()
 
 if(TETHER_BUILD_GRPC)
-  # Protobuf's own description is there from release 22 on (and where it was built with CMake); before, CMake's.
+  # Protobuf has its own CMake package from release 22 on, and before that if it was built with CMake. Otherwise CMake's
+  # module finds it.
   if(NOT TARGET protobuf::libprotobuf)
     find_package(Protobuf CONFIG QUIET)
     if(NOT TARGET protobuf::libprotobuf)
@@ -23,7 +24,7 @@ if(TETHER_BUILD_GRPC)
     find_package(gRPC CONFIG REQUIRED)
   endif()
 
-  # Debian's gRPC doesn't tell where its plugin is.
+  # Debian's gRPC package doesn't define a target for its plugin.
   if(TARGET gRPC::grpc_cpp_plugin)
     set(TETHER_GRPC_PLUGIN $<TARGET_FILE:gRPC::grpc_cpp_plugin>)
   else()

@@ -1,4 +1,4 @@
-# The rest of what is installed, and the Debian packages that cpack makes.
+# Installs CMake's package files, and configures the Debian packages that cpack makes.
 
 include(CMakePackageConfigHelpers)
 configure_package_config_file(cmake/tether-config.cmake.in ${PROJECT_BINARY_DIR}/tether-config.cmake
@@ -17,7 +17,7 @@ if(NOT TETHER_TOP_LEVEL)
   return()
 endif()
 
-# A package for each shared library, named after its SONAME, and one for whoever builds against them: Debian's policy.
+# One package per shared library, named after its SONAME, and one development package. This is Debian's policy.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME tether)
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
@@ -43,7 +43,7 @@ function(tether_deb component name section summary)
   set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${name} PARENT_SCOPE)
   set(CPACK_DEBIAN_${upper}_PACKAGE_SECTION ${section} PARENT_SCOPE)
   set(CPACK_COMPONENT_${upper}_DESCRIPTION "${summary}" PARENT_SCOPE)
-  # cpack would install it with every component otherwise.
+  # Otherwise cpack would install the file with every component.
   install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${name} RENAME copyright
     COMPONENT ${component} EXCLUDE_FROM_ALL)
 endfunction()
@@ -64,7 +64,7 @@ foreach(library IN ITEMS tether tether_grpc tether_opentelemetry)
     tether_deb(${library}_runtime ${name} libs "${PROJECT_DESCRIPTION}: ${library}")
     list(APPEND CPACK_COMPONENTS_ALL ${library}_runtime)
     list(APPEND depends "${name} ${same}")
-    # The libraries use internal symbols of one another: they are of one version.
+    # The libraries use each other's internal symbols, so they must have the same version.
     if(NOT library STREQUAL tether)
       string(TOUPPER ${library} upper)
       set(CPACK_DEBIAN_${upper}_RUNTIME_PACKAGE_DEPENDS "${others}")

@@ -1,11 +1,11 @@
 # The functions that cmake/targets.cmake calls. Paths are relative to the root of the repository.
 
-# Each library that users link is compiled once. Where it is a shared one, whose internal symbols are hidden, tether's own
-# tests link a static library of the same objects: tether_internal::NAME is what they name, in either case.
+# Each library that users link is compiled once. A shared library hides its internal symbols, so tether's own tests link a
+# static library of the same objects. The tests always use the name tether_internal::NAME.
 
 set(TETHER_GENERATED_DIR ${PROJECT_BINARY_DIR}/gen)
 
-# Options for the compilation of tether's own code, as opposed to generated code.
+# Compile options for tether's own code, not for generated code.
 function(tether_compile_options target)
   target_compile_features(${target} PRIVATE cxx_std_17)
   if(TETHER_WARNINGS)
@@ -14,7 +14,7 @@ function(tether_compile_options target)
   endif()
 endfunction()
 
-# The names in NAMES that exist: Abseil drops libraries for which the standard has come to have a substitute.
+# tether_existing(RESULT NAMES...): the names that exist as targets. Abseil removes libraries that the standard replaces.
 function(tether_existing result)
   set(found)
   foreach(name IN LISTS ARGN)
@@ -54,7 +54,7 @@ endfunction()
 # A library that users link.
 #   SRCS, HDRS   its files; without SRCS it is an INTERFACE library
 #   PROTOS       the prefix of their import path, and .proto files
-#   DEPS         what it links, all of it publicly: its headers include those of what it uses
+#   DEPS         its dependencies, all public, because its headers include their headers
 function(tether_public_library name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS;PROTOS;DEPS")
   if(NOT TETHER_BUILD_GRPC AND (ARG_DEPS MATCHES "gRPC::|protobuf::"))
@@ -69,7 +69,7 @@ function(tether_public_library name)
     set(public INTERFACE)
     add_library(${name} INTERFACE)
   elseif(name STREQUAL tether_testing)
-    add_library(${name} STATIC ${ARG_SRCS})  # whatever tests link it, nothing else does
+    add_library(${name} STATIC ${ARG_SRCS})  # only tests link it
   else()
     add_library(${name} ${ARG_SRCS})
   endif()
@@ -97,7 +97,7 @@ function(tether_public_library name)
 
   if(ARG_PROTOS)
     tether_generate(generated FALSE ${ARG_PROTOS})
-    # Generated code is not ours to mend, and knows nothing of TETHER_EXPORT.
+    # Generated code may have warnings, and doesn't use TETHER_EXPORT.
     set_source_files_properties(${generated} PROPERTIES
       COMPILE_OPTIONS "-w;-fvisibility=default" SKIP_UNITY_BUILD_INCLUSION ON)
     target_sources(${name} PRIVATE ${generated})
@@ -127,8 +127,8 @@ function(tether_public_library name)
   add_library(tether_internal::${name} ALIAS ${internal})
 endfunction()
 
-# tether_install_library(NAME DEPS HEADERS PROTOS): the library, its headers, its part of CMake's package (Config.cmake.in)
-# and its pkg-config file.
+# tether_install_library(NAME DEPS HEADERS PROTOS): installs the library, its headers, its part of CMake's package
+# (tether-config.cmake.in) and its pkg-config file.
 function(tether_install_library name deps headers protos)
   string(REGEX REPLACE "^tether_" "" component ${name})
   string(REPLACE "_" "-" file_name ${name})
@@ -192,7 +192,7 @@ function(tether_install_library name deps headers protos)
     COMPONENT tether_development)
 endfunction()
 
-# A library of the tests, the services or the examples. With ALWAYS_LINK, all of it goes into each program.
+# A library of the tests, the services or the examples. With ALWAYS_LINK, each program contains all of it.
 function(tether_internal_library name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "ALWAYS_LINK" "PREFIX" "SRCS;DEPS")
   tether_existing(deps ${ARG_DEPS})
@@ -215,7 +215,7 @@ function(tether_internal_library name)
   endif()
 endfunction()
 
-# The messages of .proto files, or with GRPC their services.
+# A library of the messages of .proto files. With GRPC, a library of their services.
 function(tether_proto_library name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "GRPC" "PREFIX" "SRCS;DEPS")
   tether_generate(generated ${ARG_GRPC} ${ARG_PREFIX} ${ARG_SRCS})
@@ -226,7 +226,7 @@ function(tether_proto_library name)
   target_link_libraries(${name} PUBLIC ${ARG_DEPS})
 endfunction()
 
-# Files that a test reads, at the same place below the build folder, where it runs.
+# Links the files that a test reads into the build folder, where the test runs, under the same paths.
 function(tether_data)
   foreach(file IN LISTS ARGN)
     get_filename_component(folder ${PROJECT_BINARY_DIR}/${file} DIRECTORY)
@@ -241,7 +241,7 @@ function(tether_add_test name timeout exclusive)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} RUN_SERIAL ${exclusive})
 endfunction()
 
-# A program, FOLDER/NAME in the build folder as in Bazel's; with TEST, it is one.
+# A program, at FOLDER/NAME in the build folder, as with Bazel. With TEST, it is also a test.
 function(tether_program name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "TEST;EXCLUSIVE" "FOLDER;NAME;STANDARD;TIMEOUT" "SRCS;DEPS;DATA;PROGRAMS;ARGS")
   tether_existing(deps ${ARG_DEPS})
@@ -251,7 +251,7 @@ function(tether_program name)
       file(WRITE ${ARG_SRCS} "")
     endif()
   endif()
-  add_executable(${name} ${ARG_SRCS} ${TETHER_PROGRAM_SOURCES})  # those are a preset's
+  add_executable(${name} ${ARG_SRCS} ${TETHER_PROGRAM_SOURCES})  # presets set these
   set_target_properties(${name} PROPERTIES
     OUTPUT_NAME ${ARG_NAME} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/${ARG_FOLDER})
   if(ARG_STANDARD)
@@ -269,7 +269,7 @@ function(tether_program name)
   endif()
 endfunction()
 
-# A test that is a script.
+# A test that runs a script.
 function(tether_script_test name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "EXCLUSIVE" "SCRIPT;TIMEOUT" "DATA;PROGRAMS;ARGS")
   tether_data(${ARG_SCRIPT} ${ARG_DATA})

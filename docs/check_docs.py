@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that what the docs show is true: the *.md files of the root and of docs/.
+"""Checks the code, commands, links and paths in the *.md files of the root and of docs/.
 
   docs/check_docs.py [ROOT]     prints what is wrong, one line each; the exit code is 0 only if nothing is
 
@@ -18,7 +18,7 @@ import os
 import re
 import sys
 
-# Command -> the file that runs it, and the text there that does.
+# Command -> the file that runs it, and the text in that file that runs it.
 COMMANDS = {
     "./demo.sh": (".ci/run", 'readme="./demo.sh && '),
     "./demo.sh --inventory_delay=2s": (".ci/run", " && ./demo.sh --inventory_delay=2s && "),
@@ -47,7 +47,7 @@ COMMANDS = {
     "tools/fuzz.sh 60": (".ci/run", "tools/fuzz.sh 60\n"),
 }
 
-# The projects of users, by language: packaging/bazel_test.sh and packaging/cmake_test.sh build with them.
+# The user projects, by language. packaging/bazel_test.sh and packaging/cmake_test.sh build them.
 CONSUMERS = {
     "starlark": ("packaging/bazel_workspace/", "packaging/bazel_module/"),
     "cmake": ("packaging/find_package/", "packaging/embedded/", "packaging/shop.cmake"),
@@ -74,7 +74,7 @@ class Block:
 
 
 def split(text):
-  """The blocks of a document, and its other lines as (number, line)."""
+  """Returns the blocks of a document, and its other lines as (number, line)."""
   blocks, prose, block, fence = [], [], None, None
   lines = text.split("\n")
   for number, line in enumerate(lines, 1):
@@ -111,7 +111,7 @@ def is_compiled(root, path):
 
 
 def named_file(root, block):
-  """The file that the comment above a block names, or None; and what is wrong with it."""
+  """Returns the file that the comment above a block names, or None, and the problem if there is one."""
   match = SOURCE_COMMENT.match(block.above)
   if not match:
     return None, "no comment above the block names its file: <!-- path -->"
@@ -122,7 +122,7 @@ def named_file(root, block):
 
 
 def check_piece(root, path, block):
-  """Whether the lines of a block are in a file, in one piece."""
+  """Returns None if the file contains the block's lines in one piece, otherwise the problem."""
   if not block.lines:
     return "the block is empty"
   source = read(os.path.join(root, path)).split("\n")
@@ -166,7 +166,7 @@ def check_sh(root, line, commands):
 
 
 def anchors(path):
-  """What GitHub makes of a document's headings."""
+  """Returns the anchors that GitHub makes from a document's headings."""
   result = set()
   for _, line in split(read(path))[1]:
     match = re.match(r"^#+\s+(.*?)\s*#*$", line)
@@ -204,7 +204,7 @@ def check_path(root, folders, code):
 
 
 def check(root, commands=None):
-  """All that is wrong, as "file:line: what"."""
+  """Returns all problems, as "file:line: problem"."""
   commands = COMMANDS if commands is None else commands
   folders = [f for f in sorted(os.listdir(root)) if os.path.isdir(os.path.join(root, f)) and not f.startswith("bazel-")]
   documents = [f for f in sorted(os.listdir(root)) if f.endswith(".md")]

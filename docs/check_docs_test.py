@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the docs of this repository, and, on small trees of its own, that check_docs finds what it should."""
+"""Checks this repository's docs, and tests check_docs on small trees."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ COMMANDS = {"./run.sh": ("ci", "./run.sh"), "./gone.sh": ("ci", "./gone.sh")}
 class CheckDocsTest(unittest.TestCase):
 
   def check(self, readme, **more_files):
-    """What is wrong with a tree of this README and some other files, without their places."""
+    """Returns the problems of a tree with this README and some other files, without their positions."""
     with tempfile.TemporaryDirectory() as root:
       files = {
           "README.md": readme,
@@ -114,8 +114,8 @@ class CheckDocsTest(unittest.TestCase):
 class TheDocsTest(unittest.TestCase):
 
   def test_are_true(self):
-    # The source tree itself, since links may lead anywhere in it: the runfiles are links into it. (That's why Bazel
-    # runs this test every time; see the tags in BUILD.bazel.)
+    # This is the source tree, because the runfiles are links into it, and the docs' links may lead anywhere in it. (So
+    # Bazel runs this test every time; see the tags in BUILD.bazel.)
     root = os.path.dirname(os.path.realpath("README.md"))
     self.assertTrue(os.path.isfile(os.path.join(root, "WORKSPACE")), root)
     problems = check_docs.check(root)

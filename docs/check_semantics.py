@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that each promise of docs/semantics.md is kept by a test that exists.
+"""Checks that each promise of docs/semantics.md names tests that exist.
 
   docs/check_semantics.py [ROOT]     prints what is wrong, one line each; the exit code is 0 only if nothing is
 
@@ -22,7 +22,7 @@ NAME = re.compile(r"^\w+\.\w+$")
 
 
 def items(text):
-  """The list items as (number of the first line, text on one line)."""
+  """Returns the list items as (number of the first line, text on one line)."""
   result, number, lines = [], None, []
   for i, line in enumerate(text.split("\n") + [""], 1):
     if number is not None and line.startswith("  ") and line.strip():
@@ -40,13 +40,13 @@ def has_test(path, source, suite, test):
   if path.endswith(".py"):
     body = re.search(r"^class %s\b.*?(?=^\S|\Z)" % re.escape(suite), source, re.MULTILINE | re.DOTALL)
     return bool(body) and re.search(r"^\s+def %s\(" % re.escape(test), body.group(0), re.MULTILINE) is not None
-  # A comment could name one, too.
+  # A comment could also name a test.
   code = re.sub(r"//[^\n]*", "", source)
   return re.search(r"\bTEST(_F|_P)?\(\s*%s\s*,\s*%s\s*\)" % (re.escape(suite), re.escape(test)), code) is not None
 
 
 def check_link(root, name, link):
-  """What is wrong with one [name](link), or None."""
+  """Returns the problem with one [name](link), or None."""
   path = os.path.normpath(os.path.join(os.path.dirname(DOCUMENT), link))
   if not NAME.match(name):
     return "not Suite.Test: " + name
@@ -63,7 +63,7 @@ def check_link(root, name, link):
 
 
 def check(root):
-  """All that is wrong, as "file:line: what"."""
+  """Returns all problems, as "file:line: problem"."""
   problems = []
   promises = items(check_docs.read(os.path.join(root, DOCUMENT)))
   if not promises:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks docs/semantics.md, and, on small trees of its own, that check_semantics finds what it should."""
+"""Checks docs/semantics.md, and tests check_semantics on small trees."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ SOURCE = "TEST(A, One) {}\nTEST_F(A,\n       Two) {}\n// TEST(A, Gone)\nTEST_P(B
 class CheckSemanticsTest(unittest.TestCase):
 
   def check(self, document):
-    """What is wrong with a tree that has this document and some tests, without the places."""
+    """Returns the problems of a tree with this document and some tests, without their positions."""
     with tempfile.TemporaryDirectory() as root:
       files = {
           "docs/semantics.md": document,
@@ -60,7 +60,7 @@ class CheckSemanticsTest(unittest.TestCase):
 class TheDocumentTest(unittest.TestCase):
 
   def test_is_kept(self):
-    # The source tree itself; see check_docs_test.py.
+    # This is the source tree; see check_docs_test.py.
     root = os.path.dirname(os.path.realpath("README.md"))
     self.assertTrue(os.path.isfile(os.path.join(root, "WORKSPACE")), root)
     problems = check_semantics.check(root)
