@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the flags, one a line, by which this machine's Bazel takes WORKSPACE and the system's packages: none for Bazel 4
-# to 6, which know nothing else, and would reject the flags. So they can't stand in .bazelrc.
+# Prints the flags, one per line, that make this machine's Bazel use WORKSPACE and the system's packages. Bazel 4 to 6 need no
+# flags, and would reject them. So the flags can't be in .bazelrc.
 set -euo pipefail
 
 version=$(bazel --version)  # "bazel 7.7.1"; Debian's Bazel 4 says "bazel no_version"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bazel_flags.sh beside stand-ins for Bazel.
+# Tests bazel_flags.sh with fake Bazels.
 set -euo pipefail
 
 flags=$PWD/tools/bazel_flags.sh

@@ -4,9 +4,9 @@
   tools/check_deps.py          prints each unused and each missing dep, and fails if there is one
   tools/check_deps.py --fix    rewrites the deps instead
 
-A target names the library of each header that its own files include, and no other. Clang's layering_check (the stage
-"clang" of .ci/run) finds missing deps too, but clang 14 looks only into .cc files, and no compiler finds unused ones.
-//:tether and //:tether_grpc collect other libraries for users: their deps are their purpose, and aren't checked.
+A target names the library of each header that its own files include, and no other library. Clang's layering_check (the stage
+"clang" of .ci/run) also finds missing deps, but clang 14 checks only .cc files, and no compiler finds unused deps.
+//:tether and //:tether_grpc collect other libraries for users, so their deps aren't checked.
 """
 
 import argparse
@@ -34,19 +34,19 @@ EXTERNAL = [
     (r"opentelemetry/sdk/.*", ["@io_opentelemetry_cpp//sdk/src/trace"]),
     (r"opentelemetry/.*", ["@io_opentelemetry_cpp//api"]),
 ]
-MAIN = "@com_google_googletest//:gtest_main"  # linked for what it does, not for a header
+MAIN = "@com_google_googletest//:gtest_main"  # linked for its main(), not for a header
 COLLECTIONS = {"//lib/tether:tether", "//interceptors/tether/grpc:grpc"}
 NOBODY = "no target"
 
 
 class Tree:
-  """The targets of the BUILD files, and who has which header."""
+  """The targets of the BUILD files, and the owners of each header."""
 
   def __init__(self, root):
     self.root = root
     self.generator = cmake_targets.Generator(root, {})
     self.targets = self.generator.targets
-    self.owners = {}  # what an #include says -> labels
+    self.owners = {}  # path in an #include -> labels
     for label, target in self.targets.items():
       for name in self.header_names(target):
         self.owners.setdefault(name, []).append(label)
@@ -65,7 +65,7 @@ class Tree:
     return [target.path(f) for f in target.list("srcs") + target.list("hdrs") if f.endswith((".h", ".cc"))]
 
   def providers(self, target, file, name, quoted):
-    """The labels that have the header, or None if it is the target's own or the language's."""
+    """Returns the labels that have the header, or None for the target's own headers and standard headers."""
     beside = os.path.normpath(os.path.join(os.path.dirname(file), name)) if quoted else None
     if beside and os.path.isfile(os.path.join(self.root, beside)):
       if beside in self.files(target):
@@ -103,7 +103,7 @@ class Tree:
     return missing, [dep for label, dep in written.items() if label not in used and not self.is_linked_only(label)]
 
   def is_linked_only(self, label):
-    """Whether a target has no headers: it is linked for what it does."""
+    """Whether a target has no headers, so that it is linked only for its effect."""
     return label in self.targets and label not in COLLECTIONS and not self.header_names(self.targets[label])
 
   def problems(self):
@@ -118,7 +118,7 @@ class Tree:
 
 
 def shorter(target, label):
-  """`label` as a BUILD file writes it."""
+  """Returns `label` in the form that BUILD files use."""
   if label.startswith("//%s:" % target.package):
     return label[len("//" + target.package):]
   package, _, name = label.partition(":")
@@ -158,7 +158,7 @@ def main(argv):
     for target, missing, unused in problems:
       kept = [dep for dep in target.list("deps") if dep not in unused]
       rewrite(root, target, kept + [shorter(target, label) for label in missing if label != NOBODY])
-    problems = Tree(root).problems()  # what no dep can mend
+    problems = Tree(root).problems()  # problems that no dep can fix
   for target, missing, unused in problems:
     for label, reason in sorted(missing.items()):
       print("%s: missing dep %s: %s" % (target.label, shorter(target, label), reason))

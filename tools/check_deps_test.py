@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that the tree's deps are right, and on a small tree that tools/check_deps.py finds what is wrong."""
+"""Checks the tree's deps, and tests on a small tree that tools/check_deps.py finds problems."""
 
 import contextlib
 import io

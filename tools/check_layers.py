@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Checks what no compiler does: the direction of the layers, what public headers show, and the size of functions and files.
+"""Checks the direction of the layers, the names in public headers, and the size of functions and files.
 
   tools/check_layers.py            layers and public headers
   tools/check_layers.py --limits   and sizes
 
  - Layers point one way (LAYERS). Nothing under lib/ includes gRPC or OpenTelemetry; the core gRPC package doesn't include
    OpenTelemetry. Code that is shipped includes no test kit.
- - Examples and services include nothing internal: they use tether as anyone would.
- - The public declarations of public headers name nothing of `internal::` but SHOWN. Private and protected members,
+ - Examples and services include nothing internal. They use tether as users do.
+ - The public declarations of public headers name nothing in `internal::` except SHOWN. Private and protected members,
    function bodies and friends may.
  - A function of the library has at most 50 lines, a C++ file at most 400, a test at most 600.
 
-It reads C++ by its braces, without a compiler: good enough for code that clang-format has formatted.
+It parses C++ by its braces, without a compiler. This is enough for code that clang-format has formatted.
 """
 
 import argparse
@@ -33,12 +33,12 @@ LAYERS = {
     "packaging": {"lib", "interceptors/tether/grpc"},
 }
 LIBRARY = ("lib/", "interceptors/")
-# Other people's headers -> the folders that must not include them.
+# Headers of other projects -> the folders that must not include them.
 FOREIGN = {
     r"grpc(pp)?/|.*\.grpc\.pb\.h$": ("lib/",),
     r"opentelemetry/": ("lib/", "interceptors/tether/grpc/", "services/"),
 }
-# What public declarations may name all the same.
+# Internal names that public declarations may use.
 SHOWN = {
     "internal::ChannelMaker": "an object that is called like a function; see client.h",
     "internal::KeyBase": "a key's identity is its address, whatever its type",
@@ -47,7 +47,7 @@ SHOWN = {
 MAX_FUNCTION, MAX_FILE, MAX_TEST = 50, 400, 600
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
-# Comments, raw strings, strings, characters and preprocessor lines: nothing in them counts.
+# Comments, raw strings, strings, characters and preprocessor lines. Their content is ignored.
 NOISE = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<!\w)\'(?:\\.|[^\'\\\n])+\'|^\s*#(?:\\\n|[^\n])*',
                    re.S | re.M)
 ACCESS = re.compile(r"\b(public|protected|private)\s*$")
@@ -103,7 +103,7 @@ def without_noise(text):
 
 
 def kind_of(head):
-  """What a brace opens, from the statement before it."""
+  """Returns the kind of scope that a brace opens, from the statement before it."""
   if re.match(r"\s*(inline\s+)?namespace\b", head):
     return "internal" if "internal" in head else "namespace"
   if re.match(r'\s*extern\s*$', head):
@@ -115,7 +115,7 @@ def kind_of(head):
 
 
 def statements(text):
-  """(kind, place, text, scopes) of each statement outside of function bodies, and, as "code", of each body with its head."""
+  """Yields (kind, place, text, scopes) for each statement outside function bodies, and for each body with its head ("code")."""
   text = without_noise(text)
   scopes, start, parens = [Scope("namespace", True, 0)], 0, 0
   for i, c in enumerate(text):
@@ -149,7 +149,7 @@ def statements(text):
 
 
 def line_of(text, place):
-  """The line of the first word at or after `place`."""
+  """Returns the line of the first word at or after `place`."""
   rest = text[place:]
   return text.count("\n", 0, place + len(rest) - len(rest.lstrip())) + 1
 
@@ -159,10 +159,10 @@ def check_public(path, text):
   for what, start, head, scopes in statements(text):
     if what != "statement" or any(s.kind in ("code", "internal") or not s.public for s in scopes):
       continue
-    # A constructor's initializers are its body, too.
+    # A constructor's initializers also belong to its body.
     head = re.sub(r"\)(\s*noexcept)?\s*:[^:].*", ")", head, flags=re.S)
     named = set(re.findall(r"\binternal::\w+", head)) - set(SHOWN)
-    # What stands after the class is defined out of line; what counts is its declaration.
+    # Skip definitions after the class. Their declarations are checked.
     defined = re.search(r">::~?\w+\s*\(", head) or re.match(r"\s*(friend|using)\b", head)
     if named and not defined:
       yield "%s:%d: a public declaration names internal::" % (path, line_of(clean, start))

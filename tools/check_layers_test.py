@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that tools/check_layers.py finds what it is for, and nothing else."""
+"""Checks that tools/check_layers.py finds violations, and reports no others."""
 
 import os
 import sys

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Checks that whatever "bazel test //..." builds needs only the packages of the group "build" of tools/setup.sh.
+"""Checks that "bazel test //..." needs only the packages of the group "build" of tools/setup.sh.
 
-A repository that stands for packages of another group (`group` in third_party/system.bzl) may be reached by targets with
-the tag "manual" only. A machine that happens to have the packages builds the others all the same; a new one doesn't.
+Only targets with the tag "manual" may depend on a repository for packages of another group (`group` in
+third_party/system.bzl). A machine that has these packages would not notice a violation, but the build would fail on a new
+machine.
 
   bazel query --output=xml '//... + //external:all' | tools/check_manual.py
 
-prints each target that reaches such a repository, with the way to it, and then fails.
+prints each target that depends on such a repository, with the path to it, and then fails.
 """
 
 import sys
@@ -22,7 +23,7 @@ def repository(label):
 
 
 def violations(document):
-  """Ways, as lists of labels, from targets that aren't manual to repositories that only manual ones may reach."""
+  """Returns paths, as lists of labels, from non-manual targets to repositories that only manual targets may use."""
   inputs, manual, optional = {}, set(), set()
   for rule in document.iter("rule"):
     label = rule.get("name")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command on a Debian system that is really new: debootstrap's minimal system plus git, and a clone of HEAD.
+# Runs a command on a new Debian system: debootstrap's minimal system plus git, and a clone of HEAD.
 #
 #   tools/cleanroom.sh SUITE [COMMAND]            COMMAND is for bash, in the clone; the default is ./demo.sh && ./test.sh
 #
@@ -8,19 +8,19 @@
 #
 # SUITE is a suite of Debian: bookworm, trixie, forky or sid. Options come before it:
 #
-#   --user              COMMAND runs as a user without rights, after root has run "tools/setup.sh build"
+#   --user              COMMAND runs as an unprivileged user, after root has run "tools/setup.sh build"
 #   --groups "GROUP…"   starts from a room in which "tools/setup.sh GROUP…" has run; the room is kept for the next run
-#   --with SUITE        another suite as a source of packages, such as experimental; nothing is taken from it by itself
+#   --with SUITE        adds a source of packages, such as experimental; packages come from it only if they are requested
 #   --cache             keeps the caches of Bazel and ccache for the next run with the same suite; tests run anew
 #   --out FOLDER        COMMAND's folder /out is FOLDER, for files that must outlive the room
 #   --env NAME=VALUE    sets a variable for COMMAND
 #
-# Needs root, debootstrap, and a source of Debian among the machine's own apt sources. The room is a folder of its own with
-# its own processes and mounts; all of it is gone afterwards. The network is the machine's. Kept in
+# Needs root, debootstrap, and a Debian source among the machine's own apt sources. The room is a separate folder with its own
+# processes and mounts, and is deleted afterwards. It uses the machine's network. The cache is in
 # ${TETHER_CLEANROOM_CACHE:-~/.cache/tether-cleanroom}: the minimal systems, so that the second run starts in seconds; the
-# packages that apt has downloaded; and what the options ask for. The folder can be deleted at any time.
+# packages that apt downloaded; and the caches that the options request. The folder can be deleted at any time.
 #
-# The exit code is COMMAND's, or 1 for its 69; 69 stands for a room that can't be set up.
+# The exit code is COMMAND's. It is 69 if the room can't be set up, so a 69 from COMMAND becomes 1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -50,7 +50,7 @@ command -v debootstrap >/dev/null || fail "debootstrap is missing; run tools/set
 cache=${TETHER_CLEANROOM_CACHE:-$HOME/.cache/tether-cleanroom}
 mkdir -p "$cache/$suite/archives"
 
-# Where the machine's own apt gets its suite of Debian from; the room's apt asks the same place in the same way.
+# The source from which the machine's apt gets Debian. The room's apt uses the same source in the same way.
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
   awk '$2 !~ /-/ && $3 == "main" { print $1; exit }')
 [ -n "$mirror" ] ||
@@ -64,7 +64,7 @@ trap 'rm -rf --one-file-system "$room" "$log"' EXIT
 chmod 755 "$room"
 quietly() { "$@" >>"$log" 2>&1 </dev/null || { tail -n 60 "$log" >&2; fail "'$*' failed (its output is above)"; }; }
 
-# inside COMMAND…: runs it as root in the room, with mounts and processes of its own, which end with it.
+# inside COMMAND…: runs it as root in the room, in its own mount and process namespaces, which end with it.
 inside() {
   local mounts=("$cache/$suite/archives:/var/cache/apt/archives")
   if [ -n "$keep" ]; then
@@ -90,7 +90,7 @@ inside() {
     inside "$room" "${#mounts[@]}" "${mounts[@]}" "$@"
 }
 
-# keep_as FILE: keeps the room as it is for later runs. A file that is there is whole.
+# keep_as FILE: saves the room for later runs. A file that exists is complete.
 keep_as() {
   quietly tar -C "$room" --one-file-system --exclude=./proc/* --exclude=./sys/* --exclude=./dev/* -I "zstd -q -T0 -3" \
     -cf "$1.$$" .
@@ -105,10 +105,10 @@ minimal_system() {
   fi
   echo "cleanroom: making a minimal $suite" >&2
   local script=/usr/share/debootstrap/scripts/$suite
-  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid  # a suite that is younger than debootstrap
+  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid  # the suite is newer than debootstrap
   quietly debootstrap --variant=minbase --include=git,ca-certificates "$suite" "$room" "$mirror" "$script"
   apt-config dump | grep -E '^Acquire::(Check|http|Retries)' >"$room/etc/apt/apt.conf.d/90machine" || true
-  # The archives are a folder of the machine, which the room's apt must not clean.
+  # The archives are a folder on the machine, which the room's apt must not clean.
   printf '%s\n' 'APT::Keep-Downloaded-Packages "true";' 'Binary::apt::APT::Keep-Downloaded-Packages "true";' \
     'DPkg::Post-Invoke {};' >"$room/etc/apt/apt.conf.d/91keep"
   rm -f "$room/etc/apt/apt.conf.d/docker-clean"
@@ -123,7 +123,7 @@ clone() {  # clone FOLDER: HEAD, into the room
 
 [ -z "$(git status --porcelain)" ] || echo "cleanroom: changes that aren't committed are not in the room" >&2
 
-# A room with packages: told apart by all that decides what is in it.
+# A room with packages. Its name depends on everything that decides its content.
 packages=""
 [ -z "$groups" ] ||
   packages=$cache/$suite/packages-$(printf '%s\n' "$groups" "$with" | cat - tools/setup.sh | sha256sum | cut -c 1-16).tar.zst
@@ -133,7 +133,7 @@ else
   minimal_system
   if [ -n "$with" ]; then
     echo "deb $mirror $with main" >"$room/etc/apt/sources.list.d/$with.list"
-    # As Debian does for experimental: by name only.
+    # Like Debian's experimental: packages come from it only by name.
     printf 'Package: *\nPin: release n=%s\nPin-Priority: 1\n' "$with" >"$room/etc/apt/preferences.d/$with"
   fi
 fi
@@ -163,7 +163,7 @@ if [ -n "$keep" ]; then
   ln -s /var/cache/build/bazel "$room$home/.cache/tether-bazel"
   echo "test --nocache_test_results" >"$room$home/.bazelrc"
   variables+=(CCACHE_DIR=/var/cache/build/ccache)
-  # Every user of the room writes there.
+  # Every user in the room writes there.
   mkdir -p "$cache/$suite/build/bazel" "$cache/$suite/build/ccache"
   chmod -R a+rwX "$cache/$suite/build"
 fi
@@ -172,5 +172,5 @@ fi
 
 status=0
 inside "${become[@]}" env HOME="$home" "${variables[@]}" bash -c "cd $home/tether && $command" </dev/null || status=$?
-[ "$status" -ne 69 ] || status=1  # 69 is ours
+[ "$status" -ne 69 ] || status=1  # this script uses 69 itself
 exit "$status"

@@ -4,12 +4,12 @@
   tools/cmake_targets.py            writes it
   tools/cmake_targets.py --check    fails if it isn't what it would write
 
-A BUILD file is Python by its syntax: it is run here with rules that only note how they were called. What users link
-(PUBLIC below) is one library each, of everything that its Bazel target needs. The other targets are CMake targets of
-their own: //services/demo:chain is services_demo_chain. Targets with the tag "manual" are left out, but for those that
-need OpenTelemetry and nothing else that Bazel alone has.
+A BUILD file has Python's syntax. This script runs it with rules that only record their arguments. Each library that users
+link (PUBLIC below) contains everything that its Bazel target needs. Every other target becomes a CMake target:
+//services/demo:chain is services_demo_chain. Targets with the tag "manual" are left out, except those that are manual only
+because they need OpenTelemetry.
 
-An attribute or a rule that is new to this script is an error: what Bazel is told, CMake must be told, too.
+An unknown attribute or rule is an error, because CMake must get the same information as Bazel.
 """
 
 import argparse
@@ -55,9 +55,9 @@ RULES = {
     "proto_library": {"srcs", "deps", "strip_import_prefix", "testonly"},
     "sh_test": {"srcs", "data", "args", "size", "timeout"},
 }
-# Tags of tests: what CTest has to know. The others are about where Bazel runs them.
+# The test tags that CTest needs. The other tags only say where Bazel runs a test.
 TAGS = {"exclusive", "external", "local", "manual", "no-cache"}
-# Bazel's own, in seconds.
+# Bazel's timeouts, in seconds.
 TIMEOUTS = {"short": 60, "moderate": 300, "long": 900, "eternal": 3600}
 SIZES = {"small": "short", "medium": "moderate", "large": "long", "enormous": "eternal"}
 
@@ -89,7 +89,7 @@ def read(path):
 
 
 def abseil(root):
-  """third_party/system.bzl's labels of Abseil -> CMake's names."""
+  """Returns third_party/system.bzl's labels of Abseil -> CMake's names."""
   names = {}
   do_nothing = lambda *args, **kwargs: None
   scope = {"repository_rule": do_nothing, "attr": type("attr", (), {
@@ -141,10 +141,10 @@ def load_package(root, package, targets):
 
 
 def load(root):
-  """All targets of the BUILD.bazel files below `root`: {label: Target}."""
+  """Returns all targets of the BUILD.bazel files below `root`: {label: Target}."""
   targets = {}
   for folder, folders, files in os.walk(root):
-    # Build folders, hidden ones, and other workspaces (which have tests of their own).
+    # Skip build folders, hidden folders, and other workspaces (which have their own tests).
     folders[:] = sorted(f for f in folders if not f.startswith((".", "bazel-")) and f != "build" and not any(
         os.path.exists(os.path.join(folder, f, mark)) for mark in ("WORKSPACE", "MODULE.bazel", "CMakeCache.txt")))
     if "BUILD.bazel" in files:
@@ -170,7 +170,7 @@ class Generator:
   # ---- Labels -------------------------------------------------------------------------------------------------------
 
   def absolute(self, target, label):
-    """The label in full; of an alias, what it stands for."""
+    """Returns the full label. Aliases are resolved."""
     if label.startswith("@"):
       return label
     if label.startswith("//"):
@@ -192,7 +192,7 @@ class Generator:
     return self.targets[label]
 
   def needs(self, label, seen=None):
-    """All labels that `label` is made from, in no order."""
+    """Returns all labels that `label` depends on, in no order."""
     seen = set() if seen is None else seen
     if label in seen:
       return seen
@@ -217,7 +217,7 @@ class Generator:
     members.append(target)
 
   def cmake_names(self, label):
-    """What a target that depends on `label` links."""
+    """Returns the libraries that a target links if it depends on `label`."""
     if label in self.owners:
       return ["tether_internal::" + self.owners[label]]
     if label.startswith("@"):
@@ -233,7 +233,7 @@ class Generator:
   # ---- Output -------------------------------------------------------------------------------------------------------
 
   def call(self, function, name, **arguments):
-    """A call of one of cmake/TetherRules.cmake's functions; empty arguments are left out."""
+    """Returns a call of a function in cmake/TetherRules.cmake, without empty arguments."""
     self.lines.append("%s(%s" % (function, name))
     for key, values in arguments.items():
       if values is True:
@@ -253,7 +253,7 @@ class Generator:
     return sorted({name for label in labels for name in self.cmake_names(label)})
 
   def protos(self, target):
-    """The proto_library that a cc_proto_library or cc_grpc_library is of: (import root, files)."""
+    """Returns (import root, files) of the proto_library that a cc_proto_library or cc_grpc_library uses."""
     sources = target.list("deps" if target.kind == "cc_proto_library" else "srcs")
     if len(sources) != 1:
       raise Error("%s: one proto_library is needed" % target.label)
@@ -277,7 +277,7 @@ class Generator:
         raise Error("%s: headers of public libraries go into hdrs" % target.label)
       headers += [target.path(f) for f in target.list("hdrs")]
       for dep in self.deps(target):
-        # Tests name GoogleTest themselves, and its users may have one that CMake doesn't know.
+        # Tests link GoogleTest themselves, and users may have a GoogleTest that CMake can't find.
         if library == "tether_testing" and dep.startswith("@com_google_googletest"):
           continue
         links += [name for name in self.cmake_names(dep)]
@@ -301,7 +301,7 @@ class Generator:
     return files, programs
 
   def arguments(self, target):
-    """args, with the places of files and programs in it, relative to the root."""
+    """Returns args with expanded paths of files and programs, relative to the root."""
     result = []
     for word in target.list("args"):
       for function in ("$(locations ", "$(location ", "$(rootpath "):
@@ -325,7 +325,7 @@ class Generator:
     return str(TIMEOUTS[timeout])
 
   def standard(self, target):
-    """The one option for the compiler that targets may have: another standard."""
+    """Returns the C++ standard, which is the only compiler option that a target may set."""
     standard = None
     for option in target.list("copts"):
       if not option.startswith("-std=c++"):
@@ -368,7 +368,7 @@ class Generator:
               EXCLUSIVE="exclusive" in target.tags)
 
   def messages_of(self, proto):
-    """The cc_proto_library targets of what a proto_library imports."""
+    """Returns the cc_proto_library targets of the protos that a proto_library imports."""
     wanted = set(self.deps(proto))
     found = [t.label for t in self.targets.values()
              if t.kind == "cc_proto_library" and wanted & set(self.deps(t))]
@@ -377,7 +377,7 @@ class Generator:
     return found
 
   def in_order(self, labels):
-    """The labels, each after those it needs."""
+    """Returns the labels in the order of their dependencies."""
     done, result = set(), []
 
     def visit(label):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that cmake/targets.cmake is what the BUILD.bazel files say, and, on small trees, what is made of them."""
+"""Checks that cmake/targets.cmake matches the BUILD.bazel files, and tests the script's output on small trees."""
 
 import contextlib
 import io
@@ -134,8 +134,8 @@ cc_test(name = "n_test", srcs = ["n_test.cc"])
 class TheListTest(unittest.TestCase):
 
   def test_is_what_the_build_files_say(self):
-    # The source tree itself, which the runfiles are links into. (That's why Bazel runs this test every time; see the
-    # tags in BUILD.bazel.)
+    # This is the source tree, because the runfiles are links into it. (So Bazel runs this test every time; see the tags in
+    # BUILD.bazel.)
     root = os.path.dirname(os.path.realpath("README.md"))
     self.assertTrue(os.path.isfile(os.path.join(root, "WORKSPACE")), root)
     err = io.StringIO()

@@ -5,7 +5,7 @@
 #   tools/cmake_test.sh --preset=asan          another one of CMakePresets.json
 #   tools/cmake_test.sh -R 'server|client'     with options of ctest
 #
-# The last line is "N passed, N failed", in test cases. The exit code is 0 only if some passed and none failed.
+# The last line is "N passed, N failed", in test cases. The exit code is 0 only if at least one passed and none failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -28,5 +28,5 @@ mkdir -p "$folder/results/cases"
 status=0
 GTEST_OUTPUT="xml:$PWD/$folder/results/cases/" ctest --test-dir "$folder" --output-on-failure --no-tests=error \
   --output-junit results/tests.xml "$@" || status=$?
-# Counting is the last thing to do, so that nothing is printed after its last line.
+# The count comes last, so that nothing is printed after its last line.
 tools/count_tests.py --ctest="$folder/results" --exit_code="$status"

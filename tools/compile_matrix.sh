@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Compiles tether as strict users do, with each compiler that is installed, or with the named ones.
+# Compiles tether with strict options, with each installed compiler or with the named ones.
 #
-#   tools/compile_matrix.sh                      g++, clang++, and their versions that are installed beside them
+#   tools/compile_matrix.sh                      g++, clang++, and all their installed versions
 #   tools/compile_matrix.sh g++-16 clang++-22    these
 #
 # With each compiler, all with -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror:
 #
-#  - each public header alone, as C++17; the two for C++20 as C++20
+#  - each public header separately, as C++17 (as C++20 for the two that need it)
 #  - all public headers together, as C++20 and C++23
 #  - each source of the libraries, as C++17
-#  - all sources of a library in one, as a unity build has them
+#  - all sources of a library in one file, like a unity build
 #  - the sources without exceptions and without RTTI (interceptors: without exceptions; gRPC's own headers need RTTI)
 #
-# Nothing is linked or run, and warnings of the system's headers don't count. The last line is "N passed, N failed".
+# Nothing is linked or run. Warnings in system headers don't count. The last line is "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,7 +20,7 @@ compilers=("$@")
 if [ $# -eq 0 ]; then
   for compiler in g++ clang++ $(compgen -c | grep -E '^(g|clang)\+\+-[0-9]+$' | sort -u); do
     command -v "$compiler" >/dev/null || continue
-    # The same one under two names counts once.
+    # A compiler with two names counts once.
     path=$(realpath "$(command -v "$compiler")")
     [[ " ${paths[*]-} " == *" $path "* ]] || { compilers+=("$compiler"); paths+=("$path"); }
   done
@@ -44,7 +44,7 @@ while IFS= read -r file; do
 done < <(git ls-files --cached --others --exclude-standard -- 'lib/*.cc' 'lib/*.h' 'interceptors/*.cc' 'interceptors/*.h')
 needs_20=" lib/tether/coroutine.h lib/tether/stop_token.h "
 
-# What a user of `header` writes.
+# The path that a user includes.
 include() { local path=${1#lib/}; echo "#include \"${path#interceptors/}\""; }
 all() { local file; for file in "$@"; do include "$file"; done; }
 for header in "${headers[@]}"; do include "$header" >"$work/$(tr / _ <<<"$header").cc"; done
@@ -52,7 +52,7 @@ all "${headers[@]}" >"$work/all_headers.cc"
 printf '#include "%s"\n' "${sources_lib[@]}" >"$work/unity_lib.cc"
 printf '#include "%s"\n' "${sources_grpc[@]}" >"$work/unity_grpc.cc"
 
-# case COMPILER FLAGS FILE: to be run later, many at a time.
+# case COMPILER FLAGS FILE: queues a compilation, to run in parallel later.
 count=0
 new_case() { count=$((count + 1)); printf '%s\n' "$@" >"$work/cases/$count"; }
 for compiler in "${compilers[@]}"; do
@@ -74,7 +74,7 @@ done
 
 cat >"$work/run" <<'END'
 { read -r compiler; read -r flags; read -r file; } <"$2"
-# Protobuf's generated code isn't ours.
+# Protobuf's generated code isn't checked.
 # shellcheck disable=SC2086  # a list of words on purpose
 if ! $compiler $flags -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -Ilib -Iinterceptors -I. \
   -isystem "$1/proto" "$file" >"$2.log" 2>&1; then
@@ -86,6 +86,6 @@ END
 seq "$count" | sed "s|^|$work/cases/|" | xargs -P "$(nproc)" -I{} bash "$work/run" "$work" {}
 
 passed=$(find "$work/cases" -name '*.passed' | wc -l)
-for compiler in "${compilers[@]}"; do "$compiler" --version | sed -n 1p; done  # "head" would end before its pipe
+for compiler in "${compilers[@]}"; do "$compiler" --version | sed -n 1p; done  # "head" would close the pipe early
 echo "$passed passed, $((count - passed)) failed"
 [ "$passed" -gt 0 ] && [ "$passed" -eq "$count" ]

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Counts the test cases of one "bazel test" from the build events that it wrote (--build_event_json_file).
+"""Counts the test cases of one "bazel test" from its build events (--build_event_json_file).
 
-The events name the results of exactly this run, cached ones included, so no stale test.xml is ever counted. A case of
-GoogleTest counts as one, and so does a target that has no cases (sh_test). A target that crashed, timed out or wasn't
-built, and one that failed though none of its cases did (a leak found at exit), counts as one failed.
+The events list exactly the results of this run, including cached ones, so a stale test.xml is never counted. A GoogleTest
+case counts as one, and so does a target without cases (sh_test). A target counts as one failure if it crashed, timed out or
+wasn't built, or if it failed although none of its cases did (a leak found at exit).
 
   count_tests.py --bazel_exit_code=N EVENTS.json
 
   count_tests.py --ctest=FOLDER --exit_code=N
 
-does the same for a run of ctest: FOLDER has its tests.xml (--output-junit), and in cases/ what the tests of GoogleTest wrote
+does the same for a run of ctest. FOLDER contains its tests.xml (--output-junit), and in cases/ the GoogleTest results
 (GTEST_OUTPUT).
 
-Both print the failed ones, and then "N passed, N failed" as its last line (", N skipped" follows if any were). The exit code
-is 0 only if something passed, nothing failed, and Bazel's or ctest's exit code was 0.
+Both print the failures, and then "N passed, N failed" as the last line (followed by ", N skipped" if any were skipped). The
+exit code is 0 only if at least one passed, none failed, and Bazel's or ctest's exit code was 0.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import xml.etree.ElementTree as ElementTree
 class Count:
   def __init__(self):
     self.passed = 0
-    self.failed = []  # what failed, for people
+    self.failed = []  # descriptions of failures
     self.skipped = 0
 
   def __str__(self):
@@ -36,7 +36,7 @@ class Count:
 
 
 def read_events(path):
-  """The events in the file; Bazel may have been killed while it wrote the last one."""
+  """Returns the events in the file. The last one may be incomplete if Bazel was killed."""
   with open(path, encoding="utf-8", errors="replace") as lines:
     for line in lines:
       try:
@@ -56,11 +56,11 @@ def read_cases(path):
   try:
     return list(ElementTree.parse(path or "").iter("testcase"))
   except (OSError, ElementTree.ParseError):
-    return []  # it died before it wrote a whole file
+    return []  # the test died before it wrote a complete file
 
 
 def count_target(label, cases, status, has_passed, count):
-  """Adds one run of one target, in which `cases` ran."""
+  """Adds one run of one target with its `cases`."""
   failed_before = len(count.failed)
   passed = 0
   for case in cases:
@@ -80,7 +80,7 @@ def count_target(label, cases, status, has_passed, count):
 
 
 def count_result(label, result, count):
-  """Adds one run (one shard) of one target of Bazel's."""
+  """Adds one run (one shard) of one Bazel target."""
   status = result.get("status", "NO_STATUS")
   count_target(label, read_cases(xml_path(result)), status, status in ("PASSED", "FLAKY"), count)
 
@@ -142,7 +142,7 @@ def main(argv):
   except OSError as error:
     count = Count()
     print("count_tests: no events: %s" % error, file=sys.stderr)
-  # Bazel's 4 is "no test targets": the counts say so already. Any other failure must show in them.
+  # Bazel's exit code 4 means "no test targets", which the counts already show. Any other failure must be counted.
   if args.bazel_exit_code not in ((0,) if args.ctest else (0, 4)) and not count.failed:
     count.failed.append("%s (exit code %d)" % ("ctest" if args.ctest else "bazel test", args.bazel_exit_code))
   for name in count.failed:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What is silently nothing when its result is dropped makes the compiler warn: compiles the lines below and looks.
+"""Checks that the compiler warns about calls that do nothing if their result is dropped.
 
-Uses $CXX, or else the first C++ compiler that there is, with the system's Abseil.
+Uses $CXX or the first C++ compiler that exists, with the system's Abseil.
 """
 
 import os
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-# Each line is a statement that does nothing, or undoes itself at once.
+# Each line is a statement that does nothing, or whose effect ends at once.
 DISCARDED = """
 tether::AfterFunc(ctx, [] {});
 tether::Registration(ctx, [] {});
@@ -37,7 +37,7 @@ tether::WithStopToken(ctx, std::stop_token());
 tether::Done(ctx);
 """.strip().split("\n")
 
-# The same, kept: none of these may warn.
+# The same calls with kept results. None of them may cause a warning.
 KEPT = """
 tether::Registration a = tether::AfterFunc(ctx, [] {});
 const tether::Registration b(ctx, [] {});
@@ -82,7 +82,7 @@ def compiler():
 
 
 def warnings(statements):
-  """The compiler's warnings by the number of the statement, and all that it says."""
+  """Returns the compiler's warnings by statement number, and its whole output."""
   root = os.path.dirname(os.path.realpath("README.md"))
   with tempfile.TemporaryDirectory() as folder:
     source = os.path.join(folder, "discarded.cc")

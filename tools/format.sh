@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formats all C++ sources of the repository; with --check only says which ones would change, and fails if any would.
+# Formats all C++ sources of the repository. With --check, lists the files that would change, and fails if there are any.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,11 +9,11 @@ case "${1-}" in
   *) echo "usage: tools/format.sh [--check]" >&2; exit 2 ;;
 esac
 
-# Releases format differently: take the one that the repository was formatted with where it is installed.
+# clang-format releases differ, so prefer the release that the repository was formatted with.
 clang_format=$(command -v clang-format-14 || command -v clang-format) ||
   { echo "format: clang-format is missing; run tools/setup.sh" >&2; exit 1; }
 
-# New files that aren't tracked yet count too; deleted ones that still are don't.
+# Includes new files that aren't tracked yet. Excludes deleted files that are still tracked.
 git ls-files -z --cached --others --exclude-standard -- '*.h' '*.cc' |
   while IFS= read -r -d '' file; do
     if [ -f "$file" ]; then printf '%s\0' "$file"; fi

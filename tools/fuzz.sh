@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes tether: builds each target of lib/tether/fuzz with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and
+# Fuzzes tether. Builds each target of lib/tether/fuzz with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and
 # runs it for some seconds, starting from its seeds.
 #
 #   tools/fuzz.sh                       each target for 60 seconds
 #   tools/fuzz.sh SECONDS [NAME...]     the named ones: context, baggage, … (NAME_fuzz.cc)
 #
-# The exit code is 0 if nothing was found. An input that breaks a target is left in the current folder, as crash-NAME-*.
-# Put it into lib/tether/fuzz/corpus/NAME under a name that says what it shows, and it is a test (NAME_replay_test).
+# The exit code is 0 if nothing was found. An input that breaks a target is saved in the current folder, as crash-NAME-*.
+# Move it to lib/tether/fuzz/corpus/NAME under a name that says what it shows. It is then a test (NAME_replay_test).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$PWD
@@ -29,14 +29,14 @@ done
 
 tools/setup.sh build fuzz
 
-# fuzzer-no-link: instrumented for libFuzzer, whose main only the targets themselves are linked with.
+# fuzzer-no-link instruments all code for libFuzzer. Only the targets themselves link libFuzzer's main.
 mapfile -t options < <(tools/bazel_flags.sh)
 options+=(--config=clang --config=sanitizer --platform_suffix=-fuzz
   --copt=-fsanitize=fuzzer-no-link,address,undefined --copt=-fno-sanitize-recover=all
-  --copt=-fno-sanitize=vptr,function  # whose runtime Bazel, which links C++ with "clang", leaves out
+  --copt=-fno-sanitize=vptr,function  # Bazel links C++ with "clang", which omits their runtime
   --linkopt=-fsanitize=address,undefined
   --linkopt=-fuse-ld=bfd --nostart_end_lib)  # gold prints a warning for each symbol of the sanitizers
-read -ra startup <<<"${BAZEL_STARTUP_OPTIONS-}"  # such as --output_base=…, to leave another build alone
+read -ra startup <<<"${BAZEL_STARTUP_OPTIONS-}"  # such as --output_base=…, to avoid disturbing another build
 labels=()
 for name in "${names[@]}"; do labels+=("//lib/tether/fuzz:${name}_fuzz"); done
 work=$(mktemp -d "${TMPDIR:-/tmp}/tether-fuzz.XXXXXX")
@@ -47,17 +47,17 @@ bazel "${startup[@]}" build --noshow_progress "${options[@]}" -- "${labels[@]}" 
   { cat "$work/log" >&2; exit 1; }
 programs=$(bazel "${startup[@]}" info "${options[@]}" bazel-bin 2>/dev/null)/lib/tether/fuzz
 
-# fuzz NAME: runs one target. Its log says how it went; NAME.failed stands for a failure.
+# fuzz NAME: runs one target. The log has the details. NAME.failed marks a failure.
 fuzz() {
   local name=$1
-  # New inputs go into a folder of their own: the seeds stay as they are.
+  # New inputs go into a separate folder, so the seeds don't change.
   mkdir "$work/$name"
   "$programs/${name}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=2048 \
     -print_final_stats=1 -artifact_prefix="$folder/crash-$name-" "$work/$name" "lib/tether/fuzz/corpus/$name" \
     >"$work/$name.log" 2>&1 </dev/null || touch "$work/$name.failed"
 }
 
-# As many at a time as there are processors.
+# Run one target per processor at a time.
 for name in "${names[@]}"; do
   while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
   fuzz "$name" &

@@ -20,7 +20,7 @@ rm -rf build/reference
 mkdir -p build/reference
 { cat docs/Doxyfile; echo "INPUT = docs/reference.dox ${headers[*]}"; } | doxygen -
 
-# A class that users meet first has a page, and its comment is there.
+# Checks that the page of an important class exists and has its comment.
 page=build/reference/html/classtether_1_1Context.html
 [ -f "$page" ] && grep "thread" "$page" >/dev/null || { echo "reference: Context has no page" >&2; exit 1; }
 echo "reference: ${#headers[@]} headers, build/reference/html/index.html"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Turns the comments of a public header into those that Doxygen reads. Doxygen runs it on each header (docs/Doxyfile).
+"""Converts a public header's comments into Doxygen comments. Doxygen runs it on each header (docs/Doxyfile).
 
   tools/reference_filter.py FILE     prints FILE for Doxygen
 
-tether's headers have plain comments, as Google's C++ style has them:
+tether's headers have plain comments, in Google's C++ style:
 
- - A comment directly above a declaration, or behind one on the same line, describes it.
+ - A comment directly above a declaration, or after it on the same line, describes the declaration.
  - The first comment of a file describes the file.
  - Lines that are indented by three spaces or more are code.
 
@@ -22,7 +22,7 @@ SCOPE = re.compile(r"\b(namespace|class|struct|enum|union)\b|^extern \"C\"")
 
 
 def escaped(text):
-    """`text` without what Doxygen takes for commands or HTML, but for what is in `backquotes`."""
+    """Escapes Doxygen commands and HTML in `text`, except inside `backquotes`."""
     parts = re.split(r"(`[^`]+`)", text)
     for i in range(0, len(parts), 2):
         parts[i] = re.sub(r"([\\@<>&#%$\"])", r"\\\1", parts[i]).replace("`", "&#96;")
@@ -30,7 +30,7 @@ def escaped(text):
 
 
 def documented(texts, indent, file_comment):
-    """The lines of a comment for Doxygen."""
+    """Returns the lines of a comment for Doxygen."""
     out, in_code = (["@file"] if file_comment else []), False
     for i, text in enumerate(texts):
         is_list = re.match(r"^ +(- |\d+\. )", text)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs setup.sh beside stand-ins for dpkg-query, apt-get, id and sudo: nothing is asked for or installed.
+# Tests setup.sh with fakes of dpkg-query, apt-get, id and sudo, so nothing is downloaded or installed.
 set -euo pipefail
 
 setup=$PWD/tools/setup.sh
@@ -12,7 +12,7 @@ stand_in id 'echo "$USER_ID"'
 stand_in sudo 'exit 1'
 
 failures=0
-# check WHAT EXIT_CODE APT_CALLS OUTPUT [ARGS…]: the last three are patterns for all of it, "" for nothing at all.
+# check WHAT EXIT_CODE APT_CALLS OUTPUT [ARGS…]: APT_CALLS and OUTPUT are patterns for the whole text; "" means none.
 check() {
   local what=$1 code=$2 calls=$3 output=$4 got=0
   shift 4
@@ -38,7 +38,7 @@ check "a failure shows apt's output" 1 "update" "*apt says no*failed*"
 APT_FAILS="" USER_ID=1000
 check "neither root nor sudo: the command is named" 1 "" "*needs root*apt-get install -y --no-install-recommends g++ pkg-config"
 
-# The group "bench": from the backports, whose source is worked out from apt's own.
+# The group "bench" comes from the backports. Their source is derived from apt's own sources.
 mkdir "$work/apt" "$work/apt/parts"
 stand_in apt-config 'echo "list=$APT/sources.list parts=$APT/parts/"'
 stand_in apt-get 'for option in "$@"; do
@@ -46,7 +46,7 @@ stand_in apt-get 'for option in "$@"; do
 done >"$APT/seen"
 echo "${@: -1}" >>"$CALLS"'
 export APT=$work/apt MISSING="golang-1.23-go" USER_ID=0
-# seen WHAT: the test's input is the text that apt has to be given.
+# seen WHAT: checks the text passed to apt against the standard input.
 seen() {
   check "$1" 0 $'update\ngolang-1.23-go' "*golang-1.23-go" bench
   diff - "$APT/seen" || { echo "FAILED: $1"; failures=$((failures + 1)); }

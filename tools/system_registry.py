@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Writes a Bazel registry whose modules are the system's packages: for MODULE.bazel what system.bzl is for WORKSPACE.
+"""Writes a Bazel registry of the system's packages. It does for MODULE.bazel what system.bzl does for WORKSPACE.
 
   tools/system_registry.py FOLDER [MODULE.bazel…]       then: bazel … --registry=file://FOLDER
 
-FOLDER gets the modules that tether asks for, that Debian's Bazel asks for, and that the named files ask for. A registry
-has a module in certain versions; this one has it in each version that is asked for, and behind each of them is what the
-system has. Run it again when packages or a MODULE.bazel have changed.
+FOLDER gets the modules that tether, Debian's Bazel and the named files require. It lists each module in every required
+version, and each version is the system's package. Run it again after packages or a MODULE.bazel change.
 
-This needs no Bazel. The rules of third_party/system.bzl run here as they stand: Starlark reads as Python, and what Bazel
-gives to a repository rule is little. A module whose package is missing is left empty, and named on standard error.
+This needs no Bazel. The script runs the rules of third_party/system.bzl unchanged, because Starlark is valid Python and a
+repository rule uses few functions of Bazel. A module whose package is missing is empty, and is named on standard error.
 """
 
 import functools
@@ -32,13 +31,13 @@ SYSTEM = {
     "protobuf": "com_google_protobuf",
 }
 
-# What the BUILD files in there name.
+# The repositories that the BUILD files there use.
 SYSTEM_DEPS = {
     "grpc": 'bazel_dep(name = "protobuf", version = "29.0", repo_name = "com_google_protobuf")\n',
 }
 RULES_CC = 'bazel_dep(name = "rules_cc", version = "0.0.11")\n'
 
-# Where Debian has the parts of its Bazel 7, and the modules among them.
+# The folder of the parts of Debian's Bazel 7, and the modules among them.
 BAZEL = "/usr/share/bazel"
 DEBIAN = {
     "bazel_features": "tools/features",
@@ -52,7 +51,7 @@ DEBIAN = {
     "rules_shell": "rules/shell",
 }
 
-# What modules inside Bazel 7 ask for, which have no MODULE.bazel to be read.
+# The modules that Bazel 7's built-in modules require. There is no MODULE.bazel that lists them.
 ASKED_INSIDE = [("platforms", "0.0.7")]
 
 
@@ -75,11 +74,11 @@ def write(path, text):
     file.write(text)
 
 
-# ---- What Bazel gives to system.bzl ----------------------------------------------------------------------------------
+# ---- The functions of Bazel that system.bzl uses ---------------------------------------------------------------------
 
 
 class Path(str):
-  """A path, as repository rules know it."""
+  """A path object of repository rules."""
 
   @property
   def exists(self):
@@ -94,7 +93,7 @@ class Path(str):
 
 
 class Label(str):
-  """The name of one of tether's own files: //folder:file."""
+  """The label of one of tether's files: //folder:file."""
 
   @property
   def path(self):
@@ -108,7 +107,7 @@ def run_once(words):
 
 
 class RepositoryContext:
-  """What a repository rule is called with, for a repository in FOLDER."""
+  """The context of a repository rule, for a repository in FOLDER."""
 
   def __init__(self, name, attributes, folder):
     self.name = name
@@ -138,7 +137,7 @@ class RepositoryContext:
 
 
 def repositories():
-  """What system_repositories() defines: name -> a function that makes the repository in a folder."""
+  """Returns system_repositories()' definitions: name -> a function that makes the repository in a folder."""
   found = {}
 
   def repository_rule(implementation, attrs=None, **_):
@@ -154,7 +153,7 @@ def repositories():
   def run(label):
     scope = {
         "Label": Label,
-        # An attribute is its default here.
+        # An attribute is represented by its default.
         "attr": types.SimpleNamespace(
             string=lambda default="", doc="": default, string_dict=lambda doc="": {}),
         "fail": fail,
@@ -173,7 +172,7 @@ def repositories():
 
 
 def asked_for(module_file):
-  """The (name, version) of what a MODULE.bazel depends on, without what it needs for its own tests alone."""
+  """Returns the (name, version) of a MODULE.bazel's dependencies, without the dependencies of its own tests."""
   found = []
   text = "\n".join(line.split("#")[0] for line in module_file.splitlines())
   for call in re.findall(r"\bbazel_dep\(([^)]*)\)", text):
@@ -184,11 +183,11 @@ def asked_for(module_file):
 
 
 def module_text(name, version):
-  """The MODULE.bazel of a module in the registry."""
+  """Returns the MODULE.bazel of a module in the registry."""
   if name in DEBIAN:
     path = os.path.join(BAZEL, DEBIAN[name], "MODULE.bazel")
     if os.path.exists(path):
-      # Bazel insists on the version by which the module was found.
+      # Bazel requires the version that it looked up.
       return re.sub(r"(?s)\bmodule\((.*?)\)",
                     lambda m: "module(" + re.sub(r'\bversion = "[^"]*"', 'version = "%s"' % version, m[1]) + ")",
                     read(path), count=1)
@@ -197,7 +196,7 @@ def module_text(name, version):
 
 
 def make_source(name, folder):
-  """Makes what is behind a module, and returns its folder."""
+  """Makes a module's content, and returns its folder."""
   if name in DEBIAN and os.path.isdir(os.path.join(BAZEL, DEBIAN[name])):
     return os.path.join(BAZEL, DEBIAN[name])
   os.makedirs(folder)
@@ -207,7 +206,7 @@ def make_source(name, folder):
     except Failure as failure:
       print("system_registry: %s is left empty: %s" % (name, str(failure).split("\n")[0]), file=sys.stderr)
   if name == "buildozer":
-    # "bazel mod" loads this, though only "bazel mod tidy" runs the program, which Debian doesn't have.
+    # "bazel mod" loads this. Only "bazel mod tidy" runs the program, which Debian doesn't have.
     write(os.path.join(folder, "buildozer_binary.bzl"),
           "_none = repository_rule(implementation = lambda ctx: ctx.file(\"BUILD.bazel\"))\n"
           "buildozer_binary = module_extension(implementation = lambda ctx: _none(name = \"buildozer_binary\"))\n")
@@ -222,11 +221,11 @@ def main(arguments):
     print(__doc__, file=sys.stderr)
     return 2
   registry = os.path.abspath(arguments[0])
-  # Only what an earlier run has made is removed.
+  # Remove only the results of an earlier run.
   for part in ("modules", "sources"):
     shutil.rmtree(os.path.join(registry, part), ignore_errors=True)
 
-  # Whose build it is needs its own tests' modules, too. Any of these files may be it.
+  # The root module also needs the modules of its own tests. Any of these files may be the root module.
   todo = [module[:2] for path in [os.path.join(ROOT, "MODULE.bazel")] + arguments[1:] for module in asked_for(read(path))]
   tools = os.path.join(BAZEL, "embedded_tools", "MODULE.bazel")
   if os.path.exists(tools):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a registry of this system's packages, and looks at what Bazel would find there."""
+"""Makes a registry of this system's packages, and checks what Bazel would find in it."""
 
 import json
 import os
@@ -44,7 +44,7 @@ class SystemRegistryTest(unittest.TestCase):
     return sorted(os.listdir(os.path.join(self.root, "modules", module)))
 
   def source(self, module, version):
-    """The folder behind a module."""
+    """Returns a module's folder."""
     source = json.loads(system_registry.read(os.path.join(self.root, "modules", module, version, "source.json")))
     self.assertEqual(source["type"], "local_path")
     return source["path"]

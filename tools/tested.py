@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""README's table of where tether is tested: CI makes its rows from what it ran.
+"""Maintains README's table of tested systems. CI makes its rows from the runs.
 
   tools/tested.py record --with WITH --ran RAN        prints one row, as JSON: this system, its compiler and libraries
   tools/tested.py skip --system SYSTEM --with WITH    prints that a row can't be made today
-  tools/tested.py check README.md RECORDS             compares the table with the rows; fails where they differ
+  tools/tested.py check README.md RECORDS             compares the table with the rows, and fails if they differ
   tools/tested.py write README.md RECORDS             puts the rows into the table
 
-A newer version of what moves (Debian's unstable suites) doesn't fail the check; it only says so.
+Newer versions in Debian's unstable suites don't fail the check. They are only reported.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def output(*command):
 
 
 def version(text, parts):
-  """The first version number in `text`, cut to so many parts."""
+  """Returns the first version number in `text`, cut to so many parts."""
   found = re.search(r"\d+(\.\d+)*", text)
   return ".".join(found.group().split(".")[:parts]) if found else "?"
 
@@ -41,7 +41,7 @@ def system():
       name, _, value = line.strip().partition("=")
       release[name] = value.strip('"')
   suites = output("apt-get", "indextargets", "--format", "$(RELEASE)", "Created-By: Packages").split()
-  # Unstable names itself after the next release.
+  # Unstable has the name of the next release.
   if "sid" in suites:
     return "Debian sid"
   if "VERSION_ID" in release:
@@ -50,7 +50,7 @@ def system():
 
 
 def record(built_with, ran):
-  # Debian's Bazel doesn't know its own version.
+  # Debian's Bazel doesn't report its version.
   tool = {"Bazel": ["dpkg-query", "-W", "-f", "${Version}", "bazel-bootstrap"],
           "CMake": ["cmake", "--version"]}.get(built_with.split()[0])
   if tool:
@@ -70,7 +70,7 @@ def record(built_with, ran):
 
 
 def key(row):
-  """What says that two rows are about the same run: no versions."""
+  """Returns the part of a row that identifies a run. It has no versions."""
   return row["System"], re.sub(r" [\d.]+", "", row["Built with"]), row["What runs"]
 
 
@@ -95,7 +95,7 @@ def read_records(path):
 
 
 def check(text, records):
-  """Differences as (fatal, notes)."""
+  """Returns the differences as (fatal, notes)."""
   fatal, notes = [], []
   table = {key(row): row for row in read_table(text)}
   ran = {key(row): row for row in records if "skipped" not in row}

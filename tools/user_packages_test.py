@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""The packages that users load must not ask for rules that their Bazel may not have: each rule is loaded from somewhere.
+"""Checks that the packages that users load don't rely on Bazel's built-in rules: they load each rule explicitly.
 
-Bazel 9 has hardly any rule built in (no cc_library, no proto_library, no sh_test), and one that is missing breaks its
-whole package. Nor may such a package need a repository that README doesn't tell users to supply.
+Bazel 9 has almost no built-in rules (no cc_library, no proto_library, no sh_test), and a missing rule breaks its whole
+package. Such a package must also need no repository that README doesn't list.
 """
 
 import ast
 import os
 import unittest
 
-# What users build lies in these.
+# The folders of the packages that users build.
 FOLDERS = ["", "lib", "interceptors", "proto/tether", "third_party"]
 
-# What every Bazel has.
+# The rules that every Bazel has.
 BUILT_IN = {
     "alias", "config_setting", "exports_files", "filegroup", "genrule", "glob", "licenses", "package", "package_group",
     "select", "test_suite",
@@ -22,7 +22,7 @@ SUPPLIED = {"rules_cc", "com_google_protobuf", "com_github_grpc_grpc", "tether_p
 
 
 def calls(text):
-  """The functions that a BUILD file calls without loading them, and the repositories that it loads from."""
+  """Returns the functions that a BUILD file calls without loading them, and the repositories that it loads from."""
   loaded, called, repositories = set(), set(), set()
   for node in ast.walk(ast.parse(text)):
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
@@ -50,7 +50,7 @@ class UserPackagesTest(unittest.TestCase):
     for folder in FOLDERS:
       for path, folders, files in os.walk(os.path.join(root, folder)):
         if not folder:
-          folders.clear()  # the root's own package alone
+          folders.clear()  # only the root's own package
         if "BUILD.bazel" in files:
           seen += 1
           build = os.path.join(path, "BUILD.bazel")
