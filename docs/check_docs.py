@@ -44,6 +44,10 @@ COMMANDS = {
     "tools/cleanroom.sh bookworm './demo.sh && ./test.sh'": (".ci/run", ' bookworm "$readme"; }\n'),
     "tools/format.sh --check": (".ci/run", 'stage "format" tools/format.sh --check\n'),
     "tools/reference.sh": (".ci/run", 'stage "reference" tools/reference.sh\n'),
+    "tools/check_deps.py --fix": ("tools/check_deps_test.py", 'self.run_main("--fix")'),
+    "tools/check_layers.py --limits": (".ci/run", "tools/check_layers.py --limits\n"),
+    "tools/compile_commands.sh": ("tools/compile_commands_test.sh", 'tools/compile_commands.sh "$folder"\n'),
+    "tools/tidy.sh": (".ci/run", 'stage "tidy" tools/tidy.sh\n'),
     "tools/fuzz.sh 60": (".ci/run", "tools/fuzz.sh 60\n"),
 }
 

@@ -25,7 +25,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 fail() { echo "cleanroom: $*" >&2; exit 69; }
-usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2; exit 64; }
+usage() { sed -n '2,/^set/{/SPDX/d;/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2; exit 64; }
 
 as_user="" groups="" with="" keep="" out="" variables=()
 while [[ ${1-} == --* ]]; do

@@ -51,6 +51,7 @@ packages_of() {
     opentelemetry) echo opentelemetry-cpp-dev ;;
     proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
     reference) echo doxygen git ;;  # for tools/reference.sh
+    tidy) echo clang-tidy protobuf-compiler git $libraries ;;  # for tools/tidy.sh
     *) return 1 ;;
   esac
 }
@@ -94,7 +95,7 @@ backports_source() {
 wanted=() backports=""
 for group in "$@"; do
   list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake, compilers," \
-    "experimental, fuzz, opentelemetry, proxy, reference)"
+    "experimental, fuzz, opentelemetry, proxy, reference, tidy)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
   # Later releases have these themselves.

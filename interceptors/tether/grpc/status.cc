@@ -28,7 +28,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   }
   // code(), not raw_code(): what isn't in google.rpc.Code becomes UNKNOWN.
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      std::string(status.message()), std::move(details));
+                      std::string(status.message()), details);
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -53,9 +54,8 @@ Kind KindOf(const TimelineRow& row, TimeSpan span) {
 // The column in which `us` falls.
 int ColumnOf(int64_t us, int64_t end_us) {
   // In floating point, as the product may be larger than an integer holds.
-  return static_cast<int>(static_cast<double>(us) /
-                              static_cast<double>(end_us) * kBarColumns +
-                          0.5);
+  return static_cast<int>(std::lround(
+      static_cast<double>(us) / static_cast<double>(end_us) * kBarColumns));
 }
 
 std::array<Kind, kBarColumns> BarOf(const TimelineRow& row, int64_t end_us) {

@@ -62,6 +62,7 @@ class RedactingCarrier final : public Carrier {
 
 std::vector<std::string> LowerCased(const std::vector<std::string>& names) {
   std::vector<std::string> lower;
+  lower.reserve(names.size());
   for (const std::string& name : names) {
     lower.push_back(internal::LowerAscii(name));
   }

@@ -60,7 +60,7 @@ ServerShared::ServerShared(ServerOptions server_options)
                                   absl::InfiniteDuration()) {}
 
 std::shared_ptr<ServerShared> ServerShared::Make(ServerOptions server_options) {
-  const std::shared_ptr<ServerShared> shared(
+  std::shared_ptr<ServerShared> shared(
       new ServerShared(std::move(server_options)));
   if (shared->cuts_at_end_of_lifetime) {
     shared->at_end_of_lifetime_.emplace(

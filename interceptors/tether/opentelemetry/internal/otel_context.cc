@@ -83,7 +83,7 @@ OtelContext OpenTelemetryContextOf(const Context& ctx) {
 
 Context WithOpenTelemetryContext(const Context& parent, OtelContext context) {
   const trace::SpanContext span = trace::GetSpan(context)->GetContext();
-  const Context ctx = WithValue(parent, kOpenTelemetry, std::move(context));
+  Context ctx = WithValue(parent, kOpenTelemetry, std::move(context));
   if (!span.IsValid()) return ctx;
   const TraceContext* trace = TraceOf(parent);
   if (trace != nullptr && SameSpan(*trace, span)) return ctx;
