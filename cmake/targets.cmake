@@ -2982,6 +2982,11 @@ tether_script_test(tools/cmake_targets_test
   DATA tools/cmake_targets.py README.md
   TIMEOUT 60)
 
+tether_script_test(tools/compile_commands_test
+  SCRIPT tools/compile_commands_test.sh
+  DATA README.md
+  TIMEOUT 300)
+
 tether_script_test(tools/count_tests_test
   SCRIPT tools/count_tests_test.py
   DATA tools/count_tests.py
@@ -3000,6 +3005,11 @@ tether_script_test(tools/reference_filter_test
 tether_script_test(tools/setup_test
   SCRIPT tools/setup_test.sh
   DATA tools/setup.sh
+  TIMEOUT 60)
+
+tether_script_test(tools/spdx_test
+  SCRIPT tools/spdx_test.py
+  DATA tools/spdx.py
   TIMEOUT 60)
 
 tether_script_test(tools/system_registry_test
