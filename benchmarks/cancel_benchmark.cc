@@ -20,6 +20,7 @@
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
 #include "worker.h"
 
@@ -221,15 +222,12 @@ class Chain {
       } else {
         hop.service = std::make_unique<SyncPlain>(next, &leaf_);
       }
-      int port = 0;
       grpc::ServerBuilder builder;
-      builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                               &port);
       builder.RegisterService(hop.service.get());
       if (tether) InstallServer(builder);
-      hop.server = builder.BuildAndStart();
-      if (hop.server == nullptr) Die("no server");
-      const std::string address = "127.0.0.1:" + std::to_string(port);
+      testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+      hop.server = std::move(started.server);
+      const std::string& address = started.address;
       const auto credentials = grpc::InsecureChannelCredentials();
       hop.stub =
           Probe::NewStub(tether ? tether::CreateChannel(address, credentials)

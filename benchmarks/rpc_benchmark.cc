@@ -17,6 +17,7 @@
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
@@ -125,9 +126,6 @@ class Service final : public Probe::Service {
 Worker::Respond Serve(Mode mode) {
   auto service = std::make_shared<Service>(mode);
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                           &port);
   builder.RegisterService(service.get());
   if (mode == kEmpty) {
     std::vector<
@@ -137,9 +135,10 @@ Worker::Respond Serve(Mode mode) {
     builder.experimental().SetInterceptorCreators(std::move(creators));
   }
   if (HasTether(mode)) InstallServer(builder);
-  std::shared_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr) Die("no server");
-  // The server goes before its service does.
+  testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+  const std::shared_ptr<grpc::Server> server = std::move(started.server);
+  const int port = started.port;
+  // The server is destroyed before its service.
   return [service, server, port](const Order& order) {
     if (order.what == kPort) return Answer{static_cast<double>(port)};
     if (order.what == kCountServer) CountAllocations(order.number != 0);

@@ -250,6 +250,11 @@ tether_internal_library(benchmarks_worker
   SRCS benchmarks/worker.cc
   PREFIX benchmarks)
 
+tether_internal_library(interceptors_tether_grpc_testing_loopback
+  SRCS interceptors/tether/grpc/testing/loopback.cc
+  PREFIX interceptors
+  DEPS gRPC::grpc++)
+
 tether_proto_library(interceptors_tether_grpc_testing_probe_cc_proto
   PREFIX interceptors
   SRCS interceptors/tether/grpc/testing/probe.proto
@@ -270,6 +275,7 @@ tether_program(benchmarks_cancel_benchmark
     absl::time
     benchmarks_worker
     gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_cc_grpc
     tether_internal::tether
     tether_internal::tether_grpc
@@ -314,11 +320,6 @@ tether_program(benchmarks_deadline_benchmark
   TEST
   ARGS --benchmark_min_time=0.001
   TIMEOUT 60)
-
-tether_internal_library(interceptors_tether_grpc_testing_loopback
-  SRCS interceptors/tether/grpc/testing/loopback.cc
-  PREFIX interceptors
-  DEPS gRPC::grpc++)
 
 tether_internal_library(interceptors_tether_grpc_testing_deadline_chain
   SRCS interceptors/tether/grpc/testing/deadline_chain.cc
@@ -367,6 +368,7 @@ tether_program(benchmarks_rpc_benchmark
     absl::time
     benchmarks_worker
     gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_cc_grpc
     tether_internal::tether
     tether_internal::tether_grpc
@@ -631,8 +633,10 @@ tether_internal_library(integration_tests_matrix_server
     gRPC::grpc++
     integration_tests_matrix_cell
     integration_tests_matrix_request
+    interceptors_tether_grpc_testing_loopback
     tether_internal::tether
-    tether_internal::tether_grpc)
+    tether_internal::tether_grpc
+    tether_internal::tether_testing)
 
 tether_internal_library(interceptors_tether_grpc_testing_grpc_leak_checked_test
   SRCS interceptors/tether/grpc/testing/grpc_leak_checked_test.cc
@@ -665,9 +669,11 @@ tether_program(integration_tests_matrix_client_styles_test
     integration_tests_matrix_request
     integration_tests_matrix_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 300)
 
@@ -692,9 +698,11 @@ tether_program(integration_tests_matrix_matrix_test
     integration_tests_matrix_request
     integration_tests_matrix_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 300)
 
@@ -717,6 +725,7 @@ tether_program(integration_tests_blocked_handler_test
     testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 300)
 
@@ -726,6 +735,7 @@ tether_internal_library(integration_tests_budget_chain
     absl::core_headers
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
     proto_shop_v1_inventory_cc_grpc
     proto_shop_v1_orders_cc_grpc
     proto_shop_v1_storefront_cc_grpc
@@ -752,6 +762,7 @@ tether_program(integration_tests_budget_test
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 300)
 
@@ -769,6 +780,7 @@ tether_program(integration_tests_budget_tree_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -835,6 +847,7 @@ tether_internal_library(integration_tests_chain
     absl::synchronization
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
     proto_shop_v1_storefront_cc_grpc
     services_hop_event
     services_inventory_inventory_service
@@ -852,6 +865,7 @@ tether_program(integration_tests_clock_jump_hop
     absl::strings
     absl::time
     gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_cc_grpc
     tether_internal::tether
     tether_internal::tether_grpc)
@@ -879,10 +893,12 @@ tether_program(integration_tests_clock_jump_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_grpc_release
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     testing_child_process
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   PROGRAMS integration_tests_clock_jump_hop
   TEST
   TIMEOUT 300)
@@ -917,10 +933,36 @@ tether_program(integration_tests_failed_operation_test
     integration_tests_matrix_request
     integration_tests_matrix_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(integration_tests_hop_without_tether_test
+  FOLDER integration_tests
+  NAME hop_without_tether_test
+  SRCS integration_tests/hop_without_tether_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_grpc_release
+    interceptors_tether_grpc_testing_probe_server
+    testing_child_process
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  DATA integration_tests/python_relay.py
   TEST
   TIMEOUT 300)
 
@@ -952,29 +994,6 @@ tether_program(integration_tests_hostile_metadata_test
   TEST
   TIMEOUT 300)
 
-tether_program(integration_tests_mixed_chain_test
-  FOLDER integration_tests
-  NAME mixed_chain_test
-  SRCS integration_tests/mixed_chain_test.cc
-  DEPS
-    GTest::gmock
-    GTest::gmock_main
-    GTest::gtest
-    absl::core_headers
-    absl::strings
-    absl::synchronization
-    absl::time
-    gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
-    interceptors_tether_grpc_testing_grpc_release
-    interceptors_tether_grpc_testing_probe_server
-    testing_child_process
-    tether_internal::tether
-    tether_internal::tether_grpc
-  DATA integration_tests/python_relay.py
-  TEST
-  TIMEOUT 300)
-
 tether_program(integration_tests_peer_killed_test
   FOLDER integration_tests
   NAME peer_killed_test
@@ -993,6 +1012,7 @@ tether_program(integration_tests_peer_killed_test
     testing_child_process
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   PROGRAMS integration_tests_clock_jump_hop
   TEST
   TIMEOUT 300)
@@ -1029,10 +1049,12 @@ tether_program(integration_tests_server_life_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     testing_tcp_proxy
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1066,6 +1088,7 @@ tether_program(integration_tests_soak_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_cc_grpc
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
@@ -1086,9 +1109,11 @@ tether_program(integration_tests_transports_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1106,9 +1131,11 @@ tether_program(integration_tests_values_across_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 300)
 
@@ -1126,6 +1153,7 @@ tether_program(interceptors_tether_grpc_call_end_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1165,6 +1193,7 @@ tether_program(interceptors_tether_grpc_call_report_test
     lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1215,6 +1244,7 @@ tether_program(interceptors_tether_grpc_client_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1233,6 +1263,7 @@ tether_program(interceptors_tether_grpc_end_watcher_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1251,6 +1282,7 @@ tether_program(interceptors_tether_grpc_finisher_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1281,6 +1313,7 @@ tether_program(interceptors_tether_grpc_odd_calls_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
@@ -1325,6 +1358,7 @@ tether_program(interceptors_tether_grpc_policy_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1377,6 +1411,7 @@ tether_program(interceptors_tether_grpc_server_test
     lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -1455,6 +1490,7 @@ tether_program(interceptors_tether_grpc_waited_request_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -3099,12 +3135,14 @@ tether_internal_library(interceptors_tether_opentelemetry_testing_fixture
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     opentelemetry-cpp::api
     opentelemetry-cpp::in_memory_span_exporter
     opentelemetry-cpp::trace
     tether_internal::tether_grpc
-    tether_internal::tether_opentelemetry)
+    tether_internal::tether_opentelemetry
+    tether_internal::tether_testing)
 
 tether_program(interceptors_tether_opentelemetry_propagator_test
   FOLDER interceptors/tether/opentelemetry
@@ -3137,6 +3175,7 @@ tether_program(interceptors_tether_opentelemetry_span_content_test
     lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -3151,12 +3190,14 @@ tether_program(interceptors_tether_opentelemetry_span_life_test
     absl::core_headers
     absl::synchronization
     gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     interceptors_tether_opentelemetry_testing_fixture
     opentelemetry-cpp::api
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_opentelemetry
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 

@@ -30,12 +30,13 @@
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/timeout_header.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::matrix {
 namespace {
 
-// A test whose event got lost waits that long.
-constexpr absl::Duration kNever = absl::Seconds(20);
+using testing::kGiveUp;
+
 constexpr absl::Duration kLimit = absl::Milliseconds(100);
 constexpr absl::Duration kGrace = absl::Milliseconds(50);
 // "Soon": hundreds of times what it takes on an idle machine.
@@ -104,16 +105,14 @@ TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
   }
   const auto seen = std::make_shared<Observation>();
   const auto server = StartServer(c.style, seen, options);
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  const auto stub = Probe::NewStub(grpc::CreateCustomChannel(
-      server->address(), grpc::InsecureChannelCredentials(), arguments));
+  const auto stub =
+      testing::ProbeStub(server->address(), /*tether=*/std::nullopt);
 
   grpc::ClientContext call;
   if (c.limit == Limit::kHeader) {
     call.AddMetadata(std::string(kTimeoutHeader),
                      std::to_string(absl::ToInt64Microseconds(kLimit)));
-    call.set_deadline(absl::ToChronoTime(absl::Now() + kNever));
+    call.set_deadline(absl::ToChronoTime(absl::Now() + kGiveUp));
   }
   Ping request;
   SetNumber(request, static_cast<int>(c.request));
@@ -146,7 +145,7 @@ TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
     {
       absl::MutexLock lock(&seen->mutex);
       EXPECT_TRUE(
-          seen->mutex.AwaitWithTimeout(absl::Condition(&working), kNever));
+          seen->mutex.AwaitWithTimeout(absl::Condition(&working), kGiveUp));
     }
     ends = absl::Now();
     cancel_base_context(absl::CancelledError("that's it"));
@@ -157,7 +156,8 @@ TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
       return !seen->failed.empty();
     };
     absl::MutexLock lock(&seen->mutex);
-    EXPECT_TRUE(seen->mutex.AwaitWithTimeout(absl::Condition(&failed), kNever));
+    EXPECT_TRUE(
+        seen->mutex.AwaitWithTimeout(absl::Condition(&failed), kGiveUp));
     if (failed()) {
       EXPECT_TRUE(seen->failed[0].done);
       EXPECT_GE(seen->failed[0].at, ends + kGrace - absl::Milliseconds(1));
@@ -265,7 +265,7 @@ TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
 TEST_F(BlockedServerTest, AHandlerThatAnswersWithinTheGraceIsHeard) {
   ServerOptions options;
   options.time.max_timeout = absl::Milliseconds(20);
-  options.answer_grace = kNever;
+  options.answer_grace = kGiveUp;
   testing::ProbeServer server({/*callback_api=*/false, options});
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
     const Context ctx = ContextOf(sc);
@@ -290,7 +290,7 @@ TEST_F(BlockedServerTest, TheAnswerForAHandlerThatComputesComesAfterTheGrace) {
     testing::ProbeServer server({/*callback_api=*/false, options});
     absl::Notification answered;
     server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {
-      answered.WaitForNotificationWithTimeout(kNever);
+      answered.WaitForNotificationWithTimeout(kGiveUp);
       return grpc::Status::OK;
     };
     const auto stub = server.Stub(std::nullopt);

@@ -6,6 +6,7 @@
 #include "shop/v1/inventory.grpc.pb.h"
 #include "shop/v1/orders.grpc.pb.h"
 #include "shop/v1/storefront.grpc.pb.h"
+#include "tether/grpc/testing/loopback.h"
 
 namespace tether {
 
@@ -146,19 +147,15 @@ BudgetChain::~BudgetChain() {
 
 void BudgetChain::Serve(int hop, absl::Duration delay) {
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                           &port);
   builder.RegisterService(services_[hop].get());
   ServerOptions server = options_.server;
   server.base_context = options_.base_contexts[hop];
   InstallServer(builder, std::move(server));
-  servers_[hop] = builder.BuildAndStart();
-  links_[hop].proxy = std::make_unique<testing::TcpProxy>(
-      "127.0.0.1:" + std::to_string(port), delay);
-  // Ports are used again: no connection of another chain's.
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+  servers_[hop] = std::move(started.server);
+  links_[hop].proxy =
+      std::make_unique<testing::TcpProxy>(started.address, delay);
+  grpc::ChannelArguments arguments = testing::OwnConnection();
   if (!options_.service_config.empty()) {
     arguments.SetServiceConfigJSON(options_.service_config);
   }

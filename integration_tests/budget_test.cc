@@ -47,6 +47,7 @@
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/task_group.h"
+#include "tether/testing/give_up.h"
 #include "tether/v1/budget_report.pb.h"
 
 ABSL_FLAG(int, runs, 100, "How often each case is run.");
@@ -59,6 +60,7 @@ namespace tether {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::kGiveUp;
 using ::testing::Not;
 
 constexpr int kStorefront = BudgetChain::kStorefront;
@@ -69,7 +71,6 @@ constexpr const char* kNames[] = {"storefront.GetOrderPage", "orders.GetOrder",
                                   "inventory.GetStock"};
 
 constexpr absl::Duration kEvery = absl::Milliseconds(12);
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 using Options = BudgetChain::Options;
 using Result = BudgetChain::Result;
@@ -116,7 +117,7 @@ class BudgetTest : public testing::GrpcLeakCheckedTest {
   int CountRight(BudgetChain& chain,
                  const std::function<bool(const Result&)>& is_right) {
     const int runs = absl::GetFlag(FLAGS_runs);
-    EXPECT_TRUE(chain.Connect(kNever));
+    EXPECT_TRUE(chain.Connect(kGiveUp));
     int right = 0;
     absl::Mutex mutex;
     std::vector<std::string> wrong;
@@ -156,7 +157,7 @@ class BudgetTest : public testing::GrpcLeakCheckedTest {
       options.client.reserve = {reserve, 0, reserve};
     }
     BudgetChain chain(std::move(options));
-    EXPECT_TRUE(chain.Connect(kNever));
+    EXPECT_TRUE(chain.Connect(kGiveUp));
     if (stalled_link >= 0) chain.StallLink(stalled_link);
     const int right = CountRight(chain, [&](const Result& result) {
       const v1::CallReport* call = CallTo(hop, result.report);
@@ -278,14 +279,14 @@ TEST_F(BudgetTest, ASlowLinkFromTheClientIsNamedByTheHopBehindIt) {
 
 class WhoEndedItTest : public BudgetTest {
  protected:
-  // What `hop` found when it was over; kNone after kNever.
+  // What `hop` found when it was over; kNone after kGiveUp.
   EndReason ReasonAt(int hop) {
     absl::MutexLock lock(&mutex_);
     const auto known = [this, hop] {
       mutex_.AssertHeld();
       return noted_[hop];
     };
-    mutex_.AwaitWithTimeout(absl::Condition(&known), kNever);
+    mutex_.AwaitWithTimeout(absl::Condition(&known), kGiveUp);
     return reasons_[hop];
   }
 
@@ -306,7 +307,7 @@ class WhoEndedItTest : public BudgetTest {
                                                     grpc::ServerContextBase&) {
         if (hop == kInventory) {
           in_leaf_.Notify();
-          ctx.WaitFor(kNever);
+          ctx.WaitFor(kGiveUp);
         }
         const grpc::Status status =
             hop == kInventory ? StatusOf(ctx) : next(ctx, {});
@@ -328,8 +329,8 @@ class WhoEndedItTest : public BudgetTest {
 };
 
 TEST_F(WhoEndedItTest, TheDeadlineThatCameWithTheRequest) {
-  BudgetChain chain(Noting(kNever));
-  ASSERT_TRUE(chain.Connect(kNever));
+  BudgetChain chain(Noting(kGiveUp));
+  ASSERT_TRUE(chain.Connect(kGiveUp));
   const Result result = chain.Call(absl::Milliseconds(500));
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   for (int hop = 0; hop < kHops; ++hop) {
@@ -348,8 +349,8 @@ TEST_F(WhoEndedItTest, ATimeoutOfTheHopsOwn) {
     return status;
   };
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
-  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(chain.Connect(kGiveUp));
+  const Result result = chain.Call(kGiveUp);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(ReasonAt(kInventory), EndReason::kInheritedDeadline);
   EXPECT_EQ(ReasonAt(kOrders), EndReason::kOwnTimeout);
@@ -359,8 +360,8 @@ TEST_F(WhoEndedItTest, ATimeoutOfTheHopsOwn) {
 }
 
 TEST_F(WhoEndedItTest, TheCallerLeft) {
-  BudgetChain chain(Noting(kNever));
-  ASSERT_TRUE(chain.Connect(kNever));
+  BudgetChain chain(Noting(kGiveUp));
+  ASSERT_TRUE(chain.Connect(kGiveUp));
   auto [ctx, cancel] = WithCancel(Background());
   std::thread leaver([this, &leave = cancel] {
     in_leaf_.WaitForNotification();
@@ -380,12 +381,12 @@ TEST_F(WhoEndedItTest, TheCallerLeft) {
 // can't: for gRPC it is a caller that left.
 TEST_F(WhoEndedItTest, TheConnectionBroke) {
   BudgetChain chain(Noting(absl::ZeroDuration()));
-  ASSERT_TRUE(chain.Connect(kNever));
+  ASSERT_TRUE(chain.Connect(kGiveUp));
   std::thread cutter([&] {
     in_leaf_.WaitForNotification();
     chain.CutLink(kInventory);
   });
-  const Result result = chain.Call(kNever);
+  const Result result = chain.Call(kGiveUp);
   cutter.join();
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(ReasonAt(kInventory), EndReason::kCallerLeft);
@@ -401,12 +402,12 @@ TEST_F(WhoEndedItTest, TheServerShutsDown) {
   auto [base_context, cancel_base_context] = WithCancel(Background());
   options.base_contexts[kOrders] = base_context;
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
+  ASSERT_TRUE(chain.Connect(kGiveUp));
   std::thread shutdown([&, &end = cancel_base_context] {
     in_leaf_.WaitForNotification();
-    ShutdownServer(chain.server(kOrders), end, absl::Milliseconds(20), kNever);
+    ShutdownServer(chain.server(kOrders), end, absl::Milliseconds(20), kGiveUp);
   });
-  const Result result = chain.Call(kNever);
+  const Result result = chain.Call(kGiveUp);
   shutdown.join();
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
   EXPECT_EQ(ReasonAt(kStorefront), EndReason::kNone);
@@ -422,7 +423,7 @@ TEST_F(WhoEndedItTest, TheServerShutsDown) {
 }
 
 TEST_F(WhoEndedItTest, ASiblingFailed) {
-  Options options = Noting(kNever);
+  Options options = Noting(kGiveUp);
   options.handlers[kStorefront] = [this](const Context& ctx,
                                          const CallNext& next,
                                          grpc::ServerContextBase&) {
@@ -438,8 +439,8 @@ TEST_F(WhoEndedItTest, ASiblingFailed) {
     return ToGrpcStatus(group.Wait());
   };
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
-  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(chain.Connect(kGiveUp));
+  const Result result = chain.Call(kGiveUp);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(ReasonAt(kStorefront), EndReason::kSiblingFailed);
   EXPECT_EQ(ReasonAt(kOrders), EndReason::kCallerLeft);
@@ -454,14 +455,14 @@ TEST_F(WhoEndedItTest, TooLittleTimeWasLeft) {
   Options options = Noting(absl::ZeroDuration());
   MethodPolicy policy;
   policy.pattern = "/shop.v1.Inventory/*";
-  policy.time.min_budget = 2 * kNever;
+  policy.time.min_budget = 2 * kGiveUp;
   options.server.methods.push_back(policy);
   options.server.shed_fraction = 1;
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
+  ASSERT_TRUE(chain.Connect(kGiveUp));
   const absl::Time start = absl::Now();
-  const Result result = chain.Call(kNever);
-  EXPECT_LT(absl::Now() - start, kNever / 2);
+  const Result result = chain.Call(kGiveUp);
+  EXPECT_LT(absl::Now() - start, kGiveUp / 2);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(result.status.error_message(), HasSubstr("min_budget"));
   EXPECT_EQ(ReasonAt(kInventory), EndReason::kTooLittleTime);
@@ -485,8 +486,8 @@ TEST_F(BudgetTest, ACallMayHaveAReserveOfItsOwn) {
     return next(ctx, {});
   };
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
-  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(chain.Connect(kGiveUp));
+  const Result result = chain.Call(kGiveUp);
   ASSERT_TRUE(result.status.ok()) << result.status.error_message();
   ASSERT_EQ(result.report.report().calls_size(), 2);
   const auto kept = [](const v1::CallReport& call) {
@@ -519,8 +520,8 @@ TEST_F(BudgetTest, ADetachedCallHasNeitherDeadlineNorCancellation) {
     return grpc::Status::OK;
   };
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
-  auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  ASSERT_TRUE(chain.Connect(kGiveUp));
+  auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
   std::thread leaver([&, &leave = cancel] {
     in_leaf.WaitForNotification();
     leave();
@@ -528,7 +529,7 @@ TEST_F(BudgetTest, ADetachedCallHasNeitherDeadlineNorCancellation) {
   EXPECT_EQ(chain.Call(ctx).status.error_code(), grpc::StatusCode::CANCELLED);
   leaver.join();
   left.Notify();
-  EXPECT_TRUE(over.WaitForNotificationWithTimeout(kNever));
+  EXPECT_TRUE(over.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_EQ(remaining, absl::InfiniteDuration());
   EXPECT_FALSE(done);
 }
@@ -558,8 +559,8 @@ TEST_F(BudgetTest, RetriesOfGrpcAreOneCall) {
   options.server.report.when = When::kAlways;
   options.handlers[kInventory] = TwoOfThreeFail(requests);
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
-  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(chain.Connect(kGiveUp));
+  const Result result = chain.Call(kGiveUp);
   ASSERT_TRUE(result.status.ok()) << result.status.error_message();
   EXPECT_EQ(requests, 3);
   const v1::BudgetReport& orders = CallTo(kOrders, result.report)->report();
@@ -580,8 +581,8 @@ TEST_F(BudgetTest, RetriesOfTheCodeAreCallsInARow) {
     return status;
   };
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
-  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(chain.Connect(kGiveUp));
+  const Result result = chain.Call(kGiveUp);
   ASSERT_TRUE(result.status.ok()) << result.status.error_message();
   EXPECT_EQ(CallTo(kOrders, result.report)->report().calls_size(), 3);
   const std::string text = Explain(result.report);
@@ -601,7 +602,7 @@ TEST_F(BudgetTest, FanOutIsParallel) {
     absl::MutexLock lock(&mutex);
     ++in_leaf;
     const auto all = [&in_leaf] { return in_leaf == 3; };
-    mutex.AwaitWithTimeout(absl::Condition(&all), kNever);
+    mutex.AwaitWithTimeout(absl::Condition(&all), kGiveUp);
     return grpc::Status::OK;
   };
   options.handlers[kOrders] = [](const Context& ctx, const CallNext& next,
@@ -615,8 +616,8 @@ TEST_F(BudgetTest, FanOutIsParallel) {
     return ToGrpcStatus(group.Wait());
   };
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
-  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(chain.Connect(kGiveUp));
+  const Result result = chain.Call(kGiveUp);
   ASSERT_TRUE(result.status.ok()) << result.status.error_message();
   EXPECT_EQ(CallTo(kOrders, result.report)->report().calls_size(), 3);
   const std::string text = Explain(result.report);
@@ -631,8 +632,8 @@ TEST_F(BudgetTest, ErrorsAreTold) {
     throw std::runtime_error("a bug");
   };
   BudgetChain chain(std::move(options));
-  ASSERT_TRUE(chain.Connect(kNever));
-  const Result result = chain.Call(kNever);
+  ASSERT_TRUE(chain.Connect(kGiveUp));
+  const Result result = chain.Call(kGiveUp);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNKNOWN);
   const v1::CallReport* call = CallTo(kInventory, result.report);
   ASSERT_NE(call, nullptr);

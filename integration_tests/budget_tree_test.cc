@@ -19,19 +19,18 @@
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/task_group.h"
+#include "tether/testing/give_up.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
-
-// Far longer than a tree takes on a loaded machine.
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 struct Result {
   grpc::Status status;
@@ -82,7 +81,7 @@ class TreeTest : public testing::GrpcLeakCheckedTest {
   }
 
   Result Call() {
-    const auto [ctx, cancel] = WithTimeout(Background(), 2 * kNever);
+    const auto [ctx, cancel] = WithTimeout(Background(), 2 * kGiveUp);
     return Call(ctx, 0);
   }
 

@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/loopback.h"
 
 namespace tether {
 
@@ -96,20 +97,16 @@ std::unique_ptr<Chain::Hop> Chain::Serve(int index, grpc::Service& service) {
   }
   auto hop = std::make_unique<Hop>();
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                           &port);
   builder.RegisterService(&service);
   builder.experimental().SetInterceptorCreators(std::move(creators));
-  hop->server = builder.BuildAndStart();
-  hop->address = "127.0.0.1:" + std::to_string(port);
+  testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+  hop->server = std::move(started.server);
+  hop->address = std::move(started.address);
   return hop;
 }
 
 std::shared_ptr<grpc::Channel> Chain::ChannelTo(const Hop& hop) const {
-  grpc::ChannelArguments arguments;
-  // Ports are used again: no connection of another chain's.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const grpc::ChannelArguments arguments = testing::OwnConnection();
   const auto credentials = grpc::InsecureChannelCredentials();
   return with_tether_
              ? tether::CreateChannel(hop.address, credentials, {}, arguments)

@@ -24,6 +24,7 @@
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
 
 ABSL_FLAG(std::string, leaf, "", "the address of the leaf");
@@ -146,18 +147,14 @@ int Main() {
   const bool with_tether = absl::GetFlag(FLAGS_tether);
   Hop hop(absl::GetFlag(FLAGS_leaf), absl::GetFlag(FLAGS_silent), with_tether);
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                           &port);
   builder.RegisterService(&hop);
   if (with_tether) InstallServer(builder);
-  const auto server = builder.BuildAndStart();
-  if (server == nullptr) return 1;
-  Tell(absl::StrCat(kListening, port));
+  const testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+  Tell(absl::StrCat(kListening, started.port));
   int signal = 0;
   sigwait(&stop, &signal);
-  server->Shutdown();
-  server->Wait();
+  started.server->Shutdown();
+  started.server->Wait();
   return 0;
 }
 

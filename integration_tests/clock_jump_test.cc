@@ -48,18 +48,20 @@
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/grpc_release.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
 
 constexpr absl::Duration kSlack = absl::Seconds(5);
-constexpr absl::Duration kNever = absl::Seconds(20);
 constexpr char kLibrary[] = "/usr/$LIB/faketime/libfaketimeMT.so.1";
 
 // What is measured with one clock in two ways.
@@ -110,7 +112,7 @@ class ClockJumpTest : public testing::GrpcLeakCheckedTest,
       }
       if (first) SetOffset(absl::Hours(GetParam()));
       if (ping.number() != kHang) return grpc::Status::OK;
-      ctx.WaitFor(kNever);
+      ctx.WaitFor(kGiveUp);
       err_ = ctx.Err();
       ended_.Notify();
       return StatusOf(ctx);
@@ -143,15 +145,12 @@ class ClockJumpTest : public testing::GrpcLeakCheckedTest,
     const auto line = ReadLine();
     ASSERT_TRUE(line && absl::StartsWith(*line, kListening))
         << "it prints above why";
-    grpc::ChannelArguments arguments;
-    // Ports are used again: no connection of another test's.
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     auto channel = tether::CreateChannel(
         absl::StrCat("127.0.0.1:",
                      line->substr(std::string(kListening).size())),
-        grpc::InsecureChannelCredentials(), {}, arguments);
+        grpc::InsecureChannelCredentials(), {}, testing::OwnConnection());
     ASSERT_TRUE(
-        channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kNever)));
+        channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kGiveUp)));
     stub_ = Probe::NewStub(std::move(channel));
   }
 
@@ -192,7 +191,7 @@ class ClockJumpTest : public testing::GrpcLeakCheckedTest,
     const absl::Duration wall =
         absl::Microseconds(told["wall1"] - told["wall0"]);
     EXPECT_GE(steady, absl::ZeroDuration());
-    EXPECT_LT(steady, kNever);
+    EXPECT_LT(steady, kGiveUp);
     const absl::Duration jump = absl::Hours(GetParam());
     EXPECT_NEAR(absl::ToDoubleSeconds(wall - steady),
                 absl::ToDoubleSeconds(jump), 0.1)
@@ -231,7 +230,7 @@ class ClockJumpTest : public testing::GrpcLeakCheckedTest,
   }
 
   std::optional<std::string> ReadLine() {
-    const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    const auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     return hop_.ReadLine(ctx);
   }
 
@@ -303,7 +302,7 @@ TEST_P(ClockJumpTest, TheCallersDeadlineEndsAllHops) {
 // Nobody but the hop can end its second call.
 TEST_P(ClockJumpTest, TheHopsOwnTimeoutEndsItsCall) {
   ASSERT_NO_FATAL_FAILURE(StartHop(/*with_tether=*/true));
-  const Result result = Call(10 * kNever, kHopLimits);
+  const Result result = Call(10 * kGiveUp, kHopLimits);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   Told told = ReadWhatTheHopTold();
   EXPECT_EQ(told["code"], grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -337,7 +336,7 @@ TEST_P(ClockJumpTest, ControlGrpcsOwnTimerFiresOrNot) {
   // The timers of 1.83 don't follow the wall clock any more.
   const bool hangs = GetParam() > 0 && !testing::GrpcIsAtLeast(1, 83);
   ASSERT_NO_FATAL_FAILURE(StartHop(/*with_tether=*/false));
-  std::thread client([this] { Call(10 * kNever, kHopLimits); });
+  std::thread client([this] { Call(10 * kGiveUp, kHopLimits); });
   if (hangs) {
     while (left().empty()) absl::SleepFor(absl::Milliseconds(1));
     absl::SleepFor(4 * kHopsOwnTimeout);

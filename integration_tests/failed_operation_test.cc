@@ -25,13 +25,14 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::matrix {
 namespace {
 
-// A test whose event got lost waits that long.
-constexpr absl::Duration kNever = absl::Seconds(20);
+using testing::kGiveUp;
 
 enum class End {
   kCancel,     // the caller cancels
@@ -91,12 +92,10 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
   std::unique_ptr<Probe::Stub> stub;
   std::unique_ptr<testing::TcpProxy> proxy;
   const auto connect = [&](const std::string& address) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     const auto channel = grpc::CreateCustomChannel(
-        address, grpc::InsecureChannelCredentials(), arguments);
+        address, grpc::InsecureChannelCredentials(), testing::OwnConnection());
     EXPECT_TRUE(
-        channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kNever)));
+        channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kGiveUp)));
     stub = Probe::NewStub(channel);
   };
   if (c.end != End::kVanish) connect(server->address());
@@ -136,7 +135,7 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
         return ready(i);
       };
       absl::MutexLock lock(&seen->mutex);
-      return seen->mutex.AwaitWithTimeout(absl::Condition(&condition), kNever);
+      return seen->mutex.AwaitWithTimeout(absl::Condition(&condition), kGiveUp);
     };
     // (The deadline may pass before there is a handler, on a busy machine.)
     const bool began = c.end == End::kDeadline || await([&](int before) {
@@ -184,7 +183,7 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
     EXPECT_TRUE(noted);
     if (!noted) break;
   }
-  server->Shutdown(kNever);
+  server->Shutdown(kGiveUp);
   absl::MutexLock lock(&seen->mutex);
   return seen->failed;
 }
@@ -272,7 +271,7 @@ TEST_F(LockTest, ACallbackMayTakeTheLockUnderWhichItsHandlerWrites) {
       EXPECT_EQ(called, done - 1);
     }
     // It comes, and from another thread.
-    const absl::Time give_up = absl::Now() + kNever;
+    const absl::Time give_up = absl::Now() + kGiveUp;
     while (called < done && absl::Now() < give_up) {
       absl::SleepFor(absl::Milliseconds(1));
     }
@@ -287,7 +286,7 @@ TEST_F(LockTest, ACallbackMayTakeTheLockUnderWhichItsHandlerWrites) {
     EXPECT_TRUE(download->Read(&pong));
     call.TryCancel();
     EXPECT_FALSE(download->Finish().ok());
-    const absl::Time give_up = absl::Now() + kNever;
+    const absl::Time give_up = absl::Now() + kGiveUp;
     while (called < i && absl::Now() < give_up) {
       absl::SleepFor(absl::Milliseconds(1));
     }

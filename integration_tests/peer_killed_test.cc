@@ -29,17 +29,18 @@
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
 
 constexpr absl::Duration kPrompt = absl::Seconds(5);
-constexpr absl::Duration kNever = absl::Seconds(60);
 
 // With a leaf of either API.
 class PeerKilledTest : public testing::GrpcLeakCheckedTest,
@@ -49,7 +50,7 @@ class PeerKilledTest : public testing::GrpcLeakCheckedTest,
     leaf_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
       const Context ctx = ContextOf(sc);
       arrived_.Notify();
-      ctx.WaitFor(kNever);
+      ctx.WaitFor(kGiveUp);
       NoteEnd(ctx);
       return StatusOf(ctx);
     };
@@ -79,16 +80,11 @@ class PeerKilledTest : public testing::GrpcLeakCheckedTest,
                    {absl::StrCat("--leaf=", leaf_.address()),
                     absl::StrCat("--silent=", leaf_.address())});
     ASSERT_TRUE(started.ok()) << started;
-    const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    const auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     const auto line = hop_.ReadLine(ctx);
     ASSERT_TRUE(line && absl::StartsWith(*line, kListening));
-    grpc::ChannelArguments arguments;
-    // Ports are used again: no connection of another test's.
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    stub_ = Probe::NewStub(tether::CreateChannel(
-        absl::StrCat("127.0.0.1:",
-                     line->substr(std::string(kListening).size())),
-        grpc::InsecureChannelCredentials(), {}, arguments));
+    stub_ = testing::ProbeStub(absl::StrCat(
+        "127.0.0.1:", line->substr(std::string(kListening).size())));
   }
 
   void NoteEnd(const Context& ctx) {
@@ -118,7 +114,7 @@ TEST_P(PeerKilledTest, BothNeighboursAreToldAtOnce) {
   v1::CallReport report;
   absl::Notification returned;
   std::thread client([&] {
-    const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    const auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     ClientCall call(ctx);
     Ping ping;
     ping.set_number(kHang);
@@ -128,7 +124,7 @@ TEST_P(PeerKilledTest, BothNeighboursAreToldAtOnce) {
     report = call.report();
     returned.Notify();
   });
-  EXPECT_TRUE(arrived_.WaitForNotificationWithTimeout(kNever));
+  EXPECT_TRUE(arrived_.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_FALSE(ended_.HasBeenNotified());
   EXPECT_FALSE(returned.HasBeenNotified());
   hop_.Kill();

@@ -28,12 +28,15 @@
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/live_counts.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
@@ -41,7 +44,6 @@ using testing::ProbeServer;
 
 // "At once", with room for a machine that has much else to do.
 constexpr absl::Duration kPrompt = absl::Seconds(1);
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 inline constexpr Key<int> kNumber{"number"};
 
@@ -53,16 +55,10 @@ class ServerLifeTest : public testing::GrpcLeakCheckedTest {};
 
 struct RunningServer {
   RunningServer(grpc::ServerBuilder& builder, ServerOptions options = {}) {
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                             &port);
     InstallServer(builder, std::move(options));
-    server = builder.BuildAndStart();
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    stub = Probe::NewStub(CreateChannel("127.0.0.1:" + std::to_string(port),
-                                        grpc::InsecureChannelCredentials(), {},
-                                        arguments));
+    testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+    server = std::move(started.server);
+    stub = testing::ProbeStub(started.address);
   }
 
   std::unique_ptr<grpc::Server> server;
@@ -84,7 +80,7 @@ TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
     const Context ctx = ContextOf(sc);
     EXPECT_EQ(*ctx.Value(kNumber), 7);
     waiting.Notify();
-    ctx.WaitFor(kNever);
+    ctx.WaitFor(kGiveUp);
     cause = ctx.Cause();
     reason = EndReasonOf(ctx);
     return StatusOf(ctx);
@@ -99,7 +95,7 @@ TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
   waiting.WaitForNotification();
   const absl::Time start = absl::Now();
   ShutdownServer(server.server(), cancel_base_context, absl::Milliseconds(20),
-                 kNever);
+                 kGiveUp);
   EXPECT_GE(absl::Now() - start, absl::Milliseconds(19));
   EXPECT_LT(absl::Now() - start, kPrompt);
   caller.join();
@@ -120,7 +116,7 @@ TEST_F(ServerLifeTest, ShutdownServerLetsARequestFinishWithinTheGrace) {
   absl::Notification go_on;
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     waiting.Notify();
-    go_on.WaitForNotificationWithTimeout(kNever);
+    go_on.WaitForNotificationWithTimeout(kGiveUp);
     return StatusOf(ContextOf(sc));
   };
   auto stub = server.Stub();
@@ -137,7 +133,7 @@ TEST_F(ServerLifeTest, ShutdownServerLetsARequestFinishWithinTheGrace) {
     go_on.Notify();
   });
   const absl::Time start = absl::Now();
-  ShutdownServer(server.server(), cancel_base_context, kNever);
+  ShutdownServer(server.server(), cancel_base_context, kGiveUp);
   EXPECT_LT(absl::Now() - start, kPrompt);
   caller.join();
   later.join();
@@ -160,17 +156,14 @@ TEST_P(ConnectionTest, OneThatGoesEndsItsRequests) {
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     const Context ctx = ContextOf(sc);
     waiting.Notify();
-    ctx.WaitFor(kNever);
+    ctx.WaitFor(kGiveUp);
     err = ctx.Err();
     ended.Notify();
     return StatusOf(ctx);
   };
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  auto stub = Probe::NewStub(CreateChannel(
-      proxy.address(), grpc::InsecureChannelCredentials(), {}, arguments));
+  auto stub = testing::ProbeStub(proxy.address());
   std::thread cutter([&] {
-    EXPECT_TRUE(waiting.WaitForNotificationWithTimeout(kNever));
+    EXPECT_TRUE(waiting.WaitForNotificationWithTimeout(kGiveUp));
     proxy.Cut(GetParam());
     EXPECT_TRUE(ended.WaitForNotificationWithTimeout(kPrompt));
   });
@@ -203,7 +196,7 @@ TEST_F(ServerLifeTest, AConnectionThatIsTooOldEndsItsRequests) {
   struct Service final : Probe::Service {
     grpc::Status Unary(grpc::ServerContext* sc, const Ping*, Pong*) override {
       const Context ctx = ContextOf(*sc);
-      ctx.WaitFor(kNever);
+      ctx.WaitFor(kGiveUp);
       err = ctx.Err();
       return StatusOf(ctx);
     }
@@ -325,7 +318,7 @@ TEST_F(ServerLifeTest, NoReactionOfACallbackServerFindsALeftContext) {
       }
       EXPECT_EQ(stream->Finish().ok(), !cancelled);
     }
-    EXPECT_TRUE(service.done.WaitForNotificationWithTimeout(kNever));
+    EXPECT_TRUE(service.done.WaitForNotificationWithTimeout(kGiveUp));
     EXPECT_GT(service.reactions, 60);
     EXPECT_EQ(service.strays, 0);
     running.server->Shutdown();
@@ -380,7 +373,7 @@ struct AsyncServer {
   void* Next() {
     void* tag = nullptr;
     bool ok = false;
-    if (queue->AsyncNext(&tag, &ok, In(kNever)) !=
+    if (queue->AsyncNext(&tag, &ok, In(kGiveUp)) !=
         grpc::CompletionQueue::GOT_EVENT) {
       ADD_FAILURE() << "no event";
       return nullptr;

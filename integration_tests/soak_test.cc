@@ -31,6 +31,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
 #include "tether/grpc/testing/probe_server.h"
 
@@ -100,33 +101,29 @@ class Hop {
  public:
   Hop(grpc::Service& service, int port) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port),
-                             grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&service);
     InstallServer(builder);
-    server_ = builder.BuildAndStart();
+    started_ = testing::ListenOnLoopback(
+        builder, grpc::InsecureServerCredentials(), port);
   }
   ~Hop() {
     // At once: what runs is cancelled.
-    server_->Shutdown(std::chrono::system_clock::now());
-    server_->Wait();
+    started_.server->Shutdown(std::chrono::system_clock::now());
+    started_.server->Wait();
   }
 
-  int port() const { return port_; }
+  int port() const { return started_.port; }
   std::shared_ptr<grpc::Channel> Channel() const {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    grpc::ChannelArguments arguments = testing::OwnConnection();
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 10);
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
-    return tether::CreateChannel("127.0.0.1:" + std::to_string(port_),
-                                 grpc::InsecureChannelCredentials(), {},
-                                 arguments);
+    return tether::CreateChannel(
+        started_.address, grpc::InsecureChannelCredentials(), {}, arguments);
   }
 
  private:
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
+  testing::LoopbackServer started_;
 };
 
 struct Tally {

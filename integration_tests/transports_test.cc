@@ -23,9 +23,11 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/mutex.h"
 #include "tether/propagation/request_id.h"
+#include "tether/testing/give_up.h"
 
 // OpenSSL keeps an error state for each of gRPC's threads, which is not freed
 // where the process ends before the thread does. Only LeakSanitizer asks.
@@ -36,13 +38,13 @@ extern "C" const char* __lsan_default_suppressions() {
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 
 // "At once", with room for a machine that has much else to do.
 constexpr absl::Duration kPrompt = absl::Seconds(1);
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 // For 127.0.0.1, of this test alone; valid until 2120.
 constexpr char kTestKey[] =
@@ -98,8 +100,7 @@ class TransportsTest : public testing::GrpcLeakCheckedTest {
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
 
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    grpc::ChannelArguments arguments = testing::OwnConnection();
     arguments.SetCompressionAlgorithm(transport.compression);
     if (!transport.service_config.empty()) {
       arguments.SetServiceConfigJSON(transport.service_config);
@@ -167,7 +168,7 @@ TEST_P(AnyTransportTest, DeadlineValuesAndCancellationCross) {
       return grpc::Status::OK;
     }
     waiting.Notify();
-    ctx.WaitFor(kNever);
+    ctx.WaitFor(kGiveUp);
     err = ctx.Err();
     ended.Notify();
     return StatusOf(ctx);
@@ -181,11 +182,11 @@ TEST_P(AnyTransportTest, DeadlineValuesAndCancellationCross) {
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
   EXPECT_LE(remaining, absl::Seconds(60));
-  EXPECT_GT(remaining, absl::Seconds(60) - kNever);
+  EXPECT_GT(remaining, absl::Seconds(60) - kGiveUp);
   EXPECT_EQ(request_id, "req-1");
 
   std::thread leaver([&, &leave_now = leave] {
-    EXPECT_TRUE(waiting.WaitForNotificationWithTimeout(kNever));
+    EXPECT_TRUE(waiting.WaitForNotificationWithTimeout(kGiveUp));
     leave_now();
   });
   absl::Time start = absl::Now();
@@ -307,7 +308,7 @@ TEST_F(TransportsTest, ACallThatWaitsForItsNextAttemptEndsWithItsContext) {
   });
   const auto [ctx, cancel] = WithCancel(Background());
   std::thread leaver([&, &leave = cancel] {
-    EXPECT_TRUE(attempts.first.WaitForNotificationWithTimeout(kNever));
+    EXPECT_TRUE(attempts.first.WaitForNotificationWithTimeout(kGiveUp));
     // The client may not have the answer yet: then it is the attempt that is
     // cancelled.
     absl::SleepFor(absl::Milliseconds(20));

@@ -40,6 +40,7 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
@@ -48,10 +49,12 @@
 #include "tether/propagation/header.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
@@ -60,9 +63,8 @@ using testing::ProbeServer;
 constexpr int kRequests = 1000;
 constexpr int kHandlersOfARequest = 1 + 2 + 4;
 
-// A run takes seconds. Whoever waits longer than this on a loaded machine waits
-// for something that got lost.
-constexpr absl::Duration kNever = absl::Minutes(2);
+// A run takes seconds, much more on a loaded machine.
+const absl::Duration kRunGivesUp = 6 * kGiveUp;
 
 constexpr char kPath[] = "x-path";
 
@@ -231,12 +233,9 @@ std::unique_ptr<Probe::Stub> Connect(const ProbeServer& server, Book& book) {
       creators;
   creators.push_back(std::make_unique<ClientInterceptorFactory>(options));
   creators.push_back(std::make_unique<Spy>(book));
-  grpc::ChannelArguments arguments;
-  // Ports are used again: no connection of another test's.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return Probe::NewStub(grpc::experimental::CreateCustomChannelWithInterceptors(
-      server.address(), grpc::InsecureChannelCredentials(), arguments,
-      std::move(creators)));
+      server.address(), grpc::InsecureChannelCredentials(),
+      testing::OwnConnection(), std::move(creators)));
 }
 
 // ---- The hops ----
@@ -406,7 +405,7 @@ class ThreeHops {
       Pong pong;
       grpc::Status status;
     };
-    const auto [timed, cancel] = WithTimeout(Background(), kNever);
+    const auto [timed, cancel] = WithTimeout(Background(), kRunGivesUp);
     std::vector<std::unique_ptr<Request>> requests;
     absl::BlockingCounter running(kRequests);
     for (int i = 0; i < kRequests; ++i) {
@@ -439,7 +438,7 @@ class ThreeHops {
     served_last = ping.number();
     // Nobody goes on before all are here.
     if (arrived_.fetch_add(1) + 1 == kRequests) all_are_here_.Notify();
-    if (!all_are_here_.WaitForNotificationWithTimeout(kNever)) {
+    if (!all_are_here_.WaitForNotificationWithTimeout(kRunGivesUp)) {
       return grpc::Status(grpc::StatusCode::ABORTED, "not all requests came");
     }
     const std::string path = HeaderOf(sc, kPath);

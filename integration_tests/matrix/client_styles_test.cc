@@ -23,13 +23,16 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::matrix {
 namespace {
 
+using testing::kGiveUp;
+
 constexpr absl::Duration kPrompt = absl::Seconds(1);
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 std::chrono::system_clock::time_point In(absl::Duration d) {
   return absl::ToChronoTime(absl::Now() + d);
@@ -41,10 +44,9 @@ class ClientStyleTest : public testing::GrpcLeakCheckedTest,
   void Serve(ServerStyle style) {
     seen_ = std::make_shared<Observation>();
     server_ = StartServer(style, seen_);
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    channel_ = CreateChannel(server_->address(),
-                             grpc::InsecureChannelCredentials(), {}, arguments);
+    channel_ =
+        CreateChannel(server_->address(), grpc::InsecureChannelCredentials(),
+                      {}, testing::OwnConnection());
   }
 
   void TearDown() override {
@@ -106,7 +108,7 @@ TEST_P(ClientStyleTest, TheServerHasNoMoreTimeThanTheEarlierDeadlineGives) {
       // caller set a deadline, its clock is the wall's.
       absl::MutexLock lock(&seen_->mutex);
       EXPECT_LE(seen_->remaining, kShort) << deadlines.of_call;
-      EXPECT_GT(seen_->remaining, kShort - kNever);
+      EXPECT_GT(seen_->remaining, kShort - kGiveUp);
     }
   }
 }
@@ -121,7 +123,7 @@ TEST_P(ClientStyleTest, WithoutAnyDeadlineTheServerHasNone) {
 
 TEST_P(ClientStyleTest, AnEarlierDeadlineOfTheCallersOwnEndsTheCall) {
   Serve(ServerStyle::kSync);
-  const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  const auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
   ClientCall call(ctx);
   call.set_deadline(In(absl::Milliseconds(50)));
   const absl::Time start = absl::Now();
@@ -141,7 +143,7 @@ TEST_P(ClientStyleTest, ACallThatIsCancelledAtAnyMomentHasOneWholeStatus) {
   for (ServerStyle server : {ServerStyle::kSync, ServerStyle::kCallback,
                              ServerStyle::kGenericAsync}) {
     Serve(server);
-    ASSERT_TRUE(channel_->WaitForConnected(In(kNever)));
+    ASSERT_TRUE(channel_->WaitForConnected(In(kGiveUp)));
     for (Kind kind : kKinds) {
       for (int i = 0; i < kMoments; ++i) {
         const auto [ctx, cancel] = WithCancel(Background());
@@ -179,12 +181,7 @@ TEST_P(ClientStyleTest, ACallThatIsCancelledAtAnyMomentHasOneWholeStatus) {
 
 class StreamTest : public testing::GrpcLeakCheckedTest {
  protected:
-  StreamTest() {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    stub_ = Probe::NewStub(CreateChannel(
-        server_->address(), grpc::InsecureChannelCredentials(), {}, arguments));
-  }
+  StreamTest() { stub_ = testing::ProbeStub(server_->address()); }
 
   static Ping WaitRequest() {
     Ping ping;
@@ -227,7 +224,7 @@ TEST_F(StreamTest, AnAbandonedOneOfAPlainContextEndsOnTheServer) {
     grpc::ClientContext call;
     auto stream = stub_->Chat(&call);
     EXPECT_TRUE(stream->Write(WaitRequest()));
-    EXPECT_TRUE(seen_->waiting.WaitForNotificationWithTimeout(kNever));
+    EXPECT_TRUE(seen_->waiting.WaitForNotificationWithTimeout(kGiveUp));
   }  // never finished
   ExpectHandlerCancelled();
 }
@@ -241,7 +238,7 @@ TEST_F(StreamTest, AnAbandonedAsyncOneEndsOnTheServer) {
     void* tag;
     bool ok = false;
     ASSERT_TRUE(queue.Next(&tag, &ok) && ok);
-    EXPECT_TRUE(seen_->waiting.WaitForNotificationWithTimeout(kNever));
+    EXPECT_TRUE(seen_->waiting.WaitForNotificationWithTimeout(kGiveUp));
   }  // neither read nor finished
   ExpectHandlerCancelled();
   queue.Shutdown();

@@ -25,15 +25,17 @@
 #include "tether/current.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::matrix {
 namespace {
 
+using testing::kGiveUp;
+
 // "At once". On an idle machine it is a millisecond, and at most 100 of them;
 // ten times that, so that a machine with much else to do passes.
 constexpr absl::Duration kPrompt = absl::Seconds(1);
-// A test whose event got lost waits that long.
-constexpr absl::Duration kNever = absl::Seconds(20);
 // What the server gives its RPCs when it shuts down.
 constexpr absl::Duration kGrace = absl::Milliseconds(10);
 
@@ -73,15 +75,12 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
   Observation& seen = *outcome.seen;
   const auto server = StartServer(cell.server, outcome.seen);
   testing::TcpProxy proxy(server->address());
-  grpc::ChannelArguments arguments;
-  // Ports are used again: no connection of another cell's.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   const auto channel = CreateChannel(
       cell.event == Event::kDisconnect ? proxy.address() : server->address(),
-      grpc::InsecureChannelCredentials(), {}, arguments);
-  // So that no deadline is spent on it.
+      grpc::InsecureChannelCredentials(), {}, testing::OwnConnection());
+  // So that connecting takes nothing of the deadline.
   EXPECT_TRUE(
-      channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kNever)));
+      channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kGiveUp)));
 
   const auto [upstream, cancel_upstream] = WithCancel(Background());
   const auto [ctx, cancel_ctx] = WithTimeout(
@@ -107,7 +106,7 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
     outcome.event_at = deadline_ctx.Deadline();
     if (!AnswersAtOnce(cell.event) && !IsEarly(cell.event) &&
         cell.event != Event::kDeadline) {
-      EXPECT_TRUE(seen.waiting.WaitForNotificationWithTimeout(kNever));
+      EXPECT_TRUE(seen.waiting.WaitForNotificationWithTimeout(kGiveUp));
       outcome.event_at = absl::Now();
       switch (cell.event) {
         case Event::kClientCancel:
@@ -127,7 +126,7 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
           break;
       }
     }
-    if (!answered.WaitForNotificationWithTimeout(kNever)) {
+    if (!answered.WaitForNotificationWithTimeout(kGiveUp)) {
       ADD_FAILURE() << "the client waits for ever";
       call.TryCancel();
       server->Shutdown(absl::ZeroDuration());
@@ -143,10 +142,10 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
   if (cell.event == Event::kClientCancelLate) call.TryCancel();
   if (cell.event == Event::kUpstreamCancelLate) cancel_upstream();
   if (seen.waiting.HasBeenNotified()) {
-    EXPECT_TRUE(seen.ended.WaitForNotificationWithTimeout(kNever));
+    EXPECT_TRUE(seen.ended.WaitForNotificationWithTimeout(kGiveUp));
     outcome.lag = seen.deadline - ctx.Deadline();
   }
-  server->Shutdown(kNever);
+  server->Shutdown(kGiveUp);
   return outcome;
 }
 
@@ -227,7 +226,7 @@ void MatrixTest::RunAndCheck(const Cell& cell, Binding binding) {
   // the server makes allowance for, once more, with a longer one.
   absl::Duration timeout = absl::Milliseconds(25);
   Outcome outcome = Run(cell, binding, timeout);
-  while (cell.event == Event::kDeadline && timeout < kNever &&
+  while (cell.event == Event::kDeadline && timeout < kGiveUp &&
          (!outcome.seen->waiting.HasBeenNotified() ||
           outcome.lag > absl::Milliseconds(4))) {
     CheckReply(cell, outcome.reply);

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "integration_tests/matrix/server_styles.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/testing/loopback.h"
 
 namespace tether::matrix {
 
@@ -73,12 +74,10 @@ GrpcServer::~GrpcServer() = default;
 
 void GrpcServer::BuildAndStart(grpc::ServerBuilder& builder,
                                ServerOptions options) {
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                           &port);
   InstallServer(builder, std::move(options));
-  server_ = builder.BuildAndStart();
-  address_ = "127.0.0.1:" + std::to_string(port);
+  testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+  server_ = std::move(started.server);
+  address_ = std::move(started.address);
 }
 
 void GrpcServer::Shutdown(absl::Duration grace) {

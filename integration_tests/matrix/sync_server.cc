@@ -5,12 +5,12 @@
 #include "integration_tests/matrix/server_styles.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::matrix {
 namespace {
 
-// Far more than any event needs to come: a test whose event got lost ends.
-constexpr absl::Duration kNever = absl::Seconds(20);
+using testing::kGiveUp;
 
 grpc::Status Serve(Observation& seen, Kind kind, const Context& ctx,
                    const std::function<bool(Ping*)>& read,
@@ -25,7 +25,7 @@ grpc::Status Serve(Observation& seen, Kind kind, const Context& ctx,
     case Request::kWait:
       if (kind == Kind::kDownload || kind == Kind::kChat) write(Pong());
       seen.Wait(ctx);
-      ctx.WaitFor(kNever);
+      ctx.WaitFor(kGiveUp);
       seen.End(ctx);
       return StatusOf(ctx);
     case Request::kReadToEnd:

@@ -22,11 +22,13 @@
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::kGiveUp;
 using ::testing::Not;
 using testing::Ping;
 using testing::Pong;
@@ -34,7 +36,6 @@ using testing::Probe;
 using testing::ProbeServer;
 using ::testing::StartsWith;
 
-constexpr absl::Duration kNever = absl::Seconds(20);
 // How long the time after the end is, and how much sooner a call must be over.
 constexpr absl::Duration kWhile = absl::Seconds(1);
 
@@ -120,7 +121,7 @@ TEST_F(CallEndTest, AStatusThatComesWhileThereIsTimeIsAnAnswer) {
   for (const grpc::Status& said : WordsOfCore()) {
     SCOPED_TRACE(said.error_message());
     at_leaf_ = [&](grpc::ServerContext&) { return said; };
-    auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     ClientCall call(ctx);
     const auto [status, report] = Call(*to_plain_leaf_, call);
     EXPECT_EQ(status.error_code(), said.error_code());
@@ -164,7 +165,7 @@ TEST_F(CallEndTest, ControlWhoDidNotAnswerIsTold) {
 
 TEST_F(CallEndTest, ControlNorDidOneThatTheCallsOwnDeadlineEnded) {
   at_leaf_ = WaitAtPlainLeaf;
-  auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
   ClientCall call(ctx);
   call.set_deadline(In(absl::Milliseconds(200)));
   const auto [status, report] = Call(*to_plain_leaf_, call);
@@ -185,12 +186,12 @@ TEST_F(CallEndTest, TheWordsOfAServiceConfigsTimeoutStay) {
   const auto stub = Probe::NewStub(
       CreateChannel(plain_leaf_.address(), grpc::InsecureChannelCredentials(),
                     ClientOptions(), arguments));
-  auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
   ClientCall call(ctx);
   const auto [status, report] = Call(*stub, call);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(), StartsWith("Deadline Exceeded"));
-  EXPECT_LT(report.duration_us(), absl::ToInt64Microseconds(kNever / 2));
+  EXPECT_LT(report.duration_us(), absl::ToInt64Microseconds(kGiveUp / 2));
 }
 
 TEST_F(CallEndTest, AServersUnavailableIsAnAnswerWhereItBringsMetadata) {

@@ -29,19 +29,19 @@
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
 #include "tether/propagation/testing/fake_propagators.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
 using ::testing::StartsWith;
 
-// Far longer than anything here takes, on a loaded machine too.
-constexpr absl::Duration kNever = absl::Seconds(20);
 // What is slept where a time must show.
 constexpr absl::Duration kWhile = absl::Milliseconds(300);
 
@@ -104,13 +104,13 @@ TEST_F(CallReportTest, BeginsWhenItIsMadeNotWhenItIsPrepared) {
     Pong pong;
     return to_leaf_->Unary(&call, Ping(), &pong);
   };
-  const auto [status, report] = Call(kNever);
+  const auto [status, report] = Call(kGiveUp);
   ASSERT_TRUE(status.ok());
   ASSERT_EQ(report.report().calls_size(), 1);
   const v1::CallReport& call = report.report().calls(0);
   EXPECT_GE(call.start_us(), absl::ToInt64Microseconds(kWhile));
   EXPECT_GE(SelfTimeUs(report.report()), absl::ToInt64Microseconds(kWhile));
-  EXPECT_LE(call.time_left_us(), absl::ToInt64Microseconds(kNever - kWhile));
+  EXPECT_LE(call.time_left_us(), absl::ToInt64Microseconds(kGiveUp - kWhile));
 }
 
 // One that nobody finished is over when it is dropped.
@@ -119,7 +119,7 @@ TEST_F(CallReportTest, AnAbandonedStreamIsNotUnderWayForEver) {
                        grpc::ServerWriter<Pong>* writer) {
     writer->Write(Pong());
     const Context ctx = ContextOf(sc);
-    ctx.WaitFor(kNever);
+    ctx.WaitFor(kGiveUp);
     return StatusOf(ctx);
   };
   at_front_ = [this](grpc::ServerContext& sc) {
@@ -134,7 +134,7 @@ TEST_F(CallReportTest, AnAbandonedStreamIsNotUnderWayForEver) {
     absl::SleepFor(kWhile);
     return grpc::Status::OK;
   };
-  const auto [status, report] = Call(kNever);
+  const auto [status, report] = Call(kGiveUp);
   ASSERT_TRUE(status.ok());
   ASSERT_EQ(report.report().calls_size(), 1);
   const v1::CallReport& call = report.report().calls(0);
@@ -160,7 +160,7 @@ TEST_F(CallReportTest, AStreamIsOneCallFromItsStartToItsStatus) {
     }
     return reader->Finish();
   };
-  const auto [status, report] = Call(kNever);
+  const auto [status, report] = Call(kGiveUp);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DATA_LOSS);
   ASSERT_EQ(report.report().calls_size(), 1);
   const v1::CallReport& call = report.report().calls(0);
@@ -177,7 +177,7 @@ TEST_F(CallReportTest, TryCancelIsNoAnswer) {
   at_leaf_ = [&](grpc::ServerContext& sc) {
     in_leaf.Notify();
     const Context ctx = ContextOf(sc);
-    ctx.WaitFor(kNever);
+    ctx.WaitFor(kGiveUp);
     return StatusOf(ctx);
   };
   ClientCall call(Background());
@@ -240,7 +240,7 @@ TEST_F(CallReportTest, TheMessageTellsOfATimeoutOfAHopsOwn) {
     const auto [ctx, cancel] = WithTimeout(ContextOf(sc), kWhile);
     return CallLeaf(ctx);
   };
-  const auto [status, report] = Call(kNever);
+  const auto [status, report] = Call(kGiveUp);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(), HasSubstr(" (deadline 20s), of which "));
 }
@@ -250,7 +250,7 @@ TEST_F(CallReportTest, AnApplicationsOwnDeadlineExceededStaysAsItIs) {
     return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "row lock",
                         "id 7");
   };
-  const auto [status, report] = Call(kNever);
+  const auto [status, report] = Call(kGiveUp);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(status.error_message(), "row lock");
   EXPECT_EQ(status.error_details(), "id 7");
@@ -278,7 +278,7 @@ TEST_F(CallReportTest, ALargeStatusIsNotLostToAReport) {
     return grpc::Status(grpc::StatusCode::NOT_FOUND, std::string(5700, 'm'),
                         std::string(1600, 'd'));
   };
-  const auto [status, report] = Call(kNever);
+  const auto [status, report] = Call(kGiveUp);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND)
       << status.error_message().substr(0, 200);
   EXPECT_EQ(status.error_message().size(), 5700u);
@@ -319,7 +319,7 @@ TEST_F(CallReportTest, CallsAfterTheHandlerReturnedAreNotInItsReport) {
     kept = WithoutCancel(ContextOf(sc));
     return grpc::Status::OK;
   };
-  const auto [status, report] = Call(kNever);
+  const auto [status, report] = Call(kGiveUp);
   EXPECT_TRUE(status.ok());
   EXPECT_EQ(report.report().calls_size(), 0);
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(CallLeaf(kept).ok());

@@ -24,17 +24,18 @@
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
 using ::testing::StartsWith;
 
 constexpr absl::Duration kPrompt = absl::Milliseconds(500);
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 constexpr char kTraceParent[] =
     "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -63,7 +64,7 @@ class ClientTest : public testing::GrpcLeakCheckedTest {
         return grpc::Status(grpc::StatusCode::NOT_FOUND, "no such thing");
       }
       waiting_.Notify();
-      ctx.WaitFor(kNever);
+      ctx.WaitFor(kGiveUp);
       err_ = ctx.Err();
       return StatusOf(ctx);
     };
@@ -138,7 +139,7 @@ TEST_F(ClientTest, ALaterDeadlineOfTheCallerHasNoEffect) {
   auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(100));
   ScopedContext scope(ctx);
   grpc::ClientContext call;
-  call.set_deadline(In(kNever));
+  call.set_deadline(In(kGiveUp));
   const absl::Time start = absl::Now();
   const grpc::Status status = Call(call, kWait);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -328,7 +329,7 @@ TEST_F(ClientTest, AStreamThatIsAbandonedLeavesNothing) {
   server_.download = [&](grpc::ServerContext& sc, const Ping&,
                          grpc::ServerWriter<Pong>* writer) {
     writer->Write(Pong());
-    ContextOf(sc).WaitFor(kNever);
+    ContextOf(sc).WaitFor(kGiveUp);
     left.Notify();
     return grpc::Status::OK;
   };
@@ -390,7 +391,7 @@ TEST_F(RelayTest, ACancellationReachesTheLeafOfAChain) {
               "context canceled");
   }
   canceler.join();
-  while (GetGrpcStats().server_calls != 0 && absl::Now() - start < kNever) {
+  while (GetGrpcStats().server_calls != 0 && absl::Now() - start < kGiveUp) {
     std::this_thread::yield();
   }
   EXPECT_LT(absl::Now() - start, kPrompt);
@@ -419,7 +420,7 @@ TEST_F(RelayTest, ADeadlineEndsEveryHopAsADeadline) {
                 StartsWith("context deadline exceeded: "));
   }
   const absl::Time start = absl::Now();
-  while (GetGrpcStats().server_calls != 0 && absl::Now() - start < kNever) {
+  while (GetGrpcStats().server_calls != 0 && absl::Now() - start < kGiveUp) {
     std::this_thread::yield();
   }
   EXPECT_EQ(err_.code(), absl::StatusCode::kDeadlineExceeded);

@@ -17,16 +17,15 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
-
-// A test whose event got lost waits that long.
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 class FinisherTest : public testing::GrpcLeakCheckedTest {
  protected:
@@ -48,14 +47,14 @@ TEST_F(FinisherTest, FinishesWhenTheCallerLeaves) {
   const auto stub = server_.Stub(std::nullopt);
   grpc::ClientContext call;
   std::thread leaves([&] {
-    waiting.WaitForNotificationWithTimeout(kNever);
+    waiting.WaitForNotificationWithTimeout(kGiveUp);
     call.TryCancel();
   });
   Pong pong;
   EXPECT_FALSE(stub->Unary(&call, Ping(), &pong).ok());
   leaves.join();
   // It returns when all calls have been finished.
-  server_.server().Shutdown(absl::ToChronoTime(absl::Now() + kNever));
+  server_.server().Shutdown(absl::ToChronoTime(absl::Now() + kGiveUp));
   EXPECT_FALSE(finisher->Claim());
   EXPECT_FALSE(finisher->Finish(grpc::Status::OK));
 }
@@ -112,7 +111,7 @@ TEST_F(FinisherTest, ACallerThatLeavesWhileTheHandlerAnswers) {
     stub->Unary(&call, Ping(), &pong);
     leaves.join();
   }
-  server_.server().Shutdown(absl::ToChronoTime(absl::Now() + kNever));
+  server_.server().Shutdown(absl::ToChronoTime(absl::Now() + kGiveUp));
   for (std::thread& worker : workers) worker.join();
   EXPECT_GT(answered + late, 0);
 }
@@ -157,7 +156,7 @@ TEST_F(FinisherTest, AStreamWhoseCallerLeavesDuringAWriteIsFinished) {
     call.TryCancel();
     EXPECT_FALSE(download->Finish().ok());
   }
-  server_.server().Shutdown(absl::ToChronoTime(absl::Now() + kNever));
+  server_.server().Shutdown(absl::ToChronoTime(absl::Now() + kGiveUp));
   EXPECT_EQ(done, 50);
 }
 

@@ -25,6 +25,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
@@ -112,19 +113,15 @@ TEST_F(OddCallsTest, ValuesLeaveRoomForCredentials) {
     }
   } service;
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(
-      "127.0.0.1:0", grpc::experimental::LocalServerCredentials(LOCAL_TCP),
-      &port);
   builder.RegisterService(&service);
-  auto server = builder.BuildAndStart();
-  const std::string address = "127.0.0.1:" + std::to_string(port);
+  const testing::LoopbackServer started = testing::ListenOnLoopback(
+      builder, grpc::experimental::LocalServerCredentials(LOCAL_TCP));
   auto creds = grpc::experimental::LocalCredentials(LOCAL_TCP);
   Context values = WithTrace(Background(), NewTrace());
   values = WithBaggage(values, Baggage().With("cart", std::string(3200, 'b')));
   for (bool with : {false, true}) {
-    auto channel = with ? tether::CreateChannel(address, creds)
-                        : grpc::CreateChannel(address, creds);
+    auto channel = with ? tether::CreateChannel(started.address, creds)
+                        : grpc::CreateChannel(started.address, creds);
     auto stub = testing::Probe::NewStub(channel);
     ClientCall call(values);
     call.AddMetadata("x-own", std::string(2500, 'x'));
@@ -134,7 +131,7 @@ TEST_F(OddCallsTest, ValuesLeaveRoomForCredentials) {
     grpc::Status s = stub->Unary(&call, Ping(), &pong);
     EXPECT_TRUE(s.ok());
   }
-  server->Shutdown();
+  started.server->Shutdown();
 }
 
 // Only what tether and core say themselves is said better.

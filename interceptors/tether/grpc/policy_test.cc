@@ -23,18 +23,17 @@
 #include "tether/grpc/stats.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
-
-// Far longer than anything here takes, on a loaded machine too.
-constexpr absl::Duration kNever = absl::Seconds(30);
 
 class PolicyTest : public testing::GrpcLeakCheckedTest {
  protected:
@@ -187,7 +186,7 @@ TEST_F(PolicyTest, TheAnswerDoesNotWaitForTheHandler) {
   server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {
     // One that never looks at its context.
     const absl::Time start = absl::Now();
-    while (!answered && absl::Now() - start < kNever) {
+    while (!answered && absl::Now() - start < kGiveUp) {
       absl::SleepFor(absl::Milliseconds(1));
     }
     return grpc::Status::OK;

@@ -3,7 +3,7 @@
 //
 // Times are real, since gRPC's are. kPrompt is the slack for "at once": half a
 // second, a thousand times what it takes on an idle machine, so that a loaded
-// one passes; a test whose event got lost waits for kNever.
+// one passes; a test whose event got lost waits for kGiveUp.
 
 #include "tether/grpc/server.h"
 
@@ -33,16 +33,17 @@
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/testing/fake_propagators.h"
 #include "tether/propagation/trace_context.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
 
 constexpr absl::Duration kPrompt = absl::Milliseconds(500);
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 inline constexpr Key<int> kNumber{"number"};
 
@@ -65,7 +66,7 @@ struct Seen {
     const absl::Time start = absl::Now();
     remaining = ctx.Remaining();
     entered.Notify();
-    ctx.WaitFor(kNever);
+    ctx.WaitFor(kGiveUp);
     waited = absl::Now() - start;
     err = ctx.Err();
     cause = ctx.Cause();
@@ -117,7 +118,7 @@ TEST_F(ServerTest, AWaitingSyncHandlerIsToldThatItsCallerLeft) {
   EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
             grpc::StatusCode::CANCELLED);
   leaver.join();
-  ASSERT_TRUE(seen.left.WaitForNotificationWithTimeout(kNever));
+  ASSERT_TRUE(seen.left.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_EQ(seen.err, absl::CancelledError("context canceled"));
   EXPECT_EQ(seen.cause.message(), "the caller cancelled the call or is gone");
   EXPECT_LT(seen.waited, kPrompt);
@@ -154,7 +155,7 @@ TEST_F(ServerTest, APollingSyncHandlerSeesThatItsCallerLeft) {
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     const Context ctx = ContextOf(sc);
     seen.entered.Notify();
-    const absl::Time give_up = absl::Now() + kNever;
+    const absl::Time give_up = absl::Now() + kGiveUp;
     while (!ctx.Done() && absl::Now() < give_up) std::this_thread::yield();
     seen.err = ctx.Err();
     seen.left.Notify();
@@ -191,7 +192,7 @@ TEST_F(ServerTest, AHandlerThatNeverLooksMakesNoWatch) {
       EXPECT_FALSE(ctx.Done());
       EXPECT_GE(WatchesAndThoseToCome(), 1);
       const absl::Time start = absl::Now();
-      while (GetGrpcStats().watches == 0 && absl::Now() - start < kNever) {
+      while (GetGrpcStats().watches == 0 && absl::Now() - start < kGiveUp) {
         std::this_thread::yield();
       }
       EXPECT_EQ(GetGrpcStats().watches, 1);
@@ -240,7 +241,7 @@ TEST_F(ServerTest, MaxTimeoutCapsWhatACallerMayAskFor) {
   };
   auto stub = server.Stub(std::nullopt);
   grpc::ClientContext call;
-  call.set_deadline(In(kNever));
+  call.set_deadline(In(kGiveUp));
   Pong pong;
   EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_message(),
             "context deadline exceeded: the server's max_timeout has passed");
@@ -262,7 +263,7 @@ TEST_F(ServerTest, ACallerThatLeavesJustBeforeMaxTimeoutHasCancelled) {
     server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
       ctx = ContextOf(sc);
       entered.Notify();
-      ctx.WaitFor(kNever);
+      ctx.WaitFor(kGiveUp);
       if (ctx.Err().code() == absl::StatusCode::kCancelled) ++cancelled;
       return StatusOf(ctx);
     };
@@ -299,7 +300,7 @@ TEST_F(ServerTest, TheContextEndsWhenTheHandlerReturns) {
     Pong pong;
     EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
   }
-  EXPECT_TRUE(kept.WaitFor(kNever));
+  EXPECT_TRUE(kept.WaitFor(kGiveUp));
   EXPECT_EQ(kept.Cause().message(), "the handler has returned");
   EXPECT_EQ(EndReasonOf(kept), EndReason::kCompleted);
   EXPECT_FALSE(detached.Done());
@@ -324,7 +325,7 @@ TEST_F(ServerTest, AStreamingHandlerIsToldThatItsReaderLeft) {
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(reader->Read(&pong));
   call.TryCancel();
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
-  ASSERT_TRUE(seen.left.WaitForNotificationWithTimeout(kNever));
+  ASSERT_TRUE(seen.left.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_EQ(seen.err, absl::CancelledError("context canceled"));
   EXPECT_LT(seen.waited, kPrompt);
 }
@@ -349,7 +350,7 @@ TEST_F(ServerTest, AStreamThatEndsWellEndsItsContext) {
     EXPECT_EQ(read, 3);
     EXPECT_TRUE(reader->Finish().ok());
   }
-  EXPECT_TRUE(kept.WaitFor(kNever));
+  EXPECT_TRUE(kept.WaitFor(kGiveUp));
   kept = Context();
 }
 
@@ -368,7 +369,7 @@ TEST_F(ServerTest, ShutdownEndsTheContextsOfWhatStillRuns) {
   seen.entered.WaitForNotification();
   server.server().Shutdown(In(absl::Milliseconds(20)));
   caller.join();
-  EXPECT_TRUE(seen.left.WaitForNotificationWithTimeout(kNever));
+  EXPECT_TRUE(seen.left.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_EQ(seen.err.code(), absl::StatusCode::kCancelled);
 }
 
@@ -387,7 +388,7 @@ TEST_F(ServerTest, AnExceptionInAHandlerEndsItsContext) {
     EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
               grpc::StatusCode::UNKNOWN);
   }
-  EXPECT_TRUE(kept.WaitFor(kNever));
+  EXPECT_TRUE(kept.WaitFor(kGiveUp));
   kept = Context();
 }
 
@@ -451,7 +452,7 @@ TEST_F(ServerTest, ACallbackHandlersContextEndsAtItsDeadline) {
     EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
               grpc::StatusCode::DEADLINE_EXCEEDED);
   }
-  ASSERT_TRUE(fired.WaitForNotificationWithTimeout(kNever));
+  ASSERT_TRUE(fired.WaitForNotificationWithTimeout(kGiveUp));
   registration.reset();
 }
 
@@ -472,7 +473,7 @@ TEST_F(ServerTest, ACallbackHandlersContextEndsWhenItFinishes) {
     Pong pong;
     EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
   }
-  EXPECT_TRUE(kept.WaitFor(kNever));
+  EXPECT_TRUE(kept.WaitFor(kGiveUp));
   EXPECT_EQ(kept.Cause().message(), "the handler has returned");
   EXPECT_EQ(EndReasonOf(kept), EndReason::kCompleted);
   kept = Context();
@@ -525,7 +526,7 @@ TEST_F(ServerTest,
     call.TryCancel();
     EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
   }
-  ASSERT_TRUE(done.WaitForNotificationWithTimeout(kNever));
+  ASSERT_TRUE(done.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_EQ(strays, 0);
 }
 

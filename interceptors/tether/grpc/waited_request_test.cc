@@ -18,6 +18,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 
 namespace tether {
@@ -45,13 +46,10 @@ class WaitedRequestTest : public testing::GrpcLeakCheckedTest {
     Result result;
     Probe::AsyncService service;
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                             &port);
     builder.RegisterService(&service);
     InstallServer(builder);
     const auto cq = builder.AddCompletionQueue();
-    const auto server = builder.BuildAndStart();
+    const testing::LoopbackServer started = testing::ListenOnLoopback(builder);
     // A thread of gRPC's reads the request meanwhile.
     std::thread thread([&] {
       grpc::ServerContext sc;
@@ -72,9 +70,7 @@ class WaitedRequestTest : public testing::GrpcLeakCheckedTest {
     {
       ClientOptions options;
       options.reserve = reserve;
-      const auto stub = Probe::NewStub(
-          CreateChannel("127.0.0.1:" + std::to_string(port),
-                        grpc::InsecureChannelCredentials(), options));
+      const auto stub = testing::ProbeStub(started.address, options);
       auto [ctx, cancel] = WithTimeout(Background(), timeout);
       ClientCall call(ctx);
       Pong pong;
@@ -82,7 +78,7 @@ class WaitedRequestTest : public testing::GrpcLeakCheckedTest {
       result.report = call.report();
     }
     thread.join();
-    server->Shutdown();
+    started.server->Shutdown();
     cq->Shutdown();
     void* tag;
     bool ok;

@@ -25,6 +25,7 @@
 #include "tether/opentelemetry/testing/fixture.h"
 #include "tether/propagation/testing/fake_propagators.h"
 #include "tether/propagation/trace_context.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
@@ -33,7 +34,7 @@ namespace trace = testing::trace;
 using testing::ActiveSpan;
 using testing::Exported;
 using testing::Hook;
-using testing::kNever;
+using testing::kGiveUp;
 using testing::kToConnect;
 using testing::Methods;
 using testing::OpenTelemetryFixture;
@@ -78,13 +79,13 @@ TEST_F(SpanContentTest, AServerSpanSaysHowMuchTimeWasLeft) {
     return grpc::Status::OK;
   };
   auto stub = Stub(server);
-  auto [ctx, cancel] = WithTimeout(Background(), kNever);
+  auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
   ClientCall call(ctx);
   EXPECT_TRUE(Call(*stub, call).ok());
   const Exported span = ClientAndServer().server;
   const int64_t left = span.numbers.at("tether.budget.remaining_us");
-  EXPECT_GT(left, absl::ToInt64Microseconds(kNever / 2));
-  EXPECT_LE(left, absl::ToInt64Microseconds(kNever));
+  EXPECT_GT(left, absl::ToInt64Microseconds(kGiveUp / 2));
+  EXPECT_LE(left, absl::ToInt64Microseconds(kGiveUp));
   EXPECT_EQ(span.cause(), "");
 }
 
@@ -129,7 +130,7 @@ TEST_F(SpanContentTest, BothSidesSayWhyACallWasCancelled) {
     absl::Notification entered;
     server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
       entered.Notify();
-      ContextOf(sc).WaitFor(kNever);
+      ContextOf(sc).WaitFor(kGiveUp);
       return StatusOf(ContextOf(sc));
     };
     std::thread waiter;
@@ -138,7 +139,7 @@ TEST_F(SpanContentTest, BothSidesSayWhyACallWasCancelled) {
       auto* reactor = sc->DefaultReactor();
       waiter = std::thread([&, reactor, ctx = ContextOf(*sc)] {
         entered.Notify();
-        ctx.WaitFor(kNever);
+        ctx.WaitFor(kGiveUp);
         reactor->Finish(StatusOf(ctx));
       });
       return reactor;

@@ -20,10 +20,12 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/opentelemetry/span.h"
 #include "tether/opentelemetry/testing/fixture.h"
 #include "tether/propagation/trace_context.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
@@ -32,7 +34,7 @@ namespace nostd = testing::nostd;
 namespace trace = testing::trace;
 using testing::ActiveSpan;
 using testing::Hook;
-using testing::kNever;
+using testing::kGiveUp;
 using testing::kNoSpan;
 using testing::Methods;
 using testing::OpenTelemetryFixture;
@@ -75,7 +77,7 @@ TEST_F(SpanLifeTest, AnAbandonedStreamsSpansEndToo) {
   server.download = [](grpc::ServerContext& sc, const Ping&,
                        grpc::ServerWriter<Pong>* writer) {
     writer->Write(Pong());
-    ContextOf(sc).WaitFor(kNever);
+    ContextOf(sc).WaitFor(kGiveUp);
     return StatusOf(ContextOf(sc));
   };
   auto stub = Stub(server);
@@ -132,14 +134,14 @@ class Seen {
     all_.push_back(std::move(what));
   }
 
-  // The first `n`, or as many as come before kNever.
+  // The first `n`, or as many as come before kGiveUp.
   std::vector<std::string> WaitFor(size_t n) {
     absl::MutexLock lock(&mutex_);
     const auto enough = [&] {
       mutex_.AssertReaderHeld();
       return all_.size() >= n;
     };
-    mutex_.AwaitWithTimeout(absl::Condition(&enough), kNever);
+    mutex_.AwaitWithTimeout(absl::Condition(&enough), kGiveUp);
     return all_;
   }
 
@@ -227,7 +229,7 @@ TEST_F(SpanLifeTest, AShutdownThatCutsACallOffEndsItsSpans) {
   absl::Notification entered;
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     entered.Notify();
-    ContextOf(sc).WaitFor(kNever);
+    ContextOf(sc).WaitFor(kGiveUp);
     return StatusOf(ContextOf(sc));
   };
   auto stub = Stub(server);
@@ -248,16 +250,14 @@ TEST_F(SpanLifeTest, AShutdownThatCutsACallOffEndsItsSpans) {
 TEST_F(SpanLifeTest, AnAsyncServersSpansEndWithItsCalls) {
   Probe::AsyncService service;
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                           &port);
   builder.RegisterService(&service);
   InstallServerWithOpenTelemetry(builder, {}, telemetry_);
   auto queue = builder.AddCompletionQueue();
-  auto server = builder.BuildAndStart();
+  const testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+  grpc::Server* const server = started.server.get();
   auto stub = Probe::NewStub(CreateChannelWithOpenTelemetry(
-      "127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials(),
-      {}, Arguments(), telemetry_));
+      started.address, grpc::InsecureChannelCredentials(), {},
+      testing::OwnConnection(), telemetry_));
   struct Request {
     grpc::ServerContext context;
     Ping ping;
@@ -293,7 +293,7 @@ TEST_F(SpanLifeTest, AnAsyncServersSpansEndWithItsCalls) {
 
   ask(*dropped);
   std::thread second_caller([&] {
-    auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     ClientCall call(ctx);
     EXPECT_FALSE(Call(*stub, call).ok());
   });

@@ -24,16 +24,15 @@
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/service_thread.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::internal {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
-
-// Far more than anything here takes; who waits that long has lost.
-constexpr absl::Duration kNever = absl::Seconds(20);
 
 // The mask of blocked signals of the thread with that name; 0 without one.
 uint64_t BlockedSignals(const std::string& name) {
@@ -76,7 +75,7 @@ class EndWatcherTest : public testing::GrpcLeakCheckedTest {
   };
 
   static void AwaitWatches(int64_t n) {
-    const absl::Time give_up = absl::Now() + kNever;
+    const absl::Time give_up = absl::Now() + kGiveUp;
     while (GetGrpcStats().watches < n && absl::Now() < give_up) {
       absl::SleepFor(absl::Milliseconds(1));
     }
@@ -87,14 +86,14 @@ class EndWatcherTest : public testing::GrpcLeakCheckedTest {
 TEST_F(EndWatcherTest, ItsThreadHasANameAndTakesNoneOfTheProgramsSignals) {
   ProbeServer server({});
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
-    EXPECT_TRUE(ContextOf(sc).WaitFor(kNever));
+    EXPECT_TRUE(ContextOf(sc).WaitFor(kGiveUp));
     return StatusOf(ContextOf(sc));
   };
   Call call(server);
   AwaitWatches(1);
   // The thread names itself, a moment after it was started.
   uint64_t blocked = 0;
-  const absl::Time give_up = absl::Now() + kNever;
+  const absl::Time give_up = absl::Now() + kGiveUp;
   while (blocked == 0 && absl::Now() < give_up) {
     blocked = BlockedSignals("tether-watch");
   }
@@ -116,7 +115,7 @@ TEST_F(EndWatcherTest, WhereItsThreadCannotBeStartedTheNextWatchTriesAgain) {
     if (first) first_entered.Notify();
     // Not before it is 2 ms old, at which age it is watched at once.
     absl::SleepFor(absl::Milliseconds(5));
-    EXPECT_TRUE(ctx.WaitFor(kNever));
+    EXPECT_TRUE(ctx.WaitFor(kGiveUp));
     if (first) first_told.Notify();
     return StatusOf(ctx);
   };
@@ -132,7 +131,7 @@ TEST_F(EndWatcherTest, WhereItsThreadCannotBeStartedTheNextWatchTriesAgain) {
 
   FailThreadStarts(0);
   Call second(server);
-  EXPECT_TRUE(first_told.WaitForNotificationWithTimeout(kNever / 2));
+  EXPECT_TRUE(first_told.WaitForNotificationWithTimeout(kGiveUp / 2));
   second.Leave();
 }
 

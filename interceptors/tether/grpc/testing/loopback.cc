@@ -8,16 +8,16 @@ namespace tether::testing {
 
 LoopbackServer ListenOnLoopback(
     grpc::ServerBuilder& builder,
-    std::shared_ptr<grpc::ServerCredentials> credentials) {
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", std::move(credentials), &port);
+    std::shared_ptr<grpc::ServerCredentials> credentials, int port) {
   LoopbackServer started;
+  builder.AddListeningPort("127.0.0.1:" + std::to_string(port),
+                           std::move(credentials), &started.port);
   started.server = builder.BuildAndStart();
-  if (started.server == nullptr || port == 0) {
+  if (started.server == nullptr || started.port == 0) {
     std::fprintf(stderr, "no server can be started on 127.0.0.1\n");
     std::abort();
   }
-  started.address = "127.0.0.1:" + std::to_string(port);
+  started.address = "127.0.0.1:" + std::to_string(started.port);
   return started;
 }
 

@@ -14,15 +14,17 @@ namespace tether::testing {
 
 struct LoopbackServer {
   std::unique_ptr<grpc::Server> server;
+  int port = 0;
   std::string address;  // "127.0.0.1:port"
 };
 
-// Starts the server of `builder` on a free port of 127.0.0.1. Ends the program
-// if the server doesn't start.
+// Starts the server of `builder` on `port` of 127.0.0.1; 0: on a free port.
+// Ends the program if the server doesn't start.
 LoopbackServer ListenOnLoopback(
     grpc::ServerBuilder& builder,
     std::shared_ptr<grpc::ServerCredentials> credentials =
-        grpc::InsecureServerCredentials());
+        grpc::InsecureServerCredentials(),
+    int port = 0);
 
 // Arguments for a channel that shares no connection with other channels. Ports
 // are reused: a shared connection may lead to the server of an earlier test.

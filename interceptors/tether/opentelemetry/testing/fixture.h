@@ -1,7 +1,7 @@
 // RPCs with the OpenTelemetry bridge, and their spans as the in-memory exporter
 // has them.
 //
-// For tests only. Times are real, since gRPC's are. kNever is how long a test
+// For tests only. Times are real, since gRPC's are. kGiveUp is how long a test
 // waits for what does come: far longer than a loaded machine needs.
 
 #ifndef TETHER_OPENTELEMETRY_TESTING_FIXTURE_H_
@@ -32,8 +32,10 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/opentelemetry/interceptors.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::testing {
 
@@ -41,8 +43,6 @@ namespace nostd = opentelemetry::nostd;
 namespace sdk = opentelemetry::sdk::trace;
 namespace trace = opentelemetry::trace;
 using opentelemetry::context::RuntimeContext;
-
-inline constexpr absl::Duration kNever = absl::Seconds(20);
 
 // A deadline that is to pass, but not before a loaded machine has connected and
 // sent a request: a hundred times what that takes on an idle one.
@@ -232,20 +232,13 @@ class OpenTelemetryFixture : public GrpcLeakCheckedTest {
                                     ClientOptions options = {}) {
     return Probe::NewStub(CreateChannelWithOpenTelemetry(
         server.address(), grpc::InsecureChannelCredentials(),
-        std::move(options), Arguments(), telemetry_));
-  }
-
-  // Not shared with other tests' channels to a server that had the same port.
-  static grpc::ChannelArguments Arguments() {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    return arguments;
+        std::move(options), OwnConnection(), telemetry_));
   }
 
   // The next `n` spans that end.
   std::vector<Exported> Spans(size_t n) {
     std::vector<Exported> spans;
-    const absl::Time give_up = absl::Now() + kNever;
+    const absl::Time give_up = absl::Now() + kGiveUp;
     while (true) {
       for (const auto& span : exported_->GetSpans()) spans.emplace_back(*span);
       if (spans.size() >= n || absl::Now() > give_up) break;

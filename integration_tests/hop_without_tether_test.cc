@@ -3,8 +3,8 @@
 // standard says, as well as it does without tether; the ends lose what the
 // middle doesn't hand on, and nothing else.
 //
-// Times are real, since those of the middle are. What must come has kNever; for
-// what must not come the test waits kWhile.
+// Times are real, since those of the middle are. What must come has kGiveUp;
+// for what must not come the test waits kWhile.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -37,16 +37,17 @@
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/timeout_header.h"
 #include "tether/propagation/trace_context.h"
+#include "tether/testing/give_up.h"
 
 namespace tether {
 namespace {
 
+using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
 
-constexpr absl::Duration kNever = absl::Seconds(20);
 constexpr absl::Duration kWhile = absl::Milliseconds(300);
 
 // What the leaf does.
@@ -126,9 +127,9 @@ bool PythonHasGrpc() {
   if (!PythonHasGrpc()) GTEST_SKIP() << "python3 can't import grpc"; \
   ASSERT_NO_FATAL_FAILURE(StartPython(__VA_ARGS__))
 
-class MixedChainTest : public testing::GrpcLeakCheckedTest {
+class HopWithoutTetherTest : public testing::GrpcLeakCheckedTest {
  protected:
-  MixedChainTest() : leaf_(ProbeServer::Options()) {
+  HopWithoutTetherTest() : leaf_(ProbeServer::Options()) {
     leaf_.unary = [this](grpc::ServerContext& sc, const Ping& ping,
                          Pong* pong) {
       const Context ctx = ContextOf(sc);
@@ -148,7 +149,7 @@ class MixedChainTest : public testing::GrpcLeakCheckedTest {
     };
   }
 
-  ~MixedChainTest() override {
+  ~HopWithoutTetherTest() override {
     channel_.reset();
     plain_.reset();
   }
@@ -183,7 +184,7 @@ class MixedChainTest : public testing::GrpcLeakCheckedTest {
     python_.emplace("python_relay");
     const absl::Status started = python_->Start("/usr/bin/python3", flags);
     ASSERT_TRUE(started.ok()) << started;
-    const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    const auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     const auto line = python_->ReadLine(ctx);
     constexpr char kListening[] = "listening on port ";
     ASSERT_TRUE(line && absl::StartsWith(*line, kListening))
@@ -238,13 +239,9 @@ class MixedChainTest : public testing::GrpcLeakCheckedTest {
 
  private:
   void ConnectTo(const std::string& address) {
-    grpc::ChannelArguments arguments;
-    // Ports are used again: no connection of another test's.
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    channel_ = Probe::NewStub(tether::CreateChannel(
-        address, grpc::InsecureChannelCredentials(), {}, arguments));
+    channel_ = testing::ProbeStub(address);
     // All are connected before a test counts time.
-    const auto [ctx, cancel] = WithTimeout(Background(), kNever);
+    const auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     const Result result = Call(ctx, kAnswer);
     ASSERT_TRUE(result.status.ok()) << result.status.error_message();
   }
@@ -263,7 +260,7 @@ class MixedChainTest : public testing::GrpcLeakCheckedTest {
 
 enum class Middle { kPlain, kPython, kPythonWithHeaders };
 
-class AnyMiddleTest : public MixedChainTest,
+class AnyMiddleTest : public HopWithoutTetherTest,
                       public ::testing::WithParamInterface<Middle> {
  protected:
   void SetUp() override {
@@ -322,47 +319,48 @@ TEST_P(AnyMiddleTest, TheDeadlineEndsTheLeaf) {
   const Result result = Call(ctx, kWait);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   ASSERT_TRUE(arrived_.HasBeenNotified());
-  ASSERT_TRUE(ended_.WaitForNotificationWithTimeout(kNever));
+  ASSERT_TRUE(ended_.WaitForNotificationWithTimeout(kGiveUp));
   // Far from release_, which comes after this.
-  EXPECT_LT(absl::Now() - start, kTimeout + kNever / 2);
+  EXPECT_LT(absl::Now() - start, kTimeout + kGiveUp / 2);
   EXPECT_GT(result.elapsed, kTimeout / 2);
   EXPECT_EQ(err_.code(), absl::StatusCode::kDeadlineExceeded) << err_;
 }
 
 TEST_P(AnyMiddleTest, ACancellationReachesTheLeaf) {
-  const auto [ctx, leave] = WithTimeout(Background(), 10 * kNever);
+  const auto [ctx, leave] = WithTimeout(Background(), 10 * kGiveUp);
   std::thread leaver([this, &leave_now = leave] {
-    EXPECT_TRUE(arrived_.WaitForNotificationWithTimeout(kNever));
+    EXPECT_TRUE(arrived_.WaitForNotificationWithTimeout(kGiveUp));
     leave_now();
   });
   const Result result = Call(ctx, kWait);
   leaver.join();
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(kNever));
+  EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_EQ(err_, absl::CancelledError("context canceled"));
 }
 
 // The control, which also is what to expect of a hop that ignores the standard.
-TEST_F(MixedChainTest, ControlAMiddleThatPropagatesNothingLeavesTheLeafAlone) {
+TEST_F(HopWithoutTetherTest,
+       ControlAMiddleThatPropagatesNothingLeavesTheLeafAlone) {
   START_PYTHON({"--propagate=no"});
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
   EXPECT_EQ(Call(ctx, kWait).status.error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
-  ASSERT_TRUE(arrived_.WaitForNotificationWithTimeout(kNever));
+  ASSERT_TRUE(arrived_.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_FALSE(ended_.WaitForNotificationWithTimeout(kWhile));
   EXPECT_EQ(seen().left, absl::InfiniteDuration());
   release_.Notify();
-  EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(kNever));
+  EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(kGiveUp));
 }
 
 // But a middle that forwards the header, and nothing else, bounds the leaf.
-TEST_F(MixedChainTest, TheExactHeaderAloneBoundsTheLeaf) {
+TEST_F(HopWithoutTetherTest, TheExactHeaderAloneBoundsTheLeaf) {
   START_PYTHON({"--propagate=no", "--forward=tether-timeout-us"});
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
   EXPECT_EQ(Call(ctx, kWait).status.error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
-  ASSERT_TRUE(arrived_.WaitForNotificationWithTimeout(kNever));
-  ASSERT_TRUE(ended_.WaitForNotificationWithTimeout(kNever));
+  ASSERT_TRUE(arrived_.WaitForNotificationWithTimeout(kGiveUp));
+  ASSERT_TRUE(ended_.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_LE(seen().left, absl::Seconds(1));
   EXPECT_EQ(seen().standard_before, absl::InfiniteDuration());
   EXPECT_EQ(err_.code(), absl::StatusCode::kDeadlineExceeded) << err_;
@@ -370,7 +368,7 @@ TEST_F(MixedChainTest, TheExactHeaderAloneBoundsTheLeaf) {
 
 // ---- Ids ----
 
-TEST_F(MixedChainTest, IdsStayIntactThroughPythonThatForwardsThem) {
+TEST_F(HopWithoutTetherTest, IdsStayIntactThroughPythonThatForwardsThem) {
   START_PYTHON({absl::StrCat("--forward=", kIdHeaders)});
   const Seen seen = SeenBy(WithIds());
   EXPECT_EQ(seen.trace_id, kTraceId);
@@ -378,14 +376,14 @@ TEST_F(MixedChainTest, IdsStayIntactThroughPythonThatForwardsThem) {
   EXPECT_EQ(seen.request_id, "req-7");
 }
 
-TEST_F(MixedChainTest, ControlIdsAreLostInPythonThatDoesNot) {
+TEST_F(HopWithoutTetherTest, ControlIdsAreLostInPythonThatDoesNot) {
   START_PYTHON({});
   const Seen seen = SeenBy(WithIds());
   EXPECT_EQ(seen.trace_id, "");
   EXPECT_EQ(seen.request_id, "");
 }
 
-TEST_F(MixedChainTest, ControlIdsAreLostInPlainGrpc) {
+TEST_F(HopWithoutTetherTest, ControlIdsAreLostInPlainGrpc) {
   ASSERT_NO_FATAL_FAILURE(StartPlain());
   const Seen seen = SeenBy(WithIds());
   EXPECT_EQ(seen.trace_id, "");
@@ -394,7 +392,7 @@ TEST_F(MixedChainTest, ControlIdsAreLostInPlainGrpc) {
 
 // ---- Exact time ----
 
-TEST_F(MixedChainTest, TheLeafIsExactWhereTheHeaderPasses) {
+TEST_F(HopWithoutTetherTest, TheLeafIsExactWhereTheHeaderPasses) {
   START_PYTHON({"--forward=tether-timeout-us"});
   const auto [ctx, cancel] = WithTimeout(Background(), kUnround);
   const Seen seen = SeenBy(ctx);
@@ -404,7 +402,7 @@ TEST_F(MixedChainTest, TheLeafIsExactWhereTheHeaderPasses) {
   EXPECT_GT(seen.standard_before, kUnround);
 }
 
-TEST_F(MixedChainTest, AndElseHasTheStandardDeadlineThroughPlainGrpc) {
+TEST_F(HopWithoutTetherTest, AndElseHasTheStandardDeadlineThroughPlainGrpc) {
   ASSERT_NO_FATAL_FAILURE(StartPlain());
   const auto [ctx, cancel] = WithTimeout(Background(), kUnround);
   const Seen seen = SeenBy(ctx);
@@ -413,7 +411,7 @@ TEST_F(MixedChainTest, AndElseHasTheStandardDeadlineThroughPlainGrpc) {
   ExpectStandard(seen);
 }
 
-TEST_F(MixedChainTest, AndElseHasTheStandardDeadlineThroughPython) {
+TEST_F(HopWithoutTetherTest, AndElseHasTheStandardDeadlineThroughPython) {
   START_PYTHON({});
   const auto [ctx, cancel] = WithTimeout(Background(), kUnround);
   const Seen seen = SeenBy(ctx);
@@ -424,7 +422,7 @@ TEST_F(MixedChainTest, AndElseHasTheStandardDeadlineThroughPython) {
 
 // A header that is forwarded as it came is out of date by what the middle took.
 // Here that is a second, and grpc-timeout, which is not, counts.
-TEST_F(MixedChainTest, AStaleHeaderGivesNoTime) {
+TEST_F(HopWithoutTetherTest, AStaleHeaderGivesNoTime) {
   START_PYTHON({"--forward=tether-timeout-us", "--hold=1"});
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(9));
   const Seen seen = SeenBy(ctx);
