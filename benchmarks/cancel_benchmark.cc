@@ -1,7 +1,7 @@
-// How long it takes, when a client cancels, until the leaf of a chain knows:
-// client, relay, relay, leaf, each hop over loopback. Beside the chain that
-// gRPC's own FromServerContext makes. docs/performance.md tells how it
-// measures.
+// Measures the time from a client's cancellation until the leaf of a chain
+// knows: client, relay, relay, leaf, each hop over loopback. The peer is the
+// same chain with gRPC's own FromServerContext. docs/performance.md explains
+// the method.
 
 #include <grpcpp/grpcpp.h>
 
@@ -32,15 +32,15 @@ using ::tether::testing::Ping;
 using ::tether::testing::Pong;
 using ::tether::testing::Probe;
 
-// How often a sync leaf without tether asks whether its caller is gone.
+// How often a sync leaf without tether polls whether its caller is gone.
 constexpr auto kPoll = std::chrono::milliseconds(1);
 
-// For what fails to come, on a machine that is all but dead.
+// The limit for waits, long enough for an overloaded machine.
 constexpr auto kLongest = std::chrono::seconds(60);
 
-// What the leaf of one call tells.
+// The events that the leaf of one call reports.
 struct Leaf {
-  // To be called once, by the leaf's handler or a thread of gRPC.
+  // Called once, by the leaf's handler or a gRPC thread.
   void Arrive() { arrived.Notify(); }
   void See() {
     seen_at = steady_clock::now();
@@ -52,7 +52,7 @@ struct Leaf {
   steady_clock::time_point seen_at;
 };
 
-// Of the call that is under way. Its handler may outlive it.
+// The leaf of the current call. The call's handler may outlive the call.
 using LeafPointer = std::shared_ptr<Leaf>;
 
 void Await(const absl::Notification& event, const char* what) {
@@ -61,8 +61,8 @@ void Await(const absl::Notification& event, const char* what) {
   }
 }
 
-// The four services are all a relay where they have a next hop, and the leaf
-// where they haven't.
+// Each of the four services is a relay if it has a next hop, and the leaf
+// otherwise.
 
 class SyncTether final : public Probe::Service {
  public:
@@ -125,7 +125,7 @@ class RelayReactor : public grpc::ServerUnaryReactor {
   const std::unique_ptr<grpc::ClientContext> call_;
 };
 
-// ClientCall isn't polymorphic, so it has a class of its own.
+// ClientCall isn't polymorphic, so it needs a separate class.
 class TetherRelayReactor final : public grpc::ServerUnaryReactor {
  public:
   TetherRelayReactor(Probe::Stub& next, const Context& ctx, const Ping& ping,
@@ -236,7 +236,7 @@ class Chain {
     }
   }
 
-  // The last one is called by the client, and goes first.
+  // The client calls the last hop, which is destroyed first.
   ~Chain() {
     while (!hops_.empty()) {
       hops_.back()->server->Shutdown();
@@ -244,7 +244,7 @@ class Chain {
     }
   }
 
-  // Microseconds from a cancellation until the leaf has seen it.
+  // Returns the microseconds from a cancellation until the leaf sees it.
   double Cancel() {
     leaf_ = std::make_shared<Leaf>();
     if (tether_) {
@@ -260,7 +260,7 @@ class Chain {
   struct Hop {
     std::unique_ptr<grpc::Service> service;
     std::unique_ptr<grpc::Server> server;
-    std::unique_ptr<Probe::Stub> stub;  // to it
+    std::unique_ptr<Probe::Stub> stub;  // to this hop
   };
 
   double Cancel(Leaf& leaf, grpc::ClientContext& call,
@@ -271,9 +271,9 @@ class Chain {
     std::thread caller(
         [&] { status = hops_.back()->stub->Unary(&call, ping, &pong); });
     Await(leaf.arrived, "the call has not arrived");
-    // Until all that led there has come to rest (and each hop has its watch,
-    // for which it waits two milliseconds), and at no fixed time of the
-    // one that polls.
+    // Wait until the chain is idle and each hop has its watch, which starts
+    // after two milliseconds. The random part avoids a fixed phase relative to
+    // the leaf that polls.
     std::this_thread::sleep_for(std::chrono::microseconds(
         5000 + static_cast<int64_t>(
                    steady_clock::now().time_since_epoch().count() % 1000)));

@@ -1,4 +1,4 @@
-// Contexts that are made and cancelled, asked whether they are, and observed.
+// Making, cancelling, checking and observing contexts.
 
 #include <cstdint>
 #include <memory>
@@ -52,7 +52,7 @@ BENCHMARK_CAPTURE(IsCancelled, live, absl::InfiniteDuration())
 BENCHMARK_CAPTURE(IsCancelled, far, absl::Hours(1))
     ->Name("is it cancelled: live, far deadline");
 
-// All threads look at one context.
+// All threads check one context.
 void IsSharedCancelled(benchmark::State& state) {
   static const Cancellable& shared = *new Cancellable(WithCancel(Background()));
   CountAllocations count(state);
@@ -64,7 +64,7 @@ BENCHMARK(IsSharedCancelled)
     ->Threads(2);
 
 void IsCancelledNear(benchmark::State& state) {
-  // A deadline doesn't stay near: a new one for each batch.
+  // A deadline is near only for a moment, so each batch has a new one.
   constexpr int kLooks = 20'000;
   std::optional<Cancellable> child;
   TimeBatches(
@@ -204,8 +204,8 @@ BENCHMARK_CAPTURE(CancelChain, 1000, 1000)
     ->Name("cancel a chain of 1000 children")
     ->UseManualTime();
 
-// Each deadline a little earlier than the one that it lies within, so that they
-// come near one after the other, the deepest first. Times that alone.
+// Each deadline is a little earlier than its parent's, so they come near one
+// after the other, the deepest first. Times only this.
 void ComeNear(benchmark::State& state, int n) {
   std::optional<testing::SimulatedClock> clock;
   std::vector<Cancellable> chain;

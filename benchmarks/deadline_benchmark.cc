@@ -1,4 +1,4 @@
-// Contexts with a deadline, alone and beside many others that are armed.
+// Contexts with a deadline, with and without many other armed deadlines.
 
 #include <vector>
 
@@ -10,7 +10,7 @@
 namespace tether::benchmarks {
 namespace {
 
-// Arms `n` deadlines, at different times; none of them passes.
+// Arms `n` deadlines at different times. None of them passes.
 void ArmBeside(size_t n) {
   static std::vector<Cancellable>& armed = *new std::vector<Cancellable>;
   if (armed.size() > n) armed.clear();

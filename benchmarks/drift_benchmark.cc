@@ -1,6 +1,6 @@
-// How far the deadline in which the last of eight hops believes is off the
-// origin's, with tether and as plain gRPC propagates it. docs/performance.md
-// tells how it measures.
+// Measures the difference between the deadline of the last of eight hops and
+// the origin's, with tether and with plain gRPC's propagation.
+// docs/performance.md explains the method.
 
 #include <algorithm>
 #include <chrono>
@@ -29,19 +29,19 @@ constexpr absl::Duration kTimeouts[] = {
     absl::Hours(1)};
 
 // A descending series falls to its timeout from 3 % above it, in steps of a
-// tenth of a percent: gRPC takes the place in HPACK's table of a timeout that
-// the connection has sent before, if that is at most 3 % longer.
+// tenth of a percent. gRPC reuses the HPACK table entry of an earlier timeout
+// of the connection, if that timeout is at most 3 % longer.
 constexpr int kSteps = 30;
 
-// Written as the rows' names have it: 200ms, 1h.
+// Returns the timeout in the format of the rows' names: 200ms, 1h.
 std::string NameOf(absl::Duration timeout) {
   return timeout == absl::Seconds(60)    ? "60s"
          : timeout == absl::Seconds(200) ? "200s"
                                          : absl::FormatDuration(timeout);
 }
 
-// One of the three ways to pass a deadline on, and what has been measured of
-// it, in milliseconds.
+// One of the three ways to propagate a deadline, and its measurements in
+// milliseconds.
 struct Way {
   std::optional<Reserve> reserve;  // nullopt: plain gRPC
   std::unique_ptr<DeadlineChain> chain;
@@ -65,7 +65,7 @@ class Measurement {
       : seconds_each_(seconds / (2 * std::size(kTimeouts))) {}
 
   void Measure(absl::Duration timeout, bool descending) {
-    // New connections: what another row has sent before must not count.
+    // New connections, so that the timeouts of another row have no effect.
     for (Way& way : ways_) {
       way.chain = std::make_unique<DeadlineChain>(way.reserve);
       if (!way.chain->Connect()) Die("no connection");
@@ -103,7 +103,7 @@ class Measurement {
   }
 
  private:
-  // One call each, in turn from either end.
+  // One call each, in alternating order.
   void CallEach(absl::Duration timeout) {
     std::vector<Way*> ways;
     for (Way& way : ways_) ways.push_back(&way);
@@ -111,7 +111,7 @@ class Measurement {
     for (Way* way : ways) {
       const std::optional<Passage> passage = way->chain->Call(timeout);
       if (!passage) {
-        // The machine may have been too busy for 50 ms; not again and again.
+        // The machine may be too busy for 50 ms once, but not repeatedly.
         const auto measured = static_cast<int>(way->drifts.size());
         if (++way->failed > 10 + measured) Die("nearly all calls fail");
         continue;
@@ -155,7 +155,7 @@ class Measurement {
   Way& zero_reserve_ = ways_[1];
   Way& plain_ = ways_[2];
   std::vector<double> own_latencies_, plain_latencies_;
-  // Drifts, less the latencies of their calls.
+  // Drifts, minus the latencies of their calls.
   std::vector<double> default_excess_, zero_excess_, plain_excess_;
   std::vector<Row> rows_;
 };

@@ -11,7 +11,8 @@
 namespace tether::benchmarks {
 namespace {
 
-// Plain thread-locals of the executable: counting costs one instruction.
+// These are plain thread-locals of the executable, so counting costs one
+// instruction.
 thread_local int64_t allocations = 0;
 thread_local bool counts_bytes = false;
 thread_local int64_t heap_bytes = 0;
@@ -66,7 +67,7 @@ void ReportBytes(benchmark::State& state, double bytes_each) {
 
 }  // namespace tether::benchmarks
 
-// The other forms of new and delete end up in these.
+// All other forms of new and delete call these.
 void* operator new(size_t size) { return tether::benchmarks::Allocate(size); }
 void operator delete(void* p) noexcept { tether::benchmarks::Free(p); }
 void operator delete(void* p, size_t) noexcept { tether::benchmarks::Free(p); }

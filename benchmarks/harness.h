@@ -1,12 +1,12 @@
-// What all benchmark programs share, those of tether and those of its C++
-// peers: main(), and counts of what they take from the heap.
+// Shared code of all benchmark programs, tether's and its C++ peers': main(),
+// and counters of heap use.
 //
-// An operation has the same name in every program; that is how bench.sh brings
-// them together. Names have no '/', and nothing else that a regular expression
-// would take for more than itself.
+// An operation has the same name in every program, and bench.sh matches them by
+// name. Names have no '/', and no characters that are special in regular
+// expressions.
 //
-// main() keeps a second thread asleep: what libstdc++ saves in a process that
-// has only ever had one thread, a server doesn't save.
+// main() keeps a second thread asleep, because libstdc++ is faster in a process
+// that never had a second thread. A server has several.
 
 #ifndef TETHER_BENCHMARKS_HARNESS_H_
 #define TETHER_BENCHMARKS_HARNESS_H_
@@ -18,17 +18,17 @@
 
 namespace tether::benchmarks {
 
-// Ends a benchmark that didn't do what it measures, and makes main() fail.
+// Ends a benchmark that didn't do its work, and makes main() fail.
 void Fail(benchmark::State& state, const char* what);
 
 // How often this thread has called operator new.
 int64_t Allocations();
 
-// Reports how often an iteration calls operator new, given how often all did.
+// Reports how often an iteration calls operator new, from the total count.
 void ReportAllocations(benchmark::State& state, int64_t total);
 
-// Counts and reports them, on the thread that runs the benchmark. Make one
-// right before the loop: what is set up before doesn't count.
+// Counts the calls on the benchmark's thread, and reports them. Make it right
+// before the loop, so that the set-up doesn't count.
 class CountAllocations {
  public:
   explicit CountAllocations(benchmark::State& state)
@@ -42,20 +42,20 @@ class CountAllocations {
   const int64_t before_;
 };
 
-// For operations that need a preparation that is not to be timed: calls
-// prepare(), then time(0) to time(batch - 1), which alone are timed, and
-// finish(); and that until there were enough. The benchmark needs
-// UseManualTime(). (PauseTiming costs more than most of what is measured here.)
+// For operations whose preparation must not be timed. Repeatedly calls
+// prepare(), then time(0) to time(batch - 1), and then finish(). Only the calls
+// of time() are timed. The benchmark needs UseManualTime(). (PauseTiming costs
+// more than most of these operations.)
 template <typename Prepare, typename Time, typename Finish>
 void TimeBatches(benchmark::State& state, int batch, Prepare prepare, Time time,
                  Finish finish);
 
-// How many operations on `n` things each to time at once: enough that reading
-// the clock doesn't count, and few enough to stay in the cache.
+// How many operations on `n` objects each to time together: enough to hide the
+// cost of reading the clock, and few enough to stay in the cache.
 inline int BatchOf(int n) { return n >= 100 ? 1 : 100 / n; }
 
-// Counts the bytes that this thread has taken from the heap since construction
-// and not given back: whole chunks of malloc, with its own word in each.
+// Counts the heap bytes that this thread has allocated since construction and
+// not freed: whole chunks of malloc, including malloc's own word in each.
 class CountHeapBytes {
  public:
   CountHeapBytes();
@@ -66,7 +66,7 @@ class CountHeapBytes {
   int64_t bytes() const;
 };
 
-// Reports a memory row: the bytes of one live object. Instead of a loop.
+// Reports a memory row: the bytes of one live object. It replaces the loop.
 void ReportBytes(benchmark::State& state, double bytes_each);
 
 // Implementation details only below.

@@ -1,8 +1,8 @@
-// The headers of a request, for carriers of tether and of OpenTelemetry alike.
+// The headers of a request, for tether's and OpenTelemetry's carriers.
 //
-// A short row that is searched from the front, and keeps its memory when it is
-// cleared: so what is measured is what propagators do, and not what a map takes
-// to insert.
+// This is a short array. It is searched from the front, and keeps its memory
+// when it is cleared. So the benchmark measures the propagators, and not the
+// insertions into a map.
 
 #ifndef TETHER_BENCHMARKS_HEADER_ROW_H_
 #define TETHER_BENCHMARKS_HEADER_ROW_H_
@@ -15,7 +15,7 @@
 
 namespace tether::benchmarks {
 
-// The same in all programs: the trace is the example of the standard.
+// All programs use the same values. The trace is the standard's example.
 inline constexpr std::string_view kTraceParent =
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 inline constexpr std::string_view kTraceState =
@@ -28,11 +28,11 @@ inline constexpr std::string_view kTenEntries =
 class HeaderRow {
  public:
   struct Header {
-    std::string_view key;  // of a constant
+    std::string_view key;  // refers to a constant
     std::string value;
   };
 
-  // Null when there is none.
+  // Null if there is none.
   const Header* Find(std::string_view key) const {
     for (size_t i = 0; i < size_; ++i) {
       if (headers_[i].key == key) return &headers_[i];

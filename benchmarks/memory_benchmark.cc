@@ -1,5 +1,5 @@
-// What one live context takes from the heap, by its kind. What its user keeps
-// (a Context, a CancelFunc) is no part of it.
+// The heap memory of one live context, by its kind. The user's objects (a
+// Context, a CancelFunc) don't count.
 
 #include <vector>
 
@@ -13,12 +13,12 @@ namespace {
 
 constexpr int kContexts = 1000;
 
-// The bytes of one of the things that `make` makes.
+// The bytes of one object that `make` makes.
 template <typename Make>
 void Measure(benchmark::State& state, Make make) {
   std::vector<decltype(make())> live;
   live.reserve(kContexts);
-  (void)make();  // what happens once for the process
+  (void)make();  // does the one-time work of the process
   CountHeapBytes count;
   for (int i = 0; i < kContexts; ++i) live.push_back(make());
   ReportBytes(state, static_cast<double>(count.bytes()) / kContexts);

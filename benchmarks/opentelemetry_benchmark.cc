@@ -1,5 +1,5 @@
-// OpenTelemetry's context (the header-only API), at the same work: it has
-// values and the ambient context, and nothing that ends.
+// OpenTelemetry's context (the header-only API), with the same operations. It
+// has values and the ambient context, but no cancellation.
 
 #include <cstdint>
 #include <string>
@@ -48,7 +48,7 @@ BENCHMARK_CAPTURE(LookUpMiss, 50, 50)->Name("look up a value: miss, 50 deep");
 BENCHMARK_CAPTURE(LookUpMiss, 100, 100)
     ->Name("look up a value: miss, 100 deep");
 
-// It has no nodes that can be cancelled, so the values are by themselves.
+// It has no nodes that can be cancelled, so there are only the values.
 BENCHMARK_CAPTURE(LookUpMiss, mixed, 10)
     ->Name("look up a value: miss, 10 among 100 cancel nodes");
 

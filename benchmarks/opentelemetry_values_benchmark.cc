@@ -1,4 +1,4 @@
-// OpenTelemetry's propagators (the header-only API), at the same work.
+// OpenTelemetry's propagators (the header-only API), with the same operations.
 
 #include <string_view>
 
@@ -80,7 +80,7 @@ void ExtractTrace(benchmark::State& state) {
 }
 BENCHMARK(ExtractTrace)->Name("extract trace context");
 
-// Into the headers of a new request each time.
+// Writes into the headers of a new request each time.
 void InjectTrace(benchmark::State& state) {
   HttpTraceContext propagator;
   Context parent;
@@ -135,7 +135,7 @@ void InjectBaggage(benchmark::State& state) {
 }
 BENCHMARK(InjectBaggage)->Name("inject baggage 10");
 
-// In a context with both, as a handler has it.
+// Looks up in a context with both values, as in a handler.
 void LookUpTrace(benchmark::State& state) {
   HttpTraceContext traces;
   BaggagePropagator baggages;

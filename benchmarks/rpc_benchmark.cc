@@ -1,6 +1,6 @@
-// What tether adds to an RPC: CPU time, latency and allocations of unary and
-// server-streaming calls on loopback, beside plain gRPC and beside an
-// interceptor that does nothing. docs/performance.md tells how it measures.
+// Measures tether's cost per RPC: CPU time, latency and allocations of unary
+// and server-streaming calls over loopback. The peers are plain gRPC, and an
+// interceptor that does nothing. docs/performance.md explains the method.
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/client_interceptor.h>
@@ -31,20 +31,20 @@ using ::tether::testing::Ping;
 using ::tether::testing::Pong;
 using ::tether::testing::Probe;
 
-constexpr int kMessages = 20;  // of a stream
-// So far away that none passes, even on a machine that is all but dead.
+constexpr int kMessages = 20;  // per stream
+// Long enough that no deadline passes, even on an overloaded machine.
 constexpr auto kTimeout = std::chrono::seconds(60);
 
-// What is measured. By hand: plain gRPC, with the same values in the same
-// headers, written and read by the application; what they cost, nobody can
-// save. Observed: tether, with a handler that looks once whether its caller is
-// still there.
+// The measured modes. By hand: plain gRPC, with an application that writes and
+// reads the same values in the same headers. This is the unavoidable cost of
+// the headers. Observed: tether, with a handler that checks once whether its
+// caller is still there.
 enum Mode { kPlain, kEmpty, kByHand, kTether, kObserved, kModes };
 bool HasTether(Mode mode) { return mode == kTether || mode == kObserved; }
 
 enum Kind { kUnary, kStream, kKinds };
 
-// RPCs of one batch, about as long for either.
+// RPCs per batch. The batches of both kinds take about the same time.
 constexpr int kBatch[kKinds] = {40, 10};
 
 // ---- The interceptor that does nothing
@@ -74,7 +74,7 @@ class EmptyClientFactory final
 
 // ---- The server
 
-// What tether sends, by hand.
+// Writes tether's headers by hand.
 constexpr const char* kHeaders[] = {"traceparent", "x-request-id",
                                     "tether-timeout-us"};
 
@@ -196,7 +196,8 @@ class Client {
     return std::chrono::system_clock::now() + kTimeout;
   }
 
-  // A batch: CPU time, the median of the latencies, allocations.
+  // Runs a batch. Returns CPU time, the median of the latencies, and
+  // allocations.
   Answer Run(Kind kind) {
     const int n = kBatch[kind];
     std::vector<double> latencies;
@@ -206,7 +207,7 @@ class Client {
     for (int i = 0; i < n; ++i) {
       const auto start = steady_clock::now();
       if (HasTether(mode_)) {
-        // All that a user pays: the request's context, with its deadline.
+        // The user's whole cost, with the request's context and its deadline.
         const auto [ctx, cancel] =
             WithTimeout(request_, absl::FromChrono(kTimeout));
         ClientCall call(ctx);
@@ -273,11 +274,11 @@ struct Pair {
 struct Samples {
   std::vector<double> cpu;
   std::vector<double> latency;
-  double allocations = 0;  // of one RPC
+  double allocations = 0;  // per RPC
 };
 
 struct Batch {
-  double cpu, latency, allocations;  // of one RPC
+  double cpu, latency, allocations;  // per RPC
 };
 
 Batch Measure(Pair& pair, Kind kind) {
@@ -319,7 +320,7 @@ int Main(int argc, char** argv) {
        ++round) {
     for (int kind = 0; kind < kKinds; ++kind) {
       for (int i = 0; i < kModes; ++i) {
-        // From another one each time, and in both directions.
+        // Start with a different mode each time, in both directions.
         const int turn = (round / 2 + i) % kModes;
         const int mode = round % 2 == 0 ? turn : kModes - 1 - turn;
         const Batch batch = Measure(*pairs[mode], static_cast<Kind>(kind));

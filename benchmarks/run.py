@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
-"""Measures tether beside its peers, prints a table, and writes the figures as JSON.
+"""Measures tether and its peers, prints a table, and writes the figures as JSON.
 
   ./bench.sh GROUP... [--quick] [--json PATH]
 
-A group is a set of programs, tether's and its peers', whose benchmarks have the name of what they measure in common. It
-runs in rounds: in each, every row is measured in all programs that have it, one right after the other, each in a
-process of its own. A figure is the median of the rounds. So what else the machine is doing meets all of them alike, and
-ratios mean more than times.
+A group is a set of programs, tether's and its peers', with benchmarks of the same names. It runs in rounds. In each round,
+every row is measured in all programs that have it, one right after the other, each in a separate process. A figure is the
+median of the rounds. So other load on the machine affects all programs alike, and ratios mean more than times.
 
-The groups of RPCs have one program each, which measures tether and its peers in turn, a few calls at a time. A round is
-a run of it.
+The groups of RPCs have one program each, which measures tether and its peers in turn, a few calls at a time. A round is one
+run of the program.
 
---quick takes fewer and shorter rounds, and a minute. PATH is a file; for several groups, or where it is a folder, one
-file a group goes into it. Without it the figures go to benchmarks/results/GROUP.json (--quick: GROUP.quick.json).
+--quick uses fewer and shorter rounds, and takes a minute. PATH is a file. For several groups, or if PATH is a folder, each
+group is a file in that folder. Without --json, the figures go to benchmarks/results/GROUP.json (--quick: GROUP.quick.json).
 """
 
 import argparse
@@ -27,9 +26,9 @@ import sys
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-# A group: its programs, "tether" first. A program is a Bazel target or the folder of a Go module. The figures of all in
-# one list go under one name. Rows come in the order of tether's programs. TOGETHER stands for a peer that tether's one
-# program measures too.
+# A group: its programs, "tether" first. A program is a Bazel target or the folder of a Go module. The figures of all programs
+# in one list have one name. Rows are in the order of tether's programs. TOGETHER marks a peer that tether's program also
+# measures.
 TOGETHER = []
 GROUPS = {
     "context": {
@@ -64,21 +63,21 @@ GROUPS = {
     },
 }
 
-# Peers that "tools/setup.sh bench" installs, by a file that tells whether it has.
+# Peers that "tools/setup.sh bench" installs -> a file that exists if they are installed.
 GO = "/usr/lib/go-1.23/bin/go"
 INSTALLED = {"go": GO, "opentelemetry": "/usr/include/opentelemetry/version.h"}
 
-# Rounds, and how long a program measures a row in each (Google Benchmark and Go take about twice that).
+# The number of rounds, and the time that a program measures a row in each (Google Benchmark and Go take about twice that).
 FULL = (5, 0.2)
 QUICK = (3, 0.03)
 
-# The same of programs that measure all: of these, how long the whole takes.
+# The same for programs that measure all peers. For these, the time is that of the whole run.
 FULL_TOGETHER = (5, 20)
 QUICK_TOGETHER = (3, 4)
 
 
 class Failure(Exception):
-  """Told to the user without a stack trace."""
+  """An error that the user sees without a stack trace."""
 
 
 def say(text, end="\n"):
@@ -97,7 +96,7 @@ def output_of(command, **options):
 
 
 class Figure:
-  """One measurement. Its unit is "ns", "us", "ms" or "bytes". Of several rounds the median is taken, or the `worst`."""
+  """One measurement, in "ns", "us", "ms" or "bytes". Rounds are combined by the median, or by the maximum if `worst`."""
 
   def __init__(self, value, unit, allocations, worst=False):
     self.value = value
@@ -110,14 +109,14 @@ class Figure:
 
 
 def google_row(name):
-  """The row of a name that Google Benchmark gave: "operation/real_time/threads:2"."""
+  """Returns the row for a Google Benchmark name: "operation/real_time/threads:2"."""
   operation, *suffixes = name.split("/")
   threads = [int(s[len("threads:"):]) for s in suffixes if s.startswith("threads:")]
   return operation, threads[0] if threads else 1
 
 
 def parse_google(text):
-  """Row -> Figure, from --benchmark_format=json."""
+  """Returns row -> Figure, from --benchmark_format=json."""
   figures = {}
   for run in json.loads(text)["benchmarks"]:
     if run.get("error_occurred"):
@@ -132,7 +131,7 @@ def parse_google(text):
 
 
 def parse_go(text):
-  """Row -> Figure, from "go test -bench". Go writes blanks as "_"; so do the rows, until match_go."""
+  """Returns row -> Figure, from "go test -bench". Go writes blanks as "_", and so do these rows, until match_go."""
   figures = {}
   for line in text.splitlines():
     match = re.match(r"Benchmark\w+/(\S+?)(?:-\d+)?\s+\d+\s+(.*)$", line)
@@ -148,7 +147,7 @@ def parse_go(text):
 
 
 def parse_together(text, names):
-  """Row -> name -> Figure, from a program that measures tether and its peers. `names`: all that it must have."""
+  """Returns row -> name -> Figure, from a program that measures tether and its peers. It must have all `names`."""
   figures = {}
   for row in json.loads(text)["rows"]:
     values = dict(row["peers"], tether=row["tether"])
@@ -183,14 +182,14 @@ class GoogleProgram:
 
 class GoProgram:
   def __init__(self, binary, known):
-    """`known`: the rows of tether, by which Go's blanks are restored."""
+    """`known`: tether's rows, which are used to restore the blanks in Go's names."""
     self.binary = binary
     blanks = {(operation.replace(" ", "_"), threads): (operation, threads) for operation, threads in known}
     found = parse_go(self._run(".", "1x"))
     self.names = {blanks.get(row, row): row for row in found}
 
   def _run(self, pattern, time):
-    # Rows of two threads need two; the others' garbage collector may have the second.
+    # Rows with two threads need two processors. In other rows the garbage collector may use the second one.
     return output_of([self.binary, "-test.bench=" + pattern, "-test.benchtime=" + time, "-test.cpu=2",
                       "-test.benchmem", "-test.run=^$"], cwd=os.path.dirname(self.binary))
 
@@ -206,10 +205,10 @@ class GoProgram:
 
 
 def build(groups, names):
-  """Builds the programs: {program: path of its binary}."""
+  """Builds the programs. Returns {program: path of its binary}."""
   programs = sorted({p for group in groups for name in names[group] for p in GROUPS[group][name]})
   targets = [p for p in programs if p.startswith("//")]
-  # No links in the workspace: those of the default build stay.
+  # Makes no links in the workspace, so the links of the default build stay.
   options = output_of([os.path.join(ROOT, "tools", "bazel_flags.sh")]).split()
   options += ["-c", "opt", "--experimental_convenience_symlinks=ignore"]
   say("building")
@@ -221,7 +220,7 @@ def build(groups, names):
   for module in programs:
     if module not in binaries:
       binary = os.path.join(ROOT, "build", "bench", module.replace("/", "_"))
-      # The module needs nothing but Go itself.
+      # The module needs only Go itself.
       environment = dict(os.environ, GOTOOLCHAIN="local", GOPROXY="off", GOFLAGS="", GOWORK="off")
       output_of([GO, "test", "-c", "-o", binary], cwd=os.path.join(ROOT, module), env=environment)
       binaries[module] = binary
@@ -229,7 +228,7 @@ def build(groups, names):
 
 
 def load(group, names, binaries):
-  """{name: {row: program}}; a peer must not have rows that tether lacks."""
+  """Returns {name: {row: program}}. A peer must not have rows that tether lacks."""
   table = {}
   for name in names[group]:
     table[name] = {}
@@ -246,7 +245,7 @@ def load(group, names, binaries):
 
 
 class Progress:
-  """One line that is overwritten on a terminal, and a line each round elsewhere."""
+  """Shows progress: one line that is overwritten on a terminal, and one line per round elsewhere."""
 
   def __init__(self, group, rounds, total):
     self.group, self.rounds, self.total = group, rounds, total
@@ -265,14 +264,14 @@ class Progress:
 
 
 def measure(group, table, rounds, seconds):
-  """{row: {name: [Figure of each round]}}"""
+  """Returns {row: {name: [Figure of each round]}}."""
   rows = list(table["tether"])
   figures = {row: {name: [] for name in table if row in table[name]} for row in rows}
   progress = Progress(group, rounds, len(rows))
   for round_number in range(1, rounds + 1):
     for number, row in enumerate(rows, 1):
       progress.row(round_number, number, row)
-      # In turn from either end: none is always the first.
+      # Alternate the order, so that no program is always first.
       for name in sorted(figures[row], reverse=round_number % 2 == 0):
         figures[row][name].append(table[name][row].measure(row, seconds))
   progress.done()
@@ -280,7 +279,7 @@ def measure(group, table, rounds, seconds):
 
 
 def measure_together(group, binary, names, rounds, seconds):
-  """As measure(), of a group whose one program measures all."""
+  """Like measure(), for a group with one program that measures all peers."""
   figures = {}
   for round_number in range(1, rounds + 1):
     say("%s: round %d of %d" % (group, round_number, rounds))
@@ -291,7 +290,7 @@ def measure_together(group, binary, names, rounds, seconds):
 
 
 def rounded(number):
-  """To four digits, more than which no figure has."""
+  """Rounds to four digits. No figure is more precise."""
   return float("%.4g" % number)
 
 
@@ -301,7 +300,7 @@ def of_rounds(figures):
 
 
 def report(group, figures, machine, commit, date):
-  """What is written as JSON."""
+  """Returns the object that is written as JSON."""
   rows = []
   for (operation, threads), by_name in figures.items():
     own = by_name["tether"]
@@ -311,7 +310,7 @@ def report(group, figures, machine, commit, date):
         "unit": own[0].unit,
         "tether": of_rounds(own),
         "peers": {name: of_rounds(by_name[name]) for name in by_name if name != "tether"},
-        # Rounded: what an operation does now and then (the timer thread is woken) is not its own.
+        # Rounded, because occasional allocations (waking the timer thread) don't belong to the operation.
         "allocations": round(statistics.median(allocations)) if allocations else None,
         "threads": threads,
     })
@@ -328,14 +327,14 @@ def shown(value, unit):
 
 
 def ratio(peer, own, digits=1):
-  """How many times tether's figure the peer's is. There is no such number where they have signs."""
+  """Returns the peer's figure divided by tether's, or "-" if there is no such ratio."""
   if peer is None or peer < 0 or own <= 0:
     return "-"
   return "%.*f×" % (digits, peer / own) if peer / own < 10 else "{:,.0f}×".format(peer / own)
 
 
 def table_of(result, peers):
-  """The report as lines of text. `peers` are the columns, of which some may have no figures."""
+  """Returns the report as lines of text. `peers` are the columns. Some columns may have no figures."""
   lines = [["operation", "threads", "tether"]]
   for peer in peers:
     lines[0] += [peer, "ratio"]
@@ -344,7 +343,7 @@ def table_of(result, peers):
     line = [row["operation"], str(row["threads"]), shown(row["tether"], row["unit"])]
     for peer in peers:
       value = row["peers"].get(peer)
-      # What a call of microseconds costs more or less is a matter of percents.
+      # For calls of microseconds, the differences are a few percent, so show more digits.
       line += [shown(value, row["unit"]), ratio(value, row["tether"], 2 if row["unit"] == "us" else 1)]
     line.append("-" if row["allocations"] is None else str(row["allocations"]))
     lines.append(line)
@@ -354,7 +353,7 @@ def table_of(result, peers):
 
 
 def describe_machine():
-  """The processor and its cores; nothing that names the machine."""
+  """Returns the processor and its cores, but nothing that identifies the machine."""
   model = platform.machine()
   try:
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -388,7 +387,7 @@ def json_path(group, path, quick, several):
 
 
 def choose(names):
-  """The groups that the command line names, each once."""
+  """Returns the groups from the command line, each once."""
   chosen = []
   for name in names:
     if name != "all" and name not in GROUPS:
@@ -400,7 +399,7 @@ def choose(names):
 
 
 def install(groups):
-  """Installs the peers; {group: names that can be measured}."""
+  """Installs the peers. Returns {group: names that can be measured}."""
   wanted = {name for group in groups for name in GROUPS[group] if name in INSTALLED}
   if wanted and subprocess.run([os.path.join(ROOT, "tools", "setup.sh"), "bench"], stdout=sys.stderr).returncode != 0:
     say("not everything could be installed (above)")

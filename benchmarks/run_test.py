@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of run.py: what it reads, what it writes, and how it asks the programs. Nothing is built or measured."""
+"""Tests run.py: its input, its output, and its calls of the programs. Nothing is built or measured."""
 
 import contextlib
 import io
@@ -60,7 +60,7 @@ class ParseTest(unittest.TestCase):
 
 
 class ProgramTest(unittest.TestCase):
-  """With programs that answer what they are asked."""
+  """Tests with fake programs."""
 
   def program(self, script):
     folder = tempfile.TemporaryDirectory()
@@ -106,7 +106,7 @@ esac""")
 
 class FakeProgram:
   def __init__(self, values):
-    self.values = dict(values)  # row -> figures still to give
+    self.values = dict(values)  # row -> figures not returned yet
 
   def measure(self, row, seconds):
     return run.Figure(self.values[row].pop(0), "ns", None)
@@ -142,7 +142,7 @@ class TogetherTest(unittest.TestCase):
     with tempfile.TemporaryDirectory() as folder:
       path = os.path.join(folder, "program")
       with open(path, "w", encoding="utf-8") as file:
-        # The second run's figures are others.
+        # The second run has different figures.
         file.write("#!/bin/bash\nfirst='%s'\n[ -e '%s' ] && first=${first//-2.0/-1.0}\ntouch '%s'\necho \"$first\"\n" % (
             json.dumps({"rows": rows}), path + ".second", path + ".second"))
       os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)

@@ -1,5 +1,5 @@
-// C++20's std::stop_token, at the same work. A child, which it doesn't have, is
-// a source of its own and a callback on the parent's token that stops it.
+// C++20's std::stop_token, with the same operations. It has no children, so a
+// child is a source, and a callback on the parent's token that stops it.
 
 #include <cstdint>
 #include <deque>
@@ -53,7 +53,7 @@ BENCHMARK(ChildCreateAndCancel)
     ->Threads(1)
     ->Threads(2);
 
-// All threads look at one token.
+// All threads check one token.
 void IsCancelled(benchmark::State& state) {
   static const std::stop_source& source = *new std::stop_source;
   const std::stop_token token = source.get_token();
@@ -144,7 +144,7 @@ BENCHMARK_CAPTURE(CancelCallbacks, 1000, 1000)
     ->Name("cancel 1000 callbacks")
     ->UseManualTime();
 
-// A root and the chain of children below it.
+// A root and a chain of children below it.
 struct Chain {
   explicit Chain(int n)
       : length(n), children(std::make_unique<std::optional<Child>[]>(n)) {}
@@ -216,7 +216,7 @@ BENCHMARK_CAPTURE(CancelChain, 1000, 1000)
     ->Name("cancel a chain of 1000 children")
     ->UseManualTime();
 
-// With the callback that links it, which tether has in the context itself.
+// Includes the callback that links it, which tether has in the context itself.
 void MemoryOfChild(benchmark::State& state) {
   constexpr int kChildren = 1000;
   const std::stop_source parent;

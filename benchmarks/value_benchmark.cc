@@ -1,4 +1,4 @@
-// Values: how they are added, and found from far below.
+// Adding values, and looking them up from far below.
 
 #include <deque>
 #include <utility>
@@ -12,8 +12,8 @@ namespace {
 
 using IntKey = Key<int>;
 
-// 128 keys for what is there, and 64 for what isn't. A lookup may be lucky with
-// one key and not with another, hence many.
+// 128 keys of existing values, and 64 keys without a value. There are many
+// keys, because a single key's hash may be lucky or unlucky.
 constexpr int kPresent = 128;
 constexpr unsigned kAbsent = 64;
 std::deque<IntKey>& Keys() {
@@ -65,7 +65,7 @@ BENCHMARK_CAPTURE(LookUpMiss, 50, 50)->Name("look up a value: miss, 50 deep");
 BENCHMARK_CAPTURE(LookUpMiss, 100, 100)
     ->Name("look up a value: miss, 100 deep");
 
-// 100 contexts that can be cancelled, and above each tenth of them a value.
+// 100 contexts that can be cancelled, with a value above each tenth of them.
 struct Mixed {
   Mixed() {
     for (int i = 0; i < 100; ++i) {

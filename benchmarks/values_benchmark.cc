@@ -1,4 +1,5 @@
-// Values that cross a hop: read from headers, looked up, and written to them.
+// Values that cross a hop: reading them from headers, looking them up, and
+// writing them into headers.
 
 #include <optional>
 #include <string_view>
@@ -62,7 +63,7 @@ void ExtractTrace(benchmark::State& state) {
 }
 BENCHMARK(ExtractTrace)->Name("extract trace context");
 
-// Into the headers of a new request each time.
+// Writes into the headers of a new request each time.
 void InjectTrace(benchmark::State& state) {
   const TraceContextPropagator propagator;
   const Context ctx = propagator.Extract(Incoming(), Background());
@@ -118,9 +119,9 @@ void InjectBaggage(benchmark::State& state) {
 }
 BENCHMARK(InjectBaggage)->Name("inject baggage 10");
 
-// In a context with both, as a handler has it.
+// Looks up in a context with both values, as in a handler.
 void LookUpTrace(benchmark::State& state) {
-  // Not const: the benchmark claims to change it.
+  // Not const, because DoNotOptimize takes a non-const reference.
   Context ctx = BaggagePropagator().Extract(
       Incoming(), TraceContextPropagator().Extract(Incoming(), Background()));
   bool sampled = true;

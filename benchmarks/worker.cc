@@ -21,7 +21,7 @@ std::atomic<int64_t> allocations{0};
 
 constexpr int32_t kQuit = -1;
 
-// The pipes hold far more than one of these, so none is ever cut in two.
+// A pipe holds far more than one of these, so none is split.
 template <typename T>
 bool Receive(int pipe, T& value) {
   return read(pipe, &value, sizeof(T)) == static_cast<ssize_t>(sizeof(T));
@@ -138,7 +138,7 @@ double SecondsOf(int argc, char** argv) {
 
 }  // namespace tether::benchmarks
 
-// The other forms of new and delete end up in these.
+// All other forms of new and delete call these.
 void* operator new(size_t size) {
   using tether::benchmarks::allocations;
   using tether::benchmarks::counts_allocations;

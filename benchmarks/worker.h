@@ -1,4 +1,4 @@
-// What the benchmarks with processes of their own share: rpc_benchmark and
+// Shared code of the benchmarks with separate processes, rpc_benchmark and
 // cancel_benchmark. They measure tether and its peers in turn, a little each
 // time, and print all figures in one JSON object, which run.py reads.
 
@@ -28,20 +28,20 @@ struct Answer {
   double c = 0;
 };
 
-// A process that answers orders, one after the other. Start all of them before
-// the first thread, and before anything of gRPC: they are forks.
+// A process that executes orders, one after the other. Workers are forks, so
+// start all of them before the first thread, and before using gRPC.
 class Worker {
  public:
   using Respond = std::function<Answer(const Order&)>;
 
-  // The new process calls `start`, and what that returned for each order. It
-  // ends with this object, or with this process.
+  // The new process calls `start`, and then the returned function for each
+  // order. It ends with this object, or with this process.
   explicit Worker(const std::function<Respond()>& start);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker();
 
-  // Ends the program when the worker is gone: it has told why.
+  // Ends the program if the worker is gone. The worker has printed the reason.
   Answer Do(const Order& order);
 
  private:
@@ -50,15 +50,15 @@ class Worker {
   int answers_;
 };
 
-// Writes why to the standard error and ends the process: a benchmark that
-// didn't do what it measures has no figures.
+// Prints the reason to the standard error and ends the process. A benchmark
+// that didn't do its work has no figures.
 [[noreturn]] void Die(const std::string& why);
 
 // User and system time of all threads of this process so far, in microseconds.
 double CpuMicroseconds();
 
-// How often this process has called operator new while it was told to count.
-// It isn't while anything is timed. gRPC's core takes much of its memory from
+// How often this process has called operator new while counting was on.
+// Counting is off during timed work. gRPC's core takes much of its memory from
 // malloc, which isn't counted.
 void CountAllocations(bool count);
 int64_t Allocations();
@@ -69,7 +69,8 @@ inline double MicrosecondsSince(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
-// The value below which `part` (0 to 1) of the values lie; 0 of none.
+// The value below which the fraction `part` (0 to 1) of the values lie, or 0 if
+// there are no values.
 double Quantile(std::vector<double> values, double part);
 
 struct Row {
@@ -78,14 +79,14 @@ struct Row {
   double tether = 0;
   std::vector<std::pair<std::string, double>> peers;
   std::optional<double> allocations;
-  // Of several runs the largest figure is taken, not the median.
+  // Several runs are combined by the maximum, not by the median.
   bool worst = false;
 };
 
-// To the standard output.
+// Prints to the standard output.
 void Print(const std::vector<Row>& rows);
 
-// The value of the program's one option, --seconds=S: for how long to measure.
+// The value of the program's only option, --seconds=S: how long to measure.
 double SecondsOf(int argc, char** argv);
 
 }  // namespace tether::benchmarks

@@ -1,4 +1,4 @@
-// Package benchmarks measures Go's context at the same work as tether's.
+// Package benchmarks measures Go's context with the same operations as tether's.
 //
 // An operation has the name that it has in the C++ programs; "@2" after it
 // stands for two threads. bench.sh runs them with GOMAXPROCS=2.
@@ -24,7 +24,7 @@ func BenchmarkContext(b *testing.B) {
 	b.Run("child: create and cancel@2", childCreateAndCancelOnTwo)
 	b.Run("is it cancelled: live", func(b *testing.B) { isCancelled(b, 0) })
 	b.Run("is it cancelled: live@2", isCancelledOnTwo)
-	// Far or near is the same to Go.
+	// Far and near deadlines are the same for Go.
 	b.Run("is it cancelled: live, far deadline", func(b *testing.B) { isCancelled(b, time.Hour) })
 	b.Run("is it cancelled: live, near deadline", func(b *testing.B) { isCancelled(b, time.Hour) })
 	b.Run("callback: register and deregister", registerAndDeregister)
@@ -121,7 +121,7 @@ func isCancelled(b *testing.B, timeout time.Duration) {
 	}
 }
 
-// isDone asks by way of the channel: twice as fast as ctx.Err() != nil, which
+// isDone checks the channel. That is twice as fast as ctx.Err() != nil, which
 // takes a lock.
 func isDone(ctx context.Context) bool {
 	select {
@@ -157,8 +157,8 @@ func registerAndDeregister(b *testing.B) {
 	}
 }
 
-// timeBatches times, as many times as b.N says, the second of three steps; the
-// same as TimeBatches of ../harness.h.
+// timeBatches times the second of three steps, b.N times, like TimeBatches in
+// ../harness.h.
 func timeBatches(b *testing.B, batch int, prepare func(), operation func(i int), finish func()) {
 	var total time.Duration
 	for done := 0; done < b.N; done += batch {
@@ -178,8 +178,8 @@ func batchOf(n int) int {
 	return max(1, 100/n)
 }
 
-// Go runs each callback in a goroutine of its own. tether's have run when
-// cancel returns; so this waits for Go's.
+// Go runs each callback in its own goroutine. tether's callbacks have run when
+// cancel returns, so this waits for Go's.
 func registerAndCancel(b *testing.B, n int) {
 	var called sync.WaitGroup
 	callback := func() { called.Done() }
@@ -255,7 +255,7 @@ func cancelChain(b *testing.B, n int) {
 
 var armed []context.CancelFunc
 
-// armBeside arms n deadlines, at different times; none of them passes.
+// armBeside arms n deadlines at different times. None of them passes.
 func armBeside(n int) {
 	for len(armed) > n {
 		armed[len(armed)-1]()
@@ -309,8 +309,8 @@ func deep(depth int) context.Context {
 	return ctx
 }
 
-// mixed is 100 contexts that can be cancelled, and above each tenth of them a
-// value.
+// mixed is 100 contexts that can be cancelled, with a value above each tenth of
+// them.
 func mixed() context.Context {
 	ctx := background
 	for i := 0; i < 100; i++ {
@@ -323,7 +323,7 @@ func mixed() context.Context {
 }
 
 func lookUp(b *testing.B, ctx context.Context, k key) {
-	var boxed any = k // once, as a constant key is
+	var boxed any = k // boxed once, like a constant key
 	if (ctx.Value(boxed) != nil) != (k >= 0) {
 		b.Fatal("not as expected")
 	}
@@ -333,7 +333,7 @@ func lookUp(b *testing.B, ctx context.Context, k key) {
 	}
 }
 
-// memory reports the bytes on the heap of one of the things that create makes.
+// memory reports the heap bytes of one object that create makes.
 func memory(b *testing.B, create func() any) {
 	const contexts = 100000
 	live := make([]any, contexts)
