@@ -1547,16 +1547,43 @@ tether_program(lib_tether_budget_explain_test
   TEST
   TIMEOUT 60)
 
-tether_program(lib_tether_budget_report_test
+tether_program(lib_tether_budget_report_encode_test
   FOLDER lib/tether/budget
-  NAME report_test
-  SRCS lib/tether/budget/report_test.cc
+  NAME report_encode_test
+  SRCS lib/tether/budget/report_encode_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
     lib_tether_budget_reports
     protobuf::libprotobuf
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_budget_report_parse_test
+  FOLDER lib/tether/budget
+  NAME report_parse_test
+  SRCS lib/tether/budget/report_parse_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    lib_tether_budget_reports
+    protobuf::libprotobuf
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_budget_report_property_test
+  FOLDER lib/tether/budget
+  NAME report_property_test
+  SRCS lib/tether/budget/report_property_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    lib_tether_budget_reports
     tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
@@ -2070,6 +2097,14 @@ tether_program(lib_tether_propagation_b3_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_propagation_baggage_propagator_test
+  FOLDER lib/tether/propagation
+  NAME baggage_propagator_test
+  SRCS lib/tether/propagation/baggage_propagator_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_propagation_baggage_test
   FOLDER lib/tether/propagation
   NAME baggage_test
@@ -2213,6 +2248,14 @@ tether_program(lib_tether_propagation_timeout_header_test
   NAME timeout_header_test
   SRCS lib/tether/propagation/timeout_header_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_propagation_trace_context_propagator_test
+  FOLDER lib/tether/propagation
+  NAME trace_context_propagator_test
+  SRCS lib/tether/propagation/trace_context_propagator_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::function_ref tether_internal::tether
   TEST
   TIMEOUT 60)
 

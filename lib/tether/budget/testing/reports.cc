@@ -1,5 +1,6 @@
 #include "tether/budget/testing/reports.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -59,7 +60,7 @@ v1::BudgetReport RandomHop(std::mt19937_64& random, bool wild, int depth) {
     hop.set_previous_attempts(static_cast<int>(random()));
     hop.set_calls_left_out(static_cast<int>(random()));
   }
-  // Narrow and deep, or the other way round.
+  // Narrow and deep, or wide and shallow.
   const int width = depth == 0 ? Below(random, 25) : Below(random, 4);
   const int max_depth = Below(random, 4) == 0 ? 25 : 5;
   for (int i = 0; i < width; ++i) {
@@ -149,6 +150,22 @@ v1::CallReport Chain(int depth) {
 
 v1::BudgetReport RandomReport(std::mt19937_64& random, bool wild) {
   return RandomHop(random, wild, 0);
+}
+
+int DepthOf(const v1::BudgetReport& hop) {
+  int below = 0;
+  for (const v1::CallReport& call : hop.calls()) {
+    if (call.has_report()) below = std::max(below, DepthOf(call.report()));
+  }
+  return 1 + below;
+}
+
+int WidthOf(const v1::BudgetReport& hop) {
+  int width = hop.calls_size();
+  for (const v1::CallReport& call : hop.calls()) {
+    width = std::max(width, WidthOf(call.report()));
+  }
+  return width;
 }
 
 }  // namespace tether::testing

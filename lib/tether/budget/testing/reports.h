@@ -11,28 +11,36 @@
 
 namespace tether::testing {
 
-// A call to /shop.v1.SERVICE/METHOD, given as "Orders/GetOrder", that got no
-// answer: DEADLINE_EXCEEDED.
+// Returns a call to /shop.v1.SERVICE/METHOD that got no answer:
+// DEADLINE_EXCEEDED. `name` is "SERVICE/METHOD".
 v1::CallReport UnansweredCall(std::string_view name, int64_t start_us,
                               int64_t duration_us);
 
-// One that was answered with OK, by a hop that took all of the time.
+// Like UnansweredCall, but answered with OK by a hop that took all of the time.
 v1::CallReport AnsweredCall(std::string_view name, int64_t start_us,
                             int64_t duration_us);
 
-// `hop` without the CallReport around it, under its names.
+// Returns the report in `hop`, with the names of the call.
 v1::BudgetReport ReportOf(const v1::CallReport& hop);
 
-// A client with 200 ms calls storefront, which calls orders, which calls
-// inventory, which doesn't answer: their own times are 4, 9 and 187 ms.
+// A client with a deadline of 200 ms calls storefront, storefront calls orders,
+// and orders calls inventory, which doesn't answer. Their own times are 4, 9
+// and 187 ms.
 v1::CallReport StuckInventory();
 
-// Calls within calls, `depth` hops in all; each takes 1 ms less than the one
-// before, on both sides.
+// Nested calls, `depth` hops in all. Each begins 1 ms after the one around it,
+// and ends 1 ms before it.
 v1::CallReport Chain(int depth);
 
-// A tree of any form. If `wild`, also with what no honest hop would tell.
+// A tree of random shape. If `wild`, it also has values that no honest hop
+// would send.
 v1::BudgetReport RandomReport(std::mt19937_64& random, bool wild);
+
+// How many hops deep `hop` is, itself included.
+int DepthOf(const v1::BudgetReport& hop);
+
+// The largest number of calls that one hop in `hop` made.
+int WidthOf(const v1::BudgetReport& hop);
 
 }  // namespace tether::testing
 
