@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -20,6 +21,15 @@ int64_t Micros(double ms) {
   constexpr double kMost = static_cast<double>(tether::kMaxReportTimeUs) / 1e3;
   // A NaN isn't a valid time either.
   return ms > 0 ? std::llround(std::min(ms, kMost) * 1e3) : 0;
+}
+
+absl::StatusCode CodeOf(std::string_view outcome) {
+  if (outcome == "ok") return absl::StatusCode::kOk;
+  if (outcome == "cancelled") return absl::StatusCode::kCancelled;
+  if (outcome == "deadline_exceeded") {
+    return absl::StatusCode::kDeadlineExceeded;
+  }
+  return absl::StatusCode::kUnknown;
 }
 
 TimeSpan SpanOf(const v1::HopEvent& hop, double started_ms) {
@@ -84,6 +94,7 @@ tether::Timeline TimelineOfHops(const DemoStory& story) {
       row.time_left_us = Micros(hop.remaining_ms_on_arrival());
     }
     row.outcome = absl::StrReplaceAll(hop.outcome(), {{"_", " "}});
+    row.code = static_cast<int>(CodeOf(hop.outcome()));
     row.answered = true;
   }
   for (const tether::TimelineRow& row : timeline.rows) {

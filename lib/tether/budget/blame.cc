@@ -30,24 +30,24 @@ enum class Part {
   kCallsLeftOut,     // of a hop
 };
 
-// Of all calls to one method.
+// All calls to one method.
 struct Entry {
   Part part = Part::kHop;
   std::string_view service;
   std::string_view method;
   int64_t us = 0;          // on the critical path
-  int64_t longest_us = 0;  // of the calls that got no answer, wherever they are
+  int64_t longest_us = 0;  // of the unanswered calls, on it or not
   int calls = 0;
   int unanswered = 0;
   int without_report = 0;
   int reports_left_out = 0;
 
-  // Whether it stands for calls that got no answer beside the critical path.
+  // Whether it represents unanswered calls off the critical path.
   bool parallel() const { return longest_us / 2 > us; }
   int64_t shown_us() const { return parallel() ? longest_us : us; }
 };
 
-// Gives each moment of a call to one entry.
+// Attributes each moment of a call to one entry.
 class Attribution {
  public:
   std::vector<Entry> Of(const v1::CallReport& call) && {
@@ -83,8 +83,8 @@ class Attribution {
     return entry;
   }
 
-  // What `call`, which took `length_us`, did in `window`: a part of that,
-  // counted from its begin.
+  // Attributes the part `window` of `call`, which took `length_us`. `window` is
+  // relative to the call's begin.
   void AddCall(const v1::CallReport& call, int64_t length_us, TimeSpan window,
                int depth) {
     if (!call.has_report() || depth >= kMaxDepth) {
@@ -93,7 +93,7 @@ class Attribution {
     }
     const v1::BudgetReport& report = call.report();
     const int64_t total = internal::HopTimeWithin(report, length_us);
-    // Hosts' clocks differ; so the way there and the way back count as equals.
+    // The clocks of hosts differ, so assume that both ways took equally long.
     const int64_t begin = (length_us - total) / 2;
     const TimeSpan inside{
         std::clamp(window.begin_us - begin, int64_t{0}, total),
@@ -121,16 +121,16 @@ class Attribution {
     HopEntryOf(call, 0).us += own;
   }
 
-  // What the hop of `report` did in `window`, counted from its arrival; the
-  // result is how much of it was its own.
+  // Attributes the part `window` of the hop of `report`. `window` is relative
+  // to the hop's arrival. Returns how much of it was the hop's own time.
   int64_t AddHop(std::string_view service, std::string_view method,
                  const v1::BudgetReport& report, int64_t total, TimeSpan window,
                  int depth) {
     std::vector<CallSpan> calls = internal::SpansOf(report, total);
     const std::vector<TimeSpan> waits = internal::UnionOf(calls);
 
-    // Backwards from the end: the call that ended last, then the one that ended
-    // last of those that began before it, and so on.
+    // Go backwards from the end: first the call that ended last, then the call
+    // that ended last among those that began before it, and so on.
     std::stable_sort(calls.begin(), calls.end(),
                      [](const CallSpan& a, const CallSpan& b) {
                        return a.span.end_us > b.span.end_us;
@@ -154,8 +154,8 @@ class Attribution {
     }
     own += at - window.begin_us;
 
-    // Of the time between the calls, the hop may have told that a part was that
-    // of other calls. When they were isn't known.
+    // The hop may have reported that a part of the time between the calls
+    // belongs to other calls. It is not known when they ran.
     int64_t between = total;
     for (const TimeSpan& wait : waits) between -= wait.length_us();
     const int64_t self = internal::OwnTime(report, total, waits);
@@ -186,7 +186,7 @@ std::string TotalOf(const v1::CallReport& call) {
   const int64_t took = ClampTime(call.duration_us());
   if (!call.has_time_left_us()) return FormatTime(took);
   const int64_t limit = ClampTime(call.time_left_us());
-  // Replies are sent a little before a deadline, and calls end a little after.
+  // Replies are sent shortly before the deadline, and calls end shortly after.
   if (took >= limit / 10 * 8 && took <= limit / 10 * 11 + 5000) {
     return FormatTime(limit);
   }
@@ -229,7 +229,7 @@ std::string TextOf(const Entry& entry) {
   return "";
 }
 
-// Those worth naming, in the order in which they are named.
+// Returns the entries worth naming, in the order in which they are named.
 std::vector<Entry> Ranked(std::vector<Entry> entries, int64_t total_us) {
   std::stable_sort(entries.begin(), entries.end(),
                    [](const Entry& a, const Entry& b) {

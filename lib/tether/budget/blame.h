@@ -1,4 +1,4 @@
-// Whose fault it was that the time ran out.
+// Says in one line which hops used up the time of a call.
 
 #ifndef TETHER_BUDGET_BLAME_H_
 #define TETHER_BUDGET_BLAME_H_
@@ -12,47 +12,46 @@
 namespace tether {
 
 struct BlameLimits {
-  // Entries that are named; those after them are counted.
+  // The number of entries that are named. The others are counted.
   int max_entries = 5;
 
-  // Of the whole sentence; entries that don't fit are counted. What it begins
-  // with, the time that the call had, stands there in any case.
+  // The size of the whole text. Entries that don't fit are counted. The time
+  // that the call had is always included.
   size_t max_bytes = 256;
 };
 
-// Who used the time up, in one line of ASCII: for the message of a status
-// DEADLINE_EXCEEDED, where "context " stands before it.
+// Returns one line of ASCII that says which hops used up the time, for the
+// message of a DEADLINE_EXCEEDED status. (Callers prepend "context ".)
 //
 //   deadline exceeded: 200ms, of which inventory.GetStock 187ms (did not
 //   answer), orders.GetOrder 9ms, storefront.GetOrderPage 4ms
 //
-// The first figure is the time that the call had, or, where that is something
-// else, the time that it took: `53ms (deadline 1s)`. Then come the hops, the
-// one that used most first, each with its own time; calls to one method are one
-// entry, `(3 calls)`. Each moment counts for one entry, so that the figures
-// don't add up to more than the call took:
+// The first figure is the time that the call had. If the call took a different
+// time, that comes first: `53ms (deadline 1s)`. Then come the hops with their
+// own times, the longest first. Calls to the same method are one entry:
+// `(3 calls)`. Each moment is attributed to one entry, so the figures don't add
+// up to more than the call took:
 //
-//  - While none of a hop's calls is under way, its time is its own.
-//  - While one is, the time is that call's; of several in parallel, that of the
-//    one that ended last. So these are the critical path. Of the others, those
-//    are named that did not answer: `pricing.Quote 187ms in parallel (did not
-//    answer)`.
-//  - A call that got no answer counts for the hop that was called, whole. So
-//    does one whose report was left out, `(with its calls)`, and one whose
-//    answer brought no report: `orders.GetOrder or the network to it 100ms`,
-//    since nobody told which.
-//  - What a call took longer than the hop that served it is `network to
-//    orders`; that includes queues on both sides. Where gRPC retried, it is
-//    `earlier attempts of orders.GetOrder`. It is named if it is the largest
-//    entry, or a tenth of the whole.
-//  - A report under other names than the call's is that of a hop behind the one
-//    that was called, which told nothing itself.
-//  - A call is over at its deadline. What comes after is its caller's own time,
-//    and nobody's fault here; so no entry is longer than the first figure.
+//  - Time during which none of a hop's calls is running is the hop's own.
+//  - Time during which calls are running is attributed to the call that ended
+//    last. So the entries are the critical path. Other parallel calls are named
+//    if they got no answer: `pricing.Quote 187ms in parallel (did not answer)`.
+//  - A call that got no answer is attributed to the called hop, with all its
+//    time. So is a call whose report was left out, `(with its calls)`, and a
+//    call that was answered without a report: `orders.GetOrder or the network
+//    to it 100ms`, because the two can't be distinguished.
+//  - If a call took longer than the hop that served it, the difference is
+//    `network to orders`, which includes queues on both sides. If gRPC retried,
+//    it is `earlier attempts of orders.GetOrder`. It is named if it is the
+//    largest entry or at least a tenth of the total.
+//  - A report whose names differ from the call's comes from a hop behind the
+//    called one, which has sent no report itself.
+//  - A call ends at its deadline. Later time is the caller's own and is not
+//    attributed, so no entry is longer than the first figure.
 //  - The time of calls that were left out is `other calls of orders.GetOrder`.
 //
-// It says this of any call, whatever became of it, and takes any report, one
-// that was made by hand included: times are clamped, and names cleaned.
+// Accepts calls with any outcome, and any report, even one made by hand: times
+// are clamped, and names are cleaned.
 //
 // Thread safety: any thread.
 TETHER_EXPORT std::string BlameDeadline(const v1::CallReport& call,

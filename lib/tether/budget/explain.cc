@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -20,7 +21,7 @@ constexpr int kMaxIndent = 16;
 constexpr int kBarColumns = 32;
 constexpr int kTimeColumns = 11;
 
-// What a column of a bar stands for.
+// The meaning of a column of a bar.
 enum Kind { kNothing, kOwn, kWait, kWay, kNoAnswer, kKinds };
 constexpr std::array<const char*, kKinds> kSigns = {" ", "█", "▒", "·", "?"};
 constexpr std::array<const char*, kKinds> kMeanings = {
@@ -38,7 +39,7 @@ int64_t Overlap(TimeSpan a, TimeSpan b) {
       0, std::min(a.end_us, b.end_us) - std::max(a.begin_us, b.begin_us));
 }
 
-// What `row` did for most of `span`.
+// Returns what `row` did for most of `span`.
 Kind KindOf(const TimelineRow& row, TimeSpan span) {
   if (!row.answered) return kNoAnswer;
   if (!row.hop) return kOwn;
@@ -51,9 +52,9 @@ Kind KindOf(const TimelineRow& row, TimeSpan span) {
   return wait >= call - hop ? kWait : kWay;
 }
 
-// The column in which `us` falls.
+// Returns the column of time `us`.
 int ColumnOf(int64_t us, int64_t end_us) {
-  // In floating point, as the product may be larger than an integer holds.
+  // In floating point, because the product may overflow an integer.
   return static_cast<int>(std::lround(
       static_cast<double>(us) / static_cast<double>(end_us) * kBarColumns));
 }
@@ -61,7 +62,7 @@ int ColumnOf(int64_t us, int64_t end_us) {
 std::array<Kind, kBarColumns> BarOf(const TimelineRow& row, int64_t end_us) {
   std::array<Kind, kBarColumns> bar;
   bar.fill(kNothing);
-  // Even the shortest shows.
+  // Even the shortest call is visible.
   const int begin =
       std::clamp(ColumnOf(row.call.begin_us, end_us), 0, kBarColumns - 1);
   const int end =
@@ -78,7 +79,7 @@ std::array<Kind, kBarColumns> BarOf(const TimelineRow& row, int64_t end_us) {
   return bar;
 }
 
-// `text`, of ASCII, in the columns that it has.
+// Returns the indented name of `row`, padded or cut to `columns`.
 std::string NameOf(const TimelineRow& row, int columns) {
   const int indent = std::min(2 * row.depth, kMaxIndent);
   std::string name(static_cast<size_t>(indent), ' ');
@@ -91,15 +92,23 @@ std::string NameOf(const TimelineRow& row, int columns) {
   return name;
 }
 
+// Returns the terminal colour for a gRPC status code.
+const char* ColorOf(int code) {
+  switch (static_cast<absl::StatusCode>(code)) {
+    case absl::StatusCode::kOk:
+      return "32";  // green
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded:
+      return "33";  // yellow
+    default:
+      return "31";  // red
+  }
+}
+
 std::string OutcomeOf(const TimelineRow& row, bool color) {
   std::string text = row.outcome;
   if (color) {
-    const bool stopped =
-        row.outcome == "cancelled" || row.outcome == "deadline exceeded";
-    const char* code = row.outcome == "ok" ? "32"  // green
-                       : stopped           ? "33"  // yellow
-                                           : "31";           // red
-    text = absl::StrCat("\x1b[", code, "m", text, "\x1b[0m");
+    text = absl::StrCat("\x1b[", ColorOf(row.code), "m", text, "\x1b[0m");
   }
   std::vector<std::string> more;
   if (!row.reason.empty()) more.push_back(row.reason);
@@ -113,8 +122,8 @@ std::string OutcomeOf(const TimelineRow& row, bool color) {
 }  // namespace
 
 std::string Explain(const v1::CallReport& call, const ExplainOptions& options) {
-  // As of a channel without tether's interceptor.
-  if (call.ByteSizeLong() == 0) return "nothing was told of this call\n";
+  // The channel has no interceptor of tether, for example.
+  if (call.ByteSizeLong() == 0) return "there is no report of this call\n";
   return ExplainTimeline(MakeTimeline(call), options);
 }
 

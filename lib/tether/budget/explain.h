@@ -1,4 +1,4 @@
-// The budget report as a waterfall for people.
+// Draws a budget report as a waterfall, for people.
 
 #ifndef TETHER_BUDGET_EXPLAIN_H_
 #define TETHER_BUDGET_EXPLAIN_H_
@@ -12,32 +12,31 @@
 namespace tether {
 
 struct ExplainOptions {
-  // With the colours of a terminal.
+  // Whether to use terminal colours.
   bool color = false;
 };
 
-// A line of titles; a line for each call, with those that its hop made below
-// it; and a line that says what the bars are made of. UTF-8. Every line ends
-// with a line break. The last column, the outcome, has room for a status and a
-// bit within 100 characters; what else there is to say of a call follows it.
+// Returns a line of titles, a line for each call, followed by the calls that
+// its hop made, and a legend. UTF-8. Every line ends with a line break. Lines
+// fit 100 characters if the last column, the outcome, is a status and little
+// more; notes about the call follow it.
 //
 //   hop                       0 ms                    200.1 ms  time left ...
 //   storefront.GetOrderPage   █▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒█   199.6 ms ...
 //     orders.GetOrder          █▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒█    197.5 ms ...
 //       inventory.GetStock       ???????????????????????????     187.1 ms ...
 //
-// Of an empty report it says that nothing was told.
+// For an empty report, it says that there is no report.
 //
-// Any report will do, one that was made by hand included: what doesn't fit is
-// clamped, names are cleaned, and the text's size is bounded, as MakeTimeline
-// says.
+// Accepts any report, even one made by hand: times are clamped, names are
+// cleaned, and the size of the text is bounded as for MakeTimeline.
 //
 // Thread safety: any thread.
 TETHER_EXPORT std::string Explain(const v1::CallReport& call,
                                   const ExplainOptions& options = {});
 
-// The same for rows that come from elsewhere. Requires that their names and
-// texts are fit for a terminal, as those of MakeTimeline are.
+// Does the same for rows from another source. Requires that their names and
+// texts are safe for a terminal, as those of MakeTimeline are.
 TETHER_EXPORT std::string ExplainTimeline(const Timeline& timeline,
                                           const ExplainOptions& options = {});
 

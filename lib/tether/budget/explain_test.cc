@@ -89,7 +89,7 @@ TEST(ExplainTest, EvenTheShortestCallShows) {
 }
 
 TEST(ExplainTest, OfNothingItSaysSo) {
-  EXPECT_EQ(Explain(v1::CallReport()), "nothing was told of this call\n");
+  EXPECT_EQ(Explain(v1::CallReport()), "there is no report of this call\n");
 }
 
 TEST(ExplainTest, ColorsOnlyWhenAsked) {

@@ -31,11 +31,11 @@ int CallsLimit(const ReportLimits& limits) {
   return std::max(limits.max_calls, 0);
 }
 
-// ---- Times that fit into one another ----------------------------------------
+// ---- Nesting of times -------------------------------------------------------
 
 void FitCalls(v1::BudgetReport& hop);
 
-// Of what a hop told, in the CallReport of its caller.
+// Makes the report in `call` fit the call.
 void FitReport(v1::CallReport& call) {
   call.set_answered(internal::Answered(call));
   if (!call.has_report()) return;
@@ -60,7 +60,7 @@ void FitCalls(v1::BudgetReport& hop) {
   }
 }
 
-// ---- Writing: what may not be sent ------------------------------------------
+// ---- Writing: repairs -------------------------------------------------------
 
 void DropUnknownFields(google::protobuf::Message& message) {
   const google::protobuf::Reflection& reflection = *message.GetReflection();
@@ -91,9 +91,9 @@ void MendCommon(Message& message, const ReportLimits& limits) {
   }
 }
 
-// The calls are taken away by number, which is their place in the list.
+// Removes the calls whose position is set in `remove`.
 void RemoveCalls(v1::BudgetReport& hop, const std::vector<bool>& remove) {
-  // As long as all are there, the time between them is the hop's own.
+  // While no call is missing, the time between the calls is the hop's own.
   if (!hop.has_self_us()) hop.set_self_us(SelfTimeUs(hop));
   auto& calls = *hop.mutable_calls();
   int kept = 0;
@@ -107,12 +107,12 @@ void RemoveCalls(v1::BudgetReport& hop, const std::vector<bool>& remove) {
   calls.DeleteSubrange(kept, removed);
 }
 
-// How much a call matters, apart from those below it.
+// The importance of a call, without regard to the calls below it.
 int64_t WeightOf(const v1::CallReport& call) {
   return internal::Answered(call) ? call.duration_us() : 2 * call.duration_us();
 }
 
-// Keeps those of the greatest weights.
+// Keeps the calls with the greatest weights.
 void LimitCalls(v1::BudgetReport& hop, const std::vector<int64_t>& weights,
                 int max_calls) {
   const size_t count = weights.size();
@@ -127,9 +127,9 @@ void LimitCalls(v1::BudgetReport& hop, const std::vector<int64_t>& weights,
   RemoveCalls(hop, remove);
 }
 
-// Makes all of `hop` good to send, but for its size, and cuts off what is too
-// deep or too many. `hop` is the `depth`th from the top. Returns the greatest
-// weight of all calls in it.
+// Makes `hop` valid except for its size, and removes calls that are too deep or
+// too many. `depth` is the number of hops from the top, including `hop`.
+// Returns the greatest weight of all calls in it.
 int64_t Mend(v1::BudgetReport& hop, const ReportLimits& limits, int depth) {
   MendCommon(hop, limits);
   hop.set_total_us(ClampTime(hop.total_us()));
@@ -165,17 +165,17 @@ int64_t Mend(v1::BudgetReport& hop, const ReportLimits& limits, int depth) {
                          : *std::max_element(weights.begin(), weights.end());
 }
 
-// ---- Writing: what is too much ----------------------------------------------
+// ---- Writing: limits --------------------------------------------------------
 
 // A call that may be left out.
 struct Candidate {
   const v1::CallReport* call;
   int64_t weight;
   int depth;
-  size_t bytes;  // without those of the calls below it
+  size_t bytes;  // without the calls below it
 };
 
-// Of a message in another. (All tags here take one byte.)
+// The size of `call` within its hop. (All tags here take one byte.)
 size_t BytesWithin(const v1::CallReport& call) {
   const auto size = static_cast<uint32_t>(call.GetCachedSize());
   return 1 + google::protobuf::io::CodedOutputStream::VarintSize32(size) + size;
@@ -245,8 +245,7 @@ bool IsTime(int64_t us) { return us >= 0 && us <= kMaxReportTimeUs; }
 
 bool IsCount(int32_t count) { return count >= 0 && count <= kMaxCount; }
 
-// Protobuf takes a field of another type than ours for one that it doesn't
-// know.
+// Protobuf treats a field of the wrong type as an unknown field.
 bool HasMistypedField(const google::protobuf::Message& message) {
   const google::protobuf::UnknownFieldSet& unknown =
       message.GetReflection()->GetUnknownFields(message);
@@ -270,7 +269,7 @@ bool IsCommonGood(const Message& message, const ReportLimits& limits) {
          message.outcome() < kCodes;
 }
 
-// Also drops the fields that we don't know.
+// Also drops unknown fields.
 bool CheckHop(v1::BudgetReport& hop, const ReportLimits& limits) {
   if (!IsCommonGood(hop, limits) || !IsTime(hop.total_us()) ||
       !IsTime(hop.self_us()) || !IsCount(hop.previous_attempts()) ||
@@ -309,8 +308,8 @@ std::optional<v1::BudgetReport> ParseReport(std::string_view bytes,
   google::protobuf::io::CodedInputStream input(
       reinterpret_cast<const uint8_t*>(bytes.data()),
       static_cast<int>(bytes.size()));
-  // A hop is two messages deep, that of the call and its own; the first has
-  // only the latter. Those in the deepest may still have calls.
+  // Each hop is two messages deep (the call and the report), except the first,
+  // which is only a report. Hops at the limit may still have calls.
   input.SetRecursionLimit(2 * DepthLimit(limits) - 1);
   std::optional<v1::BudgetReport> report(std::in_place);
   if (!report->ParseFromCodedStream(&input) || !input.ConsumedEntireMessage() ||

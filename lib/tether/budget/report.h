@@ -1,8 +1,8 @@
-// The budget report on the wire: how each hop of a request spent its time.
-// proto/tether/v1/budget_report.proto says what it means.
+// Encodes and parses the budget report, which says how each hop of a request
+// spent its time. proto/tether/v1/budget_report.proto defines its meaning.
 //
-// Reports are written under hard limits, and read as what they are: bytes from
-// a stranger. Reading one with the writer's limits always succeeds.
+// Reports are written within hard limits, and parsed as untrusted input.
+// Parsing an encoded report with the same limits always succeeds.
 
 #ifndef TETHER_BUDGET_REPORT_H_
 #define TETHER_BUDGET_REPORT_H_
@@ -19,47 +19,46 @@
 
 namespace tether {
 
-// The trailing metadata in which a server's report travels.
+// The trailing metadata that carries a server's report.
 inline constexpr std::string_view kReportHeader = "tether-report-bin";
 
-// How much a report may hold. Give all peers the same: what is beyond the
-// reader's limits is rejected.
+// Limits for the content of a report. Use the same limits on all peers, because
+// a reader rejects reports that exceed its own.
 struct ReportLimits {
-  // Of the serialized report. gRPC takes 8 KiB of metadata from a peer, unless
-  // told otherwise, and "-bin" values grow by a third on their way.
+  // The size of the serialized report. By default gRPC accepts 8 KiB of
+  // metadata from a peer, and "-bin" values grow by a third on the wire.
   size_t max_bytes = 4096;
 
-  // How many hops deep, the one that reports included. At least 1 and at most
-  // 100 count.
+  // The depth in hops, including the reporting hop. Clamped to 1 to 100.
   int max_depth = 16;
 
-  // How many calls of one hop.
+  // The number of calls of one hop.
   int max_calls = 16;
 
-  // Of a service's or a method's name.
+  // The size of a service's or a method's name.
   size_t max_name_bytes = 128;
 };
 
-// The bytes to send: `report`, as much of it as the limits allow. Any report
-// will do, whoever made it:
+// Serializes as much of `report` as the limits allow. Accepts any report:
 //
-//  - Times, codes and names that ParseReport would reject are mended: times are
-//    clamped, codes that gRPC doesn't have become UNKNOWN (2), other characters
-//    become `_`, and of long names the end is kept. Fields that this version
-//    doesn't know are dropped.
-//  - Times fit into one another: a call lies within its hop's time, and a hop's
-//    time within the call's duration, as its caller saw it.
-//  - What doesn't fit is left out, the calls that matter least first. A call
-//    matters as long as it took, twice that if no answer came, and as much as
-//    any call below it; of equals the deeper goes. Where calls are missing,
-//    `calls_left_out` counts them, and `self_us` keeps their time out of the
-//    hop's own. Where a report is too deep, `report_left_out` says so.
+//  - Times, codes and names that ParseReport would reject are repaired. Times
+//    are clamped; codes that gRPC doesn't define become UNKNOWN (2); illegal
+//    characters become `_`; long names keep their end. Unknown fields are
+//    dropped.
+//  - Times are made to nest: a call lies within its hop's time, and a hop's
+//    time within the duration of the call that it served.
+//  - Calls that exceed the limits are left out, the least important first. The
+//    importance of a call is its duration, twice its duration if it got no
+//    answer, or the importance of any call below it, whichever is greatest.
+//    Among equals, the deeper call is left out. `calls_left_out` then counts
+//    the missing calls, and `self_us` excludes their time from the hop's own.
+//    If a report is too deep, `report_left_out` is set.
 //
-// Empty if not even the hop itself fits, or if there is nothing to tell: then
-// send nothing.
+// Returns "" if not even the hop itself fits, or if the report is empty. Send
+// nothing then.
 //
-// Thread safety: any thread. It costs what the tree's size is, and more for
-// what it leaves out.
+// Thread safety: any thread. The cost is proportional to the size of the tree,
+// and higher if calls are left out.
 //
 // Example:
 //
@@ -73,24 +72,27 @@ struct ReportLimits {
 TETHER_EXPORT std::string EncodeReport(v1::BudgetReport report,
                                        const ReportLimits& limits = {});
 
-// Reads what EncodeReport wrote. Nullopt for anything that is beyond the
-// limits, no such message, or a field of another type; for a negative or an
-// absurd time (kMaxReportTimeUs) or count; for a code other than gRPC's 17; for
-// names in other characters; and for nothing at all. What is too long is
-// rejected without being looked at.
+// Parses the output of EncodeReport. Returns nullopt for
+//  - input that is empty, exceeds the limits, or is not a report;
+//  - fields of the wrong type;
+//  - negative or absurd times (kMaxReportTimeUs) and counts;
+//  - codes other than gRPC's 17;
+//  - names with illegal characters.
+// Input that is too long is rejected without being parsed.
 //
-// Times that don't fit into one another are clamped, as EncodeReport does it:
-// who rounds differently is no enemy. Fields that this version doesn't know are
-// dropped, so that no stranger's bytes travel on. That a hop bears the name of
-// one above it is fine: services call themselves.
+// Times that don't nest are clamped as in EncodeReport, so rounding differences
+// are tolerated. Unknown fields are dropped, so untrusted bytes are not
+// forwarded. A hop may have the same name as a hop above it, because services
+// may call themselves.
 //
-// Thread safety: any thread. It writes no log.
+// Thread safety: any thread. Logs nothing.
 TETHER_EXPORT std::optional<v1::BudgetReport> ParseReport(
     std::string_view bytes, const ReportLimits& limits = {});
 
-// How long the hop worked itself: `total_us` less the time during which one of
-// its calls, or several, were under way; less also the time of calls that were
-// left out, if `self_us` tells. 0 to `total_us`, whatever the report holds.
+// Returns how long the hop itself worked: `total_us` minus the time during
+// which at least one of its calls was running. If `self_us` is set, the time of
+// calls that were left out is excluded too. The result is 0 to `total_us` for
+// any report.
 TETHER_EXPORT int64_t SelfTimeUs(const v1::BudgetReport& report);
 
 }  // namespace tether

@@ -1,4 +1,4 @@
-// A stretch of time, in microseconds from a moment that the user names.
+// A time interval in microseconds. Its user defines what zero means.
 
 #ifndef TETHER_BUDGET_TIME_SPAN_H_
 #define TETHER_BUDGET_TIME_SPAN_H_
@@ -7,10 +7,10 @@
 
 namespace tether {
 
-// No time in a report is longer: 10^15 us, 31 years.
+// The longest time in a report: 10^15 us, 31 years.
 inline constexpr int64_t kMaxReportTimeUs = 1'000'000'000'000'000;
 
-// From begin_us on, and before end_us; begin_us <= end_us.
+// The half-open interval [begin_us, end_us). begin_us <= end_us.
 struct TimeSpan {
   int64_t begin_us = 0;
   int64_t end_us = 0;

@@ -25,18 +25,18 @@ TimeSpan Shifted(TimeSpan span, int64_t by_us) {
   return {span.begin_us + by_us, span.end_us + by_us};
 }
 
-// What a call is to the other calls of its hop.
+// The relation of a call to the other calls of its hop.
 struct Kinship {
   bool parallel = false;
   int attempt = 1;  // of `attempts`
   int attempts = 1;
 };
 
-// Of the first kMaxRows of `calls`: more are not shown.
+// Returns the relations of the first kMaxRows of `calls`. More are not shown.
 std::vector<Kinship> KinshipOf(const std::vector<CallSpan>& calls) {
   const size_t count = std::min(calls.size(), kMaxRows);
   std::vector<Kinship> kin(count);
-  int64_t latest_end = 0;  // of those before
+  int64_t latest_end = 0;  // of the calls before
   for (size_t i = 0; i < count; ++i) {
     const TimeSpan span = calls[i].span;
     if (i > 0 && span.begin_us < latest_end && span.length_us() > 0) {
@@ -49,13 +49,13 @@ std::vector<Kinship> KinshipOf(const std::vector<CallSpan>& calls) {
     latest_end = std::max(latest_end, span.end_us);
   }
 
-  // Chains of attempts: each points to the one before.
+  // Chains of attempts: `before` is the previous attempt.
   constexpr size_t kNone = kMaxRows;
   std::vector<size_t> before(count, kNone);
   std::vector<bool> has_next(count, false);
   for (size_t i = 0; i < count; ++i) {
     const v1::CallReport& call = *calls[i].call;
-    for (size_t j = i; j-- > 0;) {  // the last that fits
+    for (size_t j = i; j-- > 0;) {  // take the latest match
       const v1::CallReport& earlier = *calls[j].call;
       if (has_next[j] || earlier.outcome() == 0 ||
           calls[j].span.end_us > calls[i].span.begin_us ||
@@ -76,7 +76,7 @@ std::vector<Kinship> KinshipOf(const std::vector<CallSpan>& calls) {
   return kin;
 }
 
-// What the reason adds to the outcome.
+// Returns the reason unless the outcome implies it.
 std::string ReasonBeside(int outcome, v1::EndReason reason) {
   constexpr int kCancelled = 1;
   if (outcome == kCancelled && reason == v1::END_REASON_CANCELLED) return "";
@@ -106,7 +106,8 @@ class TimelineMaker {
     row.name = HopName(call.service(), call.method());
     row.depth = depth;
     row.call = span;
-    row.outcome = OutcomeText(call.outcome());
+    row.code = call.outcome();
+    row.outcome = OutcomeText(row.code);
     row.answered = internal::Answered(call);
     if (!row.answered) {
       row.notes.push_back("did not answer");
@@ -134,8 +135,8 @@ class TimelineMaker {
     AddCallsOf(call.report(), *row.hop, depth);  // `row` may move
   }
 
-  // The report of `call`, whose row is `row`, as that of a call which the hop
-  // that was called has made.
+  // Adds the report of `call`, whose row is `row`, as if the called hop had
+  // made another call, to the hop that sent the report.
   void AddHopBelow(const v1::CallReport& call, TimelineRow& row) {
     const int64_t total =
         internal::HopTimeWithin(call.report(), row.call.length_us());

@@ -1,5 +1,5 @@
-// A budget report as rows on one axis of time: what there is to draw, apart
-// from how it is drawn.
+// Converts a budget report to rows on one time axis, independent of how they
+// are drawn.
 
 #ifndef TETHER_BUDGET_TIMELINE_H_
 #define TETHER_BUDGET_TIMELINE_H_
@@ -16,41 +16,46 @@
 
 namespace tether {
 
-// One call and the hop that served it. Times are since the first call began.
+// One call and the hop that served it. Times are relative to the begin of the
+// first call.
 struct TimelineRow {
-  // HopName of it.
+  // The HopName of the called method.
   std::string name;
 
-  // 0 for the call at the front.
+  // 0 for the first call.
   int depth = 0;
 
   // The call, as its caller saw it.
   TimeSpan call;
 
-  // The hop's own part of that; nullopt if it told nothing. Hosts' clocks
-  // differ, so when it began isn't known: it is put in the middle of the call.
+  // The time during which the hop worked on the call; nullopt if it sent no
+  // report. The clocks of hosts differ, so its begin is not known: it is placed
+  // in the middle of the call.
   std::optional<TimeSpan> hop;
 
-  // While it waited for calls of its own: within `hop`, in order, apart from
-  // one another.
+  // When the hop waited for its own calls: within `hop`, in order, disjoint.
   std::vector<TimeSpan> waits;
 
-  // Neither on the way nor waiting. Of a hop that told nothing: all of `call`.
+  // The time that was spent neither on the way nor waiting. If the hop sent no
+  // report: all of `call`.
   int64_t own_us = 0;
 
-  // On the hop's arrival; where it told nothing, when the call began. Nullopt:
-  // there was no deadline.
+  // The time left when the request arrived at the hop, or when the call began
+  // if the hop sent no report. Nullopt if there was no deadline.
   std::optional<int64_t> time_left_us;
 
-  // The status as the caller got it, as "ok" or "deadline exceeded"; and who
-  // ended the hop's context, as "own timeout", or the call's where the hop told
-  // nothing. The latter is empty if nobody did, or nobody knows.
+  // The status that the caller got, such as "ok" or "deadline exceeded", and
+  // why the hop's context ended, such as "own timeout". If the hop sent no
+  // report, the latter is why the call's context ended. `reason` is empty if
+  // the context was not ended early or the reason is not known.
   std::string outcome;
   std::string reason;
 
-  // What else there is to say, in this order: "did not answer", "no report",
-  // "report left out", "parallel", "attempt 2 of 3", "gRPC attempt 2", "3 more
-  // calls".
+  // The gRPC status code that the caller got.
+  int code = 0;
+
+  // More about the call, in this order: "did not answer", "no report", "report
+  // left out", "parallel", "attempt 2 of 3", "gRPC attempt 2", "3 more calls".
   std::vector<std::string> notes;
 
   bool answered = false;
@@ -60,43 +65,43 @@ struct Timeline {
   // Each call is followed by the calls that its hop made.
   std::vector<TimelineRow> rows;
 
-  // There are more rows than this shows: 500, and 64 deep.
+  // Whether rows were omitted: there are at most 500, 64 deep.
   bool cut = false;
 
   // From 0 to the end of the last row; at least 1.
   int64_t end_us = 1;
 
-  // When the first call's deadline was, if it had one.
+  // The deadline of the first call, if it had one.
   std::optional<int64_t> deadline_us;
 };
 
-// The tree of `call`, which may be any.
+// Returns the tree of `call`. Accepts any report.
 //
-// A call is over at its deadline. A report under other names than its call's is
-// that of a hop behind the one that was called: it has a row of its own, and
-// the other has "no report".
+// A call ends at its deadline. A report whose names differ from the call's
+// comes from a hop behind the called one: it gets its own row, and the row of
+// the called hop says "no report".
 //
-// Calls of one hop that overlap are "parallel". Of calls to the same method,
-// one that begins when another has failed is the next attempt at the same
-// thing.
+// Overlapping calls of one hop are "parallel". A call to the same method that
+// begins after another one has failed counts as its next attempt.
 //
 // Thread safety: any thread.
 TETHER_EXPORT Timeline MakeTimeline(const v1::CallReport& call);
 
-// For people: "orders" for shop.v1.Orders. The last part, in lower case;
-// `unknown` if there is none.
+// Returns a short name for people: "orders" for shop.v1.Orders. It is the last
+// part in lower case, or "unknown" if that is empty.
 TETHER_EXPORT std::string ServiceName(std::string_view service);
 
-// For people: "orders.GetOrder". At most 64 characters, of the kind that a
-// report's names have: nothing in them needs escaping.
+// Returns a short name for people: "orders.GetOrder". At most 64 characters,
+// all allowed in a report's names, so none needs escaping.
 TETHER_EXPORT std::string HopName(std::string_view service,
                                   std::string_view method);
 
-// "deadline exceeded" for 4. Other numbers than gRPC's are "code 42".
+// Returns the name of a gRPC status code, such as "deadline exceeded" for 4.
+// Numbers that gRPC doesn't define give "code 42".
 TETHER_EXPORT std::string OutcomeText(int code);
 
-// "own timeout", as EndReasonName has it. Empty for COMPLETED, and for reasons
-// that aren't told or known.
+// Returns EndReasonName, such as "own timeout". Empty for COMPLETED,
+// UNSPECIFIED, and unknown values.
 TETHER_EXPORT std::string ReasonText(v1::EndReason reason);
 
 }  // namespace tether

@@ -1,4 +1,4 @@
-// When the calls of a hop were under way. Internal.
+// When the calls of a hop were running. Internal.
 
 #ifndef TETHER_BUDGET_INTERNAL_CALL_SPANS_H_
 #define TETHER_BUDGET_INTERNAL_CALL_SPANS_H_
@@ -11,19 +11,19 @@
 
 namespace tether::internal {
 
-// `us`, or the nearest time that a report can hold: 0 to kMaxReportTimeUs.
+// Clamps `us` to the times that a report can hold: 0 to kMaxReportTimeUs.
 int64_t ClampTime(int64_t us);
 
-// How long `call` took, as its caller saw it; no longer than it had, since a
-// deadline ends it: what a caller does after that is the caller's own.
+// Returns how long `call` took for its caller, up to its deadline. Later time
+// is the caller's own.
 int64_t CallTime(const v1::CallReport& call);
 
-// Whether the report is not of the hop that was called, but of one behind it,
-// whose trailing metadata the other has handed back as its own: it has other
-// names than the call. Then the hop that was called has told nothing itself.
+// Whether the report in `call` comes from a hop behind the called one. Its
+// names then differ from the call's. This happens if the called hop forwards
+// trailing metadata and sends no report itself.
 bool IsOfHopBelow(const v1::CallReport& call);
 
-// The time of a hop that served a call of `call_us`, as far as it fits in.
+// The total time of the hop, capped at `call_us`, the time of the call.
 int64_t HopTimeWithin(const v1::BudgetReport& report, int64_t call_us);
 
 struct CallSpan {
@@ -31,21 +31,19 @@ struct CallSpan {
   TimeSpan span;  // since the hop's arrival
 };
 
-// The calls of `report`, of a hop that took `total_us`, cut to fit into that;
-// in the order of their begins, those of the same in the order of the report.
-// `total_us` is a ClampTime.
+// Returns the calls of `report`, sorted stably by their begins and cut to the
+// hop's time `total_us`. Requires a `total_us` that ClampTime would not change.
 std::vector<CallSpan> SpansOf(const v1::BudgetReport& report, int64_t total_us);
 
-// The times at which any of them was under way: in order, not empty, and apart
-// from one another. `calls` are in the order of their begins.
+// Returns the times at which any of `calls` was running: in order, not empty,
+// and disjoint. Requires that `calls` are sorted by their begins.
 std::vector<TimeSpan> UnionOf(const std::vector<CallSpan>& calls);
 
-// What is left of `total_us` without `waits`, and at most what the hop says
-// that it was.
+// Returns `total_us` minus `waits`, or the hop's own figure if that is smaller.
 int64_t OwnTime(const v1::BudgetReport& report, int64_t total_us,
                 const std::vector<TimeSpan>& waits);
 
-// Whether an answer came. A report is one.
+// Whether an answer came. A report counts as an answer.
 inline bool Answered(const v1::CallReport& call) {
   return call.answered() || call.has_report();
 }

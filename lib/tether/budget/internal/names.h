@@ -1,4 +1,4 @@
-// What may stand in the names of a report. Internal.
+// Which characters the names in a report may have. Internal.
 
 #ifndef TETHER_BUDGET_INTERNAL_NAMES_H_
 #define TETHER_BUDGET_INTERNAL_NAMES_H_
@@ -9,10 +9,10 @@
 
 namespace tether::internal {
 
-// Whether all of `text` is ASCII letters, digits, and . _ - /. True for "".
+// Whether `text` consists of ASCII letters, digits, and . _ - /. True for "".
 bool IsReportName(std::string_view text);
 
-// The last `max_bytes` of `text`, with _ for any other character.
+// Returns the last `max_bytes` of `text`. Illegal characters become _.
 std::string CleanReportName(std::string_view text, size_t max_bytes);
 
 }  // namespace tether::internal
