@@ -4,9 +4,9 @@
 #   tools/compile_commands.sh            into the repository's root
 #   tools/compile_commands.sh FOLDER     into FOLDER
 #
-# It takes seconds, and builds nothing but the C++ of the protos, in FOLDER/build/generated. The files and their standards
-# are those of the BUILD.bazel files; run it again after a change of one. The system's headers are those of the packages
-# that tools/setup.sh installs.
+# It takes seconds, and builds only the C++ of the protos, in FOLDER/build/generated. The files and their standards come from
+# the BUILD.bazel files; run it again after you change one. The system's headers come from the packages that tools/setup.sh
+# installs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -le 1 ] || { echo "usage: tools/compile_commands.sh [FOLDER]" >&2; exit 2; }

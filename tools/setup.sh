@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that tether needs, and only those that are missing.
+# Installs the missing Debian packages that tether needs.
 #
 #   tools/setup.sh            everything to build and test with Bazel
 #   tools/setup.sh GROUP...   the named groups (see packages_of below)
 #
-# The group "opentelemetry" is for the bridge to it, and "bench" holds what bench.sh measures tether beside. Debian 12 has
-# both among its backports, which this script asks for once, from wherever the machine gets Debian itself; the machine's
-# own list of sources stays as it is.
+# The group "opentelemetry" is for the bridge to OpenTelemetry. The group "bench" has the peers that bench.sh measures. Debian
+# 12 has both in its backports. This script uses the backports once, from the mirror that the machine uses for Debian, and
+# doesn't change the machine's own list of sources.
 #
-# When nothing is missing it asks no registry and needs no root, so scripts can call it every time.
+# If nothing is missing, it needs no network and no root, so scripts can call it every time.
 set -euo pipefail
 
-# The suite of Debian, such as bookworm. Debian's unstable suite, sid, names itself after the next release.
+# Debian's suite, such as bookworm. The unstable suite, sid, has the name of the next release.
 suite=$(. "${TETHER_OS_RELEASE:-/etc/os-release}" 2>/dev/null && echo "${VERSION_CODENAME-}" || true)
 
-# What tether is built from, whatever builds it.
+# The packages that every build of tether needs.
 libraries="libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev"
 
 packages_of() {
   case "$1" in
-    # bazel-bootstrap is Debian's own build of Bazel, which finds its Java and proto rules in the two packages after it.
+    # bazel-bootstrap is Debian's build of Bazel. The two packages after it contain its Java and proto rules.
     build) echo bazel-bootstrap bazel-rules-java bazel-rules-proto \
       g++ clang clang-format $libraries \
       libfaketime python3-grpcio \
@@ -34,12 +34,12 @@ packages_of() {
     browser) echo chromium ;;  # for //services/demo:html_render_test
     cleanroom) echo debootstrap zstd ;;  # for tools/cleanroom.sh
     cmake) echo cmake ninja-build make ccache dpkg-dev g++ $libraries pkg-config python3 git ca-certificates ;;
-    compilers)  # beside g++, for tools/compile_matrix.sh
+    compilers)  # in addition to g++, for tools/compile_matrix.sh
       case "$suite" in
         bookworm | trixie) echo clang ;;
         *) echo g++-14 clang ;;
       esac ;;
-    # gRPC's newest release, from Debian's experimental suite, on sid. It can't be installed beside Bazel.
+    # gRPC's newest release, from Debian's experimental suite, on sid. It can't be installed together with Bazel.
     experimental) echo cmake ninja-build ccache g++ pkg-config python3 git ca-certificates procps \
       {libgrpc++-dev,libgrpc-dev,libupb-dev,libprotobuf-dev,protobuf-compiler,protobuf-compiler-grpc}/experimental \
       libabsl-dev libgtest-dev libgmock-dev libbenchmark-dev libfaketime ;;
@@ -60,7 +60,7 @@ fail() { echo "setup: $*" >&2; exit 1; }
 
 [ $# -gt 0 ] || set -- build
 
-# backports_source FOLDER: writes into FOLDER the machine's own sources of Debian's suite, and of its backports.
+# backports_source FOLDER: writes the machine's sources of Debian's suite and of its backports into FOLDER.
 backports_source() {
   local list parts file
   eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
@@ -76,7 +76,7 @@ backports_source() {
   done >"$1/debian.list"
   for file in "${parts%/}"/*.sources; do
     [ -f "$file" ] || continue
-    # Paragraphs of fields.
+    # The file consists of paragraphs of fields.
     awk -v suite="$suite" 'BEGIN { RS = ""; FS = "\n" } {
       found = 0
       for (i = 1; i <= NF; ++i) {
@@ -98,7 +98,7 @@ for group in "$@"; do
     "experimental, fuzz, opentelemetry, proxy, reference, tidy)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
-  # Later releases have these themselves.
+  # Later releases include these packages.
   [[ $suite != bookworm || ($group != bench && $group != opentelemetry) ]] || backports=yes
 done
 
@@ -108,7 +108,7 @@ command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
 
 missing=()
 for package in "${wanted[@]}"; do
-  # A package that was removed but not purged is still known to dpkg-query: only "installed" counts.
+  # dpkg-query also lists packages that were removed but not purged, so only "installed" counts.
   status=$(dpkg-query -W -f '${db:Status-Status}\n' "${package%/*}" 2>/dev/null | sed -n 1p || true)
   [ "$status" = installed ] || missing+=("$package")
 done
@@ -140,10 +140,10 @@ echo "setup: installing ${#missing[@]} Debian packages: ${missing[*]}"
 options=()
 if [ -n "$backports" ]; then
   mkdir "$folder/sources" "$folder/lists"
-  chmod 755 "$folder"  # apt downloads as a user of its own
+  chmod 755 "$folder"  # apt downloads as a separate user
   backports_source "$folder/sources" ||
     fail "found no source of Debian's $suite among apt's sources, so none for its backports"
-  # Lists of its own, so that the machine's are left alone.
+  # Separate lists, so that the machine's lists don't change.
   options=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$folder/sources"
     -o Dir::State::Lists="$folder/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
     -o Acquire::Retries=1)

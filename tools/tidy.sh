@@ -3,14 +3,14 @@
 #
 #   tools/tidy.sh
 #
-# Most of clang-tidy's time goes into headers, which it would parse for each source again: so all sources of a library are
-# one file, as in a unity build. The bridge to OpenTelemetry is looked at where its packages are installed.
+# clang-tidy spends most of its time on headers, and would parse them again for each source. So all sources of a library are
+# combined into one file, as in a unity build. The bridge to OpenTelemetry is checked if its packages are installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -eq 0 ] || { echo "usage: tools/tidy.sh" >&2; exit 2; }
 tools/setup.sh tidy
 
-# Later releases have other checks: take the one that the list was made for where it is installed.
+# clang-tidy releases have different checks, so prefer the release for which the list was made.
 clang_tidy=$(command -v clang-tidy-14 || command -v clang-tidy)
 work=$(mktemp -d "${TMPDIR:-/tmp}/tether-tidy.XXXXXX")
 trap 'rm -rf "$work"' EXIT
