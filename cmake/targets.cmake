@@ -3110,6 +3110,11 @@ tether_script_test(tools/system_registry_test
     third_party/rules_proto.bzl.tpl
   TIMEOUT 300)
 
+tether_script_test(tools/test_index_test
+  SCRIPT tools/test_index_test.py
+  DATA tools/test_index.py README.md
+  TIMEOUT 60)
+
 tether_script_test(tools/tested_test
   SCRIPT tools/tested_test.py
   DATA tools/tested.py
