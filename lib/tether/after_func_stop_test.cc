@@ -74,7 +74,7 @@ TEST_F(AfterFuncStopTest, CapturedObjectsAreGoneWhenStopReturns) {
 TEST_F(AfterFuncStopTest, CapturedObjectsAreGoneWhenItHasRun) {
   auto [ctx, cancel] = WithCancel(Background());
   auto captured = std::make_shared<int>(1);
-  // One that fits into the registration, and one that doesn't.
+  // One capture fits into the registration, the other does not.
   Registration small = AfterFunc(ctx, [captured] {});
   Registration large = AfterFunc(
       ctx, [captured, bytes = std::array<char, 100>()] { (void)bytes; });
@@ -104,7 +104,7 @@ TEST_F(AfterFuncStopTest, MayDestroyItsOwnRegistration) {
   Registration runs_after_it = AfterFunc(ctx, [&] { ++calls; });
   registration.emplace(ctx, [&, captured] {
     registration.reset();
-    calls += *captured;  // what it captured lives until it returns
+    calls += *captured;  // captures live until it returns
   });
   Registration runs_before_it = AfterFunc(ctx, [&] { ++calls; });
   cancel();
@@ -154,7 +154,7 @@ TEST_F(AfterFuncStopTest, StopWaitsForACallOnAnotherThread) {
   Registration registration = AfterFunc(ctx, [&, captured] {
     entered.Notify();
     while (!stop_called.load()) std::this_thread::yield();
-    // Stop() is about to be entered; give it every chance to return too early.
+    // The thread is about to call Stop(): give that time to return too early.
     for (int i = 0; i < 1000; ++i) std::this_thread::yield();
     over = true;
   });
@@ -171,7 +171,7 @@ TEST_F(AfterFuncStopTest, StopDoesNotWaitForTheCallOfASibling) {
   auto [ctx, cancel] = WithCancel(Background());
   Event entered;
   Event go_on;
-  // Both may have their turn first: whichever runs, the other can be stopped.
+  // Either may run first, and the other can then be stopped.
   std::atomic<int> running{-1};
   std::optional<Registration> registrations[2];
   for (int i = 0; i < 2; ++i) {
@@ -215,7 +215,7 @@ TEST_F(AfterFuncStopTest, ManyThreadsMayWaitInStopForOneCall) {
 TEST_F(AfterFuncStopTest, OneOfManyConcurrentStopsPreventsTheCall) {
   for (int round = 0; round < 200; ++round) {
     auto [parent, cancel] = WithCancel(Background());
-    // Also where nothing can end the context.
+    // The same on a context that nothing can end.
     const Context ctx = round % 2 == 0 ? parent : Background();
     Registration registration = AfterFunc(ctx, [] {});
     std::atomic<int> prevented{0};
@@ -227,9 +227,9 @@ TEST_F(AfterFuncStopTest, OneOfManyConcurrentStopsPreventsTheCall) {
 }
 
 TEST_F(AfterFuncStopTest, ARegistrationAtTheAddressOfADeadOneDoesNotWaitForIt) {
-  // The callback destroys its own registration; another thread makes one in
-  // the same place, on the same context, and drops it, while the callback
-  // waits for that thread.
+  // The callback destroys its own registration and waits for another thread.
+  // That thread makes a registration at the same address, on the same context,
+  // and destroys it.
   auto [ctx, cancel] = WithCancel(Background());
   std::optional<Registration> place;
   bool second_ran = false;

@@ -248,7 +248,8 @@ TEST_F(AfterFuncTest, MayRegisterFurtherCallbacks) {
   std::vector<std::unique_ptr<Registration>> registrations;
   int nested_calls = 0;
   Registration registration = AfterFunc(root, [&, root = root, live = live] {
-    // The same context is done: at once. Another one: when it ends.
+    // A callback on the done context runs at once, one on another context when
+    // that ends.
     registrations.push_back(
         std::make_unique<Registration>(root, [&] { ++nested_calls; }));
     EXPECT_EQ(nested_calls, 1);
@@ -277,7 +278,7 @@ TEST_F(AfterFuncTest, MayMakeAndDropChildrenOfEveryContextAround) {
 }
 
 TEST_F(AfterFuncTest, ACallbackSeesAllDescendantsDone) {
-  // However deep: callbacks run only when the whole subtree has ended.
+  // Callbacks run only when the whole subtree has ended, however deep it is.
   auto [root, cancel] = WithCancel(Background());
   std::vector<Cancellable> chain;
   for (int i = 0; i < 50; ++i) {

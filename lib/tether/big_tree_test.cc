@@ -32,7 +32,7 @@ TEST_F(BigTreeTest, ADeepChainIsCancelledAndFreedWithoutMuchStack) {
       [&] { leaf.Wait(); },
   });
   EXPECT_TRUE(leaf.Done());
-  // Now only the leaf keeps the chain.
+  // Now only the leaf keeps the chain alive.
   chain.clear();
   EXPECT_EQ(LiveNodes(), kDepth);
   leaf = Context();

@@ -34,8 +34,8 @@ const absl::Status kDeadline =
 
 class ChannelTest : public testing::LeakCheckedTest {
  protected:
-  // Returns once `n` operations have registered with their contexts, which
-  // they do just before they block.
+  // Waits until `n` operations have registered with their contexts, which they
+  // do just before they block.
   void AwaitBlocked(int n) const {
     const auto give_up = std::chrono::steady_clock::now() +
                          absl::ToChronoNanoseconds(testing::kGiveUp);
@@ -49,8 +49,8 @@ class ChannelTest : public testing::LeakCheckedTest {
   }
 };
 
-// For AwaitBlocked, which doesn't see a wait for Background(): that has no end
-// to register for.
+// AwaitBlocked doesn't see operations that use Background(), since that never
+// ends and so nothing is registered.
 Cancellable NewContext() { return WithCancel(Background()); }
 
 TEST_F(ChannelTest, ValuesAreReceivedInTheOrderSent) {
@@ -298,8 +298,9 @@ TEST_F(ChannelTest, CancellingOneReceiverLeavesTheOthersBlocked) {
   EXPECT_EQ(of_staying->value(), 1);
 }
 
-// A value wakes one receiver. If that one leaves because of its context, the
-// other must learn of the value: else it sleeps beside it for ever.
+// A value wakes one receiver. If that receiver returns because its context has
+// ended, the other receiver must get the value. Otherwise it would sleep for
+// ever.
 TEST_F(ChannelTest, WakeOfACancelledReceiverIsPassedOn) {
   for (int round = 0; round < 300; ++round) {
     Channel<int> channel(1);
@@ -308,7 +309,7 @@ TEST_F(ChannelTest, WakeOfACancelledReceiverIsPassedOn) {
     std::optional<absl::StatusOr<int>> of_first;
     std::optional<absl::StatusOr<int>> of_second;
     std::thread a([&, ctx = first] { of_first = channel.Receive(ctx); });
-    AwaitBlocked(1);  // so it is first in the queue
+    AwaitBlocked(1);  // so that it is first in the queue
     std::thread b([&, ctx = second] { of_second = channel.Receive(ctx); });
     AwaitBlocked(2);
     std::thread canceller([&, &cancel = cancel_first] { cancel(); });
@@ -377,7 +378,7 @@ TEST_F(ChannelTest, EveryValueArrivesOnceUnderManySendersAndReceivers) {
             return;
           }
           const auto [sender, i] = *got;
-          EXPECT_GT(i, last[sender]);  // each sender's are in order
+          EXPECT_GT(i, last[sender]);  // the values of each sender are in order
           last[sender] = i;
           std::lock_guard<std::mutex> lock(mutex);
           ++seen[sender][i];
@@ -393,8 +394,8 @@ TEST_F(ChannelTest, EveryValueArrivesOnceUnderManySendersAndReceivers) {
   }
 }
 
-// Contexts that end at any moment lose no value and double none: what was sent
-// with OK is received with OK, or still there.
+// Contexts that end at any moment neither lose nor duplicate a value: each
+// value sent with OK is received with OK or is still in the channel.
 TEST_F(ChannelTest, SendsAndReceivesBalanceWhileContextsEnd) {
   Channel<int> channel(2);
   std::atomic<int> sent{0};

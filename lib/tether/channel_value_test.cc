@@ -52,7 +52,7 @@ TEST_F(ChannelValueTest, ReceiveThatThrowsLosesTheValueAndFreesItsRoom) {
   EXPECT_TRUE(channel.Receive(Background()).ok());
 }
 
-// Calls `at_end` from the destructor of the one that was not moved from.
+// Calls `at_end` from its destructor, unless it was moved from.
 struct CallsAtEnd {
   explicit CallsAtEnd(std::function<void()> fn) : at_end(std::move(fn)) {}
   CallsAtEnd(CallsAtEnd&& other) noexcept
@@ -72,13 +72,13 @@ TEST_F(ChannelValueTest, DestructorOfAValueMayUseTheChannel) {
     channel.Close();
   };
   ASSERT_TRUE(channel.Send(Background(), CallsAtEnd(use)).ok());
-  (void)channel.Receive(Background());  // destroys the value; closes
+  (void)channel.Receive(Background());  // destroys the value, which closes
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(channel.Send(Background(), CallsAtEnd(use)), kSendClosed);
   EXPECT_EQ(calls, 2);
 }
 
-// The cancellation runs callbacks, one of which uses the channel.
+// Destroying the CancelFunc runs a callback that uses the channel.
 TEST_F(ChannelValueTest, CancelFuncsCanBeSent) {
   Channel<CancelFunc> channel(1);
   auto [ctx, cancel] = WithCancel(Background());

@@ -30,10 +30,10 @@ constexpr bool kThreadSanitizer = __has_feature(thread_sanitizer);
 constexpr bool kThreadSanitizer = false;
 #endif
 
-// The timer thread may fire late by a tick, a quarter of a millisecond, and by
-// what the machine needs to wake it. That is far below a millisecond on an idle
-// machine; but this test shares its machine with others, under sanitizers too,
-// and is about timers that are forgotten, not about the scheduler.
+// The timer thread may fire late by a tick (a quarter of a millisecond) plus
+// the time to wake it, which is far below a millisecond on an idle machine. But
+// this test may run on a loaded machine and under sanitizers. It looks for
+// timers that are lost, not for delays of the scheduler.
 constexpr absl::Duration kSlack = absl::Milliseconds(5001);
 
 class ClockTest : public testing::LeakCheckedTest {};
@@ -53,7 +53,7 @@ TEST_F(ClockTest, NowIsTheTimeOfDay) {
   const absl::Time before = absl::Now();
   const absl::Time now = Clock::Real().Now();
   const absl::Time after = absl::Now();
-  // The two are corrected from time to time.
+  // NTP adjusts both clocks from time to time.
   EXPECT_GE(now, before - absl::Milliseconds(1));
   EXPECT_LE(now, after + absl::Milliseconds(1));
 }
@@ -66,7 +66,7 @@ TEST_F(ClockTest, BackgroundOfTheRealClockRunsOnTheRealClock) {
 }
 
 TEST_F(ClockTest, ADeadlineFiresNeverEarlyAndNotMuchLate) {
-  // Some are near at birth, some come near later.
+  // Some are near when they are made, some come near later.
   for (const int ms : {0, 1, 3, 10, 99, 101, 120}) {
     const auto start = std::chrono::steady_clock::now();
     auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(ms));
@@ -90,7 +90,7 @@ TEST_F(ClockTest, DoneIsExactOnTheRealClock) {
     auto [ctx, cancel] = WithTimeout(Background(), absl::Microseconds(us));
     auto [child, cancel_child] = WithCancel(ctx);
     for (;;) {
-      // Each look is between two at the clock.
+      // Read the clock before and after each Done().
       const bool passed_before = child.Remaining() <= absl::ZeroDuration();
       const bool done = child.Done();
       const bool passed_after = child.Remaining() <= absl::ZeroDuration();
@@ -106,7 +106,7 @@ TEST_F(ClockTest, DoneIsExactOnTheRealClock) {
 }
 
 TEST_F(ClockTest, AnEarlierTimerWakesTheThreadThatSleepsForALaterOne) {
-  // Each must cut short the sleep for the one before.
+  // Each deadline must shorten the sleep that the previous one caused.
   std::vector<Cancellable> contexts;
   for (const int ms : {3'600'000, 400'000, 60'000, 6'000, 200, 20, 2}) {
     contexts.push_back(WithTimeout(Background(), absl::Milliseconds(ms)));
@@ -137,7 +137,7 @@ TEST_F(ClockTest, ABlockedCallbackDoesNotMakeDoneLateForOthersThatAreNear) {
       WithTimeout(Background(), absl::Milliseconds(1));
   auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(50));
   Registration blocks = AfterFunc(blocker, [ctx = ctx] {
-    // On the timer thread: only the look at the clock can say so.
+    // This runs on the timer thread, so only reading the clock can show it.
     while (ctx.Remaining() > absl::ZeroDuration()) std::this_thread::yield();
     EXPECT_TRUE(ctx.Done());
     EXPECT_TRUE(absl::IsDeadlineExceeded(ctx.Err()));
@@ -148,11 +148,11 @@ TEST_F(ClockTest, ABlockedCallbackDoesNotMakeDoneLateForOthersThatAreNear) {
 
 // ---- Processes -------------------------------------------------------------
 
-// The child of a fork has none of its parent's threads.
+// The child of a fork does not have the threads of its parent.
 int RunInChild(void (*body)()) {
   const pid_t pid = fork();
   if (pid == 0) {
-    alarm(30);  // rather than hang
+    alarm(30);  // instead of hanging
     body();
     _exit(::testing::Test::HasFailure() ? 1 : 0);
   }
@@ -163,7 +163,7 @@ int RunInChild(void (*body)()) {
 
 TEST_F(ClockTest, AChildProcessSeesItsOwnDeadlinesEnd) {
   if (kThreadSanitizer) GTEST_SKIP() << "it allows no threads after a fork";
-  // The parent's timer thread sleeps meanwhile.
+  // Meanwhile the timer thread of the parent sleeps.
   auto [inherited, cancel] = WithTimeout(Background(), absl::Hours(1));
   EXPECT_FALSE(inherited.WaitFor(absl::Milliseconds(2)));
   EXPECT_EQ(RunInChild([] {
@@ -180,7 +180,8 @@ TEST_F(ClockTest, TheTimerThreadOfAChildProcessCanBeWokenOftenEnough) {
   EXPECT_FALSE(inherited.WaitFor(absl::Milliseconds(2)));
   EXPECT_EQ(
       RunInChild([] {
-        // Each earlier than the one before: a wake-up each.
+        // Each deadline is earlier than the previous one, so each causes a
+        // wake-up.
         std::vector<Cancellable> contexts;
         for (int ms : {300'000, 200'000, 100'000, 50'000, 2, 1}) {
           contexts.push_back(WithTimeout(Background(), absl::Milliseconds(ms)));
@@ -213,7 +214,7 @@ TEST_F(ClockTest, AGrandchildProcessSeesItsOwnDeadlinesEnd) {
             0);
 }
 
-// One that a callback keeps is late without bound.
+// A callback that blocks makes later callbacks late without bound.
 TEST_F(ClockTest, DoneIsExactEvenWhereTheTimerThreadIsLate) {
   std::atomic<bool> keeping{false};
   std::atomic<bool> release{false};
@@ -221,7 +222,7 @@ TEST_F(ClockTest, DoneIsExactEvenWhereTheTimerThreadIsLate) {
   std::optional<Registration> keep;
   while (!keeping) {
     keeper.emplace(WithTimeout(Background(), absl::Milliseconds(5)));
-    bool too_late = false;  // the callback ran here, at once
+    bool too_late = false;  // the callback ran at once, on this thread
     keep.emplace(keeper->ctx, [&, here = std::this_thread::get_id()] {
       if (std::this_thread::get_id() == here) {
         too_late = true;
@@ -233,7 +234,7 @@ TEST_F(ClockTest, DoneIsExactEvenWhereTheTimerThreadIsLate) {
     while (!too_late && !keeping) std::this_thread::yield();
   }
 
-  // Far enough to be "near" only if somebody says so.
+  // Too far away to be near, unless something marks it near.
   auto [parent, cancel_parent] =
       WithTimeout(Background(), 2 * absl::Nanoseconds(internal::kNearWindow));
   auto [child, cancel_child] = WithCancel(parent);
@@ -251,7 +252,7 @@ class ClockDeathTest : public ClockTest {
  protected:
   void SetUp() override {
     ClockTest::SetUp();
-    // Starts the program anew, so that it has a timer thread of its own.
+    // Starts the program anew, so that it has its own timer thread.
     GTEST_FLAG_SET(death_test_style, "threadsafe");
   }
 };
@@ -269,7 +270,7 @@ TEST_F(ClockDeathTest, AProcessMayExitWhileDeadlinesAreArmed) {
   EXPECT_EXIT(ExitWithArmedDeadlines(), ::testing::ExitedWithCode(0), "");
 }
 
-// Uses deadlines when it is destroyed.
+// Uses deadlines in its destructor.
 struct UsesContextsLate {
   ~UsesContextsLate() {
     auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(1));
@@ -278,20 +279,20 @@ struct UsesContextsLate {
   }
 };
 
-// Sees to it that no deadline fires any more when it is destroyed.
+// Checks in its destructor that no deadline fires any more.
 struct ExpectsNoTimerThread {
   ~ExpectsNoTimerThread() {
     auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(1));
     static std::atomic<bool> fired{false};
     Registration registration = AfterFunc(ctx, [] { fired = true; });
-    // A wait would tell nothing: it needs no thread.
+    // A wait would prove nothing, since it works without the thread.
     absl::SleepFor(absl::Milliseconds(20));
     if (fired.load()) _exit(1);
   }
 };
 
 [[noreturn]] void ExitWithContextsInStaticStorage() {
-  // Older than the timer thread, so destroyed after that was stopped.
+  // Made before the timer thread, so it is destroyed after that was stopped.
   static UsesContextsLate uses_contexts_late;
   static ExpectsNoTimerThread expects_no_timer_thread;
   static std::vector<Cancellable> contexts;

@@ -149,7 +149,7 @@ TEST_F(MergeTest, CrosswiseMergesEndWithEither) {
 }
 
 TEST_F(MergeTest, LongChainsThroughEitherSideEndAndAreFreed) {
-  // Each link of a chain through the other side costs some stack.
+  // Each link of a chain through second parents takes some stack.
   for (bool through_primary : {true, false}) {
     auto [root, cancel_root] = WithCancel(Background());
     std::vector<Cancellable> chain;
@@ -279,7 +279,7 @@ TEST_F(MergeTest, AcrossClocksDoesNotEndBeforeAPartHas) {
   auto [merged, cancel] = Merge(primary, other);
   EXPECT_EQ(merged.Deadline(), primary.Deadline());
   EXPECT_EQ(merged.Remaining(), absl::Hours(2));
-  clock_.Advance(absl::Hours(1));  // none of it on the other clock
+  clock_.Advance(absl::Hours(1));  // the other clock stands still
   EXPECT_FALSE(other.Done());
   EXPECT_FALSE(merged.Done());
   other_clock.Advance(absl::Seconds(3));

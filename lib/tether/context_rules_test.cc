@@ -1,4 +1,4 @@
-// The rules that contexts keep, one by one.
+// The rules of contexts that context.h lists, one by one.
 
 #include <atomic>
 #include <cstdlib>
@@ -33,7 +33,7 @@ void* operator new(size_t size) {
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
-// AddressSanitizer's own doesn't call the one above.
+// AddressSanitizer's version would not call the operator new above.
 void* operator new(size_t size, const std::nothrow_t&) noexcept {
   ++allocations;
   return std::malloc(size);
@@ -119,8 +119,8 @@ TEST_F(ContextRulesTest, Rule3_WhenCancelReturnsAllDescendantsAreDone) {
 }
 
 TEST_F(ContextRulesTest, Rule3_CallbacksRunOutsideEveryLock) {
-  // Each callback uses all of the tree that is being cancelled. With a lock
-  // held it would deadlock.
+  // Each callback uses all nodes of the tree that is being cancelled. If a lock
+  // were held, it would deadlock.
   auto [root, cancel] = WithCancel(Background());
   auto [child, cancel_child] = WithCancel(root);
   int calls = 0;
@@ -190,7 +190,7 @@ TEST_F(ContextRulesTest, Rule6_EachTreeGoesByTheClockOfItsRoot) {
   SimulatedClock slow;
   auto [here, cancel_here] = WithTimeout(Background(clock_), absl::Seconds(1));
   auto [there, cancel_there] = WithTimeout(Background(slow), absl::Seconds(1));
-  // The clock comes down through every kind of context.
+  // Every kind of context passes on the clock.
   auto [merged, cancel_merged] =
       Merge(WithoutCancel(WithValue(here, kNumber, 1)), Background(slow));
   auto [below, cancel_below] = WithTimeout(merged, absl::Seconds(1));
@@ -237,7 +237,7 @@ TEST_F(ContextRulesTest, Rule8_CancelDoneAndLookupDoNotAllocate) {
   int calls = 0;
   Registration registration = AfterFunc(children[3].ctx, [&calls] { ++calls; });
   const absl::Status cause = absl::AbortedError("a message that is not short");
-  (void)root.Err();  // makes the two constant statuses
+  (void)root.Err();  // makes the two static statuses
 
   const int before = allocations;
   EXPECT_FALSE(root.Done());
@@ -266,7 +266,8 @@ TEST_F(ContextRulesTest, Rule8_AnAfterFuncOfASmallCallableDoesNotAllocate) {
 }
 
 TEST_F(ContextRulesTest, Rule9_DoneIsExactBeforeTheTimerHasFired) {
-  // Two deadlines at one moment: whichever fires first sees the other done.
+  // Two deadlines are equal: the callback of the first that fires finds the
+  // other context done.
   auto [a, cancel_a] = WithTimeout(Background(clock_), absl::Seconds(1));
   auto [b, cancel_b] = WithTimeout(Background(clock_), absl::Seconds(1));
   auto [child_a, cancel_child_a] = WithCancel(a);
@@ -291,8 +292,9 @@ TEST_F(ContextRulesTest, Rule9_DoneIsExactBeforeTheTimerHasFired) {
 }
 
 TEST_F(ContextRulesTest, Rule9_TheClockIsReadOnlyNearTheDeadline) {
-  // A far deadline is answered from memory, so it takes no notice of a clock
-  // that is moved behind the back of its timers. In the last 0.1 s it does.
+  // While a deadline is far away, Done() does not read the clock, so it ignores
+  // a clock that moves without firing timers. In the last 0.1 s it reads the
+  // clock.
   class BareClock final : public Clock {
    public:
     BareClock() : Clock(std::make_unique<NoTimers>()) {}

@@ -191,7 +191,7 @@ TEST_F(ContextTest, ASiblingIsNotCancelled) {
 }
 
 TEST_F(ContextTest, ATreeEndsBelowTheCancelledNodeAndNowhereElse) {
-  // A binary tree, kept as a heap is: node i has the children 2i and 2i + 1.
+  // A binary tree, stored like a heap: node i has the children 2i and 2i + 1.
   constexpr int kNodes = 64;
   for (int cancelled = 1; cancelled < kNodes; ++cancelled) {
     std::vector<Cancellable> tree(kNodes);
@@ -248,8 +248,8 @@ TEST_F(ContextTest, ACauseKeepsItsCodeMessageAndPayload) {
   EXPECT_EQ(ctx.Err(), Cancelled());
 }
 
-// Every pairing of a parent and a child that are cancelled, with and without a
-// cause, one before the other or alone.
+// All combinations: the parent and the child are cancelled with and without a
+// cause, in either order or alone.
 TEST_F(ContextTest, ErrAndCauseAreThoseOfWhoeverCameFirst) {
   const absl::Status causes[] = {absl::OkStatus(), absl::AbortedError("parent"),
                                  absl::InternalError("child")};
@@ -345,7 +345,7 @@ TEST_F(ContextTest, AChildOfADoneParentIsDoneForItsReason) {
       WithCancel(parent),
       WithTimeout(parent, absl::Seconds(1)),
       WithTimeout(parent, absl::InfiniteDuration()),
-      // Its own deadline has passed as well, but the parent was first.
+      // Its own deadline has passed too, but the parent ended first.
       WithTimeout(parent, -absl::Seconds(1), absl::InternalError("late")),
       WithDeadline(parent, absl::InfinitePast(), absl::InternalError("late")),
       Merge(parent, Background()),
@@ -361,7 +361,7 @@ TEST_F(ContextTest, AChildOfADoneParentIsDoneForItsReason) {
 
 TEST_F(ContextTest, AChildOfAParentWhoseDeadlineHasPassedIsDoneForThatReason) {
   SimulatedClock clock;
-  // Nothing has fired: time stands still.
+  // Nothing has fired, since the clock stands still.
   auto [parent, cancel] = WithTimeout(Background(clock), absl::ZeroDuration(),
                                       absl::AbortedError("why"));
   const Cancellable children[] = {

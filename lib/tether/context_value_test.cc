@@ -37,7 +37,7 @@ TEST_F(ContextValueTest, IsFoundInDescendantsAndNotInTheParent) {
   for (const Context& c : {ctx, child, leaf}) {
     ASSERT_NE(c.Value(kUser), nullptr);
     EXPECT_EQ(*c.Value(kUser), "ada");
-    // The very same object, never a copy.
+    // The same object, not a copy.
     EXPECT_EQ(c.Value(kUser), ctx.Value(kUser));
   }
   EXPECT_EQ(parent.Value(kUser), nullptr);
@@ -121,7 +121,7 @@ TEST_F(ContextValueTest, AConstructorThatThrowsLeavesNothingBehind) {
 }
 
 TEST_F(ContextValueTest, ADestructorMayUseContexts) {
-  // The value's last context goes while a chain is being freed.
+  // The last context with the value is destroyed while a chain is being freed.
   struct UsesContexts {
     Cancellable own;
     ~UsesContexts() {
@@ -137,8 +137,8 @@ TEST_F(ContextValueTest, ADestructorMayUseContexts) {
       WithCancel(WithValue(parent, kKey, std::move(value)));
 }
 
-// Chains of 0 to 200 values under 24 keys, with other contexts in between,
-// against a map.
+// Compares chains of 0 to 200 values under 24 keys, with other contexts in
+// between, with a map.
 TEST_F(ContextValueTest, LookupsAgreeWithAMapInChainsOfAnyLength) {
   constexpr int kKeys = 24;
   std::vector<std::unique_ptr<Key<int>>> keys;
@@ -150,7 +150,7 @@ TEST_F(ContextValueTest, LookupsAgreeWithAMapInChainsOfAnyLength) {
   SCOPED_TRACE(::testing::Message() << "seed " << seed);
   for (int length = 0; length <= 200; ++length) {
     std::mt19937 random(seed + length);
-    // Few keys in some chains, so that others miss.
+    // Some chains have few keys, so that lookups miss.
     const int in_use = std::uniform_int_distribution<>(1, kKeys)(random);
     Context ctx;
     std::vector<CancelFunc> cancels;
@@ -187,7 +187,8 @@ TEST_F(ContextValueTest, LookupsAgreeWithAMapInChainsOfAnyLength) {
 }
 
 TEST_F(ContextValueTest, BranchesOfATreeKeepTheirOwnValues) {
-  // Chains that share their upper part split inside a segment and at its ends.
+  // The chains share their upper part; they split inside a segment and at its
+  // ends.
   std::vector<std::unique_ptr<Key<int>>> keys;
   for (int i = 0; i < 40; ++i) {
     keys.push_back(std::make_unique<Key<int>>("key"));

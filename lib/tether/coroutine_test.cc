@@ -28,14 +28,14 @@ std::atomic<int> allocations{0};
 
 }  // namespace
 
-// Not inlined, or the compiler takes the pair for a mismatch.
+// Not inlined, since the compiler would warn of a mismatched pair.
 ABSL_ATTRIBUTE_NOINLINE void* operator new(size_t size) {
   ++allocations;
   void* p = std::malloc(size);
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
-// AddressSanitizer's own doesn't call the one above.
+// AddressSanitizer's version would not call the operator new above.
 ABSL_ATTRIBUTE_NOINLINE void* operator new(size_t size,
                                            const std::nothrow_t&) noexcept {
   ++allocations;
@@ -53,8 +53,8 @@ constexpr int kRounds = 300;
 
 std::atomic<int> live_frames{0};
 
-// A coroutine that starts at once, and whose frame goes by itself when it is
-// over. While it is suspended, it can be destroyed.
+// A coroutine that starts at once and frees its frame when it is over. It can
+// be destroyed while it is suspended.
 class Task {
  public:
   struct promise_type {
@@ -148,7 +148,7 @@ TEST_F(CoroutineTest, AllocatesNothingBesideTheFrame) {
   auto [ctx, cancel] = WithCancel(Background());
   std::atomic<bool> done{false};
   {
-    // The first callback of a thread sets up its counters.
+    // The first callback on a thread allocates the counters of that thread.
     const Registration registration = AfterFunc(ctx, [] {});
   }
   const int before = allocations;
@@ -172,7 +172,7 @@ TEST_F(CoroutineTest, ResumesOnTheThreadThatCancels) {
   }).join();
 }
 
-// An event loop in the test's hand.
+// An event loop that the test runs by hand.
 class Loop {
  public:
   void Post(std::coroutine_handle<> handle) {
@@ -278,7 +278,7 @@ TEST_F(CoroutineTest, WhatResumeThrowsStaysInTheCallback) {
     flag = true;
   };
   bool after = false;
-  // The last one registered runs first.
+  // Callbacks run in reverse order of registration.
   const Registration registration = AfterFunc(ctx, [&after] { after = true; });
   wait(ctx, done);
   cancel();
@@ -301,7 +301,7 @@ TEST_F(CoroutineTest, MayBeDestroyedByAnotherCallbackOfTheSameEnd) {
   auto [ctx, cancel] = WithCancel(Background());
   std::atomic<bool> done{false};
   Task task = SetWhenDone(ctx, done);
-  // The last one registered runs first.
+  // Callbacks run in reverse order of registration.
   const Registration registration = AfterFunc(ctx, [&task] { task.Destroy(); });
   cancel();
   EXPECT_FALSE(done);
@@ -320,7 +320,7 @@ TEST_F(CoroutineTest, MayDropTheContextThatItAwaited) {
 
 // ---- Races -----------------------------------------------------------------
 
-// Runs `a` here and `b` on another thread, at the same time.
+// Runs `a` on this thread and `b` on another, at the same time.
 template <typename A, typename B>
 void Race(A&& a, B&& b) {
   std::atomic<int> ready{0};

@@ -22,7 +22,7 @@ constexpr Key<int> kNumber{"number"};
 
 Context Numbered(int n) { return WithValue(Background(), kNumber, n); }
 
-// The number of the current context; 0 where there is none.
+// The number in the current context, or 0 if it has none.
 int CurrentNumber() {
   const int* n = Current().Value(kNumber);
   return n == nullptr ? 0 : *n;
@@ -231,7 +231,7 @@ TEST_F(CurrentTest, ScopesDestroyedOutOfOrderLeaveNothingDangling) {
     auto [a, cancel_a] = WithCancel(Background());
     auto [b, cancel_b] = WithCancel(Background());
     auto [c, cancel_c] = WithCancel(Background());
-    // On the heap, so that ASan sees what dangles.
+    // On the heap, so that ASan detects dangling pointers.
     auto first = std::make_unique<ScopedContext>(a);
     auto second = std::make_unique<ScopedContext>(b);
     auto third = std::make_unique<ScopedContext>(c);

@@ -52,7 +52,7 @@ TEST_F(DeadlineRaceTest, ATimerThatFiresAgainstACancelGivesOneReason) {
     });
     ASSERT_EQ(seen[0], seen[1]);
     ASSERT_EQ(ctx.ctx.Err(), seen[0]);
-    // The one who ended it may still be at work on its callbacks.
+    // The thread that ended it may still be running its callbacks.
     while (calls.load() == 0) std::this_thread::yield();
     EXPECT_FALSE(registration.Stop());
     ASSERT_EQ(calls.load(), 1);
@@ -81,7 +81,8 @@ TEST_F(DeadlineRaceTest, TimersThatFireTogetherMayLoseTheirContextsMeanwhile) {
     Together({
         [&] { clock.Advance(absl::Seconds(2)); },
         [&] {
-          // Time comes to them from one end, and this from the other.
+          // The timers fire from one end while this thread destroys from the
+          // other.
           while (!contexts.empty()) {
             if (round % 2 == 0) {
               contexts.pop_back();

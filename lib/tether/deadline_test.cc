@@ -1,4 +1,4 @@
-// Deadlines, on a clock that moves only when told to.
+// Deadlines on a simulated clock.
 
 #include <atomic>
 #include <cstdint>
@@ -137,7 +137,7 @@ TEST_F(DeadlineTest, InThePastIsTheTimeThatWasGivenOrLongPast) {
     EXPECT_EQ(ctx.Deadline(), past);
     EXPECT_EQ(ctx.Remaining(), past - clock_.Now());
   }
-  // Those that can't be counted.
+  // Times that int64_t nanoseconds can't hold.
   for (const absl::Time past : {absl::InfinitePast(), absl::UniversalEpoch(),
                                 clock_.Now() - 1000 * year}) {
     auto [ctx, cancel] = WithDeadline(Root(), past);
@@ -184,7 +184,7 @@ TEST_F(DeadlineTest, EveryDeadlineHasPassedAtTheEndOfTime) {
   clock_.Advance(absl::InfiniteDuration());
   EXPECT_TRUE(near.Done());
   EXPECT_TRUE(far.Done());
-  // And there the past is still the past.
+  // At the end of time, the past is still the past.
   auto [expired, cancel_expired] = WithTimeout(Root(), -absl::Seconds(1));
   EXPECT_TRUE(expired.Done());
   auto [now, cancel_now] = WithTimeout(Root(), absl::ZeroDuration());
@@ -242,8 +242,8 @@ TEST_F(DeadlineTest, GivenAfterAJumpCountsFromTheNewTime) {
 // ---- Done() is exact -------------------------------------------------------
 
 TEST_F(DeadlineTest, DoneExactlyWhenNothingRemains) {
-  // Around the moment when a deadline comes near, 0.1 s before it, and around
-  // the deadline.
+  // Checks around the moment when the deadline comes near, 0.1 s before it, and
+  // around the deadline itself.
   for (const absl::Duration timeout :
        {absl::Nanoseconds(1), absl::Milliseconds(1), absl::Milliseconds(99),
         absl::Milliseconds(100), absl::Milliseconds(101), absl::Seconds(1),
@@ -273,12 +273,12 @@ TEST_F(DeadlineTest, DoneExactlyWhenNothingRemains) {
 }
 
 TEST_F(DeadlineTest, NearnessReachesDescendantsOfEveryAge) {
-  // A callback at the very moment of the deadline, that is before its timer
-  // fires, sees all of the tree done, however old its nodes are.
+  // A callback that runs exactly at the deadline, before the timer fires, finds
+  // the whole tree done, whenever its nodes were made.
   auto [witness, cancel_witness] = WithTimeout(Root(), absl::Seconds(1));
   auto [top, cancel] = WithTimeout(Root(), absl::Seconds(1));
   std::vector<Cancellable> tree;
-  // A chain, with a bush at each node.
+  // Makes a chain with a few children at each node.
   const auto grow = [&](const Context& from) {
     Context at = from;
     for (int depth = 0; depth < 4; ++depth) {
@@ -288,7 +288,7 @@ TEST_F(DeadlineTest, NearnessReachesDescendantsOfEveryAge) {
       at = tree[tree.size() - 5].ctx;
     }
   };
-  grow(top);  // far
+  grow(top);  // made while the deadline is far away
   clock_.Advance(absl::Milliseconds(500));
   grow(top);
   grow(tree[3].ctx);
@@ -299,7 +299,7 @@ TEST_F(DeadlineTest, NearnessReachesDescendantsOfEveryAge) {
     for (const Cancellable& c : tree) EXPECT_TRUE(c.ctx.Done());
   });
   clock_.Advance(absl::Milliseconds(450));
-  grow(top);  // near
+  grow(top);  // made while it is near
   for (const Cancellable& c : tree) EXPECT_FALSE(c.ctx.Done());
   clock_.Advance(absl::Milliseconds(50));
   EXPECT_TRUE(looked);
@@ -323,8 +323,8 @@ TEST_F(DeadlineTest,
        APassedDeadlineIsTheReasonThoughACancelComesBeforeItsTimer) {
   auto [a, cancel_a] = WithTimeout(Root(), absl::Seconds(1));
   auto [b, cancel_b] = WithTimeout(Root(), absl::Seconds(1));
-  // Whichever timer fires first, its callback cancels the other, which has
-  // been Done() for nobody knows how long.
+  // The callback of the timer that fires first cancels the other context, which
+  // has been done since the same moment.
   Registration on_a = AfterFunc(
       a, [&cancel_b = cancel_b] { cancel_b(absl::AbortedError("cancel")); });
   Registration on_b = AfterFunc(
@@ -363,7 +363,7 @@ TEST_F(DeadlineTest, CancellingTheParentKeepsThePassedDeadlineOfTheChild) {
   EXPECT_EQ(timed.Cause(), absl::InternalError("cancel"));
 }
 
-// A clock on which time passes while it is being read.
+// A clock that moves on while it is being read.
 class ScriptedClock final : public Clock {
  public:
   ScriptedClock() : Clock(std::make_unique<NoTimers>()) {}
@@ -391,7 +391,8 @@ TEST_F(DeadlineTest, AReasonThatWasSeenStaysThoughACancelIsUnderWay) {
   auto [parent, cancel] = WithTimeout(Background(clock), absl::Nanoseconds(10));
   auto [child, cancel_child] = WithCancel(parent);
   // cancel() has found that the parent's deadline has not passed. Before it
-  // comes to the child, the deadline passes, and somebody looks at the child.
+  // reaches the child, the deadline passes, and another thread checks the
+  // child.
   absl::Status seen;
   clock.after_read = [&, child = child] {
     clock.nanos = 10;

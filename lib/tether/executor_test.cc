@@ -27,7 +27,7 @@ int CurrentNumber() {
 
 class ExecutorTest : public testing::LeakCheckedTest {};
 
-// Runs `fn` on another thread, to its end.
+// Runs `fn` on another thread and waits for it.
 template <typename F>
 void OnAnotherThread(F&& fn) {
   std::thread([&fn] { fn(); }).join();

@@ -1,5 +1,5 @@
-// Contexts while the process exits: no thread of tether is there any more, or
-// it is about to go, and everything that ends by time still does.
+// Contexts while the process exits: everything that ends by time still ends in
+// time, even though tether's threads are gone or about to stop.
 
 #include <atomic>
 #include <cstdlib>
@@ -25,8 +25,8 @@ using testing::StartInACallbackOfADeadline;
 
 using ExitDeathTest = testing::FreshProcessTest;
 
-// Has the timer threads started: whatever is static and older is destroyed
-// after they have been stopped.
+// Starts the timer threads. Static objects made before are destroyed after the
+// threads have been stopped.
 void StartTimerThreads() {
   StartInACallbackOfADeadline([] {});
 }
@@ -38,7 +38,7 @@ struct WaitsWhenDestroyed {
     auto [child, cancel_child] = WithCancel(ctx);
     TETHER_REQUIRE(!child.WaitFor(absl::Milliseconds(10)));
     TETHER_REQUIRE(!child.WaitUntil(absl::Now() + absl::Milliseconds(10)));
-    // The limit is for a machine that is busy elsewhere.
+    // The limit allows for a loaded machine.
     TETHER_REQUIRE(child.WaitFor(absl::Seconds(30)));
     TETHER_REQUIRE(absl::Now() - start >= absl::Milliseconds(300));
     TETHER_REQUIRE(absl::IsDeadlineExceeded(child.Err()));
@@ -73,7 +73,7 @@ TEST_F(ExitDeathTest, SoItDoesWhereItsDeadlineIsTheFirstOfTheProcess) {
               "");
 }
 
-// Looks at deadlines, of before and of its own, when it is destroyed.
+// Checks deadlines in its destructor: one set before, and one of its own.
 struct PollsWhenDestroyed {
   ~PollsWhenDestroyed() {
     ExactDeadline late(Background(), absl::Milliseconds(250));
@@ -106,8 +106,8 @@ TEST_F(ExitDeathTest, DoneIsExactAfterExitHasBegun) {
   EXPECT_EXIT(PollInADestructor(), ::testing::ExitedWithCode(0), "");
 }
 
-// What a program may have in its static storage: a thread that looks now and
-// then whether it is to stop.
+// A static object that a program may have: a thread that checks now and then
+// whether it has to stop.
 struct Worker {
   ~Worker() {
     stop = true;
@@ -124,7 +124,8 @@ struct Worker {
   RatherThanHang();
   static Worker worker;
   StartTimerThreads();
-  absl::SleepFor(absl::Milliseconds(30));  // it is in a wait, more likely
+  absl::SleepFor(
+      absl::Milliseconds(30));  // gives the thread time to enter a wait
   std::exit(0);
 }
 
@@ -151,12 +152,12 @@ struct ExpectsAllCallbacks {
   (void)says_so;
   StartInACallbackOfADeadline([] {
     while (!expects.exiting) std::this_thread::yield();
-    absl::SleepFor(absl::Milliseconds(50));  // exit goes on, more likely
+    absl::SleepFor(absl::Milliseconds(50));  // gives exit() time to go on
   });
   auto& second = testing::Forever<Cancellable>(
       WithTimeout(Background(), absl::Milliseconds(1)));
   testing::Forever<Registration>(second.ctx, [] { expects.second_ran = true; });
-  // The timekeeper notes that at once; it is not kept.
+  // The timer thread fires it at once, since no callback blocks that thread.
   while (!internal::HasEnded(second.ctx)) std::this_thread::yield();
   std::exit(0);
 }

@@ -1,5 +1,5 @@
-// fork(): what a child process may do with contexts, whatever the threads of
-// its parent were at.
+// fork(): what a child process may do with contexts, whatever its parent's
+// threads were doing.
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,7 +46,7 @@ class ForkTest : public testing::LeakCheckedTest {
   }
 };
 
-// Runs `body` in a child process, and the rest of this function in the parent.
+// Runs `body` in a child process and checks in the parent that it succeeds.
 template <typename F>
 pid_t Fork(F body) {
   const pid_t pid = fork();
@@ -65,7 +65,7 @@ void ExpectSuccess(pid_t pid) {
   EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
 }
 
-// All that a child process may want of contexts of its own.
+// Uses contexts in every way that a child process may.
 void UseContexts() {
   auto [top, cancel_top] = WithTimeout(Background(), absl::Hours(1));
   auto [ctx, cancel] = WithTimeout(top, absl::Milliseconds(2));
@@ -84,8 +84,8 @@ void UseContexts() {
   TETHER_REQUIRE(live.Done());
 }
 
-// Until told to stop, uses contexts in every way, so that at each moment some
-// lock is held, some thread waits, and some deadline passes.
+// Uses contexts in every way until stopped, so that at any moment a lock is
+// held, a thread waits and a deadline passes.
 void KeepUsingContexts(const std::atomic<bool>& stop) {
   while (!stop) {
     auto [top, cancel_top] = WithTimeout(Background(), absl::Milliseconds(3));
@@ -97,7 +97,7 @@ void KeepUsingContexts(const std::atomic<bool>& stop) {
       children.push_back(WithCancel(children.back().ctx));
     }
     children.back().ctx.WaitFor(absl::Microseconds(500));
-    // A thread that is new to the counts.
+    // A thread that has no cell for its counts yet.
     std::thread([&, ctx = top] {
       auto [child, cancel] = WithCancel(ctx);
       (void)child.WaitFor(absl::Microseconds(200));
@@ -136,18 +136,18 @@ TEST_F(ForkTest, ADeadlineOfTheParentsCallsNothingInTheChild) {
   const Registration on_ctx(ctx, [&calls] { ++calls; });
   const Registration on_far(far, [&calls] { ++calls; });
   const pid_t child = Fork([&calls, far = far] {
-    // With threads of its own, and later deadlines.
+    // The child uses its own threads and later deadlines.
     UseContexts();
     auto [own, cancel_own] = WithTimeout(Background(), absl::Milliseconds(300));
     std::atomic<bool> own_called{false};
     const Registration on_own(own, [&own_called] { own_called = true; });
-    far.Wait();  // a wait is timed by itself
+    far.Wait();  // a wait watches the time itself
     own.Wait();
     while (!own_called) std::this_thread::yield();
     TETHER_REQUIRE(calls == 0);
   });
   ExpectSuccess(child);
-  // And in the parent as if nothing had been.
+  // The parent is not affected.
   while (calls != 2) std::this_thread::yield();
 }
 
@@ -177,7 +177,7 @@ TEST_F(ForkTest, WhoIsAloneMayCancelAndDropItsContextsInTheChild) {
   }
   ASSERT_GE(LiveTimers(), 4);
   ExpectSuccess(Fork([&] {
-    // Among those of its own, which are armed where the old ones were.
+    // Among new timers, which are armed where the old ones were.
     std::vector<Cancellable> own;
     for (int i = 0; i < 100; ++i) {
       own.push_back(

@@ -132,7 +132,7 @@ TEST_F(MergeAllTest, LeavesNothingInItsMembersAndMembersNothingInIt) {
       auto [member, cancel] = WithCancel(Background());
       EXPECT_TRUE(all.Add(member));
     }
-    // The last of them may be kept until the next comes.
+    // The last member may be kept until the next is added.
     EXPECT_LE(LiveNodes(), 3);
   }
   EXPECT_EQ(LiveCallbacks(), 0);
@@ -171,7 +171,7 @@ TEST_F(MergeAllTest, MembersMayComeAndGoOnAllThreads) {
       threads.emplace_back([&] {
         for (int n = 0; n < 20; ++n) {
           auto [member, cancel] = WithCancel(Background());
-          // While a member lives, it does.
+          // It lives while a member lives.
           if (all.Add(member) && all.context().Done()) ++wrong;
         }
       });

@@ -1,5 +1,5 @@
-// A context, all below it and what was merged with them end at one moment: for
-// callbacks, for threads that wait, and for threads that only look on.
+// A context, its descendants and the contexts merged with them end at one
+// moment: for callbacks, for threads that wait, and for threads that poll.
 
 #include <atomic>
 #include <memory>
@@ -28,7 +28,7 @@ TEST_F(OneMomentTest, ACallbackOfTheOtherParentFindsItsMergesDone) {
   auto [merged, cancel] = Merge(Background(), other);
   auto [below, cancel_below] = WithCancel(merged);
   bool ran = false;
-  // Registered after the merge, so it used to run before that ended.
+  // Registered after the merge, so it once ran before the merge had ended.
   Registration after = AfterFunc(other, [&, m = merged, b = below] {
     ran = true;
     EXPECT_EQ(m.Cause(), absl::AbortedError("why"));
@@ -64,7 +64,7 @@ TEST_F(OneMomentTest, ACallbackFindsMergesOfMergesAndOfDescendantsDone) {
 }
 
 TEST_F(OneMomentTest, AMergeOfAMergesBothParentsEndsForTheFirstReason) {
-  // Reached on several ways by one end.
+  // One end reaches it on several paths.
   auto [root, cancel_root] = WithCancel(Background());
   auto [a, cancel_a] = WithCancel(root);
   auto [b, cancel_b] = WithCancel(root);
@@ -125,7 +125,7 @@ TEST_F(OneMomentTest, WhoSeesTheParentDoneSeesAllItsChildrenDone) {
       while (!p.Done()) {
       }
       int count = 0;
-      // Whichever is ended last: from both sides.
+      // Both orders: each parent ends last once.
       for (int i = 0; i < 50; ++i) {
         if (!children[i].ctx.Done()) ++count;
         if (children[kChildren - 1 - i].ctx.Err().ok()) ++count;
@@ -207,13 +207,13 @@ TEST_F(OneMomentTest, ACallbackRegisteredWhileItsTreeEndsRunsWhenThatIsDone) {
 }
 
 TEST_F(OneMomentTest, AMergeThatTwoThreadsEndTakesAllBelowItAlong) {
-  // The end of `slow` decides how `merged`, and `below`, will end, and goes on
-  // for long; meanwhile `quick` ends `merged`.
+  // The end of `slow` decides how `merged` and `below` will end, and takes
+  // long. Meanwhile `quick` ends `merged`.
   constexpr int kOthers = 3000;
   for (int round = 0; round < 30; ++round) {
     auto [slow, cancel_slow] = WithCancel(Background());
     auto [quick, cancel_quick] = WithCancel(Background());
-    // What is younger is ended first.
+    // Younger children are ended first.
     std::vector<Cancellable> others;
     for (int i = 0; i < kOthers; ++i) others.push_back(WithCancel(slow));
     auto [to_merged, cancel_to_merged] = WithCancel(slow);
@@ -227,7 +227,7 @@ TEST_F(OneMomentTest, AMergeThatTwoThreadsEndTakesAllBelowItAlong) {
       cancel();
     });
     std::thread quickly([&, &cancel = cancel_quick, b = to_below] {
-      // Not earlier than the end of `slow`.
+      // Not before the end of `slow`.
       while (b.Err().ok() && !go) {
       }
       cancel();
@@ -246,7 +246,7 @@ TEST_F(OneMomentTest, AMergeThatTwoThreadsEndTakesAllBelowItAlong) {
 }
 
 TEST_F(OneMomentTest, ManyWaysUpDoNotTakeForEver) {
-  // 2^200 of them.
+  // There are 2^200 paths.
   auto [root, cancel] = WithCancel(Background());
   std::vector<Cancellable> merges;
   merges.push_back(Merge(root, root));
@@ -268,8 +268,8 @@ TEST_F(OneMomentTest, ManyWaysUpDoNotTakeForEver) {
 }
 
 TEST_F(OneMomentTest, HoldsInAnyGraphWhateverEndsItAtOnce) {
-  // A random graph of children and merges; two threads end parts of it, two
-  // check every edge, parent first.
+  // A random graph of children and merges. Two threads end parts of it; two
+  // others check every edge, parent first.
   constexpr int kNodes = 300;
   std::mt19937 random(11);
   for (int round = 0; round < 25; ++round) {
@@ -282,7 +282,7 @@ TEST_F(OneMomentTest, HoldsInAnyGraphWhateverEndsItAtOnce) {
     nodes.push_back(WithCancel(Background()));
     nodes.push_back(WithCancel(Background()));
     const auto pick = [&] {
-      // Mostly late ones, so that it gets deep.
+      // Mostly recent nodes, so that the graph gets deep.
       const int size = static_cast<int>(nodes.size());
       const int back = static_cast<int>(random() % 8);
       return random() % 4 == 0 || back >= size
@@ -323,7 +323,7 @@ TEST_F(OneMomentTest, HoldsInAnyGraphWhateverEndsItAtOnce) {
       nodes[first + 20].cancel(absl::AbortedError("part"));
       nodes[first].cancel(absl::AbortedError("root"));
       for (const Edge& edge : edges) {
-        // Returned: all that hangs on it is done.
+        // cancel() has returned, so all nodes below are done.
         if (edge.above == first && !nodes[edge.below].ctx.Done()) ++wrong;
       }
     };

@@ -1,7 +1,7 @@
-// What happens where memory runs out. This program replaces operator new, and
-// fails each single allocation of each scenario in turn: the first, the second,
-// and so on. Whatever fails, an operation throws std::bad_alloc or copes;
-// nothing hangs, leaks or terminates.
+// What happens when memory runs out. Each scenario runs once for each of its
+// allocations, and that allocation fails: the first, then the second, and so
+// on. Every operation then throws std::bad_alloc or copes; nothing hangs, leaks
+// or terminates.
 
 #include <atomic>
 #include <chrono>
@@ -49,7 +49,8 @@ using testing::fail_at;
 using testing::live_allocations;
 
 inline constexpr Key<std::string> kText{"text"};
-// Too long for a std::string, or an AnyInvocable, to hold it in place.
+// Too long for a std::string or an AnyInvocable to store it without an
+// allocation.
 constexpr char kLong[] = "longer than what fits into an object without memory";
 struct Large {
   char bytes[64] = {};
@@ -57,12 +58,12 @@ struct Large {
 
 class OutOfMemoryTest : public testing::LeakCheckedTest {
  protected:
-  // Runs `scenario` with each of its allocations failing in turn, on a thread
-  // that is new to tether. A scenario checks with Require, since EXPECT would
-  // allocate.
+  // Runs `scenario` once for each of its allocations, which then fails, on a
+  // thread that has not used tether before. Scenarios check with Require, since
+  // EXPECT would allocate.
   //
-  // Some memory is taken once for the life of the process, by tether's own
-  // threads at any time: so a leak is what is left each time.
+  // tether's threads may allocate some memory once, at any time, and keep it.
+  // So only memory that is left every time is a leak.
   template <typename Scenario>
   void FailEach(const Scenario& scenario) {
     const int64_t nodes = LiveNodes();
@@ -74,7 +75,7 @@ class OutOfMemoryTest : public testing::LeakCheckedTest {
         const int64_t allocations = live_allocations;
         failed = RunFailing(n, scenario);
         ASSERT_EQ(broken_.exchange(0), 0) << "what was required isn't so";
-        // tether's threads drop what they held a moment later.
+        // tether's threads release their references a moment later.
         const auto start = std::chrono::steady_clock::now();
         std::chrono::nanoseconds waited(0);
         do {
@@ -95,7 +96,7 @@ class OutOfMemoryTest : public testing::LeakCheckedTest {
     }
   }
 
-  // Returns whether there were `n` allocations, so that one failed.
+  // Returns whether there were at least `n` allocations, so that one failed.
   template <typename Scenario>
   static bool RunFailing(int64_t n, const Scenario& scenario) {
     bool failed = false;
@@ -119,8 +120,8 @@ class OutOfMemoryTest : public testing::LeakCheckedTest {
 };
 
 TEST_F(OutOfMemoryTest, AllocationsAreInjected) {
-  // The control of all others.
-  // Called by name: a compiler may leave out what `new` stands for.
+  // The control for all other tests. It calls operator new by name, since a
+  // compiler may omit a new-expression.
   const int64_t before = live_allocations;
   fail_at = 2;
   void* first = ::operator new(8);
@@ -172,7 +173,7 @@ TEST_F(OutOfMemoryTest, ContextsEndOnThreadsThatAreNewToTether) {
     auto registration = std::make_unique<Registration>(
         made->ctx, [&ran, large = Large()] { ran = true; });
     auto stopped = std::make_unique<Registration>(made->ctx, [] {});
-    // Allocates nothing, so that the first allocation over there is tether's.
+    // Allocates nothing, so the first allocation on that thread is tether's.
     const auto drop = [&] {
       stopped.reset();
       made.reset();
@@ -320,7 +321,7 @@ TEST_F(OutOfMemoryTest, AGroupWhoseTaskFailsIsJoined) {
     const absl::Status status = group.Wait();
     Require(!status.ok() && group.context().Done());
     Require(failed_by_task || absl::IsResourceExhausted(status));
-    // Marked as the failure of a sibling, unless there was no memory for that.
+    // The reason is kSiblingFailed, unless there was no memory to attach it.
     const EndReason reason = EndReasonOf(group.context());
     Require(reason == EndReason::kSiblingFailed ||
             reason == EndReason::kCancelled);
@@ -344,7 +345,7 @@ TEST_F(OutOfMemoryTest, AGroupThatCannotStartATaskIsJoined) {
     std::vector<std::function<void()>> queue;
     {
       TaskGroup group(Background(), [&](std::function<void()> task) {
-        if (queue.size() == 2) return;  // drops it
+        if (queue.size() == 2) return;  // drops the task
         queue.push_back(std::move(task));
       });
       bool all = true;

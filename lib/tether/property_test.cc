@@ -1,5 +1,6 @@
-// Random programs on random trees of contexts, against a model that is slow and
-// obvious. Run one again with the --gtest_random_seed that it prints.
+// Runs random programs on random trees of contexts and compares them with a
+// model that is slow and obvious. To repeat a run, pass the --gtest_random_seed
+// that it prints.
 
 #include <algorithm>
 #include <array>
@@ -32,10 +33,10 @@ constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
 
 // ---- The model -------------------------------------------------------------
 
-// All that is to be known of a context. Nothing is ever freed.
+// Everything that the model knows of a context. It never frees anything.
 struct ModelNode {
-  int parent = -1;  // also for its values
-  int other = -1;   // of a merge
+  int parent = -1;  // also of its values
+  int other = -1;   // the second parent of a merge
   bool detached = false;
   int key = -1;
   int value = 0;
@@ -53,14 +54,14 @@ class Model {
   int64_t now() const { return now_; }
   int size() const { return static_cast<int>(nodes_.size()); }
 
-  // A child of any kind. `deadline` is a further one, of its own.
+  // Adds a child of any kind. `deadline` is its own deadline.
   int Add(int parent, int64_t deadline, absl::Status cause, int other = -1) {
     ModelNode node;
     node.parent = parent;
     node.other = other;
     node.deadline = nodes_[parent].deadline;
     node.deadline_cause = nodes_[parent].deadline_cause;
-    // Of two at the same moment, a cause of its own counts.
+    // If both deadlines are equal, the child's own cause counts.
     if (deadline < node.deadline ||
         (deadline == node.deadline && !cause.ok())) {
       node.deadline = deadline;
@@ -134,7 +135,7 @@ class Model {
   }
 
   void ExpireAt(int64_t time) {
-    // All at once: each has its own cause, not that of whoever comes first.
+    // All of them end at once, each with its own cause.
     std::vector<int> expired;
     for (int i = 0; i < size(); ++i) {
       if (nodes_[i].err.ok() && nodes_[i].deadline <= time) {
@@ -225,7 +226,7 @@ class Program {
     }
   }
 
-  // Everything against the model.
+  // Compares everything with the model.
   void Check() {
     for (const Handle& handle : handles_) {
       const ModelNode& node = model_[handle.id];
@@ -255,7 +256,7 @@ class Program {
     }
   }
 
-  // In random order.
+  // In a random order.
   void DropEverything() {
     std::shuffle(callbacks_.begin(), callbacks_.end(), random_);
     std::shuffle(handles_.begin(), handles_.end(), random_);
@@ -279,14 +280,14 @@ class Program {
     int node;
     int calls = 0;
     bool stopped = false;
-    // Last, so that it goes first.
+    // Made last, so it is destroyed first.
     std::optional<Registration> registration;
   };
 
   int Random(size_t n) { return static_cast<int>(random_() % n); }
 
-  // The model's id of a context picked at random; newer ones more often, so
-  // that trees grow deep.
+  // The model's id of a random context. Newer contexts are more likely, so that
+  // trees grow deep.
   int Pick() {
     const size_t size = handles_.size();
     picked_ =
@@ -308,8 +309,8 @@ class Program {
   }
 
   void AddDeadline() {
-    // Near ones and far ones, on both sides of 0.1 s; some have passed. Few
-    // different ones, so that some are equal.
+    // Near and far deadlines, on both sides of 0.1 s; some have passed. There
+    // are few different ones, so that some are equal.
     static constexpr std::array<int64_t, 10> kTimeouts = {
         0,           1,           50'000'000,    99'999'999,    100'000'000,
         100'000'001, 150'000'000, 1'000'000'000, 2'000'000'000, -5};
@@ -342,7 +343,7 @@ class Program {
     Handle handle = std::move(handles_[dropped]);
     handles_.erase(handles_.begin() + dropped);
     if (handle.can_cancel) model_.Cancel(handle.id, absl::OkStatus());
-    // The context before its CancelFunc, or after.
+    // Destroys the context before or after its CancelFunc.
     if (Random(2) == 0) handle.ctx = Context();
   }
 

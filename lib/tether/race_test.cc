@@ -1,5 +1,5 @@
-// What threads do to one another, each repeated a hundred times or more. These
-// are the tests that ThreadSanitizer runs on.
+// Threads that end, observe and destroy contexts at the same time. Each race is
+// repeated a hundred times or more. Run these tests with ThreadSanitizer.
 
 #include <atomic>
 #include <functional>
@@ -27,7 +27,7 @@ constexpr int kRounds = 150;
 
 class RaceTest : public testing::LeakCheckedTest {
  protected:
-  // A tree of 100 nodes; node 0 is its top, and node i is below node i / 3.
+  // A tree of 100 nodes. Node 0 is the root; node i is a child of node i / 3.
   static std::vector<Cancellable> MakeTree() {
     std::vector<Cancellable> tree;
     tree.push_back(WithCancel(Background()));
@@ -51,7 +51,7 @@ TEST_F(RaceTest, WhenAnyOfManyCancelsReturnsAllDescendantsAreDone) {
 TEST_F(RaceTest, CancelsOfNodesAboveAndBelowOneAnotherKeepTheirPromise) {
   for (int round = 0; round < kRounds; ++round) {
     std::vector<Cancellable> tree = MakeTree();
-    // Nodes 0, 1, 4 and 13 lie on one path.
+    // Nodes 0, 1, 4 and 13 are on one path.
     const int path[] = {0, 1, 4, 13};
     Together(4, [&](int thread) {
       const int cancelled = path[thread];

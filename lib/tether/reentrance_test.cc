@@ -1,6 +1,7 @@
-// What a user's code may do to the object that runs it: callbacks, tasks, and
-// the destructors of what they capture, of values and of items. Worth running
-// with --config=asan: most of these are about memory.
+// What user code may do to the object that runs it. User code is callbacks,
+// tasks, and the destructors of their captures, of values and of items in
+// channels. Run these tests with --config=asan, since most of them are about
+// memory.
 
 #include <functional>
 #include <memory>
@@ -24,7 +25,7 @@ namespace {
 class ReentranceTest : public testing::LeakCheckedTest {};
 using ReentranceDeathTest = ReentranceTest;
 
-// Runs `fn` when destroyed, unless moved from.
+// Runs `fn` in its destructor, unless it was moved from.
 class AtDestruction {
  public:
   explicit AtDestruction(absl::AnyInvocable<void()> fn) : fn_(std::move(fn)) {}
@@ -49,7 +50,7 @@ TEST_F(ReentranceTest, ACallbackMayAssignToTheCancelFuncThatIsAssignedTo) {
       AfterFunc(first.ctx, [&] { cancel = std::move(third.cancel); });
   cancel = std::move(second.cancel);
   EXPECT_TRUE(first.ctx.Done());
-  EXPECT_TRUE(second.ctx.Done());  // replaced by the third, and so ended
+  EXPECT_TRUE(second.ctx.Done());  // ended when the third replaced it
   EXPECT_FALSE(third.ctx.Done());
   cancel();
   EXPECT_TRUE(third.ctx.Done());
@@ -62,7 +63,7 @@ TEST_F(ReentranceTest, ACallbackMayCallTheCancelFuncThatIsAssignedTo) {
   Registration call = AfterFunc(first.ctx, [&] { cancel(); });
   cancel = std::move(second.cancel);
   EXPECT_TRUE(first.ctx.Done());
-  EXPECT_TRUE(second.ctx.Done());  // it was the variable's by then
+  EXPECT_TRUE(second.ctx.Done());  // it had been assigned by then
 }
 
 TEST_F(ReentranceTest, ACallbackMayDestroyTheCancelFuncThatIsAssignedTo) {
@@ -160,7 +161,7 @@ TEST_F(ReentranceTest, ACallbackMayRegisterAnotherWhichRunsAtOnce) {
 }
 
 TEST_F(ReentranceTest, ACallbackMayDropAllThatIsLeftOfItsContext) {
-  // `registration` keeps the context alive, `cancel` is what runs this.
+  // `registration` keeps the context alive; `cancel` runs this callback.
   struct All {
     Cancellable cancellable = WithCancel(Background());
     std::optional<Registration> registration;
@@ -199,7 +200,7 @@ TEST_F(ReentranceTest, ACallbackMayDropTheContextsWhoseCallbacksAreStillToRun) {
                                           });
   }
   root.cancel();
-  EXPECT_EQ(calls, 1);  // the others were stopped with their registrations
+  EXPECT_EQ(calls, 1);  // the others were stopped by their registrations
 }
 
 // ---- Values ----------------------------------------------------------------
@@ -264,7 +265,8 @@ TEST_F(ReentranceTest, WhatATaskCapturedMayUseTheGroupWhenItIsDestroyed) {
 }
 
 TEST_F(ReentranceTest, WhatADroppedTaskCapturedMayUseTheGroupToo) {
-  TaskGroup group(Background(), [](auto) {});  // drops every task
+  TaskGroup group(Background(),
+                  [](auto) {});  // an executor that drops every task
   absl::Status waited;
   AtDestruction wait([&] { waited = group.Wait(); });
   group.Go([w = std::move(wait)] {});

@@ -1,4 +1,4 @@
-// Select, and channels without a buffer, where threads meet.
+// Select, and unbuffered channels.
 
 #include "tether/select.h"
 
@@ -28,8 +28,8 @@ namespace {
 
 class SelectTest : public testing::LeakCheckedTest {
  protected:
-  // Until `count` operations have registered for the end of their contexts;
-  // they block then, or are about to.
+  // Waits until `count` operations have registered with their contexts: then
+  // they block or are about to.
   void AwaitBlocked(int64_t count) const {
     while (LiveCallbacks() < count) std::this_thread::yield();
   }
@@ -91,7 +91,7 @@ TEST_F(UnbufferedTest, CloseEndsBothSides) {
 }
 
 TEST_F(UnbufferedTest, ABlockedOperationEndsByTheClockThoughNoTimerFires) {
-  // The callback of another deadline keeps the thread that would fire ours.
+  // The callback of another deadline blocks the thread that would run ours.
   std::atomic<bool> go{false}, kept{false};
   const std::thread::id here = std::this_thread::get_id();
   const auto keep = [&] {
@@ -105,7 +105,7 @@ TEST_F(UnbufferedTest, ABlockedOperationEndsByTheClockThoughNoTimerFires) {
         WithTimeout(Background(), absl::Milliseconds(5 * i));
     registrations.push_back(std::make_unique<Registration>(slow, keep));
     slow.Wait();
-    // The wait may be over before the callback runs.
+    // The wait may end before the callback runs.
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   Channel<int> channel(0);
@@ -133,7 +133,7 @@ TEST_F(SelectTest, TakesTheOneThatIsPossibleAndLeavesTheOthers) {
   EXPECT_EQ(with_room.Receive(Background()).value(), "x");
   EXPECT_EQ(full.Receive(Background()).value(), 1);
   EXPECT_FALSE(TrySelect({&receive}).has_value());
-  // What wasn't sent then is sent now.
+  // The value that was not sent then is sent now.
   EXPECT_EQ(TrySelect({&receive, &blocked}), 1);
   EXPECT_EQ(full.Receive(Background()).value(), 2);
 }
@@ -162,7 +162,7 @@ TEST_F(SelectTest, BlocksUntilAValueComes) {
   AwaitBlocked(1);
   EXPECT_TRUE(b.Send(Background(), 5).ok());
   selector.join();
-  // It has left both queues.
+  // The operation is in neither queue any more.
   EXPECT_TRUE(a.Send(Background(), 6).ok());
   EXPECT_EQ(a.Receive(Background()).value(), 6);
 }
@@ -233,13 +233,13 @@ TEST_F(SelectTest, EachOfThosePossibleIsChosenAsOften) {
     ASSERT_TRUE(channels[chosen == 3 ? 2 : chosen].Send(Background(), 0).ok());
   }
   EXPECT_EQ(counts[2], 0);
-  // 1000 each; 26 is one standard deviation.
+  // About 1000 each; one standard deviation is 26.
   for (const int i : {0, 1, 3}) EXPECT_NEAR(counts[i], 1000, 200);
 }
 
 TEST_F(SelectTest, TwoSelectsMeetOnChannelsWithoutABuffer) {
   for (int round = 0; round < 300; ++round) {
-    // Each could send to, or receive from, the other: exactly one does.
+    // Each could send to the other or receive from it. Exactly one does.
     Channel<int> there(0), back(0);
     std::atomic<int> sent{0}, received{0};
     const auto meet = [&](Channel<int>& out, Channel<int>& in) {
@@ -282,7 +282,7 @@ TEST_F(SelectTest, EveryValueArrivesOnceWhoeverSelectsAndLeaves) {
         std::minstd_rand random(static_cast<unsigned>(i + 1));
         for (int n = next++; n < kValues; n = next++) {
           for (bool sent = false; !sent;) {
-            // Some give up, and try again.
+            // Some operations give up and try again.
             auto [ctx, cancel] =
                 random() % 3 == 0
                     ? WithTimeout(Background(), absl::Microseconds(50))

@@ -32,7 +32,7 @@ const absl::Status kStopped = absl::CancelledError("stop requested");
 
 inline constexpr Key<int> kNumber{"number"};
 
-// Runs the functions at the same time, each on a thread of its own.
+// Runs the functions at the same time, each on its own thread.
 void Together(const std::vector<std::function<void()>>& functions) {
   std::atomic<size_t> ready{0};
   std::vector<std::thread> threads;
@@ -136,7 +136,7 @@ TEST_F(StopTokenTest, MayBeDestroyedInACallbackOfItsTokenWithAllElse) {
   std::unique_ptr<std::stop_callback<std::function<void()>>> callback;
   const std::function<void()> drop_both = [&] {
     stop.reset();
-    callback.reset();  // the last to refer to the tokens' state
+    callback.reset();  // the last reference to the tokens' state
   };
   callback = std::make_unique<std::stop_callback<std::function<void()>>>(
       stop->get(), drop_both);
@@ -188,7 +188,7 @@ TEST_F(StopTokenTest, IsMadeUsedAndDestroyedWhileTheContextEnds) {
           token = stop;
           std::stop_callback callback(token, [&calls] { ++calls; });
           if (context.Done()) {
-            // The one that ends it may still be about to say so.
+            // The thread that ends the context may not have requested stop yet.
             while (!token.stop_requested()) std::this_thread::yield();
           }
         }
@@ -377,7 +377,7 @@ TEST_F(WithStopTokenTest, StopMayRaceWithManyBeingMadeAndDropped) {
       for (int i = 0; i < 20; ++i) {
         auto [ctx, cancel] = WithStopToken(above, source.get_token());
         if (source.stop_requested()) {
-          // Stop callbacks run one after the other.
+          // Stop callbacks run one after another.
           ctx.Wait();
         }
         if (i % 2 == 0) cancel();

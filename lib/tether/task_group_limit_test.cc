@@ -155,7 +155,7 @@ TEST_F(TaskGroupLimitTest, TasksThatAllBlockInGoAreToldInsteadOfDeadlocking) {
     EXPECT_EQ(error.code(), absl::StatusCode::kFailedPrecondition) << limit;
     EXPECT_EQ(error.message(),
               "TaskGroup::Go: all tasks are blocked in Go, at the limit");
-    // The one that was told left its slot to the others.
+    // The task that got the error left its slot to the others.
     EXPECT_EQ(calls, limit - 1);
   }
 }

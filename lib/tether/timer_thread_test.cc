@@ -1,5 +1,5 @@
-// The threads that note deadlines and run their callbacks: kept by a callback,
-// not to be had, and in a program that has signals and debuggers of its own.
+// The timer thread and the callback thread: blocked by a callback, impossible
+// to start, and in a program that uses signals and debuggers.
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -67,8 +67,8 @@ TEST_F(TimerThreadDeathTest, ABoundedWaitInACallbackOfADeadlineReturns) {
 
 [[noreturn]] void KeepTheCallbackThread() {
   RatherThanHang();
-  // Far away when the thread is kept. Only the look at Done() is made: what
-  // else tells the time left may also make a context compare the clock.
+  // Far away when the thread is blocked. Calls only Done(), since other
+  // functions may make a context compare the clock.
   static ExactDeadline before(Background(), absl::Milliseconds(400));
   static Cancellable before_child = WithCancel(before.timed.ctx);
   static std::atomic<bool> release{false};
@@ -104,7 +104,7 @@ TEST_F(TimerThreadDeathTest, WhoKeepsACallbackOfADeadlineDelaysNoDeadline) {
     std::shared_ptr<int> shared;
   };
   static constexpr Key<Value> kValue{"value"};
-  // A callback that drops the last reference to its own context's value.
+  // A callback that drops the last reference to a value of its own context.
   struct Last {
     Cancellable timed;
     std::optional<Registration> registration;
@@ -143,7 +143,7 @@ TEST_F(TimerThreadDeathTest, SoDoesWhoKeepsTheDestructorOfAValue) {
 
 constexpr int kMany = 1 << 30;
 
-// Deadlines hold, though there is no thread to note them.
+// Deadlines pass in time even without a timer thread.
 void CheckDeadlinesWithoutAThread() {
   ExactDeadline far(Background(), absl::Milliseconds(250));
   auto [child, cancel_child] = WithCancel(far.timed.ctx);
@@ -158,7 +158,7 @@ void CheckDeadlinesWithoutAThread() {
   TETHER_REQUIRE(absl::IsDeadlineExceeded(merged.Err()));
 }
 
-// A callback of a deadline that has passed, without a thread to run it.
+// A callback of a passed deadline, without a thread to run it.
 struct OwedCallback {
   OwedCallback() {
     do {
@@ -174,11 +174,12 @@ struct OwedCallback {
   std::optional<Registration> registration;
 };
 
-// After CheckDeadlinesWithoutAThread, where threads can be started again.
+// Requires CheckDeadlinesWithoutAThread before it; threads can be started
+// again.
 void CheckThatTheNextDeadlineStartsIt(const std::atomic<bool>& earlier_ran) {
   TETHER_REQUIRE(!earlier_ran);
   auto [next, cancel] = WithTimeout(Background(), absl::Hours(1));
-  YieldUntil(earlier_ran);  // what was armed before is not forgotten
+  YieldUntil(earlier_ran);  // the timers armed before are not lost
   ExactDeadline exact(next, absl::Milliseconds(200));
   exact.Check(exact.timed.ctx);
 }
@@ -207,7 +208,7 @@ constexpr int kNotPossibleHere = 42;
   const rlim_t before = limit.rlim_cur;
   limit.rlim_cur = 1;
   if (setrlimit(RLIMIT_NPROC, &limit) != 0) _exit(kNotPossibleHere);
-  // Root has no limit.
+  // The limit does not apply to root.
   if (geteuid() == 0 && setuid(kNobody) != 0) _exit(kNotPossibleHere);
   try {
     std::thread([] {}).join();
@@ -237,7 +238,7 @@ TEST_F(TimerThreadDeathTest, DeadlinesHoldAtTheSystemsLimitOfProcesses) {
 
 [[noreturn]] void FailToStartTheCallbackThread() {
   RatherThanHang();
-  // Far away when the other is kept.
+  // Far away when the other thread is blocked.
   static ExactDeadline before(Background(), absl::Milliseconds(400));
   static Cancellable before_child = WithCancel(before.timed.ctx);
   internal::FailThreadStarts(kMany);
@@ -269,7 +270,7 @@ TEST_F(TimerThreadDeathTest, CallbacksRunWhereTheirThreadCannotBeStarted) {
 
 [[noreturn]] void WaitForASignal() {
   RatherThanHang();
-  // The threads are started with no signal blocked.
+  // This thread, which starts them, blocks no signal.
   StartInACallbackOfADeadline([] {});
   sigset_t set;
   sigemptyset(&set);

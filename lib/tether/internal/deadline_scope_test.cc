@@ -17,7 +17,7 @@ namespace {
 
 class DeadlineScopeTest : public tether::testing::LeakCheckedTest {
  protected:
-  // How many scopes are looked at when `ctx` comes near.
+  // How many scopes are visited when `ctx` comes near.
   static size_t LookedAt(const Context& ctx) {
     Scope* scope = ContextAccess::NodeOf(ctx)->scope;
     SpinLockHolder lock(scope->lock);
@@ -34,8 +34,8 @@ TEST_F(DeadlineScopeTest,
        NestedDeadlinesThatComeNearOneByOneAreLookedAtTwiceAtMost) {
   constexpr int kDepth = 8000;
   constexpr int kLeaves = 3;
-  // The deepest comes near first, as each deadline is earlier than the one that
-  // it lies within.
+  // The deepest context comes near first, since each deadline is earlier than
+  // its parent's.
   std::vector<Cancellable> chain;
   std::vector<Cancellable> leaves;
   Context at = Background(clock_);
@@ -55,7 +55,8 @@ TEST_F(DeadlineScopeTest,
   while (!chain.empty()) chain.pop_back();
 }
 
-// The control: what isn't near yet is reached, beside and below what is.
+// The control: scopes that are not near yet are reached, next to and below
+// scopes that are.
 TEST_F(DeadlineScopeTest, AllBelowIsNearAfterwards) {
   auto [top, cancel_top] = WithTimeout(Background(clock_), absl::Hours(1));
   std::vector<Cancellable> tree;

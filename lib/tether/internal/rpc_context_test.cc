@@ -90,7 +90,7 @@ TEST_F(LazyCancelTest, ItsSourceMayEndItAtOnce) {
   lazy = WithLazyCancel(NowOf(Background()), Background(),
                         absl::InfiniteDuration(), {},
                         [&] { lazy.cancel(absl::AbortedError("gone")); });
-  // The first look knows already.
+  // The first call of Done() already returns true.
   EXPECT_TRUE(lazy.ctx.Done());
   EXPECT_EQ(lazy.ctx.Cause(), absl::AbortedError("gone"));
 }
@@ -277,7 +277,7 @@ TEST_F(EndQuietlyTest, WhatNobodyRunsRunsWhenItGoes) {
   {
     const OwedCallbacks owed =
         EndQuietly(ctx, /*deadline=*/true, absl::DeadlineExceededError("late"));
-    cancel();  // which finds it ended
+    cancel();  // finds the context ended
     EXPECT_FALSE(ran);
   }
   EXPECT_TRUE(ran);

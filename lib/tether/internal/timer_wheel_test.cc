@@ -132,7 +132,7 @@ TEST(TimerWheelTest, SpansAllOfInt64) {
 }
 
 TEST(TimerWheelTest, TheLastTickOfInt64IsNotNever) {
-  // Rounded up to a tick, the time would not fit.
+  // Rounded up to a tick, the time would overflow.
   TimerWheel wheel(18, 0);
   Timer timer;
   wheel.Add(timer, kMax - 1);
@@ -142,7 +142,8 @@ TEST(TimerWheelTest, TheLastTickOfInt64IsNotNever) {
 }
 
 TEST(TimerWheelTest, NextEventLeadsToEveryTimerInFewSteps) {
-  // Whoever sleeps until NextEvent() each time meets every expiry on time.
+  // A thread that sleeps until NextEvent() each time handles every expiry in
+  // time.
   TimerWheel wheel(0, 0);
   Timer timer;
   wheel.Add(timer, 123'456'789'012'345);
@@ -153,7 +154,7 @@ TEST(TimerWheelTest, NextEventLeadsToEveryTimerInFewSteps) {
     wheel.TakeExpired(next);
     ++steps;
   }
-  EXPECT_LE(steps, 11);  // one a level at most
+  EXPECT_LE(steps, 11);  // at most one per level
 }
 
 // ---- Against a sorted map --------------------------------------------------
@@ -162,19 +163,19 @@ struct Shape {
   const char* name;
   int shift;
   Nanos start;
-  Nanos span;  // how far ahead timers are
+  Nanos span;  // how far in the future timers are
 };
 
 class TimerWheelPropertyTest : public ::testing::TestWithParam<Shape> {
  protected:
-  // A thousand random steps on one wheel.
+  // Runs a thousand random steps on one wheel.
   static void Run(const Shape& shape, std::mt19937_64& random);
 };
 
 void TimerWheelPropertyTest::Run(const Shape& shape, std::mt19937_64& random) {
   TimerWheel wheel(shape.shift, shape.start);
   std::vector<Timer> timers(200);
-  // By the tick of its expiry, counted from the start.
+  // Timers by the tick of their expiry, counted from the start.
   using Model = std::multimap<uint64_t, Timer*>;
   Model model;
   std::vector<Model::iterator> where(timers.size(), model.end());
@@ -184,7 +185,7 @@ void TimerWheelPropertyTest::Run(const Shape& shape, std::mt19937_64& random) {
   const auto elapsed = [&](Nanos when) {
     return static_cast<uint64_t>(when) - static_cast<uint64_t>(shape.start);
   };
-  // A moment in [now, now + most], more often a near one, and saturated.
+  // A time in [now, now + most], saturated; near times are more likely.
   const auto ahead = [&](Nanos most) {
     const uint64_t limit = uint64_t{1} << (random() % 63);
     const auto offset = static_cast<Nanos>(
@@ -212,7 +213,7 @@ void TimerWheelPropertyTest::Run(const Shape& shape, std::mt19937_64& random) {
       }
     } else {
       now = ahead(shape.span / 8);
-      // There is no tick after the last moment.
+      // There is no tick after the last time.
       if (now > kMax - (Nanos{1} << 40)) break;
       now_tick = elapsed(now) >> shape.shift;
       uint64_t last = 0;
@@ -229,7 +230,7 @@ void TimerWheelPropertyTest::Run(const Shape& shape, std::mt19937_64& random) {
       ASSERT_TRUE(model.empty() || model.begin()->first > now_tick) << "late";
     }
     ASSERT_EQ(wheel.size(), model.size());
-    // The next event is ahead, and not later than the first expiry.
+    // The next event is in the future and not later than the first expiry.
     const Nanos next = wheel.NextEvent();
     if (model.empty()) {
       ASSERT_EQ(next, kNever);
