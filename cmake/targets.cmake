@@ -1818,11 +1818,16 @@ tether_program(lib_tether_fuzz_budget_report_replay_test
     lib/tether/fuzz/corpus/budget_report/wrong_type_text
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_fuzz_context_model
+  PREFIX lib
+  DEPS absl::status absl::time)
+
 tether_internal_library(lib_tether_fuzz_context_target
   SRCS lib/tether/fuzz/context_fuzz.cc
   DEPS
     absl::status
     absl::time
+    lib_tether_fuzz_context_model
     lib_tether_fuzz_fuzz_check
     tether_internal::tether
     tether_internal::tether_testing

@@ -1,6 +1,7 @@
-// B3, single and multi: what is read is valid, and is written so that it reads
-// the same. Lines of the input are b3, x-b3-traceid, x-b3-spanid, x-b3-sampled,
-// x-b3-flags and traceparent; one that isn't there, or is empty, isn't sent.
+// B3, single and multi: a trace that is read is valid, and reads the same after
+// it was written. The lines of the input are b3, x-b3-traceid, x-b3-spanid,
+// x-b3-sampled, x-b3-flags and traceparent. A missing or empty line means no
+// such header.
 
 #include <optional>
 #include <string>

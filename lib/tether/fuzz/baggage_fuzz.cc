@@ -1,5 +1,5 @@
-// baggage: what is read keeps to the grammar and to the limits, and is written
-// so that it reads the same. Lines of the input are headers.
+// baggage: entries that are read obey the grammar and the limits, and read the
+// same after they were written. Each line of the input is a header.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,7 @@
 namespace tether::fuzz {
 namespace {
 
-// Small, so that inputs reach them.
+// Small, so that inputs reach the limits.
 constexpr BaggageLimits kLimits = {8, 200};
 
 constexpr std::string_view kTokenCharacters =
@@ -27,7 +27,7 @@ bool IsToken(std::string_view text) {
          text.find_first_not_of(kTokenCharacters) == std::string_view::npos;
 }
 
-// By the definition: decodes, and encodes again.
+// By the definition: decodes and encodes again.
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const uint8_t lead = static_cast<uint8_t>(text[i]);
@@ -82,7 +82,7 @@ void CheckMutations(const Baggage& baggage) {
     const Baggage without = baggage.Without(entry.key());
     FUZZ_CHECK(!without.Get(entry.key()).has_value());
     FUZZ_CHECK(without.size() < baggage.size());
-    // Written from what was read, an entry reads the same.
+    // An entry that was read and written reads the same again.
     const Baggage with =
         without.With(entry.key(), entry.value(), entry.properties());
     FUZZ_CHECK(with.size() == without.size() + 1);
@@ -115,7 +115,7 @@ void Run(std::string_view text) {
     FUZZ_CHECK(BaggageOf(there)[i].value() == baggage[i].value());
   }
 
-  // As the application's own.
+  // The same entries, set by the application.
   const Baggage own = Baggage().With("key", text, {{"p", std::string(text)}});
   FUZZ_CHECK(own.empty() == !IsUtf8(text));
   if (!own.empty()) {

@@ -1,6 +1,6 @@
-// tether-report-bin: a report is read whole or not at all; one that was read is
-// within the limits, and is sent on as it is; one of any content is made fit to
-// send; and all of them can be shown.
+// tether-report-bin: a report is read whole or rejected. A report that was read
+// is within the limits and is sent on unchanged. A report with any content is
+// made fit to send. All of them can be printed.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +17,7 @@
 namespace tether::fuzz {
 namespace {
 
-// What is shown of a report goes into logs and terminals.
+// Printed reports go to logs and terminals.
 void CheckText(std::string_view text, bool one_line) {
   for (const char c : text) {
     const bool is_drawn = (c & 0x80) != 0 || c == '\n';
@@ -53,7 +53,7 @@ void CheckHop(const v1::BudgetReport& hop, const ReportLimits& limits,
   }
 }
 
-// Returns what was sent.
+// Returns the report that was sent.
 std::string CheckSending(const v1::BudgetReport& report,
                          const ReportLimits& limits) {
   const std::string bytes = EncodeReport(report, limits);
@@ -73,7 +73,7 @@ void Run(std::string_view input) {
   narrow.max_calls = 3;
   narrow.max_name_bytes = 20;
 
-  // From a peer.
+  // A report from a peer.
   for (const ReportLimits& limits : {ReportLimits(), narrow}) {
     const std::optional<v1::BudgetReport> read = ParseReport(input, limits);
     if (!read) continue;
@@ -81,7 +81,7 @@ void Run(std::string_view input) {
     CheckHop(*read, limits, 1);
     CheckSending(*read, narrow);
     const std::string sent = CheckSending(*read, limits);
-    // Where nothing was too much, nothing is lost.
+    // If no limit was exceeded, nothing is lost.
     if (!sent.empty()) {
       FUZZ_CHECK(ParseReport(sent, limits)->SerializeAsString() == sent);
     }
@@ -89,7 +89,7 @@ void Run(std::string_view input) {
     CheckWords(*read, 1000);
   }
 
-  // Made by hand, with anything in it.
+  // A report made by hand, with any content.
   v1::BudgetReport any;
   if (!any.ParseFromArray(input.data(), static_cast<int>(input.size()))) return;
   CheckSending(any, {});

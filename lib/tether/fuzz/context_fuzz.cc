@@ -1,13 +1,13 @@
-// Random programs of operations on contexts, beside a slow obvious model.
+// Runs random programs of operations on contexts, and compares the contexts
+// with a slow, obvious model (context_model.h).
 //
-// The input is a program: an operation a byte (its letter, see Program::Step),
-// each followed by its operands. After every operation all contexts are
-// compared with the model; at the end, that nothing is left behind.
+// The input is a program: one letter per operation (see Program::Step),
+// followed by its operands. After every operation, all contexts are compared
+// with the model. At the end, nothing may be left behind.
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
+#include "tether/fuzz/context_model.h"
 #include "tether/fuzz/fuzz_check.h"
 #include "tether/internal/live_counts.h"
 #include "tether/testing/simulated_clock.h"
@@ -27,15 +28,11 @@ namespace {
 
 constexpr int kSlots = 16;
 constexpr int kMaxSteps = 300;
-constexpr int kManyChains = 100;
-constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 inline constexpr Key<int> kNumbers[] = {Key<int>("a"), Key<int>("b"),
                                         Key<int>("c")};
 inline constexpr Key<std::string> kText{"text"};
-constexpr int kKeys = 4;
-
-// What a digit stands for.
+// The duration that a digit means.
 absl::Duration TimeOf(int digit) {
   const std::array<absl::Duration, 12> times = {
       absl::ZeroDuration(),
@@ -60,141 +57,6 @@ absl::Status CauseOf(int digit) {
                     : absl::AbortedError("cause " + std::to_string(digit));
 }
 
-int64_t AddNanos(int64_t now, absl::Duration step) {
-  const int64_t nanos = absl::ToInt64Nanoseconds(step);
-  // What is too far in the past to be counted stays so, whatever the time is.
-  if (nanos == std::numeric_limits<int64_t>::min()) return nanos;
-  const absl::Duration sum = absl::Nanoseconds(now) + absl::Nanoseconds(nanos);
-  if (sum >= absl::Nanoseconds(kNever)) return kNever;
-  return absl::ToInt64Nanoseconds(sum);
-}
-
-// ---- The model -------------------------------------------------------------
-
-enum class End { kLive, kCancelled, kDeadline };
-
-struct Model {
-  int parent = -1;
-  int other = -1;  // of a merge
-  bool detached = false;
-  int chains = 1;  // from here to the root, one more for each merge
-  int64_t deadline = kNever;
-  absl::Status deadline_cause;
-  End end = End::kLive;
-  absl::Status cause;
-  std::array<std::optional<int>, kKeys> values;
-};
-
-absl::Status ErrOf(End end) {
-  switch (end) {
-    case End::kLive:
-      return absl::OkStatus();
-    case End::kCancelled:
-      return absl::CancelledError("context canceled");
-    case End::kDeadline:
-      return absl::DeadlineExceededError("context deadline exceeded");
-  }
-  return absl::OkStatus();
-}
-
-class Models {
- public:
-  Models() : all_(1) {}  // the first is the root
-
-  const Model& at(int id) const { return all_[id]; }
-
-  int Add(int parent) {
-    Model model = all_[parent];  // values, deadline, and the end if there is
-    model.parent = parent;
-    model.other = -1;
-    model.detached = false;
-    all_.push_back(model);
-    return static_cast<int>(all_.size()) - 1;
-  }
-
-  int AddDeadline(int parent, int64_t now, int64_t when, absl::Status cause) {
-    const int id = Add(parent);
-    // Exactly its parent's deadline ends it for its own cause, if it has one.
-    if (when == all_[id].deadline && !cause.ok()) {
-      all_[id].deadline_cause = std::move(cause);
-    } else {
-      LowerDeadline(id, when, std::move(cause));
-    }
-    Pass(now);
-    return id;
-  }
-
-  int AddDetached(int parent) {
-    const int id = Add(parent);
-    Model fresh;
-    fresh.values = all_[id].values;
-    fresh.chains = all_[id].chains;
-    fresh.parent = parent;
-    fresh.detached = true;
-    all_[id] = fresh;
-    return id;
-  }
-
-  int AddMerge(int primary, int other, int64_t now) {
-    const int id = Add(primary);
-    all_[id].other = other;
-    all_[id].chains =
-        std::min(kManyChains, all_[id].chains + all_[other].chains);
-    LowerDeadline(id, all_[other].deadline, all_[other].deadline_cause);
-    if (all_[id].end == End::kLive && all_[other].end != End::kLive) {
-      all_[id].end = all_[other].end;
-      all_[id].cause = all_[other].cause;
-    }
-    Pass(now);
-    return id;
-  }
-
-  void SetValue(int id, int key, int value) { all_[id].values[key] = value; }
-
-  // Time has come to `now`: deadlines that have passed end their contexts.
-  void Pass(int64_t now) {
-    for (Model& m : all_) {
-      if (m.end == End::kLive && m.deadline <= now) {
-        m.end = End::kDeadline;
-        m.cause = m.deadline_cause;
-      }
-    }
-  }
-
-  // All that ends with `id`, itself included.
-  std::vector<bool> Below(int id) const {
-    std::vector<bool> below(all_.size());
-    below[id] = true;
-    for (size_t i = id + 1; i < all_.size(); ++i) {
-      const Model& m = all_[i];
-      below[i] = (m.parent >= 0 && !m.detached && below[m.parent]) ||
-                 (m.other >= 0 && below[m.other]);
-    }
-    return below;
-  }
-
-  void Cancel(int id, const absl::Status& cause) {
-    if (all_[id].end != End::kLive) return;
-    const std::vector<bool> below = Below(id);
-    for (size_t i = 0; i < all_.size(); ++i) {
-      if (!below[i] || all_[i].end != End::kLive) continue;
-      all_[i].end = End::kCancelled;
-      all_[i].cause = cause;
-    }
-  }
-
- private:
-  void LowerDeadline(int id, int64_t when, absl::Status cause) {
-    if (when >= all_[id].deadline) return;
-    all_[id].deadline = when;
-    all_[id].deadline_cause = std::move(cause);
-  }
-
-  std::vector<Model> all_;
-};
-
-// ---- The program -----------------------------------------------------------
-
 class Program {
  public:
   explicit Program(Input input) : input_(input), root_(Background(clock_)) {
@@ -217,14 +79,14 @@ class Program {
   }
 
  private:
-  // A variable of the program: a context, and perhaps the power to end one.
+  // A variable of the program: a context, and perhaps a CancelFunc.
   struct Slot {
     Context ctx;
     int model = 0;
     CancelFunc cancel;
-    Context owner;                       // what `cancel` ends
-    int cancels = -1;                    // and its model; none: -1
-    std::optional<absl::Time> deadline;  // as first told
+    Context owner;                       // the context that `cancel` ends
+    int cancels = -1;                    // its model, or -1
+    std::optional<absl::Time> deadline;  // the first result of Deadline()
   };
 
   struct Callback {
@@ -295,11 +157,11 @@ class Program {
         const absl::Status cause = CauseOf(input_.Below(10));
         return Cancel(NextSlot(), cause);
       }
-      case 'X':  // drop the power to cancel:  slot
+      case 'X':  // drop the CancelFunc:  slot
         return DropCancel(NextSlot());
       case 'D':  // drop the context:  slot
         return Put(NextSlot(), root_, 0);
-      case 'M':  // move the power to cancel:  from, to
+      case 'M':  // move the CancelFunc:  from, to
         return MoveCancel();
       case 'a':  // after func:  action, target, slot
         return Register();
@@ -320,8 +182,8 @@ class Program {
     }
   }
 
-  // Makes a context of the next slot's, in the slot after it. What that held
-  // goes first, since callbacks look at what is in slots.
+  // Makes a child of the next slot's context, in the slot after that. Drops
+  // that slot's CancelFunc first, since callbacks check the slots.
   template <typename Make, typename MakeModel>
   void Create(Make make, MakeModel make_model) {
     const Slot& parent_slot = NextSlot();
@@ -332,7 +194,7 @@ class Program {
     Cancellable made = make(parent);
     const int model = make_model(parent_model);
     Put(slot, made.ctx, model);
-    // It writes a chain anew for each merge that it is part of.
+    // DebugString repeats a chain for each merge that it is part of.
     FUZZ_CHECK(models_.at(model).chains == kManyChains ||
                !made.ctx.DebugString().empty());
     slot.cancel = std::move(made.cancel);
@@ -379,12 +241,12 @@ class Program {
     to.cancel = std::move(from.cancel);
     to.cancels = std::exchange(from.cancels, -1);
     to.owner = std::exchange(from.owner, root_);
-    from.cancel();  // moved from: does nothing
+    from.cancel();  // no effect, since it was moved from
   }
 
   void Register() {
     if (callbacks_.size() == kSlots) return;
-    callbacks_.reserve(kSlots);  // callbacks hold on to their entry
+    callbacks_.reserve(kSlots);  // callbacks refer to their entry
     Callback& callback = callbacks_.emplace_back();
     callback.action = input_.Below(5);
     callback.target = input_.Below(kSlots);
@@ -399,7 +261,7 @@ class Program {
         });
   }
 
-  // What a callback does, beside being counted.
+  // The action of a callback.
   void Act(const Callback& callback) {
     Slot& slot = slots_[callback.target];
     switch (callback.action) {
@@ -424,9 +286,9 @@ class Program {
     }
   }
 
-  // Not while merges have yet to learn that what they merge has ended: then it
-  // depends on the order of callbacks, which is nobody's promise, what they
-  // end with.
+  // False while a merge below has not ended yet although one of its parents
+  // has: its reason would depend on the order of callbacks, which is
+  // unspecified.
   bool MayCancel(const Slot& slot) {
     if (slot.cancels < 0) return false;
     models_.Pass(Now());

@@ -1,4 +1,5 @@
-// For fuzz targets: input as a stream, and checks that end the program.
+// For fuzz targets: reads the input as a stream, and checks that abort the
+// program.
 
 #ifndef TETHER_FUZZ_FUZZ_CHECK_H_
 #define TETHER_FUZZ_FUZZ_CHECK_H_
@@ -10,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-// In every build mode, unlike assert: a fuzz target is nothing but its checks.
+// Active in every build mode, unlike assert.
 #define FUZZ_CHECK(condition)                                         \
   do {                                                                \
     if (!(condition)) {                                               \
@@ -22,7 +23,7 @@
 
 namespace tether::fuzz {
 
-// Reads the input byte by byte; after its end, zeros.
+// Reads the input byte by byte, and zeros after its end.
 class Input {
  public:
   Input(const uint8_t* data, size_t size) : at_(data), end_(data + size) {}
@@ -30,7 +31,8 @@ class Input {
   bool done() const { return at_ == end_; }
   uint8_t Next() { return done() ? 0 : *at_++; }
 
-  // 0 to n - 1. Digits mean themselves, so that seeds can be written by hand.
+  // A number from 0 to n - 1. A digit gives its value, so that seeds can be
+  // written by hand.
   int Below(int n) { return (Next() - '0' + 256) % 256 % n; }
 
  private:
@@ -42,7 +44,7 @@ inline std::string_view AsText(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-// At least one, which may be empty.
+// The lines of `text`: at least one, which may be empty.
 inline std::vector<std::string_view> Lines(std::string_view text) {
   std::vector<std::string_view> lines;
   for (size_t end; (end = text.find('\n')) != std::string_view::npos;) {
@@ -55,7 +57,7 @@ inline std::vector<std::string_view> Lines(std::string_view text) {
 
 }  // namespace tether::fuzz
 
-// The target, as libFuzzer names it. Returns 0.
+// The fuzz target, with the name that libFuzzer expects. Returns 0.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 #endif  // TETHER_FUZZ_FUZZ_CHECK_H_

@@ -1,7 +1,7 @@
-// All propagators together, on whole sets of headers: what is written keeps to
-// the limits and can be sent, and the next hop takes all of it. Lines of the
-// input are headers, "name:value"; a name of one letter stands for the header
-// that kNames has for it.
+// All propagators together, on sets of headers: the headers that they write
+// obey the limits and can be sent, and the next hop accepts all of them. Each
+// line of the input is a header, "name:value". A name of one letter means the
+// header that kNames maps it to.
 
 #include <cstddef>
 #include <memory>

@@ -1,5 +1,5 @@
-// Relayed headers: each goes on whole and in order, or not at all. Lines of the
-// input are headers, "name:value".
+// Relayed headers: each is sent on whole and in order, or dropped. Each line of
+// the input is a header, "name:value".
 
 #include <cstddef>
 #include <string>
@@ -14,7 +14,7 @@
 namespace tether::fuzz {
 namespace {
 
-// Small, so that inputs reach them.
+// Small, so that inputs reach the limits.
 constexpr RelayLimits kLimits = {16, 3, 40};
 
 std::vector<std::string> ValuesOf(const Carrier& carrier,

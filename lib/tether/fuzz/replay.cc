@@ -1,7 +1,7 @@
-// Runs a fuzz target on files, with any compiler: what was once found stays
-// found, and the targets can't rot between two runs of the fuzzer.
+// Runs a fuzz target on files, with any compiler. So inputs that once failed
+// are tested for ever, and the targets keep working between runs of the fuzzer.
 //
-//   replay FILE...    exit code 0 when all of them went well
+//   replay FILE...    exits with 0 if all files passed
 
 #include <cstdint>
 #include <cstdio>

@@ -1,5 +1,5 @@
-// x-request-id: an id is taken as it is or not at all, and what is taken is
-// sent on as it is. Lines of the input are headers.
+// x-request-id: an id is read unchanged or rejected, and sent on unchanged.
+// Each line of the input is a header.
 
 #include <algorithm>
 #include <string>
@@ -34,7 +34,7 @@ void Run(std::string_view text) {
   for (const std::string_view id : ids) incoming.Add(kRequestIdHeader, id);
   const Context ctx = propagator.Extract(incoming, Background());
   const std::string* taken = RequestIdOf(ctx);
-  // Equal copies count as one.
+  // Identical copies count as one.
   const bool is_one = ids.size() <= 16 && std::all_of(ids.begin(), ids.end(),
                                                       [&](std::string_view id) {
                                                         return id == ids[0];
@@ -51,7 +51,7 @@ void Run(std::string_view text) {
     FUZZ_CHECK(*outgoing.Get(kRequestIdHeader) == ids[0]);
   }
 
-  // What the application has set itself is held to the same rules.
+  // An id set by the application is checked by the same rules.
   MapCarrier own;
   propagator.Inject(WithRequestId(Background(), std::string(text)), own);
   FUZZ_CHECK(own.Get(kRequestIdHeader).has_value() == IsLegal(text));

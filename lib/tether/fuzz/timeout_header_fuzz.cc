@@ -1,4 +1,5 @@
-// tether-timeout-us: what is read is in range, and is what gets written.
+// tether-timeout-us: a timeout that is read is in range and is written
+// unchanged.
 
 #include <optional>
 #include <string>

@@ -1,6 +1,6 @@
-// traceparent and tracestate: what is read is valid, and is written so that it
-// reads the same. The first line of the input is a traceparent; the others are
-// tracestate headers.
+// traceparent and tracestate: a trace that is read is valid, and reads the same
+// after it was written. The first line of the input is a traceparent; the
+// others are tracestate headers.
 
 #include <optional>
 #include <string>
@@ -32,7 +32,7 @@ void CheckTraceParent(std::string_view header,
   FUZZ_CHECK(trace->trace_state.empty());
   FUZZ_CHECK(header.size() >= 55);
   FUZZ_CHECK(header.substr(0, 2) != "ff");
-  // Ids are the text itself; of version 00, all is.
+  // The ids are copied from the text; with version 00, everything is.
   FUZZ_CHECK(header.substr(3, 32) == trace->TraceIdHex());
   FUZZ_CHECK(header.substr(36, 16) == trace->SpanIdHex());
   const std::string written = FormatTraceParent(*trace);
@@ -45,7 +45,7 @@ void CheckTraceParent(std::string_view header,
   FUZZ_CHECK(ParseTraceParent(written) == trace);
 }
 
-// By the grammar, one character at a time, as a list of members.
+// Parses a list of members by the grammar, one character at a time.
 std::optional<std::vector<std::string>> MembersOf(std::string_view header) {
   std::vector<std::string> members = {""};
   for (const char c : header) {
@@ -133,7 +133,7 @@ void Run(std::string_view text) {
   FUZZ_CHECK(trace->trace_state.size() <= kMaxTraceState);
   FUZZ_CHECK(IsPrintable(trace->trace_state));
 
-  // The next hop sees the same trace, and a span of its own.
+  // The next hop gets the same trace and another span.
   const TraceContextPropagator next;
   const Context there = next.Extract(outgoing, Background());
   FUZZ_CHECK(next.Dropped() == 0);
