@@ -11,12 +11,12 @@ tether_public_library(tether
     lib/tether/end_reason.cc
     lib/tether/internal/blocked_op.cc
     lib/tether/internal/deadline_scope.cc
+    lib/tether/internal/deferred_callbacks.cc
     lib/tether/internal/error.cc
     lib/tether/internal/live_counts.cc
     lib/tether/internal/make_child.cc
     lib/tether/internal/node.cc
     lib/tether/internal/observer.cc
-    lib/tether/internal/owed_callbacks.cc
     lib/tether/internal/publication.cc
     lib/tether/internal/real_timer_service.cc
     lib/tether/internal/rpc_context.cc
@@ -64,6 +64,7 @@ tether_public_library(tether
     lib/tether/internal/blocked_op.h
     lib/tether/internal/clock_of.h
     lib/tether/internal/deadline_scope.h
+    lib/tether/internal/deferred_callbacks.h
     lib/tether/internal/error.h
     lib/tether/internal/exceptions.h
     lib/tether/internal/is_null.h
@@ -73,7 +74,6 @@ tether_public_library(tether
     lib/tether/internal/nanos.h
     lib/tether/internal/node.h
     lib/tether/internal/observer.h
-    lib/tether/internal/owed_callbacks.h
     lib/tether/internal/publication.h
     lib/tether/internal/real_timer_service.h
     lib/tether/internal/rpc_context.h

@@ -90,9 +90,9 @@ bool DeadlineScope::ArmTimer() {
   return armed.wake;
 }
 
-OwedCallbacks DeadlineScope::OnTimer(Nanos now) {
+DeferredCallbacks DeadlineScope::OnTimer(Nanos now) {
   if (deadline <= now) {
-    return MarkEnded(this, kDeadlineExceeded, deadline_cause);
+    return EndScopeDeferringCallbacks(this, kDeadlineExceeded, deadline_cause);
   }
   ComeNear();
   return {};

@@ -11,9 +11,9 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tether/internal/clock_of.h"
+#include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/nanos.h"
 #include "tether/internal/node.h"
-#include "tether/internal/owed_callbacks.h"
 #include "tether/internal/timer_wheel.h"
 
 namespace tether::internal {
@@ -29,14 +29,14 @@ struct DeadlineScope : Scope, Timer {
 
   // Arms the timer if the deadline is this scope's own. Requires that nobody
   // can end the scope meanwhile: the caller holds its lock or, for a new scope,
-  // its parent's. Requires a call of TimerService::Attend before any lock was
-  // taken. If it returns true, the caller must call TimerService::Wake once it
-  // holds no lock.
+  // its parent's. Requires a call of TimerService::EnsureAttended before any
+  // lock was taken. If it returns true, the caller must call TimerService::Wake
+  // once it holds no lock.
   [[nodiscard]] bool ArmTimer();
 
   // The timer fired: the deadline came near or passed. The caller holds a
   // reference. Runs no user code.
-  [[nodiscard]] OwedCallbacks OnTimer(Nanos now);
+  [[nodiscard]] DeferredCallbacks OnTimer(Nanos now);
 
   // Marks this scope and all scopes below it near, and arms the timer for the
   // deadline itself. Requires that the timer is not armed, and that the caller

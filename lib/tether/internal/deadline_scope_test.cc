@@ -18,7 +18,7 @@ namespace {
 class DeadlineScopeTest : public tether::testing::LeakCheckedTest {
  protected:
   // How many scopes are visited when `ctx` comes near.
-  static size_t LookedAt(const Context& ctx) {
+  static size_t Visited(const Context& ctx) {
     Scope* scope = ContextAccess::NodeOf(ctx)->scope;
     SpinLockHolder lock(scope->lock);
     return MarkNear(scope);
@@ -31,7 +31,7 @@ class DeadlineScopeTest : public tether::testing::LeakCheckedTest {
 };
 
 TEST_F(DeadlineScopeTest,
-       NestedDeadlinesThatComeNearOneByOneAreLookedAtTwiceAtMost) {
+       NestedDeadlinesThatComeNearOneByOneAreVisitedTwiceAtMost) {
   constexpr int kDepth = 8000;
   constexpr int kLeaves = 3;
   // The deepest context comes near first, since each deadline is earlier than
@@ -45,12 +45,12 @@ TEST_F(DeadlineScopeTest,
     at = chain.back().ctx;
     for (int j = 0; j < kLeaves; ++j) leaves.push_back(WithCancel(at));
   }
-  size_t looked_at = 0;
+  size_t visited = 0;
   for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
-    looked_at += LookedAt(it->ctx);
+    visited += Visited(it->ctx);
     ASSERT_TRUE(IsNear(it->ctx));
   }
-  EXPECT_LE(looked_at, 2 * chain.size() + leaves.size());
+  EXPECT_LE(visited, 2 * chain.size() + leaves.size());
   for (const Cancellable& c : leaves) ASSERT_TRUE(IsNear(c.ctx));
   while (!chain.empty()) chain.pop_back();
 }
@@ -68,11 +68,11 @@ TEST_F(DeadlineScopeTest, AllBelowIsNearAfterwards) {
     at = tree[tree.size() - 3].ctx;
   }
   // Every third subtree is near already, and some scopes have ended.
-  for (size_t i = 1; i < tree.size(); i += 9) LookedAt(tree[i].ctx);
+  for (size_t i = 1; i < tree.size(); i += 9) Visited(tree[i].ctx);
   for (size_t i = 5; i < tree.size(); i += 30) tree[i].cancel();
-  EXPECT_GE(LookedAt(top), 200u);
+  EXPECT_GE(Visited(top), 200u);
   for (const Cancellable& c : tree) EXPECT_TRUE(c.ctx.Done() || IsNear(c.ctx));
-  EXPECT_EQ(LookedAt(top), 1u);
+  EXPECT_EQ(Visited(top), 1u);
 }
 
 }  // namespace

@@ -16,7 +16,8 @@
 //     the state that says "ended", and never after it. So a thread that has
 //     read the end with an acquire load may read `cause` without the lock.
 //  4. Once a scope has ended, its child list stays empty. The thread that ended
-//     it runs its callbacks, or passes them to another thread (OwedCallbacks).
+//     it runs its callbacks, or passes them to another thread
+//     (DeferredCallbacks).
 //  5. A tree ends at one moment: first the scopes below its top become kEnding,
 //     and last the end of the top is stored. A scope that is kEnding has ended
 //     once a scope right above it has ended (publication.h). Before a scope's

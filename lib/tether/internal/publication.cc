@@ -54,14 +54,14 @@ bool Published(const Scope* scope) {
 void AwaitPublished(const Scope* scope) {
   const Scope* top = scope;
   while ((top->state.load(std::memory_order_acquire) & kEnding) != 0) {
-    top = EndedFrom(top);
+    top = SourceOfEnd(top);
   }
   if ((top->state.load(std::memory_order_acquire) & kEnded) == 0) {
     // The lock is held until the end is stored.
     SpinLockHolder lock(const_cast<Scope*>(top)->lock);
   }
   while (scope != top) {
-    const Scope* above = EndedFrom(scope);
+    const Scope* above = SourceOfEnd(scope);
     Publish(scope);
     scope = above;
   }

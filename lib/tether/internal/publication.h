@@ -40,7 +40,7 @@ inline bool IsEnded(const Scope* scope) {
 
 // The scope from which the end of a decided scope came, unless it began with
 // the scope itself.
-inline Scope* EndedFrom(const Scope* scope) {
+inline Scope* SourceOfEnd(const Scope* scope) {
   if (scope->kind == NodeKind::kMerge) {
     const auto* merge = static_cast<const MergeScope*>(scope);
     if (merge->ended_by_other) return merge->other->scope;

@@ -47,12 +47,12 @@ void RealTimerService::Wake() {
 
 void RealTimerService::KeepTime() {
   for (;;) {
-    OwedCallbacks owed;
+    DeferredCallbacks deferred;
     {
       MutexLock firing(firing_);
-      owed = FireDue(RealSteadyNanos());
+      deferred = FireDue(RealSteadyNanos());
     }
-    if (!owed.empty()) HandOver(std::move(owed));
+    if (!deferred.empty()) RunOnCallbackThread(std::move(deferred));
     MutexLock lock(mutex_);
     if (stopped_) return;
     const Nanos next = PlanSleep(RealSteadyNanos());
@@ -69,37 +69,37 @@ void RealTimerService::KeepTime() {
   }
 }
 
-void RealTimerService::HandOver(OwedCallbacks owed) {
+void RealTimerService::RunOnCallbackThread(DeferredCallbacks deferred) {
   {
     MutexLock lock(mutex_);
     if (callback_thread_.started() ||
         callback_thread_.Start("tether-callback", [this] { RunCallbacks(); })) {
-      owed_.Append(std::move(owed));
+      deferred_.Append(std::move(deferred));
       wake_callbacks_.NotifyOne();
       return;
     }
   }
   {
     MutexLock firing(firing_);
-    owed.Append(Unattend());
+    deferred.Append(SetUnattended());
   }
-  owed.Run();
+  deferred.Run();
   MutexLock lock(mutex_);
   if (!stopped_) SetAttended();
 }
 
 void RealTimerService::RunCallbacks() {
   for (;;) {
-    OwedCallbacks owed;
+    DeferredCallbacks deferred;
     {
       MutexLock lock(mutex_);
-      while (owed_.empty()) {
+      while (deferred_.empty()) {
         if (no_more_callbacks_) return;
         wake_callbacks_.Wait(mutex_);
       }
-      owed = std::move(owed_);
+      deferred = std::move(deferred_);
     }
-    owed.Run();
+    deferred.Run();
   }
 }
 
@@ -129,10 +129,10 @@ void RealTimerService::Stop() {
     thread = std::move(timekeeper_);
   }
   finish(std::move(thread));
-  OwedCallbacks owed;
+  DeferredCallbacks deferred;
   {
     MutexLock firing(firing_);
-    owed = Unattend();
+    deferred = SetUnattended();
   }
   {
     MutexLock lock(mutex_);
@@ -141,7 +141,7 @@ void RealTimerService::Stop() {
     thread = std::move(callback_thread_);
   }
   finish(std::move(thread));
-  owed.Run();
+  deferred.Run();
 }
 
 void RealTimerService::BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -160,7 +160,7 @@ void RealTimerService::AfterForkInChild() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   AbandonAfterFork();
   timekeeper_.AbandonAfterFork();
   callback_thread_.AbandonAfterFork();
-  owed_.Abandon();
+  deferred_.Abandon();
   woken_ = false;
   // The condition variables still count the parent's threads as waiters. They
   // would pass wake-ups to those threads and wait for them, so they are

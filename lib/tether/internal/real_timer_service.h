@@ -29,9 +29,9 @@
 #define TETHER_INTERNAL_REAL_TIMER_SERVICE_H_
 
 #include "absl/base/thread_annotations.h"
+#include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/nanos.h"
-#include "tether/internal/owed_callbacks.h"
 #include "tether/internal/service_thread.h"
 #include "tether/internal/timer_service.h"
 
@@ -57,7 +57,7 @@ class RealTimerService final : public TimerService {
 
   // Passes callbacks to the callback thread, or runs them here if that can't be
   // started.
-  void HandOver(OwedCallbacks owed);
+  void RunOnCallbackThread(DeferredCallbacks deferred);
 
   void StopAtExit();
   void Stop();
@@ -73,7 +73,7 @@ class RealTimerService final : public TimerService {
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   bool no_more_callbacks_ ABSL_GUARDED_BY(mutex_) = false;
-  OwedCallbacks owed_ ABSL_GUARDED_BY(mutex_);
+  DeferredCallbacks deferred_ ABSL_GUARDED_BY(mutex_);
   ServiceThread timekeeper_ ABSL_GUARDED_BY(mutex_);
   ServiceThread callback_thread_ ABSL_GUARDED_BY(mutex_);
 };

@@ -39,11 +39,12 @@ void Expire(const Context& ctx, const absl::Status& cause) {
   if (scope != nullptr) EndScope(scope, kDeadlineExceeded, cause);
 }
 
-OwedCallbacks EndQuietly(const Context& ctx, bool deadline,
-                         const absl::Status& cause) {
+DeferredCallbacks EndDeferringCallbacks(const Context& ctx, bool deadline,
+                                        const absl::Status& cause) {
   Scope* scope = ContextAccess::NodeOf(ctx)->scope;
   if (scope == nullptr) return {};
-  return MarkEnded(scope, deadline ? kDeadlineExceeded : kCancelled, cause);
+  return EndScopeDeferringCallbacks(
+      scope, deadline ? kDeadlineExceeded : kCancelled, cause);
 }
 
 bool HasEnded(const Context& ctx) {

@@ -9,8 +9,8 @@
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/export.h"
+#include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/nanos.h"
-#include "tether/internal/owed_callbacks.h"
 
 namespace tether::internal {
 
@@ -45,9 +45,8 @@ TETHER_EXPORT void Expire(const Context& ctx, const absl::Status& cause);
 // DEADLINE_EXCEEDED. All contexts that this ends are done when it returns, but
 // their callbacks are left to the caller: for a thread that may hold the user's
 // locks.
-[[nodiscard]] TETHER_EXPORT OwedCallbacks EndQuietly(const Context& ctx,
-                                                     bool deadline,
-                                                     const absl::Status& cause);
+[[nodiscard]] TETHER_EXPORT DeferredCallbacks EndDeferringCallbacks(
+    const Context& ctx, bool deadline, const absl::Status& cause);
 
 // Whether `ctx` has been ended. Does not count as observing it. A passed
 // deadline that has not fired yet does not count.

@@ -245,38 +245,39 @@ TEST_F(ExpireTest, HasNoEffectOnAnEndedContextOrARoot) {
 
 // ---- Ended on a thread that must not run callbacks ----
 
-class EndQuietlyTest : public LazyCancelTest {};
+class EndDeferringCallbacksTest : public LazyCancelTest {};
 
-TEST_F(EndQuietlyTest, TheWholeTreeIsDoneAtOnceAndCallbacksRunLater) {
+TEST_F(EndDeferringCallbacksTest,
+       TheWholeTreeIsDoneAtOnceAndCallbacksRunLater) {
   auto [ctx, cancel] = Make();
   auto [child, cancel_child] = WithCancel(ctx);
   std::vector<int> ran;
   const Registration first(ctx, [&ran] { ran.push_back(1); });
   const Registration second(child, [&ran] { ran.push_back(2); });
-  OwedCallbacks owed =
-      EndQuietly(child, /*deadline=*/false, absl::CancelledError("below"));
+  DeferredCallbacks deferred = EndDeferringCallbacks(
+      child, /*deadline=*/false, absl::CancelledError("below"));
   EXPECT_TRUE(child.Done());
   EXPECT_FALSE(ctx.Done());
-  OwedCallbacks more =
-      EndQuietly(ctx, /*deadline=*/false, absl::CancelledError("gone"));
+  DeferredCallbacks more = EndDeferringCallbacks(ctx, /*deadline=*/false,
+                                                 absl::CancelledError("gone"));
   EXPECT_TRUE(ctx.Done());
   EXPECT_EQ(ctx.Cause().message(), "gone");
   EXPECT_EQ(child.Cause().message(), "below");
   EXPECT_TRUE(ran.empty());
-  EXPECT_TRUE(owed.Run());
+  EXPECT_TRUE(deferred.Run());
   EXPECT_EQ(ran, std::vector<int>({2}));
   EXPECT_TRUE(more.Run());
   EXPECT_EQ(ran, std::vector<int>({2, 1}));
   EXPECT_FALSE(more.Run());
 }
 
-TEST_F(EndQuietlyTest, WhatNobodyRunsRunsWhenItGoes) {
+TEST_F(EndDeferringCallbacksTest, WhatNobodyRunsRunsWhenItGoes) {
   bool ran = false;
   auto [ctx, cancel] = Make();
   const Registration callback(ctx, [&ran] { ran = true; });
   {
-    const OwedCallbacks owed =
-        EndQuietly(ctx, /*deadline=*/true, absl::DeadlineExceededError("late"));
+    const DeferredCallbacks deferred = EndDeferringCallbacks(
+        ctx, /*deadline=*/true, absl::DeadlineExceededError("late"));
     cancel();  // finds the context ended
     EXPECT_FALSE(ran);
   }
@@ -284,18 +285,20 @@ TEST_F(EndQuietlyTest, WhatNobodyRunsRunsWhenItGoes) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(ctx.Err()));
 }
 
-TEST_F(EndQuietlyTest, ACallbackThatIsStoppedBeforeDoesNotRun) {
+TEST_F(EndDeferringCallbacksTest, ACallbackThatIsStoppedBeforeDoesNotRun) {
   auto [ctx, cancel] = Make();
   Registration callback(ctx, [] { ADD_FAILURE(); });
-  OwedCallbacks owed = EndQuietly(ctx, /*deadline=*/false, absl::OkStatus());
+  DeferredCallbacks deferred =
+      EndDeferringCallbacks(ctx, /*deadline=*/false, absl::OkStatus());
   EXPECT_TRUE(callback.Stop());
-  owed.Run();
+  deferred.Run();
 }
 
-TEST_F(EndQuietlyTest, OneThatComesAfterTheEndRunsAtOnce) {
+TEST_F(EndDeferringCallbacksTest, OneThatComesAfterTheEndRunsAtOnce) {
   auto [ctx, cancel] = Make();
   const Registration early(ctx, [] {});
-  OwedCallbacks owed = EndQuietly(ctx, /*deadline=*/false, absl::OkStatus());
+  DeferredCallbacks deferred =
+      EndDeferringCallbacks(ctx, /*deadline=*/false, absl::OkStatus());
   bool ran = false;
   const Registration late(ctx, [&ran] { ran = true; });
   EXPECT_TRUE(ran);

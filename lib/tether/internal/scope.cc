@@ -49,7 +49,7 @@ void StartSource(Scope* scope) {
 
 void LinkToParent(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   PrepareLiveCount();
-  if (child->deadline_owner == child) TimersOf(child).Attend();
+  if (child->deadline_owner == child) TimersOf(child).EnsureAttended();
   Scope* parent = child->parent_scope();
   uint8_t parent_state = kLive;
   if (parent != nullptr) {

@@ -28,9 +28,9 @@ struct MergeScope : DeadlineScope {
 
   Node* const other;  // owned
   Hook hook{this};
-  // The link of OwedCallbacks. Merges need one of their own, since they may
+  // The link of DeferredCallbacks. Merges need one of their own, since they may
   // still be linked to their parent by sibling_next.
-  Scope* owed_next = nullptr;
+  Scope* deferred_next = nullptr;
   // Whether the end came from `other`. Constant once the merge has ended.
   bool ended_by_other = false;
 };

@@ -33,9 +33,10 @@ class SubtreeEnder {
   SubtreeEnder(uint8_t how, const absl::Status& cause)
       : how_(how), cause_(cause) {}
 
-  // Requires top->lock, and releases it. Adds to `owed` the scopes below `top`
-  // that have callbacks, and all merges.
-  void End(Scope* top, OwedCallbacks& owed) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  // Requires top->lock, and releases it. Adds to `deferred` the scopes below
+  // `top` that have callbacks, and all merges.
+  void End(Scope* top,
+           DeferredCallbacks& deferred) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     how_ = DecideReason(top, how_, cause_);
     Scope* scope = top;
     for (;;) {
@@ -45,7 +46,7 @@ class SubtreeEnder {
                          : HowOf(scope->state.load(std::memory_order_relaxed));
         if (Enter(child, how, scope->cause)) scope = child;
       } else if (scope != top) {
-        scope = Leave(scope, owed);
+        scope = Leave(scope, deferred);
       } else {
         break;
       }
@@ -57,7 +58,7 @@ class SubtreeEnder {
 
   // Whether `top` has callbacks.
   bool has_observers() const { return has_observers_; }
-  // Whether `owed` contains merges, which are still to be unlinked.
+  // Whether `deferred` contains merges, which are still to be unlinked.
   bool has_merges() const { return has_merges_; }
 
  private:
@@ -104,12 +105,12 @@ class SubtreeEnder {
   // Unlocks `scope`, below which nothing is left, and returns the scope above
   // it on the path.
   Scope* Leave(Scope* scope,
-               OwedCallbacks& owed) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    Scope* above = EndedFrom(scope);
+               DeferredCallbacks& deferred) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Scope* above = SourceOfEnd(scope);
     const bool merge = scope->kind == NodeKind::kMerge;
     if (merge || scope->observers != nullptr) {
       Ref(scope);
-      owed.Add(scope);
+      deferred.Add(scope);
       has_merges_ |= merge;
     }
     scope->lock.unlock();  // from here on it may be freed
@@ -155,33 +156,34 @@ class SubtreeEnder {
 }  // namespace
 
 bool EndScope(Scope* scope, uint8_t how, const absl::Status& cause) {
-  OwedCallbacks owed = MarkEnded(scope, how, cause);
-  return !owed.empty() && owed.Run();
+  DeferredCallbacks deferred = EndScopeDeferringCallbacks(scope, how, cause);
+  return !deferred.empty() && deferred.Run();
 }
 
-OwedCallbacks MarkEnded(Scope* scope, uint8_t how, const absl::Status& cause)
+DeferredCallbacks EndScopeDeferringCallbacks(Scope* scope, uint8_t how,
+                                             const absl::Status& cause)
     ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  OwedCallbacks owed;
+  DeferredCallbacks deferred;
   // Once the end is published, the thread that ended the scope no longer uses
   // it, or has a reference of its own. While the end is only decided, that
   // thread may use the scope until it unlocks it.
-  if (IsEnded(scope)) return owed;
+  if (IsEnded(scope)) return deferred;
   PrepareLiveCount();
   scope->lock.lock();
   if (scope->ended()) {
     scope->lock.unlock();
     AwaitPublished(scope);
-    return owed;
+    return deferred;
   }
   SubtreeEnder ender(how, cause);
-  ender.End(scope, owed);
+  ender.End(scope, deferred);
   UnlinkFromParents(scope);
-  if (ender.has_merges()) owed.UnlinkMerges();
+  if (ender.has_merges()) deferred.UnlinkMerges();
   if (ender.has_observers()) {
     Ref(scope);
-    owed.Add(scope);
+    deferred.Add(scope);
   }
-  return owed;
+  return deferred;
 }
 
 void EndAtBirth(Scope* scope, const Reason& reason) {

@@ -7,8 +7,8 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/node.h"
-#include "tether/internal/owed_callbacks.h"
 #include "tether/internal/scope.h"
 
 namespace tether::internal {
@@ -25,8 +25,8 @@ namespace tether::internal {
 bool EndScope(Scope* scope, uint8_t how, const absl::Status& cause);
 
 // EndScope, but the caller runs the callbacks.
-[[nodiscard]] OwedCallbacks MarkEnded(Scope* scope, uint8_t how,
-                                      const absl::Status& cause);
+[[nodiscard]] DeferredCallbacks EndScopeDeferringCallbacks(
+    Scope* scope, uint8_t how, const absl::Status& cause);
 
 // EndScope for a scope that no other thread has seen alive, and a reason that
 // is older than the scope: it counts even if the scope's own deadline has

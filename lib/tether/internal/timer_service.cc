@@ -10,12 +10,12 @@ DeadlineScope* ScopeOf(Timer* timer) {
   return static_cast<DeadlineScope*>(timer);
 }
 
-// Drops a reference to `scope`. If it is the last one, adds it to `owed`
+// Drops a reference to `scope`. If it is the last one, adds it to `deferred`
 // instead, so that no user's destructor runs here.
-void Release(DeadlineScope* scope, OwedCallbacks& owed) {
+void Release(DeadlineScope* scope, DeferredCallbacks& deferred) {
   // If it is the last reference, the scope has ended, and no other thread can
   // be using its sibling_next.
-  if (!UnrefUnlessLast(scope)) owed.Add(scope);
+  if (!UnrefUnlessLast(scope)) deferred.Add(scope);
 }
 
 }  // namespace
@@ -68,8 +68,8 @@ void TimerService::RunDue(Nanos now) {
   }
 }
 
-OwedCallbacks TimerService::FireDue(Nanos now) {
-  OwedCallbacks owed;
+DeferredCallbacks TimerService::FireDue(Nanos now) {
+  DeferredCallbacks deferred;
   Timer* due;
   {
     SpinLockHolder lock(lock_);
@@ -80,14 +80,14 @@ OwedCallbacks TimerService::FireDue(Nanos now) {
     DeadlineScope* scope = ScopeOf(due);
     due = due->next;
     CountLive(Live::kTimer, -1);
-    owed.Append(scope->OnTimer(now));
-    Release(scope, owed);
+    deferred.Append(scope->OnTimer(now));
+    Release(scope, deferred);
   }
-  return owed;
+  return deferred;
 }
 
-OwedCallbacks TimerService::Unattend() {
-  OwedCallbacks owed;
+DeferredCallbacks TimerService::SetUnattended() {
+  DeferredCallbacks deferred;
   Timer* armed;
   {
     SpinLockHolder lock(lock_);
@@ -100,9 +100,9 @@ OwedCallbacks TimerService::Unattend() {
     armed = armed->next;
     CountLive(Live::kTimer, -1);
     scope->ComeNear();
-    Release(scope, owed);
+    Release(scope, deferred);
   }
-  return owed;
+  return deferred;
 }
 
 void TimerService::SetAttended() {

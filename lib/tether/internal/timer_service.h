@@ -10,9 +10,9 @@
 //
 // Invariant: a scope that is not near, and so is armed for the moment when it
 // comes near, is armed only while the service is attended. When the service
-// becomes unattended, all armed scopes become near (Unattend); from then on,
-// scopes become near when they are armed. So Done() never depends on a thread
-// that does not exist.
+// becomes unattended, all armed scopes become near (SetUnattended); from then
+// on, scopes become near when they are armed. So Done() never depends on a
+// thread that does not exist.
 
 #ifndef TETHER_INTERNAL_TIMER_SERVICE_H_
 #define TETHER_INTERNAL_TIMER_SERVICE_H_
@@ -23,7 +23,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "tether/export.h"
-#include "tether/internal/owed_callbacks.h"
+#include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/spin_lock.h"
 #include "tether/internal/timer_wheel.h"
 
@@ -46,7 +46,7 @@ class TETHER_EXPORT TimerService {
 
   // Tries to make the service attended. Call it before Arm, without any lock.
   // Never throws.
-  void Attend() {
+  void EnsureAttended() {
     if (!attended_.load(std::memory_order_relaxed)) TryToAttend();
   }
 
@@ -76,7 +76,7 @@ class TETHER_EXPORT TimerService {
  protected:
   // Like RunDue, but runs no user code: the result contains the callbacks, and
   // the scopes that nobody else refers to any more.
-  [[nodiscard]] OwedCallbacks FireDue(Nanos now) ABSL_LOCKS_EXCLUDED(lock_);
+  [[nodiscard]] DeferredCallbacks FireDue(Nanos now) ABSL_LOCKS_EXCLUDED(lock_);
 
   // Decides until when the thread sleeps, and returns that time; a timer that
   // is armed for an earlier time wakes the thread. The time is that of the next
@@ -90,7 +90,7 @@ class TETHER_EXPORT TimerService {
 
   // From now on the service is unattended: all armed scopes become near.
   // O(armed). Runs no user code, like FireDue.
-  [[nodiscard]] OwedCallbacks Unattend() ABSL_LOCKS_EXCLUDED(lock_);
+  [[nodiscard]] DeferredCallbacks SetUnattended() ABSL_LOCKS_EXCLUDED(lock_);
 
   // For the child of a fork, which has none of its parent's other threads.
   // Timers armed before the fork never fire here, and the service is

@@ -307,7 +307,7 @@ void ServerCall::EndOfHandler() {
   if (handler_ended_.exchange(true, std::memory_order_relaxed)) return;
   DropWatch();
   cancel_(CauseOfReturnedHandler());
-  RunOwedCallbacks();
+  RunDeferredCallbacks();
 }
 
 void ServerCall::EndOfCall() {
@@ -315,8 +315,8 @@ void ServerCall::EndOfCall() {
   // Where the handler has returned, that is the reason.
   if (handler_ended_.load(std::memory_order_relaxed)) return;
   const auto [by_deadline, cause] = EndOfServerCall(scope_.Remaining(), slack_);
-  EndQuietly(scope_, by_deadline, cause).Run();
-  RunOwedCallbacks();
+  EndDeferringCallbacks(scope_, by_deadline, cause).Run();
+  RunDeferredCallbacks();
 }
 
 void ServerCall::OperationFailed() {
@@ -327,12 +327,12 @@ void ServerCall::OperationFailed() {
   // Both under the lock, so that whoever finds the context ended by this, and
   // takes the lock next, finds what it owes.
   MutexLock lock(mutex_);
-  OwedCallbacks owed = EndQuietly(scope_, by_deadline, cause);
+  DeferredCallbacks owed = EndDeferringCallbacks(scope_, by_deadline, cause);
   if (!owed.empty()) owed_ = std::move(owed);
 }
 
-void ServerCall::RunOwedCallbacks() {
-  OwedCallbacks owed;
+void ServerCall::RunDeferredCallbacks() {
+  DeferredCallbacks owed;
   {
     MutexLock lock(mutex_);
     owed = std::move(owed_);

@@ -27,9 +27,9 @@
 #include "tether/grpc/internal/policy_table.h"
 #include "tether/grpc/internal/shed_budget.h"
 #include "tether/grpc/server.h"
+#include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/nanos.h"
-#include "tether/internal/owed_callbacks.h"
 
 namespace tether::internal {
 
@@ -158,7 +158,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // The call has ended: nobody needs it any more.
   void DropCall();
   // What OperationFailed left.
-  void RunOwedCallbacks();
+  void RunDeferredCallbacks();
 
   static constexpr absl::Duration kWatchDelay = absl::Milliseconds(2);
 
@@ -192,7 +192,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   bool context_ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<Delayed> delayed_watch_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Delayed> cut_ ABSL_GUARDED_BY(mutex_);
-  OwedCallbacks owed_ ABSL_GUARDED_BY(mutex_);
+  DeferredCallbacks owed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tether::internal

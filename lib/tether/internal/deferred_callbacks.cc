@@ -1,4 +1,4 @@
-#include "tether/internal/owed_callbacks.h"
+#include "tether/internal/deferred_callbacks.h"
 
 #include "tether/internal/live_counts.h"
 #include "tether/internal/scope.h"
@@ -8,39 +8,39 @@ namespace tether::internal {
 namespace {
 
 // The link of the list.
-Scope*& OwedNext(Scope* scope) {
+Scope*& DeferredNext(Scope* scope) {
   return scope->kind == NodeKind::kMerge
-             ? static_cast<MergeScope*>(scope)->owed_next
+             ? static_cast<MergeScope*>(scope)->deferred_next
              : scope->sibling_next;
 }
 
 }  // namespace
 
-void OwedCallbacks::Add(Scope* scope) {
+void DeferredCallbacks::Add(Scope* scope) {
   if (first_ == nullptr) last_ = scope;
-  OwedNext(scope) = first_;
+  DeferredNext(scope) = first_;
   first_ = scope;
 }
 
-void OwedCallbacks::Append(OwedCallbacks other) {
+void DeferredCallbacks::Append(DeferredCallbacks other) {
   if (other.first_ == nullptr) return;
-  (first_ == nullptr ? first_ : OwedNext(last_)) = other.first_;
+  (first_ == nullptr ? first_ : DeferredNext(last_)) = other.first_;
   last_ = other.last_;
   other.first_ = nullptr;
 }
 
-void OwedCallbacks::UnlinkMerges() {
-  for (Scope* scope = first_; scope != nullptr; scope = OwedNext(scope)) {
+void DeferredCallbacks::UnlinkMerges() {
+  for (Scope* scope = first_; scope != nullptr; scope = DeferredNext(scope)) {
     if (scope->kind == NodeKind::kMerge) UnlinkFromParents(scope);
   }
 }
 
-bool OwedCallbacks::Run() {
+bool DeferredCallbacks::Run() {
   Scope* scope = std::exchange(first_, nullptr);
   if (scope == nullptr) return false;
   PrepareLiveCount();
   do {
-    Scope* next = OwedNext(scope);
+    Scope* next = DeferredNext(scope);
     RunObservers(scope);
     Unref(scope);
     scope = next;
