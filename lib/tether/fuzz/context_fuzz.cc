@@ -1,7 +1,7 @@
 // Runs random programs of operations on contexts, and compares the contexts
 // with a slow, obvious model (context_model.h).
 //
-// The input is a program: one letter per operation (see Program::Step),
+// The input is a program: one letter per operation (see Program),
 // followed by its operands. After every operation, all contexts are compared
 // with the model. At the end, nothing may be left behind.
 
@@ -102,57 +102,77 @@ class Program {
   int64_t Now() const { return clock_.SteadyNanos(); }
 
   void Step() {
-    switch (input_.Next()) {
+    const uint8_t operation = input_.Next();
+    if (!MakeContext(operation)) Act(operation);
+  }
+
+  // Returns false for operations that make no context.
+  bool MakeContext(uint8_t operation) {
+    switch (operation) {
       case 'c':  // child:  parent, slot
-        return Create([](const Context& parent) { return WithCancel(parent); },
-                      [this](int parent) { return models_.Add(parent); });
+        Create([](const Context& parent) { return WithCancel(parent); },
+               [this](int parent) { return models_.Add(parent); });
+        return true;
       case 't': {  // timeout:  time, cause, parent, slot
         const absl::Duration timeout = TimeOf(input_.Below(kTimes));
         const absl::Status cause = CauseOf(input_.Below(10));
         const int64_t when = AddNanos(Now(), timeout);
-        return Create(
+        Create(
             [&](const Context& parent) {
               return WithTimeout(parent, timeout, cause);
             },
             [&](int parent) {
               return models_.AddDeadline(parent, Now(), when, cause);
             });
+        return true;
       }
       case 'd': {  // deadline:  time from now, cause, parent, slot
         const absl::Duration left = TimeOf(input_.Below(kTimes));
         const absl::Status cause = CauseOf(input_.Below(10));
         const absl::Time deadline = clock_.Now() + left;
         const int64_t when = AddNanos(Now(), deadline - clock_.Now());
-        return Create(
+        Create(
             [&](const Context& parent) {
               return WithDeadline(parent, deadline, cause);
             },
             [&](int parent) {
               return models_.AddDeadline(parent, Now(), when, cause);
             });
+        return true;
       }
       case 'm': {  // merge:  other, primary, slot
         const Slot& other = NextSlot();
         const Context other_ctx = other.ctx;
         const int other_model = other.model;
-        return Create(
+        Create(
             [&](const Context& primary) { return Merge(primary, other_ctx); },
             [&](int primary) {
               return models_.AddMerge(primary, other_model, Now());
             });
+        return true;
       }
       case 'v':  // value:  key, parent, slot
-        return AddValue();
+        AddValue();
+        return true;
       case 'w': {  // without cancel:  parent, slot
         const Slot& parent = NextSlot();
         const Context ctx = WithoutCancel(parent.ctx);
-        return Put(NextSlot(), ctx, models_.AddDetached(parent.model));
+        Put(NextSlot(), ctx, models_.AddDetached(parent.model));
+        return true;
       }
       case '=': {  // copy:  from, to
         const Slot& from = NextSlot();
         const Context ctx = from.ctx;
-        return Put(NextSlot(), ctx, from.model);
+        Put(NextSlot(), ctx, from.model);
+        return true;
       }
+      default:
+        return false;
+    }
+  }
+
+  void Act(uint8_t operation) {
+    switch (operation) {
       case 'x': {  // cancel:  cause, slot
         const absl::Status cause = CauseOf(input_.Below(10));
         return Cancel(NextSlot(), cause);
@@ -257,12 +277,12 @@ class Program {
         std::make_unique<Registration>(ctx, [this, &callback, ctx] {
           FUZZ_CHECK(ctx.Done());
           ++callback.calls;
-          Act(callback);
+          RunAction(callback);
         });
   }
 
   // The action of a callback.
-  void Act(const Callback& callback) {
+  void RunAction(const Callback& callback) {
     Slot& slot = slots_[callback.target];
     switch (callback.action) {
       case 1:
