@@ -42,7 +42,8 @@ COMMANDS = {
     "cpack --config build/CPackConfig.cmake -B build/packages":
         ("packaging/cmake_test.sh", "  cpack --config build/CPackConfig.cmake -B build/packages\n"),
     "tools/cleanroom.sh bookworm './demo.sh && ./test.sh'": (".ci/run", ' bookworm "$readme"; }\n'),
-    "tools/format.sh --check": (".ci/run", 'stage "format" tools/format.sh --check\n'),
+    "tools/format.sh --check": (".ci/run", "format() { tools/format.sh --check && "),
+    "tools/spdx.py --check": (".ci/run", " && tools/spdx.py --check; }\n"),
     "tools/reference.sh": (".ci/run", 'stage "reference" tools/reference.sh\n'),
     "tools/check_deps.py --fix": ("tools/check_deps_test.py", 'self.run_main("--fix")'),
     "tools/check_layers.py --limits": (".ci/run", "tools/check_layers.py --limits\n"),

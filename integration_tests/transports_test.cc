@@ -1,5 +1,5 @@
-// What lies between client and server changes nothing: TLS, unix sockets,
-// in-process channels, compression, retries.
+// Calls over TLS, Unix sockets and in-process channels, with compression and
+// with gRPC's retries, keep tether's promises.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
