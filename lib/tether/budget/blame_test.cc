@@ -34,7 +34,7 @@ class BlameTest : public ::testing::Test {
     return &(*front_.mutable_report()->add_calls() = std::move(call));
   }
 
-  // Without its beginning.
+  // Returns the text without its beginning.
   std::string Blame() const {
     const std::string text = BlameDeadline(front_);
     const std::string start = "deadline exceeded: 200ms, of which ";
@@ -58,7 +58,7 @@ TEST_F(BlameTest, NamesTheServerWhereItIsAllThatIsKnown) {
 }
 
 TEST_F(BlameTest, WhatComesAfterTheDeadlineIsNobodysFault) {
-  // Somebody looked 1.4 s later.
+  // The caller read the status 1.4 s later.
   front_.set_time_left_us(100'000);
   front_.set_duration_us(1'500'000);
   front_.mutable_report()->set_total_us(97'000);
@@ -89,7 +89,7 @@ TEST_F(BlameTest, WhatAHopDoesAfterItsCallsDeadlineIsItsOwn) {
 }
 
 TEST_F(BlameTest, AReportUnderAnotherNameIsThatOfAHopBelow) {
-  // Orders has handed back inventory's trailing metadata.
+  // Orders forwarded inventory's trailing metadata.
   v1::CallReport orders = AnsweredCall("Orders/GetOrder", 10'000, 180'000);
   orders.mutable_report()->set_service("shop.v1.Inventory");
   orders.mutable_report()->set_method("GetStock");
@@ -100,7 +100,7 @@ TEST_F(BlameTest, AReportUnderAnotherNameIsThatOfAHopBelow) {
             "inventory.GetStock 150ms, orders.GetOrder or the network to it "
             "30ms, storefront.GetOrderPage 20ms");
 
-  // Under its own it is its own, as it is without any.
+  // A report with the names of the call, or without names, is its own.
   for (const char* method : {"GetOrder", ""}) {
     v1::CallReport& call = *front_.mutable_report()->mutable_calls(0);
     call.mutable_report()->set_service(*method == 0 ? "" : call.service());
@@ -176,7 +176,7 @@ TEST_F(BlameTest, OfParallelCallsTheOneThatEndsLastCounts) {
 }
 
 TEST_F(BlameTest, WithinAParallelCallOnlyItsPartCounts) {
-  // Fast is blamed for its first 50 ms alone. In these, A took 40 ms.
+  // Fast is blamed only for its first 50 ms, in which A took 40 ms.
   v1::CallReport& fast = *AddCall(AnsweredCall("Fast/Get", 0, 100'000));
   *fast.mutable_report()->add_calls() = AnsweredCall("A/Get", 10'000, 60'000);
   *fast.mutable_report()->add_calls() = AnsweredCall("B/Get", 75'000, 20'000);
@@ -313,7 +313,7 @@ TEST_F(BlameTest, TheFiguresOfAnyTreeAddUpToNoMoreThanTheWhole) {
     for (const char c : text) ASSERT_TRUE(c >= 0x20 && c < 0x7f) << text;
     if (seed % 7 == 0) continue;
 
-    // All are in ms, rounded, but for those that are in parallel to others.
+    // All figures are rounded to ms. Parallel calls do not count.
     BlameLimits all;
     all.max_entries = 1'000;
     all.max_bytes = 1'000'000;
@@ -337,7 +337,7 @@ TEST_F(BlameTest, TheFiguresOfAnyTreeAddUpToNoMoreThanTheWhole) {
   }
 }
 
-// "12ms" or "1.23s", in milliseconds, from `at` on.
+// Parses "12ms" or "1.23s" at `at`. Returns milliseconds.
 double TimeAt(const std::string& text, size_t at) {
   size_t end = 0;
   const double time = std::stod(text.substr(at), &end);
@@ -359,7 +359,7 @@ TEST_F(BlameTest, NoPartOfAnyTreeIsLongerThanTheWhole) {
       return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
     };
     call.set_duration_us(200'000 + below(300'000));
-    // Mostly a little less than it took: a call ends a little after its
+    // Usually a little less than the call took, which ends shortly after its
     // deadline.
     if (seed % 4 != 0) {
       call.set_time_left_us(call.duration_us() + 20'000 - below(80'000));
@@ -382,8 +382,8 @@ TEST_F(BlameTest, NoPartOfAnyTreeIsLongerThanTheWhole) {
       const size_t next = text.find(", ", at + 1);
       const std::string part = text.substr(at, next - at);
       at = next;
-      // "name 12ms", "name 12ms in parallel (3 calls". A note that follows a
-      // comma has no time.
+      // "name 12ms", "name 12ms in parallel (3 calls". A note after a comma has
+      // no time.
       for (size_t space = part.find(' '); space != std::string::npos;
            space = part.find(' ', space + 1)) {
         if (part[space + 1] < '0' || part[space + 1] > '9') continue;

@@ -26,7 +26,7 @@ std::vector<std::string> LinesOf(const v1::CallReport& call) {
   return absl::StrSplit(Explain(call), '\n', absl::SkipEmpty());
 }
 
-// The part of a line in which the bar is.
+// Returns the part of a line that contains the bar.
 std::string BarOf(const std::string& line, size_t name_columns) {
   const std::string rest = line.substr(name_columns + 1);
   size_t columns = 0;

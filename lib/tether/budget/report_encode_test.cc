@@ -1,4 +1,4 @@
-// What a server sends of a report: EncodeReport, and SelfTimeUs.
+// Tests EncodeReport and SelfTimeUs.
 
 #include <google/protobuf/util/message_differencer.h>
 
@@ -189,7 +189,7 @@ TEST(EncodeReportTest, TheTimeOfCallsThatAreLeftOutIsNotTheHopsOwn) {
   const v1::BudgetReport read = Sent(report, limits);
   EXPECT_EQ(read.calls_size(), 1);
   EXPECT_EQ(SelfTimeUs(read), 100);
-  // Sent on once more, it stays so.
+  // Encoding it again changes nothing.
   EXPECT_EQ(SelfTimeUs(Sent(read, limits)), 100);
   limits.max_calls = 0;
   EXPECT_EQ(Sent(read, limits).calls_left_out(), 2);
@@ -246,7 +246,7 @@ TEST(EncodeReportTest, InAChainTheDeepestGoFirst) {
 }
 
 TEST(EncodeReportTest, OfCallsThatMatterTheSameTheDeepestGoFirst) {
-  // An unanswered call at the end makes all of them matter as much as itself.
+  // An unanswered call at the end gives all calls above it its weight.
   ReportLimits limits;
   limits.max_bytes = 300;
   v1::BudgetReport report = Hop(100'000);
@@ -271,7 +271,7 @@ TEST(EncodeReportTest, WhatCannotFitIsNotSent) {
 }
 
 TEST(EncodeReportTest, SeventeenFullHopsFit) {
-  // A chain as services have it, to the default depth and one more.
+  // A typical chain, one hop deeper than the default limit.
   v1::BudgetReport report = ReportOf(Chain(17));
   const v1::BudgetReport read = Sent(report);
   EXPECT_EQ(DepthOf(read), 16);

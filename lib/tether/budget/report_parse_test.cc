@@ -1,4 +1,4 @@
-// Which reports of a peer are accepted: ParseReport.
+// Tests ParseReport: which of a peer's reports are accepted.
 
 #include <google/protobuf/util/message_differencer.h>
 
@@ -39,7 +39,7 @@ TEST(ParseReportTest, TenMegabytesAreNotLookedAt) {
   ASSERT_GT(bytes.size(), 8'000'000);
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < 1'000; ++i) EXPECT_FALSE(ParseReport(bytes));
-  // Looked at, they take a hundred milliseconds each.
+  // Parsing each would take a hundred milliseconds.
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
@@ -71,7 +71,7 @@ TEST(ParseReportTest, OneHopTooDeepIsTooDeep) {
 }
 
 TEST(ParseReportTest, ABottomlessReportIsRejected) {
-  // Groups, which need no lengths: 4 KB hold thousands of them. Then the same
+  // Groups have no length prefix, so 4 KB hold thousands of them. Then the same
   // with messages.
   EXPECT_FALSE(ParseReport(std::string(4'096, '\x0b')));
   std::string bytes;
@@ -101,7 +101,7 @@ TEST(ParseReportTest, OneCallTooManyIsTooMany) {
 TEST(ParseReportTest, BytesThatAreNoReportAreRejected) {
   const std::string good = EncodeReport(ReportOf(StuckInventory()));
   for (size_t size = 0; size < good.size(); ++size) {
-    // Cut between two fields it is a shorter report, and good.
+    // A cut between two fields leaves a shorter, valid report.
     const auto read = ParseReport(good.substr(0, size));
     EXPECT_TRUE(!read || read->calls_size() == 0) << size;
   }
@@ -112,7 +112,7 @@ TEST(ParseReportTest, BytesThatAreNoReportAreRejected) {
   }
 }
 
-// A field by its number, as another type than ours.
+// Adds a field with the number of one of ours, but with another type.
 template <class Message>
 void AddWrongType(int number, Message& message) {
   const auto type =
@@ -237,7 +237,7 @@ TEST(ParseReportTest, ANewerPeerIsUnderstoodAsFarAsItCanBe) {
   }
   const auto read = ParseReport(newer.SerializeAsString());
   ASSERT_TRUE(read);
-  // And not sent on.
+  // Unknown fields are not forwarded.
   EXPECT_TRUE(MessageDifferencer::Equals(*read, report));
   EXPECT_EQ(EncodeReport(newer), EncodeReport(report));
 }

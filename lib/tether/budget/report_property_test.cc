@@ -50,7 +50,7 @@ TEST(ReportPropertyTest, WhateverIsWrittenKeepsTheLimitsAndCanBeRead) {
     ASSERT_TRUE(read) << report.ShortDebugString();
     ASSERT_LE(DepthOf(*read), limits.max_depth);
     ASSERT_LE(WidthOf(*read), limits.max_calls);
-    // What was written is as it should be: reading and writing change no more.
+    // Encoding is idempotent: parsing and encoding it again changes nothing.
     ASSERT_EQ(read->SerializeAsString(), bytes);
     ASSERT_EQ(EncodeReport(*read, limits), bytes);
     ASSERT_LE(SelfTimeUs(*read), read->total_us());

@@ -28,7 +28,7 @@ class TimelineTest : public ::testing::Test {
     return &(*front_.mutable_report()->add_calls() = std::move(call));
   }
 
-  // The row of the call that was added as the `i`th.
+  // Returns the row of the `i`th call that was added.
   TimelineRow RowOf(size_t i) const {
     const Timeline timeline = MakeTimeline(front_);
     return timeline.rows.at(i + 1);

@@ -108,7 +108,7 @@ class B3PropagatorTest : public ::testing::Test {
     options.write = format;
     return B3Propagator(options);
   }
-  // null when none came in.
+  // null if no trace arrived.
   const TraceContext* Extract(const MapCarrier& carrier) {
     ctx_ = propagator_.Extract(carrier, Background());
     return TraceOf(ctx_);
@@ -356,7 +356,7 @@ TEST(B3AndW3cTest, B3ComesInAndW3cGoesOut) {
   const auto sent = ParseTraceParent(out.Get("traceparent").value());
   ASSERT_TRUE(sent.has_value());
   EXPECT_EQ(sent->TraceIdHex(), kTraceId);
-  // Level 2: an id that may be padded must not be called random.
+  // Level 2: an id that may be padded must not be marked as random.
   EXPECT_EQ(sent->flags, TraceContext::kSampled);
 }
 
@@ -379,7 +379,7 @@ TEST(B3AndW3cTest, W3cWinsWhereBothComeIn) {
   Context ctx = both.Extract(in, Background());
   EXPECT_EQ(TraceOf(ctx)->TraceIdHex(), kTraceId);
   EXPECT_EQ(TraceOf(ctx)->trace_state, "a=1");
-  // Not where W3C's is malformed, and not for a trace from elsewhere.
+  // Not if W3C's header is malformed, and not for another trace.
   in.Set("traceparent", "garbage");
   ctx = both.Extract(in, ctx);
   EXPECT_EQ(TraceOf(ctx)->SpanIdHex(), kParentId);

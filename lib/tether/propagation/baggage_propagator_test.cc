@@ -13,7 +13,7 @@
 namespace tether {
 namespace {
 
-// "k1=…,k2=…" of `n` entries of `size` bytes each.
+// Returns "k1=…,k2=…": `n` entries of `size` bytes each.
 std::string Members(int n, size_t size) {
   std::string text;
   for (int i = 1; i <= n; ++i) {

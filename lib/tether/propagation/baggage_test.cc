@@ -1,4 +1,4 @@
-// Baggage, rule by rule of W3C Baggage, 3.3 to 3.5.
+// Tests the rules of W3C Baggage, 3.3 to 3.5, in their order.
 
 #include "tether/propagation/baggage.h"
 
@@ -38,7 +38,7 @@ std::optional<std::string> ValueOf(const std::string& encoded) {
   return std::string(*baggage.Get("k"));
 }
 
-// "k1=…,k2=…" of `n` entries of `size` bytes each.
+// Returns "k1=…,k2=…": `n` entries of `size` bytes each.
 std::string Members(int n, size_t size) {
   std::string text;
   for (int i = 1; i <= n; ++i) {
@@ -85,7 +85,7 @@ TEST(BaggageParseTest, ReadsTheValuesOfTheStandardsExamples) {
 
 TEST(BaggageParseTest, KeyIsAToken) {
   for (int c = 0; c < 256; ++c) {
-    // These end an entry, and leave another that is none.
+    // These end an entry and begin an invalid one.
     if (c == ',' || c == '=') continue;
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     const bool good =
@@ -111,7 +111,7 @@ TEST(BaggageParseTest, KeyIsNotDecodedAndItsCaseMatters) {
 
 TEST(BaggageParseTest, ValueHasBaggageOctetsAlone) {
   for (int c = 0; c < 256; ++c) {
-    // ',' and ';' end the value, '%' needs more.
+    // ',' and ';' end the value, and '%' needs two digits.
     if (c == ',' || c == ';' || c == '%') continue;
     const bool good = c > 0x20 && c < 0x7f && c != '"' && c != '\\';
     const std::string header =

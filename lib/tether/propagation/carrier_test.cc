@@ -64,7 +64,7 @@ TEST(MapCarrierTest, AddPutsAValueBesideTheOthers) {
   EXPECT_EQ(carrier.Get("k", 1), "2");
 }
 
-// One from before there was Add.
+// A carrier that does not override Add.
 class OldCarrier final : public Carrier {
  public:
   std::optional<std::string_view> Get(std::string_view, int) const override {

@@ -1,4 +1,4 @@
-// The texts that the ready-made codecs write, and that they read no others.
+// Which texts the ready-made codecs write, and that they reject other texts.
 
 #include "tether/propagation/codecs.h"
 
@@ -176,7 +176,7 @@ TEST(DurationCodecTest, RejectsEverythingElse) {
                                      "99999999999999999999999999s"}) {
     EXPECT_EQ(DurationCodec().parse(bad), std::nullopt) << '"' << bad << '"';
   }
-  // The control: just below.
+  // The control: numbers just within the range.
   EXPECT_EQ(DurationCodec().parse("9223372036s"), absl::Seconds(9223372036));
   EXPECT_EQ(DurationCodec().parse("2562047h"), absl::Hours(2562047));
 }

@@ -111,7 +111,7 @@ TEST(CompositePropagatorTest, CarriesTraceAndRequestIdTogether) {
   EXPECT_EQ(TraceOf(received)->trace_id, TraceOf(sent)->trace_id);
   EXPECT_EQ(*RequestIdOf(received), "r1");
 
-  // One bad value costs only itself.
+  // A bad value does not affect the others.
   carrier.Set("traceparent", "garbage");
   const Context partly = all.Extract(carrier, Background());
   EXPECT_EQ(TraceOf(partly), nullptr);
@@ -119,7 +119,7 @@ TEST(CompositePropagatorTest, CarriesTraceAndRequestIdTogether) {
   EXPECT_EQ(all.Dropped(), 1);
 }
 
-// ---- Its makers ----
+// ---- Construction ----
 
 TEST(CompositePropagatorTest, TakesPartsByValueAndByPointerAndAsAList) {
   RequestIdOptions ids;
@@ -135,7 +135,7 @@ TEST(CompositePropagatorTest, TakesPartsByValueAndByPointerAndAsAList) {
   EXPECT_EQ(mixed.MaxInjectBytes(Background()),
             list.MaxInjectBytes(Background()));
 
-  // Options of a part that came by value are still its own.
+  // A part that is passed by value keeps its options.
   const CompositePropagator strict((RequestIdPropagator(ids)));
   EXPECT_EQ(*RequestIdOf(strict.Extract(MapCarrier{{"x-request-id", "1234"}},
                                         Background())),

@@ -1,4 +1,4 @@
-// What crosses a hop when nobody chooses a propagator.
+// What crosses a hop by default.
 
 #include "tether/propagation/default.h"
 

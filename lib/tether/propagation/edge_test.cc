@@ -53,11 +53,11 @@ TEST(EdgePropagatorTest, DropsBaggageAndCustomValues) {
   edge.Inject(ctx, out);
   ASSERT_EQ(out.map().size(), 1u);
   EXPECT_TRUE(out.Get("traceparent").has_value());
-  // traceparent, x-request-id, baggage, x-tenant, x-relayed. Nobody asks for
-  // a tracestate without a traceparent.
+  // traceparent, x-request-id, baggage, x-tenant, x-relayed. tracestate is not
+  // looked up without a traceparent.
   EXPECT_EQ(edge.Dropped(), 5);
 
-  // Without it they are there.
+  // The control: without the EdgePropagator, all of them arrive.
   const Context inside = Everything()->Extract(Hostile(), Background());
   EXPECT_FALSE(BaggageOf(inside).empty());
   EXPECT_NE(inside.Value(kTenant), nullptr);
@@ -71,11 +71,11 @@ TEST(EdgePropagatorTest, RestartsTheTraceByDefault) {
   EXPECT_NE(TraceOf(ctx)->TraceIdHex(), kTraceId);
   EXPECT_FALSE(TraceOf(ctx)->sampled());
   EXPECT_EQ(TraceOf(ctx)->trace_state, "");
-  // Also where none came in, and for each request anew.
+  // Requests without a trace get one too, and each request gets a new one.
   const Context other = edge.Extract(MapCarrier(), Background());
   ASSERT_NE(TraceOf(other), nullptr);
   EXPECT_NE(TraceOf(other)->trace_id, TraceOf(ctx)->trace_id);
-  // B3 is no way around it.
+  // B3 headers are hidden too.
   const Context b3 = edge.Extract(
       MapCarrier{{"b3", std::string(kTraceId) + "-00f067aa0ba902b7-d"}},
       Background());

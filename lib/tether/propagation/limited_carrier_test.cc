@@ -21,7 +21,7 @@
 namespace tether {
 namespace {
 
-// A propagator that writes by `inject`.
+// Returns a propagator whose Inject calls `inject`.
 testing::FakePropagator Scribe(std::function<void(Carrier&)> inject,
                                size_t max_bytes = SIZE_MAX) {
   testing::FakePropagator scribe;
@@ -31,10 +31,10 @@ testing::FakePropagator Scribe(std::function<void(Carrier&)> inject,
   return scribe;
 }
 
-// How a propagator comes to write: held back until it is done, or not.
+// The parameter says whether headers are written immediately or buffered.
 class LimitedCarrierTest : public ::testing::TestWithParam<bool> {
  protected:
-  // For one that writes `bytes` at most.
+  // The MaxInjectBytes of a propagator that writes at most `bytes`.
   size_t Says(size_t bytes) const { return GetParam() ? bytes : SIZE_MAX; }
 
   MapCarrier inner_;
@@ -69,7 +69,7 @@ TEST(LimitedCarrierHeldTest, WritesNoneOfThoseThatDoNotFitTogether) {
   EXPECT_TRUE(inner.map().empty());
   EXPECT_EQ(limited.bytes(), 0u);
   EXPECT_EQ(limited.headers(), 0u);
-  // The next one has it all.
+  // The next propagator may use the whole limit.
   EXPECT_TRUE(limited.Inject(Scribe([](Carrier& carrier) {
                                carrier.Set("a", "1");
                                carrier.Set("b", "2");
@@ -190,7 +190,7 @@ TEST(LimitedCarrierHeldTest, DoesNotCallOneThatHasNothingToWrite) {
       limited.Inject(Scribe([](Carrier&) { ADD_FAILURE(); }, 0), Background()));
 }
 
-// What a call's headers come to, as HTTP/2 counts.
+// Returns the size of the headers, as HTTP/2 counts it.
 size_t BytesOf(const MapCarrier& carrier) {
   size_t bytes = 0;
   for (const auto& [key, value] : carrier.map()) {
@@ -230,7 +230,7 @@ TEST(CompositeLimitsTest, DefaultStaysWellBelowWhatGrpcTakes) {
     EXPECT_LE(BytesOf(out), 4096u);
     EXPECT_LE(BytesOf(out), all.MaxInjectBytes(ctx));
     EXPECT_TRUE(out.Get("traceparent").has_value());
-    // Whole, or not at all.
+    // Baggage is written whole or not at all.
     if (out.Get("baggage").has_value()) {
       EXPECT_EQ(out.Get("baggage"), baggage.header());
     } else {

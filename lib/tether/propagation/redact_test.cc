@@ -114,7 +114,7 @@ TEST(RedactPropagatorTest, WithoutAnotherOneDoesNothing) {
   EXPECT_TRUE(redact.Fields().empty());
 }
 
-// Whoever writes it.
+// No matter which propagator writes it.
 TEST(RedactPropagatorTest, BaggageThatIsRelayedIsRedactedToo) {
   const MapCarrier in{{"baggage", "user.email=a%40b.c,route=north"}};
   RedactOptions options;

@@ -15,7 +15,7 @@
 namespace tether {
 namespace {
 
-// What `relay` sends of these headers.
+// Returns the headers that `relay` forwards.
 MapCarrier Hop(const RelayPropagator& relay, const MapCarrier& in) {
   MapCarrier out;
   relay.Inject(relay.Extract(in, Background()), out);
@@ -129,7 +129,7 @@ TEST(RelayPropagatorTest, SeveralOfThemKeepWhatTheOthersRead) {
   both.Inject(ctx, out);
   EXPECT_EQ(out.map(), in.map());
 
-  // Another process's list decides what goes out.
+  // The list of the writing propagator decides.
   MapCarrier less;
   RelayPropagator({"x-b", "x-c"}).Inject(ctx, less);
   EXPECT_EQ(less.map(), (MapCarrier::Map{{"x-b", "2"}}));
@@ -198,7 +198,7 @@ TEST(RelayPropagatorTest, SaysHowMuchItWrites) {
   const RelayPropagator relay({"x-a", "x-a-bin"});
   const Context ctx = relay.Extract(
       MapCarrier{{"x-a", "12345"}, {"x-a-bin", "1234"}}, Background());
-  // The second is sent as base64: 8 bytes.
+  // The second is sent in base64: 8 bytes.
   EXPECT_EQ(relay.MaxInjectBytes(ctx), (3u + 5u + 32u) + (7u + 8u + 32u));
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 class RequestIdPropagatorTest : public ::testing::Test {
  protected:
-  // What comes out of this header; "(none)" when nothing does.
+  // Returns the id that is extracted, or "(none)".
   std::string Extract(std::string_view header) {
     MapCarrier carrier;
     carrier.Add("x-request-id", header);

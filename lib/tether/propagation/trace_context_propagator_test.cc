@@ -124,7 +124,7 @@ TEST_F(TraceContextPropagatorTest, InjectSendsReservedFlagsAsZero) {
   }
 }
 
-// Level 2: set or unset, the flag stays what it is as long as the id does.
+// Level 2: the flag is forwarded unchanged with the id.
 TEST_F(TraceContextPropagatorTest, RandomTraceIdFlagCrossesAHopAsItIs) {
   for (const std::string_view flags : {"00", "01", "02", "03"}) {
     MapCarrier in{{"traceparent", With(53, flags)}};
@@ -134,7 +134,7 @@ TEST_F(TraceContextPropagatorTest, RandomTraceIdFlagCrossesAHopAsItIs) {
   }
 }
 
-// "Downgrade the version": what goes out is of the version that we know.
+// "Downgrade the version": send the version that we implement.
 TEST_F(TraceContextPropagatorTest, InjectSendsVersion00ForAHigherOne) {
   MapCarrier in{{"traceparent", With(0, "cc") + "-what-the-future-brings"}};
   MapCarrier out;
@@ -184,7 +184,7 @@ TEST_F(TraceContextPropagatorTest, InjectDropsABadTraceStateButSendsTheTrace) {
   EXPECT_EQ(propagator_.Dropped(), 1);
 }
 
-// As gRPC's carrier does with what the application set.
+// Keeps headers that are already set, as gRPC's carrier does.
 class KeepingCarrier final : public Carrier {
  public:
   std::optional<std::string_view> Get(std::string_view key,

@@ -105,8 +105,8 @@ TEST(ParseTraceParentTest, TakesOnlySampledFromTheFlagsOfAHigherVersion) {
   EXPECT_EQ(ParseTraceParent("01" + With(53, "fe").substr(2))->flags, 0x00);
 }
 
-// Whatever one byte is replaced by, the header is read if and only if it is
-// still well-formed, and then as what it says.
+// If any byte is replaced, the header is accepted if and only if it is still
+// well-formed, and the result matches it.
 TEST(ParseTraceParentTest, HoldsAgainstEverySingleByteMutation) {
   int accepted = 0;
   for (size_t at = 0; at < kHeader.size(); ++at) {
@@ -172,14 +172,14 @@ TEST(NewTraceTest, IsValidAndSampledOnlyIfToldSo) {
   EXPECT_TRUE(NewTrace(/*sampled=*/true).sampled());
 }
 
-// Level 2: "the random-trace-id flag SHOULD be set" where the id is random.
+// Level 2: "the random-trace-id flag SHOULD be set" if the id is random.
 TEST(NewTraceTest, SaysThatItsIdIsRandom) {
   EXPECT_EQ(NewTrace().flags, TraceContext::kRandom);
   EXPECT_EQ(NewTrace(/*sampled=*/true).flags,
             TraceContext::kRandom | TraceContext::kSampled);
 }
 
-// Level 2: at least the right-most 7 bytes, uniformly.
+// Level 2: at least the right-most 7 bytes are uniformly distributed.
 TEST(NewTraceTest, EveryBitOfTheTraceIdVaries) {
   constexpr int kTraces = 2000;
   std::array<std::array<int, 8>, 16> ones = {};
@@ -191,7 +191,7 @@ TEST(NewTraceTest, EveryBitOfTheTraceIdVaries) {
       }
     }
   }
-  // Half of them, with a standard deviation of 22.
+  // The expected value is half of them; the standard deviation is 22.
   for (const auto& of_byte : ones) {
     for (const int n : of_byte) EXPECT_NEAR(n, kTraces / 2, 200);
   }

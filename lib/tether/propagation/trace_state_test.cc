@@ -1,4 +1,4 @@
-// `tracestate`, rule by rule of W3C Trace Context, 3.3 and 3.5.
+// Tests the rules of W3C Trace Context, 3.3 and 3.5, for `tracestate`.
 
 #include "tether/propagation/trace_state.h"
 
@@ -19,7 +19,7 @@ namespace {
 constexpr std::string_view kTraceParent =
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-// "m1=…,m2=…" of `n` members of `size` characters each.
+// Returns "m1=…,m2=…": `n` members of `size` characters each.
 std::string Members(int n, size_t size, int first = 1) {
   std::string text;
   for (int i = first; i < first + n; ++i) {
@@ -33,20 +33,20 @@ std::string Members(int n, size_t size, int first = 1) {
 
 class TraceStateTest : public ::testing::Test {
  protected:
-  // What becomes of these headers, which are in order.
+  // Returns the state that results from these headers, in order.
   std::string Extract(const std::vector<std::string>& headers) {
     MapCarrier carrier{{"traceparent", kTraceParent}};
     for (const std::string& s : headers) carrier.Add("tracestate", s);
     const Context ctx = propagator_.Extract(carrier, Background());
     if (TraceOf(ctx) == nullptr) return "no trace";
-    // The same goes out, if at all.
+    // The same state is sent, if any.
     MapCarrier out;
     propagator_.Inject(ctx, out);
     EXPECT_TRUE(out.Get("traceparent").has_value());
     EXPECT_EQ(out.Get("tracestate").value_or(""), TraceOf(ctx)->trace_state);
     return TraceOf(ctx)->trace_state;
   }
-  // What the application's own state becomes when it is sent.
+  // Returns what is sent for a state that the application set.
   std::string Inject(std::string state) {
     TraceContext trace = NewTrace();
     trace.trace_state = std::move(state);
@@ -131,7 +131,7 @@ TEST_F(TraceStateTest, NoBlanksAroundTheEqualsSignButInTheValue) {
 TEST_F(TraceStateTest, KeyBeginsWithALowerCaseLetterOrADigit) {
   for (int c = 0; c < 256; ++c) {
     const std::string header = std::string(1, static_cast<char>(c)) + "k=1";
-    // Blanks before the key aren't part of it; ',' ends an empty member.
+    // Blanks before the key are not part of it, and ',' ends an empty member.
     const bool good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
                       c == ' ' || c == '\t' || c == ',';
     EXPECT_EQ(IsTaken(header), good) << c;
@@ -229,12 +229,12 @@ TEST_F(TraceStateTest, TruncationRemovesMembersLongerThan128CharactersFirst) {
   EXPECT_EQ(Extract({of_128 + "," + Members(4, 100)}),
             of_128 + "," + Members(3, 100));
   EXPECT_EQ(propagator_.Dropped(), 2);
-  // Of several, the last one, and no more than are needed.
+  // The last long member is removed first, and no more than necessary.
   EXPECT_EQ(Extract({of_129 + ",a=1," + std::string("f129=") +
                      std::string(124, 'y') + "," + Members(3, 100)}),
             of_129 + ",a=1," + Members(3, 100));
   EXPECT_EQ(propagator_.Dropped(), 3);
-  // When those are gone, the others.
+  // Short members are removed when no long ones are left.
   EXPECT_EQ(Extract({of_129 + "," + Members(6, 100)}), Members(5, 100));
   EXPECT_EQ(propagator_.Dropped(), 5);
 }
@@ -254,7 +254,7 @@ TEST_F(TraceStateTest, LimitIsAnOption) {
   EXPECT_EQ(TraceOf(ctx)->trace_state, "");
   EXPECT_EQ(propagator.Dropped(), 2);
 
-  // To send, too, what came in by another propagator's limit.
+  // The limit also applies to a state that another propagator extracted.
   MapCarrier out;
   propagator.Inject(
       propagator_.Extract(

@@ -23,7 +23,7 @@ TEST(RandomBitsTest, EveryBitVaries) {
   EXPECT_EQ(zeros, ~uint64_t{0});
 }
 
-// A server that forks its workers must not give their calls the same ids.
+// Otherwise forked workers of a server would use the same ids.
 TEST(RandomBitsTest, ForkedChildDoesNotRepeatItsParent) {
   (void)RandomBits();
   int fds[2];
