@@ -70,6 +70,7 @@ tether_public_library(tether
     lib/tether/internal/is_null.h
     lib/tether/internal/live_counts.h
     lib/tether/internal/make_child.h
+    lib/tether/internal/messages.h
     lib/tether/internal/mutex.h
     lib/tether/internal/nanos.h
     lib/tether/internal/node.h

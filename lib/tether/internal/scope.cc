@@ -5,6 +5,7 @@
 
 #include "tether/internal/exceptions.h"
 #include "tether/internal/live_counts.h"
+#include "tether/internal/messages.h"
 #include "tether/internal/publication.h"
 #include "tether/internal/scope_end.h"
 #include "tether/internal/timer_service.h"
@@ -110,9 +111,9 @@ absl::Status StatusOf(uint8_t how) noexcept {
   if ((how & kEnded) == 0) return absl::OkStatus();
   TETHER_TRY {
     static const absl::Status& cancelled =
-        *new absl::Status(absl::CancelledError("context canceled"));
+        *new absl::Status(absl::CancelledError(kCanceledMessage));
     static const absl::Status& exceeded = *new absl::Status(
-        absl::DeadlineExceededError("context deadline exceeded"));
+        absl::DeadlineExceededError(kDeadlineExceededMessage));
     return (how & kCancelled) != 0 ? cancelled : exceeded;
   }
   TETHER_CATCH(const std::bad_alloc&) {

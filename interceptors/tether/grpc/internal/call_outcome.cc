@@ -9,12 +9,11 @@
 #include "absl/strings/string_view.h"
 #include "tether/budget/blame.h"
 #include "tether/grpc/internal/time.h"
+#include "tether/internal/messages.h"
 
 namespace tether::internal {
 namespace {
 
-// The message of Context::Err() after a deadline.
-constexpr absl::string_view kDeadlineText = "context deadline exceeded";
 // The message of gRPC core's own timer.
 constexpr absl::string_view kCoreDeadlineText = "Deadline Exceeded";
 
@@ -67,8 +66,8 @@ bool ExplainedByContext(const Context& ctx, const grpc::Status& received,
   }
   if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
       ctx.Remaining() < kCoreIsAhead) {
-    outcome.status = grpc::Status(code, std::string(kDeadlineText));
-    outcome.cause = absl::DeadlineExceededError(kDeadlineText);
+    outcome.status = grpc::Status(code, kDeadlineExceededMessage);
+    outcome.cause = absl::DeadlineExceededError(kDeadlineExceededMessage);
     return true;
   }
   return false;
@@ -133,7 +132,9 @@ MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status) {
   const std::string& message = status.error_message();
   if (message.empty()) return MessageAuthor::kNone;
   if (message == kCoreDeadlineText) return MessageAuthor::kCore;
-  if (absl::StartsWith(message, kDeadlineText)) return MessageAuthor::kTether;
+  if (absl::StartsWith(message, kDeadlineExceededMessage)) {
+    return MessageAuthor::kTether;
+  }
   return MessageAuthor::kApplication;
 }
 
@@ -192,8 +193,9 @@ absl::Duration DeadlineSlack(absl::Duration timeout, bool is_rounded) {
 }
 
 grpc::Status StatusOfPassedDeadline(const absl::Status& cause) {
-  return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
-                      absl::StrCat(kDeadlineText, ": ", cause.message()));
+  return grpc::Status(
+      grpc::StatusCode::DEADLINE_EXCEEDED,
+      absl::StrCat(kDeadlineExceededMessage, ": ", cause.message()));
 }
 
 std::optional<grpc::Status> WithoutInternalNames(const grpc::Status& status) {
@@ -201,7 +203,7 @@ std::optional<grpc::Status> WithoutInternalNames(const grpc::Status& status) {
       AuthorOfDeadlineMessage(status) != MessageAuthor::kTether) {
     return std::nullopt;
   }
-  return grpc::Status(status.error_code(), std::string(kDeadlineText));
+  return grpc::Status(status.error_code(), kDeadlineExceededMessage);
 }
 
 ClientOutcome OutcomeOfClientCall(const Context& ctx,
