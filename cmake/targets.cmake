@@ -150,7 +150,9 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/metadata_carrier.cc
     interceptors/tether/grpc/internal/policy_table.cc
     interceptors/tether/grpc/internal/report_metadata.cc
+    interceptors/tether/grpc/internal/request_budget.cc
     interceptors/tether/grpc/internal/server_call.cc
+    interceptors/tether/grpc/internal/server_state.cc
     interceptors/tether/grpc/internal/shed_budget.cc
     interceptors/tether/grpc/internal/time.cc
     interceptors/tether/grpc/reserve.cc
@@ -180,7 +182,9 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/metadata_carrier.h
     interceptors/tether/grpc/internal/policy_table.h
     interceptors/tether/grpc/internal/report_metadata.h
+    interceptors/tether/grpc/internal/request_budget.h
     interceptors/tether/grpc/internal/server_call.h
+    interceptors/tether/grpc/internal/server_state.h
     interceptors/tether/grpc/internal/shed_budget.h
     interceptors/tether/grpc/internal/time.h
     interceptors/tether/grpc/policy.h
@@ -1140,6 +1144,28 @@ tether_program(integration_tests_values_across_test
   TEST
   TIMEOUT 300)
 
+tether_internal_library(lib_tether_propagation_testing_fake_propagators
+  PREFIX lib
+  DEPS tether_internal::tether)
+
+tether_program(interceptors_tether_grpc_bad_input_test
+  FOLDER interceptors/tether/grpc
+  NAME bad_input_test
+  SRCS interceptors/tether/grpc/bad_input_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    lib_tether_propagation_testing_fake_propagators
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_call_end_test
   FOLDER interceptors/tether/grpc
   NAME call_end_test
@@ -1174,10 +1200,6 @@ tether_program(interceptors_tether_grpc_call_outcome_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(lib_tether_propagation_testing_fake_propagators
-  PREFIX lib
-  DEPS tether_internal::tether)
-
 tether_program(interceptors_tether_grpc_call_report_test
   FOLDER interceptors/tether/grpc
   NAME call_report_test
@@ -1192,6 +1214,26 @@ tether_program(interceptors_tether_grpc_call_report_test
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     lib_tether_propagation_testing_fake_propagators
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_callback_server_test
+  FOLDER interceptors/tether/grpc
+  NAME callback_server_test
+  SRCS interceptors/tether/grpc/callback_server_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing
@@ -1388,6 +1430,14 @@ tether_program(interceptors_tether_grpc_report_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_request_budget_test
+  FOLDER interceptors/tether/grpc
+  NAME request_budget_test
+  SRCS interceptors/tether/grpc/internal/request_budget_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_reserve_test
   FOLDER interceptors/tether/grpc
   NAME reserve_test
@@ -1409,7 +1459,6 @@ tether_program(interceptors_tether_grpc_server_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
-    lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing

@@ -1,6 +1,7 @@
 #include "tether/grpc/server.h"
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <typeinfo>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "absl/time/time.h"
 #include "tether/current.h"
 #include "tether/grpc/internal/server_call.h"
+#include "tether/grpc/internal/server_state.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/edge.h"
 
@@ -17,102 +19,111 @@ namespace tether {
 namespace {
 
 using grpc::experimental::InterceptionHookPoints;
+using grpc::experimental::InterceptorBatchMethods;
+using internal::ServerCall;
+
+bool Has(InterceptorBatchMethods* methods, InterceptionHookPoints hook) {
+  return methods->QueryInterceptionHookPoint(hook);
+}
+
+// Only the callback API gets POST_RECV_CLOSE at the moment when the call ends.
+bool IsCallbackApi(grpc::ServerContextBase& server_context) {
+  // The comparison of the exact types comes first because it is cheap.
+  return typeid(server_context) != typeid(grpc::ServerContext) &&
+         dynamic_cast<grpc::CallbackServerContext*>(&server_context) != nullptr;
+}
 
 class ServerInterceptor final : public grpc::experimental::Interceptor {
  public:
   ServerInterceptor(grpc::experimental::ServerRpcInfo* info,
-                    std::shared_ptr<internal::ServerCall> call)
+                    std::shared_ptr<ServerCall> call)
       : info_(info), call_(std::move(call)) {}
   ~ServerInterceptor() override {
-    call_->EndOfHandler();
-    call_->Forget();
+    call_->OnHandlerEnded();
+    call_->Unregister();
   }
 
-  void Intercept(
-      grpc::experimental::InterceptorBatchMethods* methods) override {
+  void Intercept(InterceptorBatchMethods* methods) override {
     if (stands_aside_) return methods->Proceed();
-    if (methods->QueryInterceptionHookPoint(
-            InterceptionHookPoints::PRE_SEND_STATUS)) {
-      const grpc::Status status = methods->GetSendStatus();
-      const bool after_messages =
-          sent_message_.load(std::memory_order_relaxed) ||
-          methods->QueryInterceptionHookPoint(
-              InterceptionHookPoints::PRE_SEND_MESSAGE);
-      call_->WriteReport(info_->method(), status, after_messages,
-                         *methods->GetSendTrailingMetadata());
-      if (std::optional<grpc::Status> discreet = call_->Discreet(status)) {
-        methods->ModifySendStatus(*discreet);
-      }
-      call_->EndOfHandler();
+    if (Has(methods, InterceptionHookPoints::PRE_SEND_STATUS)) {
+      OnSendStatus(methods);
     }
-    NoteFailure(methods);
-    if (methods->QueryInterceptionHookPoint(
-            InterceptionHookPoints::POST_RECV_CLOSE)) {
-      // Not necessarily after the handler returned, and never a reason to ask
-      // gRPC whether the call was cancelled: that comes back here. If the
-      // handler did return, the context has ended with that reason.
-      call_->EndOfCall();
+    NoteFailedOperation(methods);
+    if (Has(methods, InterceptionHookPoints::POST_RECV_CLOSE)) {
+      // This may come before the handler returns. If the handler has returned,
+      // the context has ended for that reason. Never ask gRPC here whether the
+      // call was cancelled: that leads back into this hook.
+      call_->OnCallEnded();
     }
-    if (methods->QueryInterceptionHookPoint(
-            InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      grpc::ServerContextBase* server_context = info_->server_context();
-      // Only the callback API sees POST_RECV_CLOSE the moment the call ends.
-      // (The exact type is asked for first because that is cheap.)
-      const bool callback_api =
-          typeid(*server_context) != typeid(grpc::ServerContext) &&
-          dynamic_cast<grpc::CallbackServerContext*>(server_context) != nullptr;
-      // gRPC's `info_` has the interceptors of this RPC.
-      if (!call_->Begin(info_, server_context, info_->method(),
-                        *methods->GetRecvInitialMetadata(), callback_api)) {
-        stands_aside_ = true;
-        return methods->Proceed();
-      }
-      // The handler, or the callback API's handler method, runs inside Proceed,
-      // and `this` and `methods` may be gone when that returns.
-      ScopedContext current(call_->context());
-      methods->Proceed();
-      return;
+    if (Has(methods, InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+      return OnHeaders(methods);
     }
     methods->Proceed();
   }
 
  private:
-  // An operation of the handler's has failed, since the call is over: so that
-  // the context says it before the handler hears of the failure.
-  void NoteFailure(grpc::experimental::InterceptorBatchMethods* methods) {
-    if (methods->QueryInterceptionHookPoint(
-            InterceptionHookPoints::POST_RECV_MESSAGE)) {
-      // No message: the caller has sent all, or the call is over. Core tells
-      // the two apart; gRPC's own IsCancelled() relies on the same.
+  void OnHeaders(InterceptorBatchMethods* methods) {
+    grpc::ServerContextBase* const server_context = info_->server_context();
+    // gRPC's `info_` owns the interceptors of this RPC.
+    if (!call_->Begin(info_, server_context, info_->method(),
+                      *methods->GetRecvInitialMetadata(),
+                      IsCallbackApi(*server_context))) {
+      stands_aside_ = true;
+      return methods->Proceed();
+    }
+    // The handler, or the handler method of the callback API, runs inside
+    // Proceed. `this` and `methods` may be destroyed when Proceed returns.
+    ScopedContext current(call_->context());
+    methods->Proceed();
+  }
+
+  void OnSendStatus(InterceptorBatchMethods* methods) {
+    const grpc::Status status = methods->GetSendStatus();
+    const bool after_messages =
+        sent_message_.load(std::memory_order_relaxed) ||
+        Has(methods, InterceptionHookPoints::PRE_SEND_MESSAGE);
+    call_->WriteReport(info_->method(), status, after_messages,
+                       *methods->GetSendTrailingMetadata());
+    if (auto without_names = call_->HideInternalNames(status)) {
+      methods->ModifySendStatus(*without_names);
+    }
+    call_->OnHandlerEnded();
+  }
+
+  // Ends the context before the handler learns that one of its operations has
+  // failed because the call is over.
+  void NoteFailedOperation(InterceptorBatchMethods* methods) {
+    if (Has(methods, InterceptionHookPoints::POST_RECV_MESSAGE)) {
+      // Without a message, either the caller has sent all or the call is over.
+      // Core tells the two apart; gRPC's own IsCancelled() relies on the same.
       if (methods->GetRecvMessage() != nullptr) return;
       grpc_call* call = info_->server_context()->c_call();
       if (call != nullptr && grpc_call_failed_before_recv_message(call) != 0) {
-        call_->OperationFailed();
+        call_->OnOperationFailed();
       }
       return;
     }
-    if (methods->QueryInterceptionHookPoint(
-            InterceptionHookPoints::PRE_SEND_MESSAGE)) {
+    if (Has(methods, InterceptionHookPoints::PRE_SEND_MESSAGE)) {
       sent_message_.store(true, std::memory_order_relaxed);
       writing_.store(methods, std::memory_order_release);
       return;
     }
-    // Core cancels a call whose message could not be sent, if it isn't over by
-    // itself. Async streams have no POST_SEND_MESSAGE (gRPC forgets the message
-    // before it asks whether there was one): there the batch comes again,
-    // without any hook.
+    // If a message can't be sent, core cancels the call, unless it is over
+    // already. Async streams have no POST_SEND_MESSAGE (gRPC forgets the
+    // message before it checks whether there was one), but the batch comes
+    // again without any hook.
     if (writing_.load(std::memory_order_acquire) == methods) {
       writing_.store(nullptr, std::memory_order_release);
-      if (!methods->GetSendMessageStatus()) call_->OperationFailed();
+      if (!methods->GetSendMessageStatus()) call_->OnOperationFailed();
     }
   }
 
   grpc::experimental::ServerRpcInfo* const info_;
-  const std::shared_ptr<internal::ServerCall> call_;
-  // Another interceptor of tether's serves the call. Set before the handler
-  // runs.
+  const std::shared_ptr<ServerCall> call_;
+  // True if another interceptor of tether's serves the call. Set before the
+  // handler runs.
   bool stands_aside_ = false;
-  // The batch whose message is on its way. There is one at a time.
+  // The batch whose message is being sent; there is at most one.
   std::atomic<const void*> writing_{nullptr};
   std::atomic<bool> sent_message_{false};
 };
@@ -138,15 +149,14 @@ ServerOptions WithDefaults(ServerOptions options) {
 }  // namespace
 
 ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options)
-    : shared_(internal::ServerShared::Make(WithDefaults(std::move(options)))) {}
+    : server_(internal::ServerState::Make(WithDefaults(std::move(options)))) {}
 
 ServerInterceptorFactory::~ServerInterceptorFactory() = default;
 
 grpc::experimental::Interceptor*
 ServerInterceptorFactory::CreateServerInterceptor(
     grpc::experimental::ServerRpcInfo* info) {
-  return new ServerInterceptor(info,
-                               std::make_shared<internal::ServerCall>(shared_));
+  return new ServerInterceptor(info, std::make_shared<ServerCall>(server_));
 }
 
 void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
@@ -159,8 +169,8 @@ void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
 }
 
 Context ContextOf(const grpc::ServerContextBase& server_context) {
-  return internal::ServerCall::Registry().Find(
-      &server_context, [](const internal::ServerCall* call) {
+  return ServerCall::Registry().Find(
+      &server_context, [](const ServerCall* call) {
         return call == nullptr ? Background() : call->context();
       });
 }

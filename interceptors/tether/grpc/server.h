@@ -33,7 +33,7 @@
 namespace tether {
 
 namespace internal {
-class ServerShared;
+class ServerState;
 }
 
 // Registers tether as the server's only interceptor: it replaces interceptor
@@ -56,7 +56,7 @@ class TETHER_EXPORT ServerInterceptorFactory final
       grpc::experimental::ServerRpcInfo* info) override;
 
  private:
-  std::shared_ptr<internal::ServerShared> shared_;
+  std::shared_ptr<internal::ServerState> server_;
 };
 
 // Returns the context of the request that `server_context` serves: its values,

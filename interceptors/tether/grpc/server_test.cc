@@ -1,9 +1,9 @@
-// A server's contexts, over real connections on loopback: what ends them, what
-// they carry, what they cost nothing.
+// The contexts of sync handlers, over real connections on loopback: when they
+// end, and what they cost.
 //
-// Times are real, since gRPC's are. kPrompt is the slack for "at once": half a
-// second, a thousand times what it takes on an idle machine, so that a loaded
-// one passes; a test whose event got lost waits for kGiveUp.
+// Times are real, because gRPC's are. kPrompt is the slack for "at once": half
+// a second, a thousand times what it takes on an idle machine, so that a loaded
+// machine passes. A test whose event got lost waits for kGiveUp.
 
 #include "tether/grpc/server.h"
 
@@ -12,27 +12,21 @@
 
 #include <atomic>
 #include <stdexcept>
-#include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tether/after_func.h"
+#include "tether/context.h"
 #include "tether/current.h"
 #include "tether/end_reason.h"
-#include "tether/grpc/client.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/live_counts.h"
-#include "tether/propagation/default.h"
-#include "tether/propagation/request_id.h"
-#include "tether/propagation/testing/fake_propagators.h"
-#include "tether/propagation/trace_context.h"
 #include "tether/testing/give_up.h"
 
 namespace tether {
@@ -250,7 +244,7 @@ TEST_F(ServerTest, MaxTimeoutCapsWhatACallerMayAskFor) {
 }
 
 // Its deadline is the server's, which it doesn't know. (Of one that leaves near
-// its own, see ServerCall::EndOfCall.)
+// its own, see DeadlineSlack.)
 TEST_F(ServerTest, ACallerThatLeavesJustBeforeMaxTimeoutHasCancelled) {
   ServerOptions options;
   options.time.max_timeout = absl::Milliseconds(50);
@@ -390,221 +384,6 @@ TEST_F(ServerTest, AnExceptionInAHandlerEndsItsContext) {
   }
   EXPECT_TRUE(kept.WaitFor(kGiveUp));
   kept = Context();
-}
-
-// ---- The callback API ----
-
-TEST_F(ServerTest, ACallbackHandlerIsToldThatItsCallerLeft) {
-  ProbeServer server({/*callback_api=*/true, ServerOptions()});
-  Seen seen;
-  std::optional<Registration> registration;
-  server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
-                              Pong*) {
-    const Context ctx = ContextOf(*sc);
-    EXPECT_EQ(Current(), ctx);
-    auto* reactor = sc->DefaultReactor();
-    registration.emplace(ctx, [&seen, ctx, reactor] {
-      seen.err = ctx.Err();
-      reactor->Finish(StatusOf(ctx));
-      seen.left.Notify();
-    });
-    seen.entered.Notify();
-    return reactor;
-  };
-  auto stub = server.Stub(std::nullopt);
-  grpc::ClientContext call;
-  std::thread leaver([&] {
-    seen.entered.WaitForNotification();
-    call.TryCancel();
-  });
-  Pong pong;
-  EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
-            grpc::StatusCode::CANCELLED);
-  leaver.join();
-  ASSERT_TRUE(seen.left.WaitForNotificationWithTimeout(kPrompt));
-  EXPECT_EQ(seen.err, absl::CancelledError("context canceled"));
-  EXPECT_EQ(GetGrpcStats().watches, 0);  // told by gRPC
-  registration.reset();
-}
-
-TEST_F(ServerTest, ACallbackHandlersContextEndsAtItsDeadline) {
-  ProbeServer server({true, ServerOptions()});
-  absl::Notification fired;
-  std::optional<Registration> registration;
-  server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
-                              Pong*) {
-    const Context ctx = ContextOf(*sc);
-    auto* reactor = sc->DefaultReactor();
-    registration.emplace(ctx, [&fired, ctx, reactor] {
-      EXPECT_EQ(ctx.Err().code(), absl::StatusCode::kDeadlineExceeded);
-      reactor->Finish(StatusOf(ctx));
-      fired.Notify();
-    });
-    return reactor;
-  };
-  auto stub = server.Stub();
-  // Long enough for a loaded machine to deliver the headers within a twentieth
-  // of it: see ServerCall::EndOfCall.
-  auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
-  {
-    ClientCall call(ctx);
-    Pong pong;
-    EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
-              grpc::StatusCode::DEADLINE_EXCEEDED);
-  }
-  ASSERT_TRUE(fired.WaitForNotificationWithTimeout(kGiveUp));
-  registration.reset();
-}
-
-TEST_F(ServerTest, ACallbackHandlersContextEndsWhenItFinishes) {
-  ProbeServer server({true, ServerOptions()});
-  Context kept;
-  server.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
-                              Pong*) {
-    kept = ContextOf(*sc);
-    EXPECT_FALSE(kept.Done());
-    auto* reactor = sc->DefaultReactor();
-    reactor->Finish(grpc::Status::OK);
-    return reactor;
-  };
-  auto stub = server.Stub(std::nullopt);
-  {
-    grpc::ClientContext call;
-    Pong pong;
-    EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
-  }
-  EXPECT_TRUE(kept.WaitFor(kGiveUp));
-  EXPECT_EQ(kept.Cause().message(), "the handler has returned");
-  EXPECT_EQ(EndReasonOf(kept), EndReason::kCompleted);
-  kept = Context();
-}
-
-// Writes until it can't, and notes what thread-local context each reaction runs
-// in.
-class EndlessWriter final : public grpc::ServerWriteReactor<Pong> {
- public:
-  EndlessWriter(Context ctx, std::atomic<int>& strays, absl::Notification& done)
-      : ctx_(std::move(ctx)), strays_(strays), done_(done) {
-    StartWrite(&pong_);
-  }
-  void OnWriteDone(bool ok) override {
-    if (Current() != Background()) ++strays_;
-    if (ok && !ctx_.Done()) {
-      StartWrite(&pong_);
-    } else {
-      Finish(StatusOf(ctx_));
-    }
-  }
-  void OnDone() override {
-    EXPECT_TRUE(ctx_.Done());
-    absl::Notification& done = done_;
-    delete this;
-    done.Notify();
-  }
-
- private:
-  const Context ctx_;
-  std::atomic<int>& strays_;
-  absl::Notification& done_;
-  Pong pong_;
-};
-
-TEST_F(ServerTest,
-       ACallbackStreamEndsWhenItsReaderLeavesAndLeavesNoAmbientContext) {
-  ProbeServer server({true, ServerOptions()});
-  std::atomic<int> strays{0};
-  absl::Notification done;
-  server.callback_download = [&](grpc::CallbackServerContext* sc, const Ping*) {
-    return new EndlessWriter(ContextOf(*sc), strays, done);
-  };
-  auto stub = server.Stub(std::nullopt);
-  {
-    grpc::ClientContext call;
-    auto reader = stub->Download(&call, Ping());
-    Pong pong;
-    for (int i = 0; i < 20; ++i) EXPECT_TRUE(reader->Read(&pong));
-    call.TryCancel();
-    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
-  }
-  ASSERT_TRUE(done.WaitForNotificationWithTimeout(kGiveUp));
-  EXPECT_EQ(strays, 0);
-}
-
-// ---- Bad input ----
-
-struct BadHeader {
-  const char* name;
-  std::vector<std::pair<std::string, std::string>> headers;
-};
-
-class BadHeaderTest : public testing::GrpcLeakCheckedTest,
-                      public ::testing::WithParamInterface<BadHeader> {};
-
-TEST_P(BadHeaderTest, IsDroppedAndCountedAndTheCallGoesOn) {
-  const auto propagator = DefaultPropagator();
-  const int64_t dropped_before =
-      GetGrpcStats().bad_timeouts + propagator->Dropped();
-  ProbeServer server({});
-  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong* pong) {
-    const Context ctx = ContextOf(sc);
-    EXPECT_FALSE(ctx.Done());
-    EXPECT_EQ(ctx.Deadline(), absl::InfiniteFuture());
-    EXPECT_EQ(TraceOf(ctx), nullptr);
-    EXPECT_EQ(RequestIdOf(ctx), nullptr);
-    pong->set_number(7);
-    return grpc::Status::OK;
-  };
-  auto stub = server.Stub(std::nullopt);
-  grpc::ClientContext call;
-  for (const auto& [key, value] : GetParam().headers) {
-    call.AddMetadata(key, value);
-  }
-  Pong pong;
-  const grpc::Status status = stub->Unary(&call, Ping(), &pong);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(pong.number(), 7);
-  EXPECT_EQ(GetGrpcStats().bad_timeouts + propagator->Dropped(),
-            dropped_before + 1);
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    Headers, BadHeaderTest,
-    ::testing::Values(
-        BadHeader{"TimeoutUnparsable", {{"tether-timeout-us", "soon"}}},
-        BadHeader{"TimeoutEmpty", {{"tether-timeout-us", ""}}},
-        BadHeader{"TimeoutNegative", {{"tether-timeout-us", "-5"}}},
-        BadHeader{"TimeoutHuge",
-                  {{"tether-timeout-us", std::string(400, '9')}}},
-        BadHeader{"TimeoutDoubled",
-                  {{"tether-timeout-us", "1"}, {"tether-timeout-us", "2"}}},
-        BadHeader{"TraceParentMalformed", {{"traceparent", "00-zz-zz-01"}}},
-        BadHeader{"TraceParentAllZero",
-                  {{"traceparent",
-                    "00-00000000000000000000000000000000-0000000000000000-"
-                    "01"}}},
-        BadHeader{"RequestIdOverTheLimit",
-                  {{"x-request-id", std::string(2000, 'x')}}},
-        BadHeader{"RequestIdEmpty", {{"x-request-id", ""}}}),
-    [](const auto& param_info) { return std::string(param_info.param.name); });
-
-TEST_F(ServerTest, AThrowingPropagatorFailsNoCall) {
-  const int64_t before = GetGrpcStats().exceptions;
-  ServerOptions server_options;
-  server_options.propagator = std::make_shared<testing::ThrowingPropagator>();
-  ProbeServer server({false, server_options});
-  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
-    EXPECT_NE(ContextOf(sc), Background());
-    return grpc::Status::OK;
-  };
-  ClientOptions client_options;
-  client_options.propagator = std::make_shared<testing::ThrowingPropagator>();
-  auto stub = server.Stub(client_options);
-  {
-    grpc::ClientContext call;
-    Pong pong;
-    EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
-  }
-  EXPECT_EQ(GetGrpcStats().exceptions, before + 2);
 }
 
 }  // namespace

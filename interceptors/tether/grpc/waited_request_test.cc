@@ -13,7 +13,6 @@
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"
-#include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
@@ -116,21 +115,6 @@ TEST_F(WaitedRequestTest, TheHopThatUsedTheTimeUpIsNamed) {
                 Not(HasSubstr("did not answer")));
     break;
   }
-}
-
-TEST(TimeLeftTest, IsWhatTheCallerSaysUnlessTheRequestHasWaited) {
-  using internal::TimeLeft;
-  const auto ms = [](double n) { return absl::Milliseconds(n); };
-  const absl::Duration never = absl::InfiniteDuration();
-  EXPECT_EQ(TimeLeft(never, never), never);
-  EXPECT_EQ(TimeLeft(never, ms(1000)), ms(1000));
-  EXPECT_EQ(TimeLeft(ms(1000), ms(969)), ms(969));
-  EXPECT_EQ(TimeLeft(ms(1000), ms(1000)), ms(1000));
-  EXPECT_EQ(TimeLeft(ms(1000), never), ms(1000));  // a caller without tether
-  EXPECT_EQ(TimeLeft(ms(995.5), ms(1000)), ms(995.5));  // the way takes that
-  EXPECT_EQ(TimeLeft(ms(500), ms(969)), ms(484));
-  EXPECT_EQ(TimeLeft(ms(0), ms(969)), ms(0));
-  EXPECT_EQ(TimeLeft(ms(-5), ms(969)), ms(-5));
 }
 
 }  // namespace

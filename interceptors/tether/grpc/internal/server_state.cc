@@ -1,0 +1,60 @@
+#include "tether/grpc/internal/server_state.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "tether/context.h"
+#include "tether/grpc/internal/server_call.h"
+#include "tether/grpc/status.h"
+
+namespace tether::internal {
+
+ServerState::ServerState(ServerOptions server_options)
+    : options(std::move(server_options)),
+      policies(options.time, options.methods),
+      shed_budgets(options.shed_fraction),
+      watcher(EndWatcher::Get()),
+      cancels_calls_at_end(options.base_context != Background() &&
+                           options.answer_grace != absl::InfiniteDuration()) {}
+
+std::shared_ptr<ServerState> ServerState::Make(ServerOptions options) {
+  const std::shared_ptr<ServerState> state(new ServerState(std::move(options)));
+  if (state->cancels_calls_at_end) {
+    state->at_end_of_base_context_.emplace(
+        state->options.base_context,
+        [weak = std::weak_ptr<ServerState>(state)] {
+          if (auto self = weak.lock()) self->OnBaseContextEnded();
+        });
+  }
+  return state;
+}
+
+absl::Duration ServerState::answer_grace() const {
+  return std::max(options.answer_grace, absl::ZeroDuration());
+}
+
+void ServerState::OnBaseContextEnded() {
+  // Made outside the lock, because it may run at once.
+  auto cancel =
+      std::make_unique<Delayed>(answer_grace(), [weak = weak_from_this()] {
+        if (auto self = weak.lock()) self->CancelAllCalls();
+      });
+  MutexLock lock(mutex_);
+  delayed_cancel_.swap(cancel);
+}
+
+void ServerState::CancelAllCalls() {
+  std::vector<std::shared_ptr<ServerCall>> calls;
+  ServerCall::Registry().ForEach([&](ServerCall* call) {
+    if (!call->IsOf(this)) return;
+    // Null if its interceptor is about to be destroyed.
+    if (auto held = call->weak_from_this().lock()) {
+      calls.push_back(std::move(held));
+    }
+  });
+  const grpc::Status status = StatusOf(options.base_context);
+  for (const auto& call : calls) call->CancelCall(status);
+}
+
+}  // namespace tether::internal

@@ -1,0 +1,52 @@
+// The state that all calls of one server share.
+
+#ifndef TETHER_GRPC_INTERNAL_SERVER_STATE_H_
+#define TETHER_GRPC_INTERNAL_SERVER_STATE_H_
+
+#include <memory>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "tether/after_func.h"
+#include "tether/grpc/internal/delayed.h"
+#include "tether/grpc/internal/end_watcher.h"
+#include "tether/grpc/internal/policy_table.h"
+#include "tether/grpc/internal/shed_budget.h"
+#include "tether/grpc/server_options.h"
+#include "tether/internal/mutex.h"
+
+namespace tether::internal {
+
+// Thread safety: any thread.
+//
+// Lock order: no other lock is taken under `mutex_`.
+class ServerState : public std::enable_shared_from_this<ServerState> {
+ public:
+  // Nothing in `options` may be left open: propagator and report.when are set.
+  static std::shared_ptr<ServerState> Make(ServerOptions options);
+
+  // How long a handler may take to answer after its context has ended.
+  absl::Duration answer_grace() const;
+
+  const ServerOptions options;
+  const PolicyTable policies;
+  ShedBudgets shed_budgets;
+  const std::shared_ptr<EndWatcher> watcher;
+  // True if options.base_context can end, and the calls are cancelled then.
+  const bool cancels_calls_at_end;
+
+ private:
+  explicit ServerState(ServerOptions options);
+
+  void OnBaseContextEnded();
+  void CancelAllCalls();
+
+  Mutex mutex_;
+  std::unique_ptr<Delayed> delayed_cancel_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Registration> at_end_of_base_context_;
+};
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_SERVER_STATE_H_
