@@ -32,7 +32,7 @@ using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
 
-// "At once", with the slack that a loaded machine needs.
+// The slack for "at once" on a loaded machine.
 constexpr absl::Duration kPrompt = absl::Milliseconds(500);
 
 class CallbackServerTest : public testing::GrpcLeakCheckedTest {};

@@ -1,5 +1,4 @@
-// How much time a server gives: caps, defaults, and requests that are turned
-// away.
+// TimePolicy on a server: caps, defaults, and requests that are turned away.
 
 #include "tether/grpc/policy.h"
 
@@ -37,7 +36,7 @@ using testing::ProbeServer;
 
 class PolicyTest : public testing::GrpcLeakCheckedTest {
  protected:
-  // What the handler has seen.
+  // The observations of the handler.
   absl::Duration remaining_;
   bool done_ = false;
   EndReason reason_ = EndReason::kNone;
@@ -51,7 +50,7 @@ class PolicyTest : public testing::GrpcLeakCheckedTest {
     return grpc::Status::OK;
   }
 
-  // One call to a sync server with these options.
+  // Makes one call to a sync server with these options.
   grpc::Status Call(const ServerOptions& options,
                     std::optional<absl::Duration> timeout) {
     ProbeServer server({/*callback_api=*/false, options});
@@ -184,7 +183,7 @@ TEST_F(PolicyTest, TheAnswerDoesNotWaitForTheHandler) {
   ProbeServer server({/*callback_api=*/false, WithMinBudget(1)});
   std::atomic<bool> answered{false};
   server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {
-    // One that never looks at its context.
+    // This handler never looks at its context.
     const absl::Time start = absl::Now();
     while (!answered && absl::Now() - start < kGiveUp) {
       absl::SleepFor(absl::Milliseconds(1));
@@ -260,7 +259,7 @@ TEST_F(PolicyTest, HealthChecksAreServed) {
   grpc::EnableDefaultHealthCheckService(false);
 }
 
-// The same without the option: the request is served although it is late.
+// The control: without the option, the same late request is served.
 TEST_F(PolicyTest, WithoutMinBudgetALateRequestIsServed) {
   EXPECT_TRUE(Call(ServerOptions(), absl::Seconds(4)).ok());
   EXPECT_FALSE(done_);

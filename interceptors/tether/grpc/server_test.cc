@@ -47,7 +47,7 @@ std::chrono::system_clock::time_point In(absl::Duration d) {
   return absl::ToChronoTime(absl::Now() + d);
 }
 
-// What a handler saw.
+// The observations of a handler.
 struct Seen {
   absl::Status err;
   absl::Status cause;
@@ -118,7 +118,7 @@ TEST_F(ServerTest, AWaitingSyncHandlerIsToldThatItsCallerLeft) {
   EXPECT_LT(seen.waited, kPrompt);
 }
 
-// The control: plain gRPC gives a sync handler nothing to wait on.
+// The control: in plain gRPC a sync handler has nothing to wait on.
 TEST_F(ServerTest, WithoutTetherASyncHandlerRunsOnAfterItsCallerLeft) {
   ProbeServer server({false, std::nullopt});
   Seen seen;
@@ -168,13 +168,14 @@ TEST_F(ServerTest, APollingSyncHandlerSeesThatItsCallerLeft) {
   EXPECT_EQ(seen.err, absl::CancelledError("context canceled"));
 }
 
-// A watch that is to come waits in a callback.
+// A watch that starts later is a callback until then.
 int64_t WatchesAndThoseToCome() {
   return GetGrpcStats().watches +
          internal::LiveCount(internal::Live::kCallback);
 }
 
-// One that looks has one soon, and only one; a short request is done before.
+// A handler that looks has a watch soon, and only one. A short request is done
+// before.
 TEST_F(ServerTest, AHandlerThatNeverLooksMakesNoWatch) {
   ProbeServer server({});
   server.unary = [&](grpc::ServerContext& sc, const Ping& ping, Pong*) {
@@ -197,7 +198,7 @@ TEST_F(ServerTest, AHandlerThatNeverLooksMakesNoWatch) {
   };
   auto stub = server.Stub(std::nullopt);
   for (int number : {0, 1, 0}) {
-    // The watch of the former call may go a moment after that call.
+    // The watch of the previous call may end a moment after that call.
     while (GetGrpcStats().watches != 0) std::this_thread::yield();
     grpc::ClientContext call;
     Ping ping;
@@ -220,7 +221,7 @@ TEST_F(ServerTest, TheCallersDeadlineEndsTheContext) {
   EXPECT_EQ(stub->Unary(&call, Ping(), &pong).error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
   seen.left.WaitForNotification();
-  EXPECT_LE(seen.remaining, absl::Milliseconds(210));  // as gRPC rounds it
+  EXPECT_LE(seen.remaining, absl::Milliseconds(210));  // gRPC rounds it up
   EXPECT_EQ(seen.err, absl::DeadlineExceededError("context deadline exceeded"));
   EXPECT_LT(seen.waited, kPrompt);
 }
@@ -243,14 +244,14 @@ TEST_F(ServerTest, MaxTimeoutCapsWhatACallerMayAskFor) {
   EXPECT_LT(seen.waited, kPrompt);
 }
 
-// Its deadline is the server's, which it doesn't know. (Of one that leaves near
-// its own, see DeadlineSlack.)
+// The caller doesn't know the server's deadline. (For callers that leave near
+// their own deadline, see DeadlineSlack.)
 TEST_F(ServerTest, ACallerThatLeavesJustBeforeMaxTimeoutHasCancelled) {
   ServerOptions options;
   options.time.max_timeout = absl::Milliseconds(50);
   ProbeServer server({false, options});
   int cancelled = 0;
-  // Now and then a loaded machine is later than the few milliseconds.
+  // Repeated, because a loaded machine may be later than the few milliseconds.
   for (int i = 0; i < 40 && cancelled == 0; ++i) {
     Context ctx;
     absl::Notification entered;

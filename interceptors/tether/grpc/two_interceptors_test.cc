@@ -1,6 +1,6 @@
-// Two of tether's interceptors on one channel, and on one server: one serves
-// the call, the other steps aside. All channels of this process have one that
-// is registered globally.
+// Two of tether's interceptors on one channel, and on one server: one of them
+// serves the call, and the other does nothing. In this process a global one is
+// registered for all channels.
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/client_interceptor.h>

@@ -1,5 +1,5 @@
-// Which values cross, and which don't: the edge, redaction, and metadata that
-// is nearly full.
+// Tests which values cross a hop: at the edge, with redaction, and if the
+// metadata is nearly full.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -42,13 +42,13 @@ std::shared_ptr<const Propagator> WithTenant() {
 
 class ValuesTest : public testing::GrpcLeakCheckedTest {
  protected:
-  // What the handler has seen.
+  // The observations of the handler.
   std::optional<TraceContext> trace_;
   std::string request_id_, route_, tenant_;
   absl::Duration remaining_;
   bool exact_deadline_came_ = false;
 
-  // Calls a server of these options, with a context that has everything.
+  // Calls a server with these options, with a context that has all values.
   grpc::Status Call(ServerOptions server_options, ClientOptions client_options,
                     const std::string& own_metadata = "") {
     server_options.propagator = client_options.propagator = WithTenant();
@@ -141,7 +141,7 @@ TEST_F(ValuesTest, TheEdgeDoesNotNameThoseBehindIt) {
     if (edge) options.edge.emplace();
     ProbeServer server({/*callback_api=*/false, options});
     server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
-      // As from a call to another service.
+      // The message has the form of a status from another service.
       return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
                           "context deadline exceeded: 2s, of which secret.Get");
     };
@@ -199,8 +199,7 @@ TEST_F(ValuesTest, ValuesLeaveRoomForTheApplicationsMetadata) {
   EXPECT_EQ(GetGrpcStats().oversized, oversized + 1);
 }
 
-// Just what gRPC takes without tether: one byte more, and it would fail by
-// itself.
+// gRPC itself would reject one byte more, without tether.
 TEST_F(ValuesTest, MetadataThatIsFullFailsNoCall) {
   const int64_t oversized = GetGrpcStats().oversized;
   const grpc::Status status =

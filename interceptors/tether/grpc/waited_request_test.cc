@@ -1,5 +1,6 @@
-// Requests that wait before their handler begins, here for an async server
-// whose one thread is busy: what is left of the time, and who is blamed.
+// Requests that wait before their handler begins, here because the only thread
+// of an async server is busy: the time that is left, and the hop that is
+// blamed.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -34,12 +35,12 @@ class WaitedRequestTest : public testing::GrpcLeakCheckedTest {
   struct Result {
     grpc::Status status;
     v1::CallReport report;
-    absl::Duration left;      // by the handler's context
-    absl::Duration standard;  // by grpc-timeout
+    absl::Duration left;      // according to the handler's context
+    absl::Duration standard;  // according to grpc-timeout
   };
 
-  // The server's thread looks at the request after `busy`; the handler waits
-  // for the end of its context.
+  // The server's thread accepts the request after `busy`. The handler waits for
+  // the end of its context.
   static Result Call(absl::Duration timeout, absl::Duration busy,
                      const Reserve& reserve) {
     Result result;
@@ -49,7 +50,7 @@ class WaitedRequestTest : public testing::GrpcLeakCheckedTest {
     InstallServer(builder);
     const auto cq = builder.AddCompletionQueue();
     const testing::LoopbackServer started = testing::ListenOnLoopback(builder);
-    // A thread of gRPC's reads the request meanwhile.
+    // Meanwhile a thread of gRPC reads the request.
     std::thread thread([&] {
       grpc::ServerContext sc;
       Ping ping;
@@ -100,11 +101,12 @@ TEST_F(WaitedRequestTest, TheReserveIsTakenOffWhatTheWaitHasLeft) {
 
 TEST_F(WaitedRequestTest, ControlWithoutAWaitItIsTheCallersOwnBusiness) {
   const Result result = Call(kTimeout, absl::ZeroDuration(), Reserve::None());
-  // What grpc-timeout was rounded up by.
+  // The difference is the rounding of grpc-timeout.
   EXPECT_LT(result.standard - result.left, absl::Milliseconds(20));
 }
 
-// The answer has 50 ms to arrive, which a loaded machine may not give it.
+// Repeated, because on a loaded machine the answer may not arrive within the
+// 50 ms that it has.
 TEST_F(WaitedRequestTest, TheHopThatUsedTheTimeUpIsNamed) {
   for (int attempt = 1;; ++attempt) {
     const Result result = Call(kTimeout, kBusy, Reserve());

@@ -14,15 +14,16 @@
 
 namespace tether::internal {
 
-// Not in an anonymous namespace: a member of EndWatcher::Queue is of this type.
+// A channel that sends nothing, for the child calls. If they need a transport,
+// the channel uses one end of a socket pair, and nobody reads the other end.
+// Otherwise it has an address to which no call ever makes it connect.
 //
-// A channel that sends nothing, for the child calls. Where they need a
-// transport, it has one end of a socket pair, and nobody reads the other end.
-// Otherwise it has an address that no call ever makes it connect to.
+// (Not in an anonymous namespace, because EndWatcher::Queue has a member of
+// this type.)
 class IdleChannel {
  public:
   IdleChannel() {
-    // Not listed among the application's own channels.
+    // Not listed with the application's own channels.
     grpc_arg args[] = {IntegerArg(GRPC_ARG_ENABLE_CHANNELZ, 0),
                        // The silent peer sends no settings.
                        IntegerArg("grpc.http2.settings_timeout",
@@ -78,18 +79,18 @@ struct EndWatcher::Child {
 
   absl::AnyInvocable<void() &&> on_end;
   grpc_call* call = nullptr;
-  // Where core writes the call's status. Nobody reads it.
+  // Core writes the call's status here. Nobody reads it.
   grpc_metadata_array trailing_metadata;
   grpc_status_code status = GRPC_STATUS_OK;
   grpc_slice status_details = grpc_empty_slice();
 };
 
-// Outlives the watcher where the watcher is destroyed on its own thread.
+// Outlives the watcher if the watcher is destroyed on its own thread.
 struct EndWatcher::Queue {
   Queue() {
     grpc_init();
-    // Its calls do no I/O, but the queue polls all the same: an async server
-    // whose one thread is busy in a handler has nobody else to read the news.
+    // The calls do no I/O, but the queue polls anyway: if the only thread of an
+    // async server is busy in a handler, nobody else reads from its sockets.
     cq = grpc_completion_queue_create_for_next(nullptr);
     channel.emplace();
   }
@@ -140,7 +141,7 @@ EndWatcher::~EndWatcher() {
     thread = std::move(thread_);
   }
   {
-    // Their parents may be held by somebody for ever.
+    // Their parent calls may be held forever.
     MutexLock lock(queue_->mutex);
     for (Child* child : queue_->children) {
       grpc_call_cancel(child->call, nullptr);
@@ -148,11 +149,11 @@ EndWatcher::~EndWatcher() {
   }
   grpc_completion_queue_shutdown(queue_->cq);
   if (!thread.started()) {
-    // To the shutdown event, which the queue needs before its end.
+    // Drains the queue up to the shutdown event, as its destruction requires.
     queue_->Run();
   } else if (thread.IsThisThread()) {
-    thread.Detach();  // an on_end dropped the last owner; the thread still
-                      // holds the queue
+    // An on_end destroyed the last owner. The thread still holds the queue.
+    thread.Detach();
   } else {
     thread.Join();
   }
@@ -162,7 +163,7 @@ void EndWatcher::Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end) {
   {
     MutexLock lock(mutex_);
     if (!thread_.started()) {
-      // If it isn't to be had, the queue keeps the news for it.
+      // If it can't be started, the queue keeps the events for a later one.
       (void)thread_.Start("tether-watch", [queue = queue_] { queue->Run(); });
     }
   }
@@ -176,15 +177,17 @@ void EndWatcher::Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end) {
   op.data.recv_status_on_client.trailing_metadata = &child->trailing_metadata;
   op.data.recv_status_on_client.status = &child->status;
   op.data.recv_status_on_client.status_details = &child->status_details;
-  // Under the lock: the event, which removes the child, may come at once.
+  // Under the lock, because the event, which removes the child, may come at
+  // once.
   MutexLock lock(queue_->mutex);
   const grpc_call_error error =
       grpc_call_start_batch(child->call, &op, 1, child, nullptr);
   if (error == GRPC_CALL_OK) {
     queue_->children.insert(child);
   } else {
-    delete child;  // out of contract with core: not seen; the deadline still
-                   // holds
+    // Core doesn't allow this to happen. The call isn't watched then; its
+    // deadline still holds.
+    delete child;
   }
 }
 

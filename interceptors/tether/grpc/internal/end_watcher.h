@@ -1,17 +1,21 @@
-// Tells when a server call ends: the push that gRPC's sync and async servers
-// don't have.
+// Reports when a server call ends, which gRPC's sync and async servers don't
+// do.
 //
-// A child call with cancellation propagation is made on a channel that sends
-// nothing; core cancels it the moment its parent ends (the client cancelled or
-// vanished, the deadline passed, the handler finished). One thread waits for
-// that on behalf of all. It says "ended", not why. Costs some tens of
-// microseconds, so it is made only for calls that somebody observes.
+// It makes a child call with cancellation propagation, on a channel that sends
+// nothing. Core cancels the child call as soon as its parent ends: the client
+// cancelled or vanished, the deadline passed, or the handler finished. One
+// thread waits for that on behalf of all. The reason for the end isn't known. A
+// watch costs some tens of microseconds, so it is made only for calls whose
+// context is observed.
 //
-// Thread safety: any thread. Lifetime: shared by all servers of the process
-// (Get); the thread ("tether-watch") is started with the first watch, and
-// joined when the last owner lets go. It takes none of the program's signals.
-// Where the system has no thread to give, the next watch tries again, and what
-// is watched is told of its end once that succeeds.
+// Thread safety: any thread. Lifetime: all servers of the process share one
+// (Get). The first watch starts its thread ("tether-watch"), and the last owner
+// joins it. The thread blocks the program's signals. If the system can't start
+// a thread, the next watch tries again, and ends are reported once that
+// succeeds.
+//
+// Lock order: the locks of gRPC core may be taken under the queue's lock. No
+// `on_end` is called under a lock.
 
 #ifndef TETHER_GRPC_INTERNAL_END_WATCHER_H_
 #define TETHER_GRPC_INTERNAL_END_WATCHER_H_
@@ -30,17 +34,17 @@ namespace tether::internal {
 
 class EndWatcher {
  public:
-  // The process's watcher; made anew when nobody holds one.
+  // Returns the watcher of the process. Makes one if nobody holds one.
   static std::shared_ptr<EndWatcher> Get();
 
   ~EndWatcher();
   EndWatcher(const EndWatcher&) = delete;
   EndWatcher& operator=(const EndWatcher&) = delete;
 
-  // Calls `on_end` once, on the watcher's thread, when `call` has ended; soon,
-  // if it already has. The caller holds a reference to `call`, for the duration
-  // of this function. `on_end` must not block. When the watcher goes first,
-  // `on_end` is called then.
+  // Calls `on_end` once, on the watcher's thread, when `call` has ended, or
+  // soon if it has ended already. `on_end` must not block. The caller must hold
+  // a reference to `call` during this function. If the watcher is destroyed
+  // first, `on_end` is called then.
   void Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end);
 
  private:

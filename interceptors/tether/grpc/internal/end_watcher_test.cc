@@ -1,5 +1,5 @@
-// The thread that watches for the end of calls: one more in a process of
-// others, and not always to be had.
+// The watcher's thread: it takes no signals of the program, and the system may
+// be unable to start it.
 
 #include "tether/grpc/internal/end_watcher.h"
 
@@ -34,7 +34,8 @@ using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
 
-// The mask of blocked signals of the thread with that name; 0 without one.
+// Returns the mask of blocked signals of the thread with that name, or 0 if
+// there is none.
 uint64_t BlockedSignals(const std::string& name) {
   for (const auto& task :
        std::filesystem::directory_iterator("/proc/self/task")) {
@@ -55,7 +56,7 @@ uint64_t BlockedSignals(const std::string& name) {
 
 class EndWatcherTest : public testing::GrpcLeakCheckedTest {
  protected:
-  // A caller whose handler waits for the end of its context.
+  // Makes a call whose handler waits for the end of its context.
   class Call {
    public:
     explicit Call(ProbeServer& server)
@@ -91,7 +92,7 @@ TEST_F(EndWatcherTest, ItsThreadHasANameAndTakesNoneOfTheProgramsSignals) {
   };
   Call call(server);
   AwaitWatches(1);
-  // The thread names itself, a moment after it was started.
+  // The thread sets its name a moment after its start.
   uint64_t blocked = 0;
   const absl::Time give_up = absl::Now() + kGiveUp;
   while (blocked == 0 && absl::Now() < give_up) {
@@ -113,7 +114,7 @@ TEST_F(EndWatcherTest, WhereItsThreadCannotBeStartedTheNextWatchTriesAgain) {
     const Context ctx = ContextOf(sc);
     const bool first = !first_entered.HasBeenNotified();
     if (first) first_entered.Notify();
-    // Not before it is 2 ms old, at which age it is watched at once.
+    // A request that is 2 ms old is watched at once.
     absl::SleepFor(absl::Milliseconds(5));
     EXPECT_TRUE(ctx.WaitFor(kGiveUp));
     if (first) first_told.Notify();
@@ -124,7 +125,7 @@ TEST_F(EndWatcherTest, WhereItsThreadCannotBeStartedTheNextWatchTriesAgain) {
   first_entered.WaitForNotification();
   AwaitWatches(1);
   first.Leave();
-  // The control: nobody is there to tell it.
+  // The control: no thread reports the end.
   EXPECT_FALSE(
       first_told.WaitForNotificationWithTimeout(absl::Milliseconds(200)));
   EXPECT_EQ(BlockedSignals("tether-watch"), 0u);

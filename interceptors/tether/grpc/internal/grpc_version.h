@@ -30,11 +30,12 @@
 
 namespace tether::internal {
 
-// Whether a child call hears of its parent's end only on a channel that has a
-// transport. True of 1.83's promise-based client stack (the experiment
+// True if a child call learns of its parent's end only on a channel that has a
+// transport. That is so in 1.83's promise-based client stack (the experiment
 // "ph2_client", off by default): there, a call that waits for a connection
-// ignores its parent. The older stack tells it on any channel. A transport
-// costs less in 1.83 (13 us a watch, not 19) and more in 1.51 (20 us, not 7).
+// ignores its parent. The older stack informs it on any channel. A transport
+// costs less in 1.83 (13 us a watch instead of 19) and more in 1.51 (20 us
+// instead of 7).
 inline constexpr bool kChildCallsNeedTransport = TETHER_GRPC_AT_LEAST(1, 83);
 
 }  // namespace tether::internal

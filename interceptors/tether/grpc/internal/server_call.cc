@@ -265,7 +265,8 @@ void ServerCall::OnOperationFailed() {
   // Both under the lock, so that a thread that finds the context ended by this
   // and takes the lock next finds the deferred callbacks.
   MutexLock lock(mutex_);
-  DeferredCallbacks deferred = EndDeferringCallbacks(scope_, end.by_deadline, end.cause);
+  DeferredCallbacks deferred =
+      EndDeferringCallbacks(scope_, end.by_deadline, end.cause);
   if (!deferred.empty()) deferred_ = std::move(deferred);
 }
 

@@ -22,9 +22,9 @@
 #include "tether/grpc/internal/policy_table.h"
 #include "tether/grpc/internal/request_budget.h"
 #include "tether/grpc/internal/server_state.h"
+#include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/nanos.h"
-#include "tether/internal/deferred_callbacks.h"
 
 namespace tether::internal {
 
@@ -33,8 +33,9 @@ namespace tether::internal {
 // Lifetime: shared, because an interceptor may be destroyed while a thread that
 // observes the context is about to start the watch.
 //
-// Lock order: a context's lock may be taken under `mutex_` (OnOperationFailed),
-// but no other lock. Neither gRPC nor user code is called under it.
+// Lock order: scopes' locks may be taken under `mutex_` (OnOperationFailed),
+// but no other lock. No user code runs under it, and of gRPC only
+// grpc_call_ref.
 class ServerCall : public std::enable_shared_from_this<ServerCall> {
  public:
   explicit ServerCall(std::shared_ptr<ServerState> server);

@@ -19,7 +19,7 @@ ServerState::ServerState(ServerOptions server_options)
                            options.answer_grace != absl::InfiniteDuration()) {}
 
 std::shared_ptr<ServerState> ServerState::Make(ServerOptions options) {
-  const std::shared_ptr<ServerState> state(new ServerState(std::move(options)));
+  std::shared_ptr<ServerState> state(new ServerState(std::move(options)));
   if (state->cancels_calls_at_end) {
     state->at_end_of_base_context_.emplace(
         state->options.base_context,

@@ -1,4 +1,4 @@
-// What an application sees of the watcher: nothing.
+// The watcher's channel is invisible to the application.
 
 #include <gmock/gmock.h>
 #include <grpc/grpc.h>
@@ -28,7 +28,7 @@ using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
 
-// The targets of the channels that channelz lists.
+// Returns the targets of the channels that channelz lists.
 std::multiset<std::string> ListedTargets() {
   char* const json = grpc_channelz_get_top_channels(0);
   const std::string text = json;
@@ -60,7 +60,7 @@ TEST_F(WatcherChannelTest, ItsChannelIsNotListedAmongTheApplications) {
   ClientCall call(ctx);
   Pong pong;
   ASSERT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
-  // The application's own is.
+  // The application's own channel is listed.
   EXPECT_THAT(listed, ElementsAre(HasSubstr(server.address())));
 }
 
