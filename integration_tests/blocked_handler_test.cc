@@ -1,9 +1,9 @@
-// A server call whose context has ended by a time that gRPC doesn't know of:
-// what its handler waits for in gRPC fails, after a grace, and the caller gets
-// the context's status. So a peer that neither reads nor writes holds no
-// handler for longer than the server allows.
+// A server call's context ends at a time that gRPC doesn't know. After a grace
+// period, the gRPC operation that the handler waits for fails, and the caller
+// gets the context's status. So a peer that neither reads nor writes can't
+// block a handler for longer than the server allows.
 //
-// Peers are without tether.
+// The peers don't use tether.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ using testing::kGiveUp;
 
 constexpr absl::Duration kLimit = absl::Milliseconds(100);
 constexpr absl::Duration kGrace = absl::Milliseconds(50);
-// "Soon": hundreds of times what it takes on an idle machine.
+// "Soon": hundreds of times the usual time on an idle machine.
 constexpr absl::Duration kSoon = absl::Seconds(5);
 
 enum class Limit { kMaxTimeout, kDefaultTimeout, kHeader, kLifetime };
@@ -47,7 +47,7 @@ enum class Limit { kMaxTimeout, kDefaultTimeout, kHeader, kLifetime };
 struct Case {
   ServerStyle style;
   Kind kind;
-  Request request;  // what the handler is blocked in: reading or writing
+  Request request;  // the handler blocks in reading or writing
   Limit limit;
 };
 
@@ -134,7 +134,7 @@ TEST_P(BlockedHandlerTest, IsReleasedAndItsCallerGetsTheStatusOfTheContext) {
       chat->Write(request);
       break;
   }
-  // From now on it is silent, and reads nothing.
+  // From now on the peer sends nothing, and reads nothing.
   std::thread ender;
   absl::Time ends = start + kLimit;
   if (c.limit == Limit::kLifetime) {
@@ -198,7 +198,7 @@ class BlockedServerTest : public testing::GrpcLeakCheckedTest {
   }
 };
 
-// The control: that nothing else ends it.
+// The control: nothing else ends the call.
 TEST_F(BlockedServerTest, WithoutALimitAHandlerStaysBlocked) {
   ServerOptions options;
   options.time.max_timeout = kLimit;
@@ -217,8 +217,8 @@ TEST_F(BlockedServerTest, WithoutALimitAHandlerStaysBlocked) {
   EXPECT_FALSE(download->Finish().ok());
 }
 
-// The handler has returned, and what it left to be sent is more than its caller
-// takes.
+// The handler has returned, and its pending messages are more than its caller
+// accepts.
 TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
   class Reactor final : public grpc::ServerWriteReactor<Pong> {
    public:
@@ -307,7 +307,7 @@ TEST_F(BlockedServerTest, TheAnswerForAHandlerThatComputesComesAfterTheGrace) {
   }
 }
 
-// Calls that come, answer and go while others are cut.
+// Calls begin, are answered and end while others are cancelled.
 TEST_F(BlockedServerTest, CuttingRacesWithAnswers) {
   for (bool callback_api : {false, true}) {
     auto [base_context, cancel_base_context] = WithCancel(Background());

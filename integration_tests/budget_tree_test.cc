@@ -1,5 +1,5 @@
-// Reports of large trees: all of a deep one comes home, and a wide one is cut
-// down to the limits and counted.
+// Reports of large trees. A deep tree reaches the client completely. A wide
+// tree is cut to the limits, and the rest is counted.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -42,7 +42,7 @@ class TreeTest : public testing::GrpcLeakCheckedTest {
  protected:
   ~TreeTest() override {
     stubs_.clear();
-    // From the front, so that nobody calls a server that is gone.
+    // The first hop first, so that no hop calls a server that is gone.
     for (auto& server : servers_) server.reset();
   }
 
@@ -114,7 +114,7 @@ TEST_F(TreeTest, ThirtyCallsAreWithinTheLimits) {
   EXPECT_THAT(Explain(result.report), HasSubstr("14 more calls"));
 }
 
-// More than fits. What is left out is counted, and nothing fails.
+// More calls than fit. The omitted calls are counted, and nothing fails.
 TEST_F(TreeTest, DeepAndWideIsCutDown) {
   Build(8, 12);
   const Result result = Call();

@@ -58,7 +58,7 @@ struct Chain::Hop {
   std::string address;
 
   ~Hop() {
-    // Without a deadline: the control's handlers end when they want to.
+    // Without a deadline, because the control's handlers end by themselves.
     server->Shutdown();
     server->Wait();
   }
@@ -81,7 +81,7 @@ Chain::Chain(Options options) : with_tether_(options.with_tether) {
 }
 
 Chain::~Chain() {
-  // From the top, so that nobody calls a server that is gone.
+  // The first hop first, so that no hop calls a server that is gone.
   storefront_.reset();
   orders_.reset();
   inventory_.reset();

@@ -1,5 +1,5 @@
 // The three-hop chain storefront → orders → inventory on loopback, in this
-// process, with tether or (the control) without.
+// process, with tether or without it (the control).
 //
 //   Chain chain({.with_tether…});
 //   auto stub = chain.Stub();
@@ -39,15 +39,14 @@ class Chain {
   };
 
   explicit Chain(Options options);
-  // Lets what still runs come to its end.
+  // Waits until all running calls have ended.
   ~Chain();
 
   // A stub on a channel of its own, with tether if the chain has it.
   std::unique_ptr<shop::v1::Storefront::Stub> Stub();
 
-  // Handlers that run at this moment, by hop: storefront, orders, inventory.
-  // Counted by an interceptor of the test's own, beside tether's, so that it
-  // counts without tether too.
+  // The number of running handlers by hop: storefront, orders, inventory. The
+  // test's own interceptor counts them, so this also works without tether.
   std::array<int, 3> Running() const;
   int RunningInAll() const;
 
@@ -57,7 +56,7 @@ class Chain {
   // Waits until no handler runs; false if some still do after `timeout`.
   bool WaitUntilIdle(absl::Duration timeout) const;
 
-  // What the hops said of the requests they finished.
+  // The hops' records of their finished requests.
   std::vector<shop::v1::HopEvent> Events() const;
 
  private:

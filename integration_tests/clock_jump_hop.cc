@@ -1,7 +1,7 @@
-// The middle hop of clock_jump_test, a process of its own, so that its wall
-// clock can be made to jump. It prints "listening on port N", and then a line
-// about each request: what it saw before its first call, in which the clock
-// jumps, after that, and in the end.
+// The middle hop of clock_jump_test. It is a separate process, so that the test
+// can make its wall clock jump. It prints "listening on port N", and then a
+// line for each request: what it saw before its first call, during which the
+// clock jumps, after that call, and at the end.
 //
 // Flags: --leaf and --silent, two addresses; --tether=false, for plain gRPC.
 
@@ -105,7 +105,7 @@ class Hop final : public Probe::Service {
 
   grpc::Status PassOnPlainly(const grpc::ServerContext& sc, const Ping& ping,
                              Pong* pong) {
-    // As many do who don't know FromServerContext. This is on the wall clock.
+    // Many programs without FromServerContext do this. It uses the wall clock.
     const auto deadline = sc.deadline();
     std::string line = Reading(0, Background());
     grpc::Status status = PlainCall(*leaf_, deadline, ping, pong);

@@ -1,4 +1,4 @@
-// What clock_jump_test and its middle hop have agreed on.
+// The protocol between clock_jump_test and its middle hop.
 
 #ifndef TETHER_INTEGRATION_TESTS_CLOCK_JUMP_HOP_H_
 #define TETHER_INTEGRATION_TESTS_CLOCK_JUMP_HOP_H_
@@ -7,8 +7,8 @@
 
 namespace tether {
 
-// What a Ping asks of the hop and the leaf. The clock jumps in the first call
-// that reaches the leaf.
+// The commands of a Ping to the hop and the leaf. The clock jumps during the
+// first call that reaches the leaf.
 inline constexpr int kTwice = 1;  // the hop calls the leaf, and calls it again
 inline constexpr int kHang = 2;   // the leaf waits for its end
 // The hop calls the leaf, and then, with kHopsOwnTimeout, what never answers.

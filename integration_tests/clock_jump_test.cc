@@ -1,7 +1,8 @@
-// The wall clock of the middle hop jumps by an hour, forth or back, while it
-// waits for the leaf: client → hop → leaf, of which the hop is a process of its
-// own, and libfaketime its clock. Nothing changes: not what is left of the time
-// on any hop, not the moment at which it is over, not the status.
+// The wall clock of the middle hop jumps, and no deadline changes. The chain is
+// client → hop → leaf. The hop is a separate process whose clock is libfaketime.
+// Its clock jumps by an hour, forwards or backwards, while it waits for the leaf.
+// The time left on each hop, the moment at which it is over, and the status stay
+// the same.
 //
 // libfaketime changes what a process reads of CLOCK_REALTIME, by the offset
 // that stands in a file (FAKETIME_TIMESTAMP_FILE), which it reads each time
@@ -64,10 +65,10 @@ using testing::ProbeServer;
 constexpr absl::Duration kSlack = absl::Seconds(5);
 constexpr char kLibrary[] = "/usr/$LIB/faketime/libfaketimeMT.so.1";
 
-// What is measured with one clock in two ways.
+// The tolerance between two measurements with one clock.
 constexpr absl::Duration kReadings = absl::Milliseconds(50);
 
-// Accepts connections, and says nothing on them. They break when it goes.
+// Accepts connections, and sends nothing on them. The destructor breaks them.
 class SilentServer {
  public:
   SilentServer() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -225,7 +226,7 @@ class ClockJumpTest : public testing::GrpcLeakCheckedTest,
       const int64_t seconds = absl::ToInt64Seconds(offset);
       out << (seconds < 0 ? "" : "+") << seconds << "\n";
     }
-    // At no moment is it half written.
+    // The file is never partly written.
     ASSERT_EQ(std::rename(next.c_str(), file_.c_str()), 0);
   }
 
@@ -252,14 +253,14 @@ INSTANTIATE_TEST_SUITE_P(Hours, ClockJumpTest, ::testing::Values(1, -1),
 TEST_P(ClockJumpTest, WhatIsLeftOfTheTimeIsLeft) {
   ASSERT_NO_FATAL_FAILURE(StartHop(/*with_tether=*/true));
   constexpr absl::Duration kTimeout = absl::Seconds(100);
-  // The second one comes when the clock has jumped already.
+  // The second request arrives after the clock has jumped.
   for (int request = 0; request < 2; ++request) {
     const Result result = Call(kTimeout, kTwice);
     EXPECT_TRUE(result.status.ok()) << result.status.error_message();
     if (request > 0) break;
     Told told = ReadWhatTheHopTold();
-    // The hop has used up as much as has passed, and its deadline is where it
-    // was.
+    // The hop has used exactly the time that passed, and its deadline is
+    // unchanged.
     const absl::Duration steady =
         absl::Microseconds(told["steady1"] - told["steady0"]);
     const absl::Duration used =
@@ -299,7 +300,7 @@ TEST_P(ClockJumpTest, TheCallersDeadlineEndsAllHops) {
             kTimeout + kSlack);
 }
 
-// Nobody but the hop can end its second call.
+// Only the hop itself can end its second call.
 TEST_P(ClockJumpTest, TheHopsOwnTimeoutEndsItsCall) {
   ASSERT_NO_FATAL_FAILURE(StartHop(/*with_tether=*/true));
   const Result result = Call(10 * kGiveUp, kHopLimits);
@@ -313,7 +314,7 @@ TEST_P(ClockJumpTest, TheHopsOwnTimeoutEndsItsCall) {
   EXPECT_EQ(told["deadline0"], told["deadline2"]);
 }
 
-// The controls: the clock has jumped for what depends on it.
+// The controls: the jump affects code that depends on the wall clock.
 
 TEST_P(ClockJumpTest, ControlServerContextsDeadlineIsAnHourOff) {
   ASSERT_NO_FATAL_FAILURE(StartHop(/*with_tether=*/false));

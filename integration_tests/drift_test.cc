@@ -1,8 +1,8 @@
-// Deadlines over eight hops on loopback: what the last hop believes in, against
-// what the origin said. How far it may be off is given by what the messages
-// took in the very call (BrokenBound), so a busy machine changes the figures
-// and not the result. Only calls that fail since a deadline passes before the
-// machine gets to it are made again.
+// Deadlines over eight hops on loopback: the last hop's deadline compared with
+// the origin's. The allowed difference depends on the time that the messages of
+// the same call took (BrokenBound), so a busy machine changes the figures but
+// not the result. Only calls whose deadline passes because the machine is too
+// busy are repeated.
 
 #include <gtest/gtest.h>
 
@@ -106,7 +106,7 @@ TEST_P(AnyDeadlineTest, WithTheDefaultReserveIsNeverLaterThanTheOrigins) {
   EXPECT_GT(measured, 0);
 }
 
-// The controls: what the two above would say of plain gRPC.
+// The controls: the same checks with plain gRPC.
 
 TEST_F(DriftTest, ControlPlainGrpcRoundsUp) {
   DeadlineChain chain(std::nullopt);

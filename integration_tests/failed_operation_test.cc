@@ -1,7 +1,8 @@
-// After an operation of a server call has failed, the handler's context says
-// what gRPC knows by then: a cancelled upload doesn't look like a complete one.
+// After an operation of a server call has failed, the handler's context
+// reflects what gRPC knows at that moment. So a cancelled upload doesn't look
+// like a complete one.
 //
-// Peers are without tether: they cancel as any client does.
+// The peers don't use tether, and cancel like any client.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -37,14 +38,14 @@ using testing::kGiveUp;
 enum class End {
   kCancel,     // the caller cancels
   kVanish,     // its connection is reset
-  kDeadline,   // the deadline that gRPC knows of passes
-  kHalfClose,  // no failure: the caller has sent all
+  kDeadline,   // the deadline that gRPC knows passes
+  kHalfClose,  // no failure: the caller has sent all its messages
 };
 
 struct Case {
   ServerStyle style;
   Kind kind;
-  Request request;  // what fails: reading or writing
+  Request request;  // the operation that fails: reading or writing
   End end;
 };
 
@@ -270,7 +271,7 @@ TEST_F(LockTest, ACallbackMayTakeTheLockUnderWhichItsHandlerWrites) {
       if (ctx.Done()) ++done;
       EXPECT_EQ(called, done - 1);
     }
-    // It comes, and from another thread.
+    // The callback runs, on another thread.
     const absl::Time give_up = absl::Now() + kGiveUp;
     while (called < done && absl::Now() < give_up) {
       absl::SleepFor(absl::Milliseconds(1));

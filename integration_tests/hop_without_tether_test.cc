@@ -1,10 +1,10 @@
-// Chains with a hop in the middle that knows nothing of tether: plain gRPC in
-// C++, or Debian's grpcio in Python (python_relay.py). It keeps what the
-// standard says, as well as it does without tether; the ends lose what the
-// middle doesn't hand on, and nothing else.
+// Chains with a middle hop without tether: plain gRPC in C++, or Debian's
+// grpcio in Python (python_relay.py). The hop keeps the standard's promises as
+// well as without tether. The ends lose only what the middle hop doesn't pass
+// on.
 //
-// Times are real, since those of the middle are. What must come has kGiveUp;
-// for what must not come the test waits kWhile.
+// Times are real, because the middle hop's are. Waits for expected events are
+// limited by kGiveUp. For events that must not happen, the test waits kWhile.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -50,7 +50,7 @@ using testing::ProbeServer;
 
 constexpr absl::Duration kWhile = absl::Milliseconds(300);
 
-// What the leaf does.
+// The leaf's tasks.
 constexpr int kAnswer = 0;
 constexpr int kWait = 1;
 
@@ -66,7 +66,7 @@ struct Seen {
   std::string trace_id;
   std::string trace_state;
   std::string request_id;
-  // The header as it came.
+  // The header as it arrived.
   std::optional<absl::Duration> exact_timeout;
   // By gRPC's own deadline, right before `left` was read, and right after.
   absl::Duration standard_before;
@@ -103,9 +103,8 @@ Seen See(const grpc::ServerContext& sc, const Context& ctx) {
   return seen;
 }
 
-// The leaf's deadline is gRPC's own, and nothing else. tether reads the clock
-// twice to make one of the other: kReadings is for a machine that does
-// something else between.
+// The leaf's deadline is exactly gRPC's own. tether converts it by reading the
+// clock twice. kReadings allows for a machine that is interrupted in between.
 constexpr absl::Duration kReadings = absl::Milliseconds(100);
 
 void ExpectStandard(const Seen& seen) {
@@ -339,7 +338,7 @@ TEST_P(AnyMiddleTest, ACancellationReachesTheLeaf) {
   EXPECT_EQ(err_, absl::CancelledError("context canceled"));
 }
 
-// The control, which also is what to expect of a hop that ignores the standard.
+// The control. It also shows the effect of a hop that ignores the standard.
 TEST_F(HopWithoutTetherTest,
        ControlAMiddleThatPropagatesNothingLeavesTheLeafAlone) {
   START_PYTHON({"--propagate=no"});
@@ -353,7 +352,7 @@ TEST_F(HopWithoutTetherTest,
   EXPECT_TRUE(ended_.WaitForNotificationWithTimeout(kGiveUp));
 }
 
-// But a middle that forwards the header, and nothing else, bounds the leaf.
+// A middle hop that forwards only the header limits the leaf's time.
 TEST_F(HopWithoutTetherTest, TheExactHeaderAloneBoundsTheLeaf) {
   START_PYTHON({"--propagate=no", "--forward=tether-timeout-us"});
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
@@ -420,8 +419,9 @@ TEST_F(HopWithoutTetherTest, AndElseHasTheStandardDeadlineThroughPython) {
   ExpectStandard(seen);
 }
 
-// A header that is forwarded as it came is out of date by what the middle took.
-// Here that is a second, and grpc-timeout, which is not, counts.
+// A header that is forwarded unchanged is out of date by the time that the
+// middle hop took. Here that is a second. grpc-timeout is up to date, and
+// counts.
 TEST_F(HopWithoutTetherTest, AStaleHeaderGivesNoTime) {
   START_PYTHON({"--forward=tether-timeout-us", "--hold=1"});
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(9));

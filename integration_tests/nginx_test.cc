@@ -1,5 +1,5 @@
-// Debian's nginx, as it is by default, between a client and a server with
-// tether: what an error carries must not make another error of it.
+// Debian's nginx, with its default configuration, between a client and a server
+// with tether. An error's metadata must not turn it into another error.
 //
 // Needs nginx (tools/setup.sh proxy), so it is "manual".
 
@@ -34,7 +34,7 @@ using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
 
-// Nobody listens there now.
+// Returns a port on which nobody listens.
 int FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address = {};
@@ -47,7 +47,7 @@ int FreePort() {
   return ntohs(address.sin_port);
 }
 
-// A process of its own, in the foreground, ended by the destructor.
+// A foreground process. The destructor ends it.
 class Nginx {
  public:
   explicit Nginx(const std::string& target) {
@@ -159,7 +159,7 @@ TEST_F(NginxTest, TheReportGivesWayToTheApplicationsOwn) {
   EXPECT_EQ(last, 0u);
 }
 
-// The control: a report that takes all that gRPC takes is too much for nginx.
+// The control: a report as large as gRPC accepts is too large for nginx.
 TEST_F(NginxTest, BeyondItsPageNginxMakesAnotherErrorOfIt) {
   ReportOptions report;
   report.max_headers_bytes = 8192;

@@ -1,8 +1,8 @@
-// A peer is killed (SIGKILL) in the middle of a request: client → hop → leaf,
-// of which the hop is a process of its own. Its caller gets UNAVAILABLE, its
-// callee's context ends; both at once, and nothing is left of the call.
+// A peer is killed (SIGKILL) in the middle of a request. The chain is client →
+// hop → leaf, and the hop is a separate process. Its caller gets UNAVAILABLE at
+// once, its callee's context ends at once, and nothing is left of the call.
 //
-// kPrompt is for a busy machine: it takes some milliseconds on an idle one.
+// kPrompt allows for a busy machine. It takes some milliseconds on an idle one.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -68,7 +68,7 @@ class PeerKilledTest : public testing::GrpcLeakCheckedTest,
   }
 
   void TearDown() override {
-    hop_.Stop().IgnoreError();  // it says that it was killed
+    hop_.Stop().IgnoreError();  // fails, because the process was killed
     stub_.reset();
     at_end_.reset();
     GrpcLeakCheckedTest::TearDown();

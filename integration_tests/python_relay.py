@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A hop that knows nothing of tether: passes unary calls on to another server, as bytes, whatever their method.
+"""A hop without tether. It passes unary calls of any method on to another server, as bytes.
 
 Run it with Debian's /usr/bin/python3: that one has Debian's grpcio (python3-grpcio), which a python3 that comes first
 on the PATH may lack.
@@ -19,12 +19,12 @@ import signal
 import sys
 import time
 
-# For sigwait: no thread, of which gRPC starts some, must take it.
+# For sigwait. No other thread may receive the signal, and gRPC starts threads.
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 import grpc  # noqa: E402
 
-# gRPC's "no deadline" is a point in time, too.
+# gRPC represents "no deadline" as a point in time.
 FOREVER = 1e8
 
 
@@ -37,7 +37,7 @@ class Relay(grpc.GenericRpcHandler):
 
   def service(self, handler_call_details):
     method = handler_call_details.method
-    # Without serializers a message is its bytes.
+    # Without serializers, messages are bytes.
     return grpc.unary_unary_rpc_method_handler(lambda request, context: self.pass_on(method, request, context))
 
   def pass_on(self, method, request, context):
@@ -69,7 +69,7 @@ def main(argv):
   server.start()
   print("listening on port %d" % port, flush=True)
   signal.sigwait({signal.SIGTERM})
-  # Nothing is left to save, and grpcio's own way to stop may take seconds on a busy machine.
+  # There is nothing to save, and grpcio's own shutdown may take seconds on a busy machine.
   os._exit(0)
 
 

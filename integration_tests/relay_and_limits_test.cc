@@ -1,5 +1,6 @@
-// What a hop in the middle passes on without reading it, and how much it sends
-// at most. At both ends is plain gRPC: what the leaf got is what was sent.
+// Tests which headers a middle hop passes on without reading them, and the
+// limits of what it sends. Both ends are plain gRPC, so the leaf sees exactly
+// the sent headers.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -41,7 +42,7 @@ using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
 
-// What gRPC takes of a peer, by default.
+// The default of gRPC's limit for a peer's metadata.
 constexpr size_t kPeerTakes = 8192;
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -100,7 +101,7 @@ class RelayAndLimitsTest : public testing::GrpcLeakCheckedTest {
   void Straight(const Headers& headers) { Send(*straight_, headers); }
   void Through(const Headers& headers) { Send(*through_, headers); }
 
-  // What the leaf got of the last call.
+  // The headers that the leaf got in the last call.
   Values Got(const std::string& name) {
     internal::MutexLock lock(mutex_);
     const auto it = got_.find(name);
@@ -111,7 +112,7 @@ class RelayAndLimitsTest : public testing::GrpcLeakCheckedTest {
     return bytes_;
   }
 
-  // What the middle does between its caller and the leaf.
+  // The middle hop's work between its caller and the leaf.
   std::function<Context(const Context&)> change = [](const Context& ctx) {
     return ctx;
   };
@@ -197,8 +198,8 @@ TEST_F(RelayAndLimitsTest, TheMiddlesOwnHeaderIsNotReplaced) {
   EXPECT_EQ(Got("x-canary"), Values{"own"});
 }
 
-// Behind a propagator of the same header: what that one can't read goes on all
-// the same, and what it can is its own.
+// After a propagator of the same header: values that the propagator can't read
+// are still passed on, and it writes the values that it can read.
 TEST_F(RelayAndLimitsTest, WhatNoCodecReadsPassesUntouched) {
   const auto number = NumberPropagator();
   StartMiddle(std::make_shared<CompositePropagator>(
@@ -235,8 +236,8 @@ std::string MaximalTraceState() {
   return state + std::string(kMaxTraceStateBytes - state.size(), 'z');
 }
 
-// Everything that a request may bring, as much of it as there is room for. The
-// relayed headers take 1 KiB each, without the baggage's.
+// Everything that a request may contain, as large as the limits allow. The
+// baggage has `baggage_bytes`, and each of the `relayed` headers takes 1 KiB.
 Headers MaximalRequest(size_t baggage_bytes, int relayed) {
   Headers headers = {
       {"traceparent",
@@ -264,7 +265,7 @@ TEST_F(RelayAndLimitsTest, WhatIsTooMuchIsDroppedWholeAndCounted) {
             std::make_shared<RequestIdPropagator>(),
             std::make_shared<BaggagePropagator>(), Relaying({"x-relayed"})});
   StartMiddle(all);
-  // The last part is what doesn't fit: none of it is sent.
+  // The last part doesn't fit, and none of it is sent.
   const Headers headers = MaximalRequest(/*baggage_bytes=*/2900, 3);
   Through(headers);
   EXPECT_EQ(Got("traceparent").size(), 1u);
@@ -275,7 +276,7 @@ TEST_F(RelayAndLimitsTest, WhatIsTooMuchIsDroppedWholeAndCounted) {
   EXPECT_EQ(all->Dropped(), 1);
   EXPECT_LE(GotBytes(), kPeerTakes);
 
-  // With less before it, it fits.
+  // It fits if the parts before it are smaller.
   Through(MaximalRequest(/*baggage_bytes=*/100, 3));
   EXPECT_EQ(Got("baggage").size(), 1u);
   EXPECT_EQ(Got("x-relayed"), RelayedIn(headers));
@@ -296,8 +297,8 @@ TEST_F(RelayAndLimitsTest, WhatStandsFirstIsSentFirst) {
   EXPECT_EQ(all->Dropped(), 1);
 }
 
-// A middle that takes all it can get, and has 8 KiB of baggage itself: also
-// with limits that nobody should set.
+// A middle hop that accepts as much as possible, and has 8 KiB of baggage
+// itself, even with limits that nobody should set.
 TEST_F(RelayAndLimitsTest, NoPropagatorExceedsWhatAPeerTakes) {
   InjectLimits no_limits;
   no_limits.max_bytes = 1'000'000;
@@ -332,8 +333,8 @@ TEST_F(RelayAndLimitsTest, NoPropagatorExceedsWhatAPeerTakes) {
   }
 }
 
-// The application's own metadata fails a call where it would without tether,
-// and nowhere else, whatever values the context has.
+// The application's own metadata fails a call only if it would without tether,
+// whatever values the context has.
 TEST_F(RelayAndLimitsTest, OwnMetadataFailsOnlyWhereItWouldWithoutTether) {
   const auto tethered = leaf().Stub();
   const auto plain = leaf().Stub(/*tether=*/std::nullopt);

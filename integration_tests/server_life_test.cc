@@ -42,7 +42,7 @@ using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
 
-// "At once", with room for a machine that has much else to do.
+// "At once", with slack for a busy machine.
 constexpr absl::Duration kPrompt = absl::Seconds(1);
 
 inline constexpr Key<int> kNumber{"number"};
@@ -141,7 +141,7 @@ TEST_F(ServerLifeTest, ShutdownServerLetsARequestFinishWithinTheGrace) {
   EXPECT_TRUE(base_context.Done());
 }
 
-// ---- Connections that go ----
+// ---- Connections that close ----
 
 class ConnectionTest
     : public testing::GrpcLeakCheckedTest,
@@ -220,9 +220,9 @@ TEST_F(ServerLifeTest, AConnectionThatIsTooOldEndsItsRequests) {
   EXPECT_EQ(service.err, absl::CancelledError("context canceled"));
 }
 
-// ---- Threads of gRPC's ----
+// ---- gRPC's threads ----
 
-// Notes where reactions find an ambient context that nobody set for them.
+// Records reactions that find an ambient context that nobody set for them.
 class WatchfulChat final : public grpc::ServerBidiReactor<Ping, Pong> {
  public:
   WatchfulChat(Context ctx, std::atomic<int>& reactions,
@@ -240,7 +240,7 @@ class WatchfulChat final : public grpc::ServerBidiReactor<Ping, Pong> {
   void OnSendInitialMetadataDone(bool) override { Look(); }
   void OnReadDone(bool ok) override {
     Look();
-    // Bind carries the context over; nothing of it is left afterwards.
+    // Bind carries the context to the other thread, and leaves nothing there.
     Bind(ctx_, [this] { EXPECT_EQ(Current(), ctx_); })();
     Look();
     if (ok) {
@@ -343,7 +343,7 @@ TEST_F(ServerLifeTest, AnExceptionInACallbackHandlerEndsItsContext) {
 
 // ---- Async servers ----
 
-// With a queue that the test serves itself.
+// A server with a queue that the test serves itself.
 struct AsyncServer {
   explicit AsyncServer(bool generic = false) {
     grpc::ServerBuilder builder;
@@ -397,7 +397,7 @@ struct AsyncUnary {
   grpc::ServerAsyncResponseWriter<Pong> writer{&sc};
 };
 
-// What a client of one unary call needs, on a thread of its own.
+// A client that makes one unary call on its own thread.
 struct Caller {
   explicit Caller(Probe::Stub& stub)
       : thread([this, &stub] { status = stub.Unary(&call, Ping(), &pong); }) {}
@@ -497,7 +497,7 @@ TEST_F(ServerLifeTest, AnAsyncCallThatIsNeverFinishedEndsWithItsCaller) {
   EXPECT_EQ(ctx.Cause().message(), "the caller cancelled the call or is gone");
 }
 
-// Nobody looks at its context: no watch is made, and none is missed.
+// Nobody checks the context, so no watch is made, and none is needed.
 TEST_F(ServerLifeTest, AnAsyncCallThatIsDroppedUnobservedLeavesNothing) {
   AsyncServer server;
   auto rpc = std::make_unique<AsyncUnary>(server);

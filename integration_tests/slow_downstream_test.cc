@@ -1,11 +1,12 @@
-// A slow downstream is cut off: the real three-hop chain on loopback, each
-// claim beside its control, the same chain without tether, which shows that the
-// test is able to fail.
+// A slow downstream is cut off. The tests use the real three-hop chain on
+// loopback. Each claim has a control, the same chain without tether, which
+// shows that the test can fail.
 //
-// Times are real, since gRPC's are. Inventory stalls for kStall, and what is
-// cut off must be over within kSlack of its end. kSlack is a thousand times
-// what an idle machine takes, so that a loaded one passes, and a quarter of
-// kStall, so that work that runs on is told from work that was cut off.
+// Times are real, because gRPC's are. Inventory stalls for kStall, and work
+// that is cut off must be over within kSlack. kSlack is a thousand times the
+// usual time of an idle machine, so that a loaded machine passes. It is a
+// quarter of kStall, so that work that continues is distinguished from work
+// that was cut off.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -109,7 +110,7 @@ TEST_F(SlowDownstreamTest, ADeadlineStopsEveryHop) {
   auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(200));
   const Result result = Call(chain, ctx);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  // The leaf's time is up first; each hop before it kept its reserve.
+  // The leaf's time is up first. Each hop before it has kept its reserve.
   const absl::Duration reserve = Reserve().Of(absl::Milliseconds(200));
   EXPECT_GE(result.elapsed, absl::Milliseconds(195) - 3 * reserve);
   EXPECT_LT(result.elapsed, absl::Milliseconds(200) + kSlack);
@@ -201,9 +202,9 @@ TEST_F(IdsTest, ControlNoHopSeesThem) {
 
 // ---- (e) Many at once ----
 
-// Five waves of 40 requests, 200 ms apart, each with 200 ms to live. Without a
-// downstream that stalls, and with one that is cut off, a wave is gone when the
-// second next one comes.
+// Five waves of 40 requests, 200 ms apart, each with a deadline of 200 ms. If
+// the downstream doesn't stall or is cut off, a wave is over when the wave
+// after the next one begins.
 class LoadTest : public SlowDownstreamTest {
  protected:
   static constexpr int kWaves = 5;

@@ -1,8 +1,8 @@
-// A chain of three hops under a seeded mix of everything at once: unary calls
-// and streams, sync and callback clients, deadlines, cancellations, and a leaf
-// that is shut down under its callers and started again. Nothing may be lost
-// (each RPC gets exactly one outcome, and one that it can have), and nothing
-// may leak (live counters at zero, memory flat).
+// A chain of three hops under a seeded mix of unary calls and streams, sync and
+// callback clients, deadlines, cancellations, and a leaf that is shut down
+// during calls and started again. Nothing may be lost (each RPC gets exactly
+// one valid outcome), and nothing may leak (live counters at zero, constant
+// memory).
 //
 //   bazel test //integration_tests:soak_test five seconds bazel test
 //   //integration_tests:soak_test --test_arg=--seconds=600 --test_timeout=900
@@ -161,7 +161,7 @@ class Caller {
     auto [alarm, cancel_alarm] =
         WithTimeout(Background(), cancels ? absl::Microseconds(Pick(20'000))
                                           : absl::InfiniteDuration());
-    // Cancelling from the timer thread, in the midst of the call.
+    // Cancels from the timer thread, in the middle of the call.
     const Registration canceler = AfterFunc(alarm, [&stop = cancel] {
       stop(absl::AbortedError("the caller thought better of it"));
     });
@@ -197,7 +197,7 @@ class Caller {
     ++tally_.outcomes[code];
     EXPECT_TRUE(code != grpc::StatusCode::DEADLINE_EXCEEDED || has_deadline)
         << status.error_message();
-    // A leaf that is shut down cancels, too, or is unavailable.
+    // A leaf that is shut down also cancels, or is unavailable.
     EXPECT_TRUE(code == grpc::StatusCode::OK ||
                 code == grpc::StatusCode::CANCELLED ||
                 code == grpc::StatusCode::DEADLINE_EXCEEDED ||
@@ -266,7 +266,7 @@ TEST_F(SoakTest, NothingIsLostAndNothingLeaks) {
     callers.emplace_back(
         [&, i] { Caller(seed + i, front.Channel(), tally).RunUntil(end); });
   }
-  // Shuts the leaf down under its callers, again and again.
+  // Repeatedly shuts the leaf down during calls.
   std::mt19937 random(seed);
   int kills = 0;
   int64_t memory_after_warm_up = 0;
@@ -297,7 +297,7 @@ TEST_F(SoakTest, NothingIsLostAndNothingLeaks) {
 
   EXPECT_EQ(tally.ended(), tally.started);
   EXPECT_GT(kills, 0);
-  // The mix has all of them.
+  // The mix contains all kinds.
   for (int code : {0, 1, 4}) EXPECT_GT(tally.outcomes[code], 0) << code;
   // Arenas of threads that come and go account for some; a leak of one small
   // object a call would be more, in a long run.

@@ -1,13 +1,14 @@
 // A thousand requests at once, through three hops that share channels, thread
-// pools and gRPC's own threads. Each request has ids of its own: not one may
-// turn up in another request, at any hop, on any thread.
+// pools and gRPC's own threads. Each request has its own ids. None of them may
+// appear in another request, at any hop, on any thread.
 //
 //   client → front (sync) ⇉ middle (callback) ⇉ leaf (sync)
 //
 // Front and middle make two calls each, so seven handlers work for a request.
-// Which handler is whose is told by the messages, and by `x-path`, a header of
-// the test's own: "17" is the client's call of request 17, "17.1" the second
-// call of the handler that received it, "17.1.0" the first of that one.
+// The messages identify the request of each handler, and so does `x-path`, the
+// test's own header: "17" is the client's call of request 17, "17.1" the second
+// call of the handler that received it, and "17.1.0" the first call of that
+// one.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -126,7 +127,7 @@ std::string IdsOf(int request) {
   return IdsOf(WithIdsOf(request, Background()));
 }
 
-// ---- What is written down ----
+// ---- Records ----
 
 // A handler that began.
 struct Arrival {
@@ -189,7 +190,8 @@ class Book {
   int bad_looks_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Behind tether's client interceptor: writes down what that has written.
+// Runs after tether's client interceptor, and records the headers that it
+// wrote.
 class Spy final : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
   explicit Spy(Book& book) : book_(book) {}
@@ -240,7 +242,7 @@ std::unique_ptr<Probe::Stub> Connect(const ProbeServer& server, Book& book) {
 
 // ---- The hops ----
 
-// Threads that work for all requests, whoever comes first.
+// Threads that work for all requests, in the order of arrival.
 class Pool {
  public:
   explicit Pool(int threads) {
@@ -286,7 +288,7 @@ class Pool {
   std::vector<std::thread> threads_;
 };
 
-// How a request's values come to the threads that work for it.
+// How the threads that work for a request get its values.
 enum class Scheme {
   kTether,       // Bind, ScopedContext
   kThreadLocal,  // the control: whatever this thread has served last
@@ -299,7 +301,7 @@ Context LastOfThisThread() {
   return served_last < 0 ? Background() : WithIdsOf(served_last, Background());
 }
 
-// What the middle does for one request: two calls, one after the other, all on
+// The middle hop's work for one request: two calls, one after the other, all on
 // gRPC's threads. Deletes itself.
 class Fork {
  public:
@@ -436,7 +438,7 @@ class ThreeHops {
   grpc::Status Front(grpc::ServerContext& sc, const Ping& ping, Pong* pong) {
     book_.Arrive(sc, ping);
     served_last = ping.number();
-    // Nobody goes on before all are here.
+    // No request continues before all are here.
     if (arrived_.fetch_add(1) + 1 == kRequests) all_are_here_.Notify();
     if (!all_are_here_.WaitForNotificationWithTimeout(kRunGivesUp)) {
       return grpc::Status(grpc::StatusCode::ABORTED, "not all requests came");
@@ -476,7 +478,7 @@ class ThreeHops {
   Book& book_;
   std::atomic<int> arrived_{0};
   absl::Notification all_are_here_;
-  // In this order, so that nobody calls a server that is gone.
+  // In this order, so that no hop calls a server that is gone.
   ProbeServer leaf_, middle_, front_;
   const std::unique_ptr<Probe::Stub> to_leaf_, to_middle_, to_front_;
   Pool pool_{4};
@@ -548,8 +550,8 @@ TEST_F(ValuesAcrossTest, TheSpansFormExactlyTheCallTree) {
   }
 }
 
-// The same with a variable of the thread's in the place of Bind: it shows that
-// the threads are shared, and that the checks see it.
+// The same with a thread-local variable instead of Bind. It shows that the
+// threads are shared, and that the checks detect mixed-up ids.
 TEST_F(ValuesAcrossTest, ControlAThreadLocalMixesThemUp) {
   ASSERT_NO_FATAL_FAILURE(Run(Scheme::kThreadLocal));
   EXPECT_GT(book_.bad_looks(), 0);
