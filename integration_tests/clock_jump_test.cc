@@ -1,19 +1,19 @@
 // The wall clock of the middle hop jumps, and no deadline changes. The chain is
-// client → hop → leaf. The hop is a separate process whose clock is libfaketime.
-// Its clock jumps by an hour, forwards or backwards, while it waits for the leaf.
-// The time left on each hop, the moment at which it is over, and the status stay
-// the same.
+// client → hop → leaf. The hop is a separate process whose clock is
+// libfaketime. Its clock jumps by an hour, forwards or backwards, while it
+// waits for the leaf. The time left on each hop, the moment at which it is
+// over, and the status stay the same.
 //
-// libfaketime changes what a process reads of CLOCK_REALTIME, by the offset
-// that stands in a file (FAKETIME_TIMESTAMP_FILE), which it reads each time
-// (FAKETIME_NO_CACHE). CLOCK_MONOTONIC stays (FAKETIME_DONT_FAKE_MONOTONIC), as
-// when the real one jumps. One thing is unlike a real jump: the kernel keeps to
-// its own time. What waits for a point in time of the wall clock, as gRPC's own
-// timers do (through absl::CondVar), so waits an hour too long when the hop's
-// clock has jumped forth, where with a real clock it does after a jump back.
-// The controls show both. tether must depend on neither.
+// libfaketime adds an offset to CLOCK_REALTIME. It reads the offset from a file
+// (FAKETIME_TIMESTAMP_FILE) each time (FAKETIME_NO_CACHE). CLOCK_MONOTONIC is
+// unchanged (FAKETIME_DONT_FAKE_MONOTONIC), as in a real jump. There is one
+// difference to a real jump: the kernel's own clock doesn't jump. So code that
+// waits for a point in time of the wall clock, as gRPC's own timers do (through
+// absl::CondVar), waits an hour too long after a jump forwards. With a real
+// clock it does so after a jump backwards. The controls show both. tether must
+// depend on neither.
 //
-// The times are real. kSlack is for a busy machine.
+// The times are real. kSlack allows for a busy machine.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
