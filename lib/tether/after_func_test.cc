@@ -169,7 +169,7 @@ TEST_F(AfterFuncTest, ANullCallableIsNeverCalled) {
   EXPECT_EQ(Exceptions(), 0);
 }
 
-TEST_F(AfterFuncTest, WhatItThrowsIsSwallowedAndCounted) {
+TEST_F(AfterFuncTest, ExceptionsAreSwallowedAndCounted) {
   auto [ctx, cancel] = WithCancel(Background());
   int calls = 0;
   const auto throws = [&] {

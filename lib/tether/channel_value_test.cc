@@ -90,7 +90,7 @@ TEST_F(ChannelValueTest, CancelFuncsCanBeSent) {
   EXPECT_EQ(channel.Receive(Background()).status(), kReceiveClosed);
 }
 
-TEST_F(ChannelValueTest, DestroysWhatIsStillBuffered) {
+TEST_F(ChannelValueTest, DestroysBufferedValues) {
   auto shared = std::make_shared<int>(1);
   {
     Channel<std::shared_ptr<int>> channel(2);

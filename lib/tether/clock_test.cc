@@ -215,7 +215,7 @@ TEST_F(ClockTest, AGrandchildProcessSeesItsOwnDeadlinesEnd) {
 }
 
 // A callback that blocks makes later callbacks late without bound.
-TEST_F(ClockTest, DoneIsExactEvenWhereTheTimerThreadIsLate) {
+TEST_F(ClockTest, DoneIsExactEvenIfTheTimerThreadIsLate) {
   std::atomic<bool> keeping{false};
   std::atomic<bool> release{false};
   std::optional<Cancellable> keeper;

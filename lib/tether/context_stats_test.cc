@@ -107,7 +107,7 @@ TEST_F(ContextStatsTest, AnExceptionThatLeavesACallbackIsCountedForEver) {
   EXPECT_EQ(Exceptions(), 1);
 }
 
-TEST_F(ContextStatsTest, WhatAThreadMadeStillCountsWhenThatThreadIsGone) {
+TEST_F(ContextStatsTest, ContextsStillCountWhenTheirThreadHasEnded) {
   Context ctx;
   std::thread([&ctx] { ctx = WithValue(Background(), kNumber, 1); }).join();
   EXPECT_EQ(Contexts(), 1);

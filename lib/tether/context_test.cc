@@ -250,7 +250,7 @@ TEST_F(ContextTest, ACauseKeepsItsCodeMessageAndPayload) {
 
 // All combinations: the parent and the child are cancelled with and without a
 // cause, in either order or alone.
-TEST_F(ContextTest, ErrAndCauseAreThoseOfWhoeverCameFirst) {
+TEST_F(ContextTest, ErrAndCauseAreFromTheFirstEnd) {
   const absl::Status causes[] = {absl::OkStatus(), absl::AbortedError("parent"),
                                  absl::InternalError("child")};
   enum Order { kParentOnly, kChildOnly, kParentFirst, kChildFirst };
@@ -319,7 +319,7 @@ TEST_F(ContextTest, CancellingATimeoutAfterItWasDueChangesNothing) {
   ExpectEnded(ctx, DeadlineExceeded(), absl::UnavailableError("too slow"));
 }
 
-TEST_F(ContextTest, TheCauseOfTheDeadlineThatPassedIsTheOneThatCounts) {
+TEST_F(ContextTest, TheCauseOfThePassedDeadlineCounts) {
   SimulatedClock clock;
   const absl::Status outer_cause = absl::UnavailableError("outer");
   const absl::Status inner_cause = absl::UnavailableError("inner");

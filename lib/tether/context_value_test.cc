@@ -23,7 +23,7 @@ constexpr Key<int> kNumber{"number"};
 
 class ContextValueTest : public testing::LeakCheckedTest {};
 
-TEST_F(ContextValueTest, IsNullWhereNobodySetIt) {
+TEST_F(ContextValueTest, IsNullIfItWasNeverSet) {
   EXPECT_EQ(Background().Value(kUser), nullptr);
   EXPECT_EQ(Todo().Value(kUser), nullptr);
   EXPECT_EQ(WithValue(Background(), kNumber, 1).Value(kUser), nullptr);
@@ -50,7 +50,7 @@ TEST_F(ContextValueTest, TheNearestHidesTheOthers) {
   EXPECT_EQ(*outer.Value(kUser), "outer");
 }
 
-TEST_F(ContextValueTest, KeysAreToldApartByAddressNotByName) {
+TEST_F(ContextValueTest, KeysDifferByAddressNotByName) {
   const Context ctx = WithValue(Background(), kUser, "ada");
   EXPECT_EQ(ctx.Value(kAlsoCalledUser), nullptr);
   const Context both = WithValue(ctx, kAlsoCalledUser, "bob");

@@ -113,7 +113,7 @@ TEST_F(CoroutineTest, IsResumedAtTheDeadline) {
   }
 }
 
-TEST_F(CoroutineTest, IsNotSuspendedWhereTheContextIsDone) {
+TEST_F(CoroutineTest, IsNotSuspendedIfTheContextIsDone) {
   auto [ctx, cancel] = WithCancel(Background());
   cancel();
   std::atomic<bool> done{false};
@@ -121,7 +121,7 @@ TEST_F(CoroutineTest, IsNotSuspendedWhereTheContextIsDone) {
   EXPECT_TRUE(done);
 }
 
-TEST_F(CoroutineTest, IsSuspendedForEverWhereNothingCanEndTheContext) {
+TEST_F(CoroutineTest, IsSuspendedForEverIfNothingCanEndTheContext) {
   std::atomic<bool> done{false};
   Task task = SetWhenDone(Background(), done);
   EXPECT_FALSE(done);
@@ -144,7 +144,7 @@ TEST_F(CoroutineTest, KeepsTheContextAlive) {
   EXPECT_TRUE(done);
 }
 
-TEST_F(CoroutineTest, AllocatesNothingBesideTheFrame) {
+TEST_F(CoroutineTest, AllocatesNothingButTheFrame) {
   auto [ctx, cancel] = WithCancel(Background());
   std::atomic<bool> done{false};
   {
@@ -212,7 +212,7 @@ TEST_F(CoroutineTest, IsResumedWhereTheCallerSays) {
   EXPECT_TRUE(done);
 }
 
-TEST_F(CoroutineTest, ResumeIsNotCalledWhereTheContextIsDone) {
+TEST_F(CoroutineTest, ResumeIsNotCalledIfTheContextIsDone) {
   auto [ctx, cancel] = WithCancel(Background());
   cancel();
   Loop loop;
@@ -267,7 +267,7 @@ TEST_F(CoroutineTest, SeveralMayAwaitOneContextAndOneSeveral) {
   EXPECT_EQ(calls, 20);
 }
 
-TEST_F(CoroutineTest, WhatResumeThrowsStaysInTheCallback) {
+TEST_F(CoroutineTest, ExceptionsOfResumeStayInTheCallback) {
   auto [ctx, cancel] = WithCancel(Background());
   bool done = false;
   const auto wait = [](Context context, bool& flag) -> Task {

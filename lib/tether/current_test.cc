@@ -88,7 +88,7 @@ TEST_F(CurrentTest, BelongsToOneThread) {
   EXPECT_EQ(CurrentNumber(), 1);
 }
 
-TEST_F(CurrentTest, CannotBeCancelledByThoseWhoAskForIt) {
+TEST_F(CurrentTest, CodeThatAsksForItCannotCancelIt) {
   auto [ctx, cancel] = WithCancel(Background());
   ScopedContext scope(ctx);
   auto [child, cancel_child] = WithCancel(Current());

@@ -59,7 +59,7 @@ TEST_F(DeadlineRaceTest, ATimerThatFiresAgainstACancelGivesOneReason) {
   }
 }
 
-TEST_F(DeadlineRaceTest, TimersMayFireWhileTheirContextsGo) {
+TEST_F(DeadlineRaceTest, TimersMayFireWhileTheirContextsAreDestroyed) {
   Together(3, [&](int thread) {
     for (int i = 0; i < kRounds * 4; ++i) {
       std::optional<Cancellable> ctx =
@@ -108,7 +108,7 @@ TEST_F(DeadlineRaceTest, TimeoutsChurnInFourThreads) {
   EXPECT_EQ(LiveNodesOnceFired(1), 1);
 }
 
-TEST_F(DeadlineRaceTest, EveryoneWhoWaitsForADeadlineWakes) {
+TEST_F(DeadlineRaceTest, EveryThreadThatWaitsForADeadlineWakes) {
   for (int round = 0; round < 20; ++round) {
     Cancellable ctx = WithTimeout(Background(), absl::Milliseconds(1));
     Together(8, [&](int) {
@@ -118,7 +118,7 @@ TEST_F(DeadlineRaceTest, EveryoneWhoWaitsForADeadlineWakes) {
   }
 }
 
-TEST_F(DeadlineRaceTest, EveryoneWhoWaitsForACancelWakes) {
+TEST_F(DeadlineRaceTest, EveryThreadThatWaitsForACancelWakes) {
   for (int round = 0; round < kRounds; ++round) {
     Cancellable parent = WithCancel(Background());
     Cancellable child = WithCancel(parent.ctx);

@@ -101,7 +101,7 @@ TEST_F(DeadlineTest, IsTheTimeThatWasGivenOnTheRealClock) {
   EXPECT_EQ(child.Deadline(), deadline);
 }
 
-TEST_F(DeadlineTest, StaysWhatItWasThoughTimePassesAndItEnds) {
+TEST_F(DeadlineTest, DoesNotChangeWhenTimePassesAndTheContextEnds) {
   auto [ctx, cancel] = WithTimeout(Root(), absl::Seconds(5));
   const absl::Time deadline = ctx.Deadline();
   clock_.Advance(absl::Seconds(1));

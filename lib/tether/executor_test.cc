@@ -109,7 +109,7 @@ TEST_F(ExecutorTest, ANullCallableIsRejectedBeforeAnythingIsSubmitted) {
   EXPECT_EQ(submitted, 3);
 }
 
-TEST_F(ExecutorTest, WhatThePoolThrowsComesOut) {
+TEST_F(ExecutorTest, ExceptionsOfThePoolArePassedOn) {
   auto submit =
       BindExecutor([](const auto&) { throw std::runtime_error("queue full"); });
   const ScopedContext scope(WithValue(Background(), kNumber, 1));

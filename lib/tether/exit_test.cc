@@ -68,7 +68,7 @@ TEST_F(ExitDeathTest, AStaticObjectsDestructorWaitsNoLongerThanADeadline) {
   std::exit(0);
 }
 
-TEST_F(ExitDeathTest, SoItDoesWhereItsDeadlineIsTheFirstOfTheProcess) {
+TEST_F(ExitDeathTest, AWaitEndsEvenIfItsDeadlineIsTheFirstOfTheProcess) {
   EXPECT_EXIT(WaitInADestructorWithoutAThread(), ::testing::ExitedWithCode(0),
               "");
 }
@@ -124,8 +124,7 @@ struct Worker {
   RatherThanHang();
   static Worker worker;
   StartTimerThreads();
-  absl::SleepFor(
-      absl::Milliseconds(30));  // gives the thread time to enter a wait
+  absl::SleepFor(absl::Milliseconds(30));  // lets the thread enter a wait
   std::exit(0);
 }
 

@@ -105,7 +105,7 @@ void KeepUsingContexts(const std::atomic<bool>& stop) {
   }
 }
 
-TEST_F(ForkTest, AChildUsesContextsOfItsOwnWhateverItsParentsThreadsAreAt) {
+TEST_F(ForkTest, AChildUsesItsOwnContextsWhateverItsParentsThreadsDo) {
   if (kAddressSanitizer) {
     GTEST_SKIP() << "its allocator's locks stay locked in the child";
   }
@@ -167,7 +167,7 @@ TEST_F(ForkTest, DoneOfTheParentsContextsIsExactInTheChild) {
   }));
 }
 
-TEST_F(ForkTest, WhoIsAloneMayCancelAndDropItsContextsInTheChild) {
+TEST_F(ForkTest, ASingleThreadedProcessMayUseItsContextsInTheChild) {
   std::vector<Cancellable> contexts;
   for (int ms : {1, 100, 150, 3'000, 3'600'000}) {
     contexts.push_back(WithTimeout(Background(), absl::Milliseconds(ms)));

@@ -56,7 +56,7 @@ TEST_F(MergeAllTest, AMemberThatComesLaterKeepsItAlive) {
   EXPECT_TRUE(all.context().Done());
 }
 
-TEST_F(MergeAllTest, OneThatComesTooLateIsTold) {
+TEST_F(MergeAllTest, AddReturnsFalseWhenItIsTooLate) {
   auto [a, cancel_a] = WithCancel(Background());
   MergeAll all(Background());
   EXPECT_TRUE(all.Add(a));
@@ -65,7 +65,7 @@ TEST_F(MergeAllTest, OneThatComesTooLateIsTold) {
   EXPECT_TRUE(all.context().Done());
 }
 
-TEST_F(MergeAllTest, AMemberThatIsDoneCountsAsOneThatEnded) {
+TEST_F(MergeAllTest, ADoneMemberCountsAsEnded) {
   auto [done, cancel_done] = WithCancel(Background());
   cancel_done(absl::AbortedError("gone"));
   auto [live, cancel_live] = WithCancel(Background());

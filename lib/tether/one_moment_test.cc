@@ -108,9 +108,9 @@ TEST_F(OneMomentTest, AThreadThatWaitedForTheOtherParentFindsItsMergesDone) {
   }
 }
 
-// ---- Those who only look on ------------------------------------------------
+// ---- Threads that poll -----------------------------------------------------
 
-TEST_F(OneMomentTest, WhoSeesTheParentDoneSeesAllItsChildrenDone) {
+TEST_F(OneMomentTest, AThreadThatSeesTheParentDoneSeesAllItsChildrenDone) {
   constexpr int kChildren = 2000;
   for (int round = 0; round < 20; ++round) {
     auto [parent, cancel] = WithCancel(Background());
@@ -139,7 +139,7 @@ TEST_F(OneMomentTest, WhoSeesTheParentDoneSeesAllItsChildrenDone) {
   }
 }
 
-TEST_F(OneMomentTest, WhoSeesAChildDoneThroughItsParentSeesThatDone) {
+TEST_F(OneMomentTest, AThreadThatSeesAChildDoneSeesItsEndedParentDone) {
   constexpr int kChildren = 2000;
   for (int round = 0; round < 20; ++round) {
     auto [parent, cancel] = WithCancel(Background());
@@ -267,7 +267,7 @@ TEST_F(OneMomentTest, ManyWaysUpDoNotTakeForEver) {
   for (const Cancellable& merge : merges) EXPECT_TRUE(merge.ctx.Done());
 }
 
-TEST_F(OneMomentTest, HoldsInAnyGraphWhateverEndsItAtOnce) {
+TEST_F(OneMomentTest, HoldsInAnyGraphWithConcurrentEnds) {
   // A random graph of children and merges. Two threads end parts of it; two
   // others check every edge, parent first.
   constexpr int kNodes = 300;

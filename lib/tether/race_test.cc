@@ -84,7 +84,7 @@ TEST_F(RaceTest, AReasonOnceSeenNeverChanges) {
   }
 }
 
-TEST_F(RaceTest, EachCallbackOfATreeRunsOnceWhoeverCancels) {
+TEST_F(RaceTest, EachCallbackOfATreeRunsOnceWhicheverThreadCancels) {
   for (int round = 0; round < kRounds; ++round) {
     std::vector<Cancellable> tree = MakeTree();
     std::vector<std::atomic<int>> calls(tree.size());
@@ -210,7 +210,7 @@ TEST_F(RaceTest, ACallbackEitherRunsOrIsPreventedByStop) {
   RecordProperty("callbacks_that_ran", ran_first);
 }
 
-TEST_F(RaceTest, WhatACallbackUsesMayGoAfterItsRegistration) {
+TEST_F(RaceTest, ObjectsThatACallbackUsesMayBeDestroyedAfterItsRegistration) {
   for (int round = 0; round < kRounds * 2; ++round) {
     Cancellable ctx = WithCancel(Background());
     auto used = std::make_unique<int>(0);
@@ -284,7 +284,7 @@ TEST_F(RaceTest, AMergeEndsOnceWhenBothSidesEndAtOnce) {
   }
 }
 
-TEST_F(RaceTest, AMergeMayBeMadeAndGoWhileBothSidesEnd) {
+TEST_F(RaceTest, AMergeMayBeMadeAndDestroyedWhileBothSidesEnd) {
   for (int round = 0; round < kRounds * 2; ++round) {
     Cancellable primary = WithCancel(Background());
     Cancellable other = WithCancel(Background());

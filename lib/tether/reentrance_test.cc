@@ -111,7 +111,7 @@ struct Owner {
   std::optional<Registration> registration;
 };
 
-TEST_F(ReentranceTest, WhatACallbackCapturedMayBeTheLastOwnerWhenStopped) {
+TEST_F(ReentranceTest, CapturesMayBeTheLastOwnerWhenStopped) {
   for (const bool can_end : {true, false}) {
     Cancellable parent = WithCancel(Background());
     const Context ctx = can_end ? parent.ctx : Background();
@@ -124,7 +124,7 @@ TEST_F(ReentranceTest, WhatACallbackCapturedMayBeTheLastOwnerWhenStopped) {
   }
 }
 
-TEST_F(ReentranceTest, WhatACallbackCapturedMayBeTheLastOwnerWhenItHasRun) {
+TEST_F(ReentranceTest, CapturesMayBeTheLastOwnerWhenTheCallbackHasRun) {
   Cancellable parent = WithCancel(Background());
   auto owner = std::make_shared<Owner>();
   const std::weak_ptr<Owner> alive = owner;
@@ -135,7 +135,7 @@ TEST_F(ReentranceTest, WhatACallbackCapturedMayBeTheLastOwnerWhenItHasRun) {
   EXPECT_TRUE(alive.expired());
 }
 
-TEST_F(ReentranceTest, WhatACallbackCapturedMayStopItAgainWhileItIsStopped) {
+TEST_F(ReentranceTest, CapturesMayStopTheCallbackAgainWhileItIsStopped) {
   Cancellable parent = WithCancel(Background());
   std::optional<Registration> registration;
   int calls = 0;
@@ -182,7 +182,7 @@ TEST_F(ReentranceTest, ACallbackMayDropAllThatIsLeftOfItsContext) {
   EXPECT_EQ(all, nullptr);
 }
 
-TEST_F(ReentranceTest, ACallbackMayDropTheContextsWhoseCallbacksAreStillToRun) {
+TEST_F(ReentranceTest, ACallbackMayDropContextsWithCallbacksThatHaveNotRun) {
   Cancellable root = WithCancel(Background());
   struct Child {
     Cancellable cancellable;
@@ -249,7 +249,7 @@ TEST_F(ReentranceTest, AValueMayHoldTheCancelFuncOfItsParent) {
 
 // ---- TaskGroup -------------------------------------------------------------
 
-TEST_F(ReentranceTest, WhatATaskCapturedMayUseTheGroupWhenItIsDestroyed) {
+TEST_F(ReentranceTest, CapturesOfATaskMayUseTheGroupInTheirDestructors) {
   TaskGroup group(Background());
   group.SetLimit(2);
   absl::Status waited;
@@ -264,7 +264,7 @@ TEST_F(ReentranceTest, WhatATaskCapturedMayUseTheGroupWhenItIsDestroyed) {
   EXPECT_EQ(ran, 1);
 }
 
-TEST_F(ReentranceTest, WhatADroppedTaskCapturedMayUseTheGroupToo) {
+TEST_F(ReentranceTest, CapturesOfADroppedTaskMayUseTheGroupToo) {
   TaskGroup group(Background(),
                   [](auto) {});  // an executor that drops every task
   absl::Status waited;
@@ -274,7 +274,7 @@ TEST_F(ReentranceTest, WhatADroppedTaskCapturedMayUseTheGroupToo) {
   EXPECT_EQ(group.Wait().code(), absl::StatusCode::kCancelled);
 }
 
-TEST_F(ReentranceTest, ACallbackOfAFailedGroupThatWaitsForItIsTold) {
+TEST_F(ReentranceTest, WaitFailsInACallbackOfAFailedGroup) {
   TaskGroup group(Background());
   absl::Status waited;
   Registration wait =

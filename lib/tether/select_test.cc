@@ -63,7 +63,8 @@ TEST_F(UnbufferedTest, AReceiverThatCameFirstGetsTheValue) {
   receiver.join();
 }
 
-TEST_F(UnbufferedTest, ASendThatNobodyTakesEndsWithItsContextAndLeavesNothing) {
+TEST_F(UnbufferedTest,
+       ASendWithoutAReceiverEndsWithItsContextAndLeavesNothing) {
   testing::SimulatedClock clock;
   Channel<int> channel(0);
   auto [ctx, cancel] = WithTimeout(Background(clock), absl::Seconds(1));
@@ -121,7 +122,7 @@ TEST_F(UnbufferedTest, ABlockedOperationEndsByTheClockThoughNoTimerFires) {
 
 // ---- Select ----------------------------------------------------------------
 
-TEST_F(SelectTest, TakesTheOneThatIsPossibleAndLeavesTheOthers) {
+TEST_F(SelectTest, CompletesThePossibleCaseAndLeavesTheOthers) {
   Channel<int> empty(1), full(1);
   Channel<std::string> with_room(1);
   ASSERT_TRUE(full.Send(Background(), 1).ok());
@@ -270,7 +271,7 @@ TEST_F(SelectTest, DoesNotMeetItself) {
   selector.join();
 }
 
-TEST_F(SelectTest, EveryValueArrivesOnceWhoeverSelectsAndLeaves) {
+TEST_F(SelectTest, EveryValueArrivesOnceWhileThreadsSelectAndGiveUp) {
   constexpr int kValues = 2000;
   for (const int capacity : {0, 1, 3}) {
     Channel<int> a(capacity), b(capacity);

@@ -99,7 +99,7 @@ TEST_F(StopTokenTest,
   EXPECT_EQ(ran_on, std::this_thread::get_id());
 }
 
-TEST_F(StopTokenTest, TokensOutliveItButAreToldNothingMore) {
+TEST_F(StopTokenTest, TokensOutliveItButAreNoLongerStopped) {
   auto [ctx, cancel] = WithCancel(Background());
   std::stop_token token;
   {

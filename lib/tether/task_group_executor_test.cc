@@ -55,7 +55,7 @@ TEST_F(TaskGroupExecutorTest, ATaskThatTheExecutorDropsFailsTheGroup) {
   EXPECT_EQ(group.Wait(), absl::CancelledError("task dropped by its executor"));
 }
 
-TEST_F(TaskGroupExecutorTest, ATaskOverWhichTheExecutorThrowsFailsTheGroup) {
+TEST_F(TaskGroupExecutorTest, ATaskFailsIfTheExecutorThrows) {
   TaskGroup group(Background(), [](const std::function<void()>&) {
     throw std::runtime_error("queue full");
   });
@@ -76,7 +76,7 @@ TEST_F(TaskGroupExecutorTest, ATaskIsRunOnceHoweverOftenTheExecutorCallsIt) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST_F(TaskGroupExecutorTest, WhatTheExecutorKeepsMayOutliveTheGroup) {
+TEST_F(TaskGroupExecutorTest, CallablesThatTheExecutorKeepsMayOutliveTheGroup) {
   ManualPool pool;
   std::function<void()> kept;
   auto captured = std::make_shared<int>(0);

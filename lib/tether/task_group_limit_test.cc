@@ -139,7 +139,7 @@ TEST_F(TaskGroupLimitTest, ALoweredLimitHoldsOnceTasksHaveEnded) {
   EXPECT_EQ(group.Wait(), kOk);
 }
 
-TEST_F(TaskGroupLimitTest, TasksThatAllBlockInGoAreToldInsteadOfDeadlocking) {
+TEST_F(TaskGroupLimitTest, IfAllTasksBlockInGoOneFailsInsteadOfADeadlock) {
   for (const int limit : {1, 2, 5}) {
     TaskGroup group(Background());
     group.SetLimit(limit);
@@ -167,7 +167,7 @@ TEST_F(TaskGroupLimitTest, ATaskRunAtOnceByAnotherBlocksBoth) {
   EXPECT_EQ(group.Wait().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST_F(TaskGroupLimitTest, ATaskThatBlocksInGoGoesOnWhenAnotherEnds) {
+TEST_F(TaskGroupLimitTest, ATaskThatBlocksInGoContinuesWhenAnotherEnds) {
   for (int round = 0; round < 100; ++round) {
     TaskGroup group(Background());
     group.SetLimit(2);

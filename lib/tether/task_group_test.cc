@@ -139,7 +139,7 @@ TEST_F(TaskGroupTest, ANullTaskFailsTheGroup) {
   rejects(static_cast<void (*)(const Context&)>(nullptr));
 }
 
-TEST_F(TaskGroupTest, WhatATaskCapturedIsGoneWhenWaitReturns) {
+TEST_F(TaskGroupTest, CapturesAreDestroyedWhenWaitReturns) {
   auto captured = std::make_shared<int>(0);
   TaskGroup group(Background());
   for (int i = 0; i < 20; ++i) group.Go([captured] {});

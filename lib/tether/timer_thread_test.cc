@@ -87,7 +87,7 @@ TEST_F(TimerThreadDeathTest, ABoundedWaitInACallbackOfADeadlineReturns) {
   std::exit(0);
 }
 
-TEST_F(TimerThreadDeathTest, WhoKeepsACallbackOfADeadlineDelaysNoDeadline) {
+TEST_F(TimerThreadDeathTest, ACallbackThatBlocksDelaysNoDeadline) {
   EXPECT_EXIT(KeepTheCallbackThread(), ::testing::ExitedWithCode(0), "");
 }
 
@@ -135,7 +135,7 @@ TEST_F(TimerThreadDeathTest, WhoKeepsACallbackOfADeadlineDelaysNoDeadline) {
   std::exit(0);
 }
 
-TEST_F(TimerThreadDeathTest, SoDoesWhoKeepsTheDestructorOfAValue) {
+TEST_F(TimerThreadDeathTest, ADestructorOfAValueThatBlocksDelaysNoDeadline) {
   EXPECT_EXIT(KeepItWithADestructor(), ::testing::ExitedWithCode(0), "");
 }
 
@@ -194,7 +194,7 @@ void CheckThatTheNextDeadlineStartsIt(const std::atomic<bool>& earlier_ran) {
   std::exit(0);
 }
 
-TEST_F(TimerThreadDeathTest, DeadlinesHoldWhereNoThreadCanBeStarted) {
+TEST_F(TimerThreadDeathTest, DeadlinesPassInTimeIfNoThreadCanBeStarted) {
   EXPECT_EXIT(FailToStartThreads(), ::testing::ExitedWithCode(0), "");
 }
 
@@ -262,7 +262,7 @@ TEST_F(TimerThreadDeathTest, DeadlinesHoldAtTheSystemsLimitOfProcesses) {
   std::exit(0);
 }
 
-TEST_F(TimerThreadDeathTest, CallbacksRunWhereTheirThreadCannotBeStarted) {
+TEST_F(TimerThreadDeathTest, CallbacksRunIfTheirThreadCannotBeStarted) {
   EXPECT_EXIT(FailToStartTheCallbackThread(), ::testing::ExitedWithCode(0), "");
 }
 

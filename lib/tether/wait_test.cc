@@ -36,7 +36,7 @@ class WaitTest : public testing::LeakCheckedTest {
   testing::SimulatedClock clock_;
 };
 
-TEST_F(WaitTest, WaitForATimeThatHasPassedOnlyLooks) {
+TEST_F(WaitTest, WaitForATimeThatHasPassedDoesNotBlock) {
   auto [ctx, cancel] = WithTimeout(Root(), absl::Seconds(1));
   EXPECT_FALSE(ctx.WaitFor(absl::ZeroDuration()));
   EXPECT_FALSE(ctx.WaitFor(-absl::Seconds(1)));

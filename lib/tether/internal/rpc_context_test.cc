@@ -36,7 +36,7 @@ class LazyCancelTest : public ::tether::testing::LeakCheckedTest {
   std::atomic<int> starts_{0};
 };
 
-TEST_F(LazyCancelTest, DoesNotStartWhenNobodyObserves) {
+TEST_F(LazyCancelTest, DoesNotStartIfItIsNotObserved) {
   static constexpr Key<int> kNumber{"number"};
   {
     auto [ctx, cancel] = Make(Background(clock_), absl::Hours(1));
@@ -55,7 +55,7 @@ TEST_F(LazyCancelTest, DoesNotStartWhenNobodyObserves) {
   EXPECT_EQ(starts_.load(), 0);
 }
 
-TEST_F(LazyCancelTest, StartsOnceWhenSomebodyObserves) {
+TEST_F(LazyCancelTest, StartsOnceWhenItIsObserved) {
   const std::pair<const char*, std::function<void(const Context&)>> looks[] = {
       {"Done", [](const Context& ctx) { EXPECT_FALSE(ctx.Done()); }},
       {"Err", [](const Context& ctx) { EXPECT_TRUE(ctx.Err().ok()); }},
@@ -95,7 +95,7 @@ TEST_F(LazyCancelTest, ItsSourceMayEndItAtOnce) {
   EXPECT_EQ(lazy.ctx.Cause(), absl::AbortedError("gone"));
 }
 
-TEST_F(LazyCancelTest, EachFirstLookSeesWhatTheSourceSaysAtOnce) {
+TEST_F(LazyCancelTest, TheFirstObservationSeesAnEndThatTheSourceReportsAtOnce) {
   const std::function<bool(const Context&)> looks[] = {
       [](const Context& ctx) { return !ctx.Err().ok(); },
       [](const Context& ctx) { return !ctx.Cause().ok(); },
@@ -133,7 +133,7 @@ TEST_F(LazyCancelTest, IsAContextLikeAnyOtherOnceStarted) {
   EXPECT_FALSE(parent.Done());
 }
 
-TEST_F(LazyCancelTest, ItsDeadlineIsExactThoughNobodyLookedBefore) {
+TEST_F(LazyCancelTest, ItsDeadlineIsExactEvenIfItWasNotObservedBefore) {
   for (const absl::Duration timeout :
        {absl::ZeroDuration(), absl::Milliseconds(50), absl::Seconds(1)}) {
     auto [ctx, cancel] = Make(Background(clock_), timeout);
@@ -169,7 +169,7 @@ TEST_F(LazyCancelTest, ASourceThatThrowsIsContained) {
   EXPECT_TRUE(ctx.Done());
 }
 
-TEST_F(LazyCancelTest, WhatAnUnusedSourceCapturedGoesWithTheContext) {
+TEST_F(LazyCancelTest, CapturesOfAnUnusedSourceAreDestroyedWithTheContext) {
   auto captured = std::make_shared<int>(1);
   std::optional<Cancellable> lazy =
       WithLazyCancel(NowOf(Background()), Background(),
@@ -179,7 +179,7 @@ TEST_F(LazyCancelTest, WhatAnUnusedSourceCapturedGoesWithTheContext) {
   EXPECT_EQ(captured.use_count(), 1);
 }
 
-TEST_F(LazyCancelTest, StartsOnceWhenManyThreadsLook) {
+TEST_F(LazyCancelTest, StartsOnceWhenManyThreadsObserveIt) {
   for (int round = 0; round < 200; ++round) {
     starts_ = 0;
     auto [ctx, cancel] = Make();
@@ -271,7 +271,7 @@ TEST_F(EndDeferringCallbacksTest,
   EXPECT_FALSE(more.Run());
 }
 
-TEST_F(EndDeferringCallbacksTest, WhatNobodyRunsRunsWhenItGoes) {
+TEST_F(EndDeferringCallbacksTest, CallbacksThatWereNotRunRunInTheDestructor) {
   bool ran = false;
   auto [ctx, cancel] = Make();
   const Registration callback(ctx, [&ran] { ran = true; });
@@ -294,7 +294,7 @@ TEST_F(EndDeferringCallbacksTest, ACallbackThatIsStoppedBeforeDoesNotRun) {
   deferred.Run();
 }
 
-TEST_F(EndDeferringCallbacksTest, OneThatComesAfterTheEndRunsAtOnce) {
+TEST_F(EndDeferringCallbacksTest, ACallbackRegisteredAfterTheEndRunsAtOnce) {
   auto [ctx, cancel] = Make();
   const Registration early(ctx, [] {});
   DeferredCallbacks deferred =

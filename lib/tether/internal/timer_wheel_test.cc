@@ -77,7 +77,7 @@ TEST(TimerWheelTest, ATimeThatHasPassedFiresAtTheNextTick) {
   EXPECT_EQ(Take(wheel, 1001).size(), 2u);
 }
 
-TEST(TimerWheelTest, TimeThatGoesBackHasNoEffect) {
+TEST(TimerWheelTest, AnEarlierTimeHasNoEffect) {
   TimerWheel wheel(0, 0);
   wheel.TakeExpired(1000);
   Timer timer;

@@ -1,4 +1,4 @@
-// What the tests of TaskGroup share.
+// Helpers of the tests of TaskGroup.
 
 #ifndef TETHER_TESTING_TASK_GROUP_TOOLS_H_
 #define TETHER_TESTING_TASK_GROUP_TOOLS_H_
