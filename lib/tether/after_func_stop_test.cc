@@ -1,4 +1,4 @@
-// Registration::Stop(): it prevents the callback or waits for it.
+// Registration::Stop() prevents the callback or waits for it.
 
 #include <atomic>
 #include <memory>

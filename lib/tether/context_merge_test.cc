@@ -1,4 +1,4 @@
-// Merge: a context with two parents.
+// Merge makes a context with two parents.
 
 #include <memory>
 #include <string>

@@ -1,4 +1,5 @@
-// Values: keys, hiding, and lookups in chains of any length.
+// Keys and values of contexts, hidden values, and lookups in chains of any
+// length.
 
 #include <array>
 #include <map>

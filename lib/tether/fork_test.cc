@@ -1,5 +1,5 @@
-// fork(): what a child process may do with contexts, whatever its parent's
-// threads were doing.
+// The use of contexts in the child of a fork, whatever its parent's threads
+// were doing.
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,7 +1,6 @@
-// What happens when memory runs out. Each scenario runs once for each of its
-// allocations, and that allocation fails: the first, then the second, and so
-// on. Every operation then throws std::bad_alloc or copes; nothing hangs, leaks
-// or terminates.
+// Every operation throws std::bad_alloc or copes when memory runs out, and
+// nothing hangs, leaks or terminates. Each scenario runs once for each of its
+// allocations, and that allocation fails.
 
 #include <atomic>
 #include <chrono>

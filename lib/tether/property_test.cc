@@ -1,6 +1,5 @@
-// Runs random programs on random trees of contexts and compares them with a
-// model that is slow and obvious. To repeat a run, pass the --gtest_random_seed
-// that it prints.
+// Compares random trees of contexts with a slow, obvious model. To repeat a
+// run, pass the --gtest_random_seed that it prints.
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
-// What user code may do to the object that runs it. User code is callbacks,
-// tasks, and the destructors of their captures, of values and of items in
-// channels. Run these tests with --config=asan, since most of them are about
-// memory.
+// User code that uses or destroys the object that runs it. User code is
+// callbacks, tasks, and the destructors of their captures, of values and of
+// items in channels. Run these tests with --config=asan, since most of them are
+// about memory.
 
 #include <functional>
 #include <memory>

@@ -1,4 +1,4 @@
-// The limit of a TaskGroup: how many tasks may run at a time.
+// The limit on how many tasks of a TaskGroup run at a time.
 
 #include <atomic>
 #include <memory>

@@ -1,5 +1,5 @@
-// The timer thread and the callback thread: blocked by a callback, impossible
-// to start, and in a program that uses signals and debuggers.
+// The timer thread and the callback thread when a callback blocks, when they
+// can't be started, and in a program that uses signals and debuggers.
 
 #include <signal.h>
 #include <sys/resource.h>
