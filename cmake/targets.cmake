@@ -2616,6 +2616,7 @@ tether_program(lib_tether_exit_test
     absl::time
     lib_tether_fresh_process
     tether_internal::tether
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 

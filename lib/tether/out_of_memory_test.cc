@@ -38,6 +38,7 @@
 #include "tether/stop_token.h"
 #include "tether/task_group.h"
 #include "tether/testing/failing_allocations.h"
+#include "tether/testing/give_up.h"
 #include "tether/testing/leak_checked_test.h"
 #include "tether/testing/simulated_clock.h"
 
@@ -82,7 +83,8 @@ class OutOfMemoryTest : public testing::LeakCheckedTest {
           waited = std::chrono::steady_clock::now() - start;
           left = live_allocations - allocations;
         } while (
-            (LiveNodes() != nodes && waited < std::chrono::seconds(5)) ||
+            (LiveNodes() != nodes &&
+             absl::FromChrono(waited) < testing::kGiveUp) ||
             (left > 0 && waited < std::chrono::milliseconds(50 << attempt)));
         ASSERT_EQ(LiveNodes(), nodes);
         ASSERT_EQ(LiveCallbacks(), 0);
