@@ -111,6 +111,8 @@ class Key : private internal::KeyBase {
 
 // An immutable value of one pointer: cheap to copy and never null. A moved-from
 // Context is Background().
+//
+// Thread safety: any thread may use it, also at the same time as others.
 class [[nodiscard]] TETHER_EXPORT Context {
  public:
   // Same as Background().
