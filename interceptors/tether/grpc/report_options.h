@@ -44,9 +44,9 @@ struct ReportOptions {
   size_t max_headers_bytes = 4000;
 
   // Limits of the report itself. Its least important parts are left out first;
-  // a report that doesn't fit beside the application's own trailing metadata is
-  // not sent. Lower limits.max_bytes for callers that accept less than gRPC's
-  // default of 8 KiB of metadata: the calls of those would fail.
+  // a report that doesn't fit next to the application's own trailing metadata
+  // is not sent. Lower limits.max_bytes for callers that accept less than
+  // gRPC's default of 8 KiB of metadata: the calls of those would fail.
   ReportLimits limits = {};
 };
 
