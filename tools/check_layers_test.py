@@ -104,6 +104,7 @@ void B<T>::F(internal::T t) {}
   def test_files_have_four_hundred_lines_and_tests_six_hundred(self):
     self.passes("lib/tether/a.cc", "//\n" * 400, limits=True)
     self.fails("lib/tether/a.cc", "//\n" * 401, "401 lines", limits=True)
+    self.passes("lib/tether/a.cc", "// SPDX-License-Identifier: X\n\n" + "//\n" * 400, limits=True)
     self.passes("lib/tether/a_test.cc", "//\n" * 600, limits=True)
     self.fails("lib/tether/a_test.cc", "//\n" * 601, "601 lines", limits=True)
 

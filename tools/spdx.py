@@ -41,8 +41,10 @@ def with_line(path, text):
   at = 1 if lines[0].startswith("#!") else 0
   if lines[at:at + 1] == [line]:
     return None
-  # C++ and Starlark begin with a comment on the file, which stays a paragraph of its own.
-  gap = [""] if mark == "//" and lines[at:at + 1] != [""] else []
+  gap = []
+  if mark == "//" and lines[at:at + 1] != [""]:
+    # The comment that describes the file is a paragraph of its own.
+    gap = [mark] if lines[at].startswith(mark) else [""]
   return "\n".join(lines[:at] + [line] + gap + lines[at:])
 
 

@@ -15,7 +15,8 @@ LINE = "SPDX-License-" + "Identifier: Apache-2.0"
 class SpdxTest(unittest.TestCase):
 
   def test_it_is_the_first_line(self):
-    self.assertEqual(spdx.with_line("lib/a.h", "// A comment.\n"), "// %s\n\n// A comment.\n" % LINE)
+    self.assertEqual(spdx.with_line("lib/a.h", "// A comment.\n"), "// %s\n//\n// A comment.\n" % LINE)
+    self.assertEqual(spdx.with_line("lib/a.proto", "package a;\n"), "// %s\n\npackage a;\n" % LINE)
     self.assertEqual(spdx.with_line("lib/a.cc", "\nint a;\n"), "// %s\n\nint a;\n" % LINE)
     self.assertEqual(spdx.with_line("lib/BUILD.bazel", "load(x)\n"), "# %s\nload(x)\n" % LINE)
     self.assertEqual(spdx.with_line("packaging/a/CMakeLists.txt", "project(a)\n"), "# %s\nproject(a)\n" % LINE)
