@@ -26,8 +26,10 @@
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/default.h"
+#include "tether/propagation/delegating.h"
 #include "tether/propagation/edge.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/limited_carrier.h"
@@ -56,6 +58,7 @@
 namespace {
 
 inline constexpr tether::Key<std::string> kUser{"user"};
+inline constexpr tether::Key<int> kPriority{"priority"};
 
 // A propagator that the program defines.
 class Nothing final : public tether::Propagator {
@@ -67,6 +70,12 @@ class Nothing final : public tether::Propagator {
     return parent;
   }
   int64_t Dropped() const override { return 0; }
+};
+
+class ReadOnly final : public tether::DelegatingPropagator {
+ public:
+  using DelegatingPropagator::DelegatingPropagator;
+  void Inject(const tether::Context&, tether::Carrier&) const override {}
 };
 
 bool Contexts() {
@@ -107,18 +116,24 @@ bool Values() {
        },
        [](const std::string& user) { return user; }});
   const tether::Context ctx =
-      tether::WithValue(tether::Background(), kUser, std::string("ada"));
-  const tether::CompositePropagator all(
-      {std::make_shared<Nothing>(), std::make_shared<tether::B3Propagator>(),
-       std::make_shared<tether::BaggagePropagator>(),
-       std::make_shared<tether::RequestIdPropagator>(),
-       std::make_shared<tether::TraceContextPropagator>()});
+      tether::WithValue(tether::WithValue(tether::Background(), kPriority, 7),
+                        kUser, std::string("ada"));
+  const tether::CompositePropagator all{
+      Nothing(),
+      std::make_shared<tether::B3Propagator>(),
+      tether::BaggagePropagator(),
+      tether::RequestIdPropagator(),
+      tether::TraceContextPropagator(),
+      tether::HeaderPropagator<int>(kPriority, "x-priority",
+                                    tether::IntCodec(0, 9)),
+      ReadOnly(tether::DefaultPropagator())};
   tether::MapCarrier carrier;
   header.Inject(ctx, carrier);
   all.Inject(tether::WithTrace(ctx, tether::NewTrace()), carrier);
   const tether::Context there =
       header.Extract(carrier, all.Extract(carrier, {}));
-  return *there.Value(kUser) == "ada" && tether::TraceOf(there) != nullptr &&
+  return *there.Value(kUser) == "ada" && *there.Value(kPriority) == 7 &&
+         tether::TraceOf(there) != nullptr &&
          tether::BaggageOf(there).size() == 0 &&
          tether::RequestIdOf(there) == nullptr;
 }
