@@ -748,17 +748,16 @@ tether_internal_library(integration_tests_budget_chain
     tether_internal::tether
     tether_internal::tether_grpc)
 
-tether_program(integration_tests_budget_test
+tether_program(integration_tests_budget_blame_test
   FOLDER integration_tests
-  NAME budget_test
-  SRCS integration_tests/budget_test.cc
+  NAME budget_blame_test
+  SRCS integration_tests/budget_blame_test.cc
   DEPS
     GTest::gmock
     GTest::gtest
     absl::core_headers
     absl::flags
     absl::flags_parse
-    absl::status
     absl::strings
     absl::synchronization
     absl::time
@@ -923,6 +922,27 @@ tether_program(integration_tests_drift_test
   TEST
   TIMEOUT 60)
 
+tether_program(integration_tests_end_reasons_test
+  FOLDER integration_tests
+  NAME end_reasons_test
+  SRCS integration_tests/end_reasons_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::status
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    integration_tests_budget_chain
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
 tether_program(integration_tests_failed_operation_test
   FOLDER integration_tests
   NAME failed_operation_test
@@ -946,6 +966,49 @@ tether_program(integration_tests_failed_operation_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 300)
+
+tether_internal_library(integration_tests_middle_hop
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_program(integration_tests_header_limits_test
+  FOLDER integration_tests
+  NAME header_limits_test
+  SRCS integration_tests/header_limits_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    integration_tests_middle_hop
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(integration_tests_header_relay_test
+  FOLDER integration_tests
+  NAME header_relay_test
+  SRCS integration_tests/header_relay_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    integration_tests_middle_hop
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
 
 tether_program(integration_tests_hop_without_tether_test
   FOLDER integration_tests
@@ -975,6 +1038,10 @@ tether_internal_library(integration_tests_hostile_metadata
   SRCS integration_tests/hostile_metadata.cc
   DEPS absl::strings tether_internal::tether_grpc)
 
+tether_internal_library(integration_tests_hostile_expectations
+  SRCS integration_tests/hostile_expectations.cc
+  DEPS absl::strings gRPC::grpc++ integration_tests_hostile_metadata)
+
 tether_program(integration_tests_hostile_metadata_test
   FOLDER integration_tests
   NAME hostile_metadata_test
@@ -988,6 +1055,7 @@ tether_program(integration_tests_hostile_metadata_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    integration_tests_hostile_expectations
     integration_tests_hostile_metadata
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_grpc_release
@@ -1022,24 +1090,24 @@ tether_program(integration_tests_peer_killed_test
   TEST
   TIMEOUT 300)
 
-tether_program(integration_tests_relay_and_limits_test
+tether_program(integration_tests_reported_calls_test
   FOLDER integration_tests
-  NAME relay_and_limits_test
-  SRCS integration_tests/relay_and_limits_test.cc
+  NAME reported_calls_test
+  SRCS integration_tests/reported_calls_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::core_headers
-    absl::strings
+    absl::synchronization
     absl::time
     gRPC::grpc++
+    integration_tests_budget_chain
     interceptors_tether_grpc_testing_grpc_leak_checked_test
-    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
-  TIMEOUT 60)
+  TIMEOUT 300)
 
 tether_program(integration_tests_server_life_test
   FOLDER integration_tests

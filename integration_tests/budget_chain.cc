@@ -135,7 +135,7 @@ BudgetChain::BudgetChain(Options options) : options_(std::move(options)) {
 }
 
 BudgetChain::~BudgetChain() {
-  // From the front, so that nobody calls a server that is gone.
+  // The front first, so that no hop calls a server that is gone.
   for (int hop = 0; hop < kHops; ++hop) {
     links_[hop].proxy->Cut(testing::TcpProxy::How::kClose);
     servers_[hop]->Shutdown();
@@ -208,6 +208,15 @@ BudgetChain::Result BudgetChain::Call(const Context& ctx,
   result.status = links_[kStorefront].call(&call);
   result.report = call.report();
   return result;
+}
+
+const v1::CallReport* CallTo(int hop, const v1::CallReport& report) {
+  const v1::CallReport* call = &report;
+  for (int i = 0; i < hop; ++i) {
+    if (!call->has_report() || call->report().calls_size() == 0) return nullptr;
+    call = &call->report().calls(call->report().calls_size() - 1);
+  }
+  return call;
 }
 
 }  // namespace tether

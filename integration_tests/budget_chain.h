@@ -1,9 +1,10 @@
 // The chain storefront → orders → inventory on loopback, with handlers that the
-// test gives, and links that can be slow: for finding out who gets the blame.
+// test sets and links that can be slow: for tests of the report's blame.
 //
 //   BudgetChain::Options options;
-//   options.handlers[BudgetChain::kInventory] = [](const Context& ctx, …) { …
-//   }; BudgetChain chain(options); chain.Call(absl::Seconds(1)).status
+//   options.handlers[BudgetChain::kInventory] = …;
+//   BudgetChain chain(options);
+//   chain.Call(absl::Seconds(1)).status
 //
 // For tests only.
 
@@ -42,17 +43,17 @@ class BudgetChain {
   using CallNext =
       std::function<grpc::Status(const Context& ctx, const CallOptions&)>;
 
-  // What a hop does. On a thread that it may block, whatever the server's API.
-  // `sc`: to set trailing metadata with.
+  // The work of a hop. It runs on a thread that it may block, whatever the
+  // server's API. `sc` is for setting trailing metadata.
   using Handler = std::function<grpc::Status(
       const Context& ctx, const CallNext& next, grpc::ServerContextBase& sc)>;
 
   struct Options {
-    // None: calls the next hop, and answers what that did; the last one says
-    // OK.
+    // Without a handler, a hop calls the next one, and returns its status; the
+    // last one returns OK.
     std::array<Handler, kHops> handlers;
 
-    // Hops with gRPC's callback API; the others are sync.
+    // The hops that use gRPC's callback API; the others are sync.
     std::array<bool, kHops> callback_api = {};
 
     // Link i leads to hop i.
@@ -65,7 +66,7 @@ class BudgetChain {
   };
 
   explicit BudgetChain(Options options);
-  // Lets what still runs come to its end.
+  // Waits until all handlers have returned.
   ~BudgetChain();
   BudgetChain(const BudgetChain&) = delete;
   BudgetChain& operator=(const BudgetChain&) = delete;
@@ -82,9 +83,9 @@ class BudgetChain {
   // Connects all links. False when that takes more than `timeout`.
   bool Connect(absl::Duration timeout);
 
-  // Nothing passes the link to `hop` any more.
+  // Stalls the link to `hop`: no byte passes it any more.
   void StallLink(int hop) { links_[hop].proxy->Stall(); }
-  // Its connection is reset.
+  // Resets the connection of the link to `hop`.
   void CutLink(int hop) {
     links_[hop].proxy->Cut(testing::TcpProxy::How::kReset);
   }
@@ -118,6 +119,10 @@ class BudgetChain {
   internal::Mutex mutex_;
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
 };
+
+// The report's entry for the call to `hop`; null if the request didn't get
+// there. If a hop made several calls, it is the last one.
+const v1::CallReport* CallTo(int hop, const v1::CallReport& report);
 
 }  // namespace tether
 

@@ -42,7 +42,7 @@ class Chain {
   // Waits until all running calls have ended.
   ~Chain();
 
-  // A stub on a channel of its own, with tether if the chain has it.
+  // A stub on a new channel, with tether if the chain has it.
   std::unique_ptr<shop::v1::Storefront::Stub> Stub();
 
   // The number of running handlers by hop: storefront, orders, inventory. The
@@ -50,7 +50,7 @@ class Chain {
   std::array<int, 3> Running() const;
   int RunningInAll() const;
 
-  // The most handlers of any one hop that ever ran at once.
+  // The largest number of handlers that ran at once on one hop.
   int MostRunning() const { return most_running_.load(); }
 
   // Waits until no handler runs; false if some still do after `timeout`.

@@ -26,9 +26,9 @@ using testing::Passage;
 
 class DriftTest : public testing::GrpcLeakCheckedTest {
  protected:
-  // `count` calls that succeeded, whose timeouts fall from 3 % above `timeout`
-  // to it, where `descending`: each is near enough to the ones before for gRPC
-  // to send one of those in its place.
+  // Makes `count` calls that succeed. If `descending`, their timeouts fall from
+  // 3 % above `timeout` to `timeout`: each is near enough to an earlier one for
+  // gRPC to send that one instead.
   static std::vector<Passage> Calls(DeadlineChain& chain,
                                     absl::Duration timeout, bool descending,
                                     int count) {
@@ -96,8 +96,7 @@ TEST_P(AnyDeadlineTest, WithTheDefaultReserveIsNeverLaterThanTheOrigins) {
   for (const Passage& passage :
        Calls(chain, GetParam().timeout, GetParam().descending, 25)) {
     EXPECT_EQ(BrokenBound(passage, reserve), "");
-    // A message that takes as long as eight reserves has met a machine that
-    // stood still.
+    // If a message takes as long as eight reserves, the machine stood still.
     if (passage.Latencies() < reserve.Of(GetParam().timeout)) {
       ++measured;
       EXPECT_LT(passage.Drift(), absl::ZeroDuration());
@@ -110,7 +109,7 @@ TEST_P(AnyDeadlineTest, WithTheDefaultReserveIsNeverLaterThanTheOrigins) {
 
 TEST_F(DriftTest, ControlPlainGrpcRoundsUp) {
   DeadlineChain chain(std::nullopt);
-  // Three digits: 200.4 s, less what the messages take, become 201 s.
+  // Three digits: 200.4 s, minus the time of the messages, becomes 201 s.
   const auto passages = Calls(chain, absl::Seconds(200.4), false, 3);
   for (const Passage& passage : passages) {
     EXPECT_GT(passage.Drift(), absl::Milliseconds(300));
@@ -123,7 +122,7 @@ TEST_F(DriftTest, ControlPlainGrpcSendsAnEarlierTimeoutAgain) {
   DeadlineChain chain(std::nullopt);
   const auto passages = Calls(chain, absl::Seconds(200), true, 3);
   ASSERT_EQ(passages.size(), 3u);
-  // The first was of 204 s, which is 2 % too much for the last.
+  // The first timeout was 204 s: 2 % too much for the last one.
   EXPECT_GT(passages.back().Drift(), absl::Seconds(2));
 }
 

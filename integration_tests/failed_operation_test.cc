@@ -138,7 +138,7 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
       absl::MutexLock lock(&seen->mutex);
       return seen->mutex.AwaitWithTimeout(absl::Condition(&condition), kGiveUp);
     };
-    // (The deadline may pass before there is a handler, on a busy machine.)
+    // (On a busy machine, the deadline may pass before there is a handler.)
     const bool began = c.end == End::kDeadline || await([&](int before) {
                          seen->mutex.AssertHeld();
                          return seen->at_work > before;
@@ -148,8 +148,7 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
       call.TryCancel();
       break;
     }
-    // The caller's own business; a real pause, since the handler's age is what
-    // matters.
+    // A real pause, since the handler's age matters.
     if (age > absl::ZeroDuration()) absl::SleepFor(age);
     const absl::Time start = absl::Now();
     switch (c.end) {
@@ -189,7 +188,8 @@ std::vector<Observation::Failed> FailedOperationTest::Run(int count,
   return seen->failed;
 }
 
-// How many say that they are done, and for what reason otherwise than `cause`.
+// Counts the contexts that are done, and lists the causes that differ from
+// `cause`.
 int CountDone(const std::vector<Observation::Failed>& failed) {
   return static_cast<int>(std::count_if(failed.begin(), failed.end(),
                                         [](const auto& f) { return f.done; }));

@@ -54,8 +54,8 @@ constexpr absl::Duration kWhile = absl::Milliseconds(300);
 constexpr int kAnswer = 0;
 constexpr int kWait = 1;
 
-// Its grpc-timeout is 1010 s at each hop: an exact deadline and a rounded one
-// are five seconds apart, for a busy machine.
+// grpc-timeout rounds it to 1010 s at each hop: the exact deadline and the
+// rounded one are five seconds apart, enough for a busy machine.
 constexpr absl::Duration kUnround = absl::Seconds(1005);
 
 constexpr char kTraceId[] = "0af7651916cd43dd8448eb211c80319c";
@@ -68,7 +68,8 @@ struct Seen {
   std::string request_id;
   // The header as it arrived.
   std::optional<absl::Duration> exact_timeout;
-  // By gRPC's own deadline, right before `left` was read, and right after.
+  // The time left by gRPC's own deadline, right before `left` was read and
+  // right after.
   absl::Duration standard_before;
   absl::Duration left;
   absl::Duration standard_after;
@@ -112,8 +113,8 @@ void ExpectStandard(const Seen& seen) {
   EXPECT_GE(seen.left, seen.standard_after - kReadings);
 }
 
-// Debian's grpcio is as new as its gRPC, but in experimental, which had 1.83
-// when this was written, it doesn't import.
+// Debian's grpcio is as new as its gRPC. In experimental (gRPC 1.83 when this
+// was written) it can't be imported.
 bool PythonHasGrpc() {
   static const bool has =
       !testing::GrpcIsAtLeast(1, 83) ||
@@ -121,7 +122,7 @@ bool PythonHasGrpc() {
   return has;
 }
 
-// In a test, or in SetUp.
+// Use it in a test or in SetUp.
 #define START_PYTHON(...)                                            \
   if (!PythonHasGrpc()) GTEST_SKIP() << "python3 can't import grpc"; \
   ASSERT_NO_FATAL_FAILURE(StartPython(__VA_ARGS__))
@@ -162,7 +163,7 @@ class HopWithoutTetherTest : public testing::GrpcLeakCheckedTest {
     GrpcLeakCheckedTest::TearDown();
   }
 
-  // The middle hop: gRPC's own way in C++.
+  // Starts a middle hop that propagates as gRPC does in C++.
   void StartPlain() {
     ProbeServer::Options options;
     options.tether = std::nullopt;
@@ -176,7 +177,7 @@ class HopWithoutTetherTest : public testing::GrpcLeakCheckedTest {
     ConnectTo(plain_->address());
   }
 
-  // Or Python.
+  // Starts a middle hop in Python.
   void StartPython(std::vector<std::string> flags) {
     flags.insert(flags.begin(), {"integration_tests/python_relay.py",
                                  "--target=" + leaf_.address()});
@@ -211,7 +212,7 @@ class HopWithoutTetherTest : public testing::GrpcLeakCheckedTest {
     return result;
   }
 
-  // Of a call that was answered.
+  // What the leaf saw of a call that was answered.
   Seen SeenBy(const Context& ctx) {
     const Result result = Call(ctx, kAnswer);
     EXPECT_TRUE(result.status.ok()) << result.status.error_message();
@@ -239,7 +240,7 @@ class HopWithoutTetherTest : public testing::GrpcLeakCheckedTest {
  private:
   void ConnectTo(const std::string& address) {
     channel_ = testing::ProbeStub(address);
-    // All are connected before a test counts time.
+    // Connects all hops before a test measures time.
     const auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     const Result result = Call(ctx, kAnswer);
     ASSERT_TRUE(result.status.ok()) << result.status.error_message();
@@ -310,8 +311,8 @@ TEST_P(AnyMiddleTest, TheLeafHasAtMostWhatTheStandardHeaderRoundsTo) {
 }
 
 TEST_P(AnyMiddleTest, TheDeadlineEndsTheLeaf) {
-  // Long enough that a stream that is cut off late, on a busy machine, still is
-  // taken for what it is.
+  // Long enough for a stream that is cut off late, on a busy machine, to be
+  // recognised.
   constexpr absl::Duration kTimeout = absl::Seconds(2);
   const auto [ctx, cancel] = WithTimeout(Background(), kTimeout);
   const absl::Time start = absl::Now();
@@ -319,7 +320,7 @@ TEST_P(AnyMiddleTest, TheDeadlineEndsTheLeaf) {
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   ASSERT_TRUE(arrived_.HasBeenNotified());
   ASSERT_TRUE(ended_.WaitForNotificationWithTimeout(kGiveUp));
-  // Far from release_, which comes after this.
+  // Long before release_, which comes later.
   EXPECT_LT(absl::Now() - start, kTimeout + kGiveUp / 2);
   EXPECT_GT(result.elapsed, kTimeout / 2);
   EXPECT_EQ(err_.code(), absl::StatusCode::kDeadlineExceeded) << err_;

@@ -1,5 +1,5 @@
-// Metadata as somebody would send it who wants to break its reader: good
-// headers of all that tether reads, mutated. But legal: gRPC sends it as it is.
+// Metadata that tries to break its reader: valid headers of every kind that
+// tether reads, mutated. All of it is legal for gRPC, which sends it unchanged.
 //
 // For tests only. Thread safety: any thread.
 
@@ -19,31 +19,31 @@ struct MetadataHeader {
   std::string value;
 };
 
-// What a request has. The headers of the application's own are kOwnNumber (a
-// number), kOwnBinary (any bytes) and kOwnProto (a v1::BudgetReport); kRelayed
-// and kRelayedBinary mean nothing.
+// The headers of a request. The application's own are kOwnNumber (a number),
+// kOwnBinary (any bytes) and kOwnProto (a v1::BudgetReport); kRelayed and
+// kRelayedBinary have no meaning.
 inline constexpr char kOwnNumber[] = "x-number";
 inline constexpr char kOwnBinary[] = "x-blob-bin";
 inline constexpr char kOwnProto[] = "x-proto-bin";
 inline constexpr char kRelayed[] = "x-relayed";
 inline constexpr char kRelayedBinary[] = "x-relayed-bin";
 
-// How much room a set takes at most, as HTTP/2 counts: gRPC's own headers still
-// fit beside it in the 8 KiB that a peer takes.
+// The largest size of a set, as HTTP/2 counts: it leaves room for gRPC's own
+// headers in the 8 KiB that a peer accepts.
 inline constexpr size_t kMaxHostileBytes = 7000;
 
-// The set of a request with this number: the same for the same seed, whoever
-// asks.
+// The set of the request with this number. It depends on `seed` and `number`
+// only.
 std::vector<MetadataHeader> HostileRequest(uint64_t seed, uint64_t number);
 
-// The set of an answer: `tether-report-bin`, mostly, and what else a request
-// may have.
+// The set of an answer: mostly `tether-report-bin`, and headers as in a
+// request.
 std::vector<MetadataHeader> HostileAnswer(uint64_t seed, uint64_t number);
 
-// As HTTP/2 counts.
+// The size of `headers`, as HTTP/2 counts.
 size_t BytesOf(const std::vector<MetadataHeader>& headers);
 
-// The set as C++ would write it, for who looks for the bug.
+// The set as C++ source, for debugging.
 std::string Describe(const std::vector<MetadataHeader>& headers);
 
 }  // namespace tether

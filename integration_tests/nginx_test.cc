@@ -1,7 +1,7 @@
 // Debian's nginx, with its default configuration, between a client and a server
 // with tether. An error's metadata must not turn it into another error.
 //
-// Needs nginx (tools/setup.sh proxy), so it is "manual".
+// The test needs nginx (tools/setup.sh proxy), so it is "manual".
 
 #include <arpa/inet.h>
 #include <grpcpp/grpcpp.h>
@@ -97,9 +97,9 @@ class Nginx {
 
 class NginxTest : public testing::GrpcLeakCheckedTest {
  protected:
-  // The status, and the report's size, of a call through nginx to a handler
-  // whose sixteen calls made sixteen calls each, all of which failed. `own`:
-  // how many bytes of trailing metadata it has itself.
+  // The status and the report's size of a call through nginx. The handler makes
+  // sixteen calls, each of which makes sixteen calls, and all fail. `own`: the
+  // bytes of the handler's own trailing metadata.
   struct Answer {
     grpc::Status status;
     size_t report_bytes = 0;

@@ -42,7 +42,7 @@ using testing::ProbeServer;
 
 constexpr absl::Duration kPrompt = absl::Seconds(5);
 
-// With a leaf of either API.
+// The parameter chooses the leaf's API.
 class PeerKilledTest : public testing::GrpcLeakCheckedTest,
                        public ::testing::WithParamInterface<bool> {
  protected:

@@ -356,7 +356,7 @@ struct AsyncServer {
     running.emplace(builder);
   }
 
-  // Shuts down, and serves the queue to its end.
+  // Shuts the server down, and drains the queue.
   ~AsyncServer() {
     std::thread drain([this] {
       void* tag;
@@ -431,7 +431,7 @@ TEST_F(ServerLifeTest, AnAsyncServersThreadKeepsItsOwnContext) {
   EXPECT_TRUE(caller.status.ok());
 }
 
-// Their interceptors are made, and get no hook.
+// gRPC makes interceptors for such requests, and never calls them.
 TEST_F(ServerLifeTest, RequestsThatAnAsyncServerStillWaitsForLeaveNothing) {
   {
     std::vector<std::unique_ptr<AsyncUnary>> pending;
@@ -481,7 +481,7 @@ TEST_F(ServerLifeTest, ShutdownEndsTheContextsOfPendingAsyncCalls) {
   EXPECT_EQ(caller.status.error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-// The handler's context outlives what gRPC gave the handler.
+// The context outlives gRPC's objects of the call.
 TEST_F(ServerLifeTest, AnAsyncCallThatIsNeverFinishedEndsWithItsCaller) {
   AsyncServer server;
   auto rpc = std::make_unique<AsyncUnary>(server);

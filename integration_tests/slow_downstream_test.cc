@@ -251,13 +251,13 @@ TEST_F(LoadTest, AStalledDownstreamHoldsNoMoreHandlersThanTheDeadlineAllows) {
       Chain chain(Stalled(true, /*fallback=*/false, absl::Seconds(10)));
       EXPECT_EQ(Run(chain), 0);
       EXPECT_TRUE(chain.WaitUntilIdle(kSlack));
-      // Two waves may overlap, and a third where the machine is late; the
-      // control has all five.
+      // Two waves may overlap, or three on a slow machine. In the control, all
+      // five do.
       EXPECT_LE(chain.MostRunning(), 3 * kWave);
       EXPECT_GT(chain.MostRunning(), kWave / 2);
     }
-    // gRPC's own pools of threads exist after the first round; after the second
-    // there must be no more. They wind down on their own, within seconds.
+    // After the first round, gRPC's own thread pools exist. After the second
+    // round there must be no more threads. The pools shrink within seconds.
     if (round == 0) {
       threads_after_warm_up = Threads();
     } else {

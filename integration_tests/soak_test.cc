@@ -4,9 +4,10 @@
 // one valid outcome), and nothing may leak (live counters at zero, constant
 // memory).
 //
-//   bazel test //integration_tests:soak_test five seconds bazel test
-//   //integration_tests:soak_test --test_arg=--seconds=600 --test_timeout=900
-//   … --test_arg=--seed=N the mix that a run printed
+// It runs for five seconds. These options of "bazel test" change that:
+//
+//   --test_arg=--seconds=600 --test_timeout=900
+//   --test_arg=--seed=N                            the mix that a run printed
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>

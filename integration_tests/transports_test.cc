@@ -29,8 +29,8 @@
 #include "tether/propagation/request_id.h"
 #include "tether/testing/give_up.h"
 
-// OpenSSL keeps an error state for each of gRPC's threads, which is not freed
-// where the process ends before the thread does. Only LeakSanitizer asks.
+// OpenSSL keeps an error state per thread, which isn't freed if the process
+// ends before gRPC's threads do. LeakSanitizer would report it.
 extern "C" const char* __lsan_default_suppressions() {
   return "leak:libcrypto.so";
 }
@@ -43,10 +43,10 @@ using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 
-// "At once", with room for a machine that has much else to do.
+// "At once", on a busy machine.
 constexpr absl::Duration kPrompt = absl::Seconds(1);
 
-// For 127.0.0.1, of this test alone; valid until 2120.
+// A certificate for 127.0.0.1, used by this test only; valid until 2120.
 constexpr char kTestKey[] =
     R"(-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgP0Hi2Uc3O8nqtgiB
@@ -67,7 +67,7 @@ XdtPv9o8PF772tcotfe0KZj/D0lNda7wbas=
 -----END CERTIFICATE-----
 )";
 
-// Where a server listens, and what a channel to it is made with.
+// How a server listens, and how a channel to it is made.
 struct Transport {
   std::string name;
   std::string listen;  // "": in-process
@@ -84,7 +84,7 @@ class TransportsTest : public testing::GrpcLeakCheckedTest {
 
   ~TransportsTest() override { Stop(); }
 
-  // Once more: on another server.
+  // A second call replaces the server.
   void Serve(const Transport& transport, Handler handler) {
     Stop();
     service_.handler = std::move(handler);
@@ -220,7 +220,7 @@ std::vector<Transport> Transports() {
 
   Transport unix_socket = plain;
   unix_socket.name = "UnixSocket";
-  // A socket's path may have 107 characters, and a test's folder has more.
+  // A socket's path has at most 107 characters, and a test's folder has more.
   unix_socket.listen =
       "unix:/tmp/tether-transports-" + std::to_string(getpid());
 
@@ -290,8 +290,8 @@ TEST_F(TransportsTest, EachAttemptOfACallHasItsValuesAndWhatIsLeftOfItsTime) {
     internal::MutexLock lock(attempts.mutex);
     ASSERT_EQ(attempts.remaining.size(), 3u);
     for (const std::string& id : attempts.request_ids) EXPECT_EQ(id, "req-2");
-    // gRPC sends the headers of the first attempt again, tether's among them;
-    // its own is up to date, but rounded (HPACK: by up to 3 %).
+    // gRPC repeats the headers of the first attempt, including tether's.
+    // grpc-timeout is up to date, but rounded (HPACK: by up to 3 %).
     for (int i = 0; i < 3; ++i) {
       EXPECT_LE(attempts.remaining[i],
                 std::min(kTimeout, (kTimeout - i * kLeastBackoff) * 1.032))
@@ -309,8 +309,7 @@ TEST_F(TransportsTest, ACallThatWaitsForItsNextAttemptEndsWithItsContext) {
   const auto [ctx, cancel] = WithCancel(Background());
   std::thread leaver([&, &leave = cancel] {
     EXPECT_TRUE(attempts.first.WaitForNotificationWithTimeout(kGiveUp));
-    // The client may not have the answer yet: then it is the attempt that is
-    // cancelled.
+    // The client may not have the answer yet. Then the attempt is cancelled.
     absl::SleepFor(absl::Milliseconds(20));
     leave();
   });

@@ -157,20 +157,20 @@ class Book {
     arrivals_.emplace(HeaderOf(sc, kPath), std::move(arrival));
   }
 
-  // That the call of this path has been sent.
+  // Records that the call with this path has been sent.
   void Send(std::string path, std::string traceparent) {
     absl::MutexLock lock(&mutex_);
     sent_.emplace(std::move(path), std::move(traceparent));
   }
 
-  // Whether this thread, which works for `request` now, finds its ids.
+  // Records whether this thread, which works for `request` now, finds its ids.
   void Look(int request) {
     const bool good = IdsOf(Current()) == IdsOf(request);
     absl::MutexLock lock(&mutex_);
     ++(good ? good_looks_ : bad_looks_);
   }
 
-  // Call these when all is over.
+  // Call these when no handler runs any more.
   const std::multimap<std::string, Arrival>& arrivals() const
       ABSL_NO_THREAD_SAFETY_ANALYSIS {
     return arrivals_;
@@ -320,7 +320,7 @@ class Fork {
     book_.Look(ping_.number());  // gRPC's handler method has it for nothing
     grpc::ServerUnaryReactor* const reactor = reactor_;
     const auto then = [this](const grpc::Status& status) { Second(status); };
-    // Without an interest in Current(): the call is told for whom it works.
+    // Current() doesn't matter here: the call gets its context explicitly.
     first_.emplace(scheme_ == Scheme::kTether ? ctx_ : LastOfThisThread());
     first_->AddMetadata(kPath, path_ + ".0");
     if (scheme_ == Scheme::kTether) {
@@ -398,7 +398,7 @@ class ThreeHops {
                           Pong* pong) { return Front(sc, ping, pong); };
   }
 
-  // All requests at once; returns when all are answered.
+  // Makes all requests at once; returns when all are answered.
   void Run() {
     struct Request {
       explicit Request(const Context& ctx) : call(ctx) {}
@@ -510,7 +510,7 @@ TEST_F(ValuesAcrossTest, NotOneIdIsMixedUp) {
   for (const auto& [path, arrival] : book_.arrivals()) {
     ASSERT_EQ(arrival.ids, IdsOf(arrival.request)) << path;
   }
-  // On their way, too: front looks twice, middle three times, leaf once.
+  // Also on the way: front looks twice, middle three times, leaf once.
   EXPECT_EQ(book_.bad_looks(), 0);
   EXPECT_EQ(book_.good_looks(), kRequests * (2 + 2 * 3 + 4));
 }
@@ -535,13 +535,12 @@ TEST_F(ValuesAcrossTest, TheSpansFormExactlyTheCallTree) {
     const Arrival& arrival = arrivals.find(path)->second;
     EXPECT_EQ(path.substr(0, path.find('.')), std::to_string(arrival.request));
 
-    // What a handler believes to be its caller's span is what the call of this
-    // path sent, and of no other.
+    // A handler's parent span is the one that the call with this path sent.
     ASSERT_EQ(arrival.span, SpanIn(sent.find(path)->second)) << path;
     EXPECT_EQ(arrival.b3_span, arrival.span) << path;
     ASSERT_TRUE(spans.insert(arrival.span).second) << path;
 
-    // And the parent of that is the span which the calling handler received.
+    // The parent of that span is the span that the calling handler received.
     const std::string parent = ParentOf(path);
     ASSERT_EQ(arrival.b3_parent, parent.empty()
                                      ? RootOf(arrival.request).SpanIdHex()

@@ -1,5 +1,5 @@
-// The axes of the matrix: which server, which client, what kind of RPC, and
-// what happens to it.
+// The axes of the matrix: the server's style, the client's style, the kind of
+// RPC, and the event that ends it.
 //
 // For tests only.
 
@@ -39,8 +39,9 @@ enum class Kind { kUnary, kUpload, kDownload, kChat };
 inline constexpr Kind kKinds[] = {Kind::kUnary, Kind::kUpload, Kind::kDownload,
                                   Kind::kChat};
 
-// "Early" is before the stub is called; "late" after the client has its status;
-// all others come while the handler waits for the end of its context.
+// "Early" is before the stub is called, "late" is after the client has its
+// status. All other events come while the handler waits for the end of its
+// context.
 enum class Event {
   kOk,
   kServerError,
@@ -81,13 +82,14 @@ const char* Name(Event event);
 // "SyncServer_AsyncClient_Upload_Deadline".
 std::string Name(const Cell& cell);
 
-// Whether the handler answers at once (for kServerError: with an error), and
-// does not wait for the end of its context.
+// True if the handler answers at once (for kServerError, with an error) and
+// doesn't wait for the end of its context.
 bool AnswersAtOnce(Event event);
-// Whether the event comes before the stub is called.
+// True if the event comes before the stub is called.
 bool IsEarly(Event event);
 
-// Cells that gRPC makes impossible, and why. A null axis stands for all of it.
+// Cells that gRPC makes impossible, and why. A null axis matches all its
+// values.
 struct Impossible {
   const ServerStyle* server;
   const ClientStyle* client;
@@ -99,7 +101,7 @@ struct Impossible {
 };
 const std::vector<Impossible>& ImpossibleCells();
 
-// All other cells: what the matrix test runs.
+// All other cells. The matrix test runs them.
 std::vector<Cell> PossibleCells();
 
 }  // namespace tether::matrix

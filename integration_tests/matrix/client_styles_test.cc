@@ -1,5 +1,5 @@
-// What holds for the calls of every client style, beyond the matrix: deadlines
-// of their own, and ends at any moment.
+// Calls of every client style, beyond the matrix: deadlines of their own, and
+// cancellations at any moment.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -189,7 +189,7 @@ class StreamTest : public testing::GrpcLeakCheckedTest {
     return ping;
   }
 
-  // The only handler has seen its context end.
+  // The only handler has seen the end of its context.
   void ExpectHandlerCancelled() {
     EXPECT_TRUE(seen_->ended.WaitForNotificationWithTimeout(kPrompt));
     EXPECT_EQ(seen_->err, absl::CancelledError("context canceled"));
@@ -244,7 +244,7 @@ TEST_F(StreamTest, AnAbandonedAsyncOneEndsOnTheServer) {
   queue.Shutdown();
 }
 
-// Its interceptor is made, and gets no hook.
+// gRPC makes an interceptor for it, and never calls it.
 TEST_F(StreamTest, ACallThatIsPreparedAndNeverStartedLeavesNothing) {
   grpc::CompletionQueue queue;
   for (const bool ends : {false, true}) {

@@ -1,5 +1,5 @@
-// Every server style, with every client style, for every kind of RPC, with
-// everything that can happen to it. See cell.h for the axes.
+// Every server style with every client style, for every kind of RPC and every
+// event that can end it. See cell.h for the axes.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -33,31 +33,31 @@ namespace {
 
 using testing::kGiveUp;
 
-// "At once". On an idle machine it is a millisecond, and at most 100 of them;
-// ten times that, so that a machine with much else to do passes.
+// "At once": ten times the longest time on an idle machine, which needs a
+// millisecond, and at most 100.
 constexpr absl::Duration kPrompt = absl::Seconds(1);
-// What the server gives its RPCs when it shuts down.
+// The time that a server gives its RPCs when it shuts down.
 constexpr absl::Duration kGrace = absl::Milliseconds(10);
 
 constexpr char kUpstreamCause[] = "the user left";
 
-// How a call learns of its context.
+// How a call gets its context.
 enum class Binding { kClientCall, kCurrent };
 
 class MatrixTest : public testing::GrpcLeakCheckedTest,
                    public ::testing::WithParamInterface<Cell> {
  protected:
-  // Runs the cell, and checks what there was to be seen.
+  // Runs the cell, and checks what both ends observed.
   static void RunAndCheck(const Cell& cell, Binding binding);
 
  private:
-  // What there was to be seen at both ends.
+  // What both ends observed.
   struct Outcome {
     Reply reply;
     std::shared_ptr<Observation> seen;
     absl::Time event_at;
-    // How much later the server's deadline is than the client's: what the
-    // request took to arrive.
+    // How much later the server's deadline is than the client's: the time that
+    // the request took to arrive.
     absl::Duration lag;
   };
 

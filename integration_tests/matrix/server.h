@@ -1,6 +1,6 @@
 // A server of Probe on loopback, with tether, in each of gRPC's server styles.
-// Its handlers wait for the end of their context in the way that is natural in
-// their style, and note what they saw.
+// Its handlers wait for the end of their context in the way of their style, and
+// record what they observed.
 //
 // For tests only.
 
@@ -25,8 +25,8 @@
 
 namespace tether::matrix {
 
-// What the handler saw. Where there are several RPCs, none of which waits, the
-// handler of the last one.
+// What the handler observed. If there are several RPCs, none of which waits, it
+// is the handler of the last one.
 struct Observation {
   std::atomic<int> handlers{0};
 
@@ -75,8 +75,8 @@ class Server {
 
   const std::string& address() const { return address_; }
 
-  // As grpc::Server::Shutdown: returns when all RPCs have ended, at
-  // now + grace by force. Only the first call has an effect; any thread.
+  // Like grpc::Server::Shutdown: returns when all RPCs have ended; at now +
+  // grace they are cancelled. Only the first call has an effect. Any thread.
   virtual void Shutdown(absl::Duration grace) = 0;
 
  protected:
