@@ -144,6 +144,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/caller.cc
     interceptors/tether/grpc/client.cc
     interceptors/tether/grpc/internal/call_outcome.cc
+    interceptors/tether/grpc/internal/client_call_record.cc
     interceptors/tether/grpc/internal/client_call_state.cc
     interceptors/tether/grpc/internal/end_watcher.cc
     interceptors/tether/grpc/internal/hop_record.cc
@@ -173,6 +174,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/finisher.h
     interceptors/tether/grpc/internal/call_outcome.h
     interceptors/tether/grpc/internal/call_registry.h
+    interceptors/tether/grpc/internal/client_call_record.h
     interceptors/tether/grpc/internal/client_call_state.h
     interceptors/tether/grpc/internal/counters.h
     interceptors/tether/grpc/internal/delayed.h
@@ -180,6 +182,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/grpc_version.h
     interceptors/tether/grpc/internal/hop_record.h
     interceptors/tether/grpc/internal/metadata_carrier.h
+    interceptors/tether/grpc/internal/method_names.h
     interceptors/tether/grpc/internal/policy_table.h
     interceptors/tether/grpc/internal/report_metadata.h
     interceptors/tether/grpc/internal/request_budget.h
@@ -1409,6 +1412,14 @@ tether_program(interceptors_tether_grpc_metadata_carrier_test
   FOLDER interceptors/tether/grpc
   NAME metadata_carrier_test
   SRCS interceptors/tether/grpc/internal/metadata_carrier_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_method_names_test
+  FOLDER interceptors/tether/grpc
+  NAME method_names_test
+  SRCS interceptors/tether/grpc/internal/method_names_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether_grpc
   TEST
   TIMEOUT 60)

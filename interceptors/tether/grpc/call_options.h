@@ -1,4 +1,4 @@
-// What one call asks for.
+// Options of one call.
 
 #ifndef TETHER_GRPC_CALL_OPTIONS_H_
 #define TETHER_GRPC_CALL_OPTIONS_H_
@@ -14,7 +14,7 @@ struct CallOptions {
   // cancellation.
   bool detached = false;
 
-  // In the place of the channel's.
+  // Replaces ClientOptions::reserve of the channel.
   std::optional<Reserve> reserve = std::nullopt;
 
   static CallOptions Detached() {

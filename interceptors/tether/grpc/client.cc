@@ -33,17 +33,17 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
                     std::shared_ptr<const ClientOptions> options)
       : info_(info), state_(std::move(state)), options_(std::move(options)) {}
 
-  ~ClientInterceptor() override { state_->Leave(); }
+  ~ClientInterceptor() override { state_->Unregister(); }
 
   void Intercept(
       grpc::experimental::InterceptorBatchMethods* methods) override {
-    // Runs under the ClientContext's lock.
+    // This hook runs under the ClientContext's lock.
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_CANCEL)) {
-      state_->TriedToCancel();
+      state_->record().OnTryCancel();
       return methods->Proceed();
     }
-    if (!attached_.load(std::memory_order_relaxed)) AttachBefore();
+    if (!started_.load(std::memory_order_relaxed)) OnFirstHook();
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
       if (!state_->context().Done()) {
@@ -52,32 +52,34 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_STATUS)) {
-      state_->Settle(*methods->GetRecvTrailingMetadata(),
-                     options_->report_limits, UntilOwnDeadline(),
-                     *methods->GetRecvStatus());
-      state_->Detach();
+      grpc::Status& status = *methods->GetRecvStatus();
+      status = state_->record().OnStatus(*methods->GetRecvTrailingMetadata(),
+                                         options_->report_limits,
+                                         UntilOwnDeadline(), std::move(status));
+      state_->ReleaseCoreCall();
     }
     methods->Proceed();
   }
 
  private:
-  // Whatever comes first: a stream with corked initial metadata may wait for a
-  // message before it sends anything, and then the first hook has no point.
-  void AttachBefore() {
+  // The first hook may have no hook point: a stream with corked initial
+  // metadata can wait for a message before it sends anything. Hooks of a stream
+  // run concurrently; only one of them starts the call.
+  void OnFirstHook() {
     grpc_call* call = info_->client_context()->c_call();
     if (call == nullptr) return;
-    if (attached_.exchange(true, std::memory_order_relaxed)) return;
-    state_->Started(UntilOwnDeadline());
-    state_->Attach(call);  // once, though hooks of a stream run side by side
+    if (started_.exchange(true, std::memory_order_relaxed)) return;
+    state_->record().OnStart(UntilOwnDeadline());
+    state_->HoldCoreCall(call);
   }
 
-  // Of the ClientContext.
+  // The time until the ClientContext's deadline.
   absl::Duration UntilOwnDeadline() const {
     return internal::UntilDeadline(info_->client_context()->raw_deadline());
   }
 
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
-    // Credentials are added below the interceptors, where nobody sees them.
+    // Core adds credentials below the interceptors, so they can't be measured.
     constexpr size_t kForCredentials = 2048;
     internal::SentMetadata carrier(metadata);
     carrier.Remove(kTimeoutHeader);
@@ -89,8 +91,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     WriteValues(internal::kMetadataRoom -
                     std::min(internal::kMetadataRoom, used + kForCredentials),
                 carrier);
-    // Last, so that as little time as possible passes until they are on the
-    // wire.
+    // The timeout comes last, so that it is as fresh as possible on the wire.
     const absl::Duration own = UntilOwnDeadline();
     const absl::Duration left = std::min(own, state_->context().Remaining());
     const Reserve& reserve = state_->options().reserve.has_value()
@@ -100,7 +101,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     if (!header) return;  // no deadline
     metadata.emplace(kTimeoutHeader, *std::move(header));
     if (own == absl::InfiniteDuration()) {
-      // Where the call has a deadline, core writes this.
+      // Core writes this header only if the call has a deadline.
       metadata.emplace("grpc-timeout", internal::FormatGrpcTimeout(left));
     }
   }
@@ -124,11 +125,11 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   grpc::experimental::ClientRpcInfo* const info_;
   const std::shared_ptr<ClientCallState> state_;
   const std::shared_ptr<const ClientOptions> options_;
-  std::atomic<bool> attached_{false};
+  std::atomic<bool> started_{false};
 };
 
-// Where another interceptor of tether's serves the call.
-class Bystander final : public grpc::experimental::Interceptor {
+// Does nothing: another tether interceptor serves the call.
+class PassThrough final : public grpc::experimental::Interceptor {
   void Intercept(
       grpc::experimental::InterceptorBatchMethods* methods) override {
     methods->Proceed();
@@ -166,17 +167,17 @@ ClientInterceptorFactory::ClientInterceptorFactory(ClientOptions options)
 grpc::experimental::Interceptor*
 ClientInterceptorFactory::CreateClientInterceptor(
     grpc::experimental::ClientRpcInfo* info) {
-  // On the caller's thread, so Current() is the caller's.
+  // This is the caller's thread, so Current() is the caller's.
   std::shared_ptr<ClientCallState> state =
       ClientCallState::TakeFor(*info->client_context());
-  // Not null: who is registered globally may not return that.
-  if (state == nullptr) return new Bystander;
-  state->Prepared(info->method());
+  // gRPC doesn't allow a globally registered factory to return null.
+  if (state == nullptr) return new PassThrough;
+  state->record().SetMethod(info->method());
   return new ClientInterceptor(info, std::move(state), options_);
 }
 
 ClientCall::ClientCall(const Context& ctx, CallOptions options) {
-  // A pointer, since GCC takes a reference for one into a temporary.
+  // A pointer, because GCC warns that a reference might dangle.
   const ClientCallState* const state = &ClientCallState::Make(
       options.detached ? WithoutCancel(ctx) : ctx, options, this);
   const absl::Duration left = state->context().Remaining();
@@ -185,15 +186,15 @@ ClientCall::ClientCall(const Context& ctx, CallOptions options) {
   }
 }
 
-ClientCall::~ClientCall() { ClientCallState::Of(*this)->Leave(); }
+ClientCall::~ClientCall() { ClientCallState::Of(*this)->Unregister(); }
 
-// The reference stays valid: the state is there until ~ClientCall.
+// The reference stays valid, because the state lives until ~ClientCall.
 const Context& ClientCall::context() const {
   return ClientCallState::Of(*this)->context();
 }
 
 v1::CallReport ClientCall::report() const {
-  return ClientCallState::Of(*this)->report();
+  return ClientCallState::Of(*this)->record().report();
 }
 
 Context ContextOf(const grpc::ClientContext& call) {

@@ -1,5 +1,5 @@
-// tether on a client: one line gives every call on a channel the deadline, the
-// cancellation and the values of a context.
+// tether on a client. Every call on a channel that CreateChannel makes has the
+// deadline, the cancellation and the values of a context.
 //
 //   auto channel = tether::CreateChannel(target, credentials);
 //
@@ -9,11 +9,11 @@
 //
 // A plain grpc::ClientContext on such a channel works for Current().
 //
-// When the context ends before the call does, the call ends with StatusOf(ctx)
-// (status.h): CANCELLED or DEADLINE_EXCEEDED, in whatever stage it is. A
-// context that has ended already sends nothing.
+// If the context ends during the call, the call ends at once, at any stage,
+// with StatusOf(ctx) (status.h): CANCELLED or DEADLINE_EXCEEDED. If it ended
+// before the call, nothing is sent.
 //
-// The message of a DEADLINE_EXCEEDED says who used the time up:
+// The message of a DEADLINE_EXCEEDED lists the hops that used the time:
 //
 //   context deadline exceeded: 200ms, of which inventory.GetStock 187ms (did
 //   not answer), orders.GetOrder 9ms, storefront.GetOrderPage 4ms
@@ -40,19 +40,18 @@
 namespace tether {
 
 struct ClientOptions {
-  // The values that calls carry on. Null: DefaultPropagator()
-  // (tether/propagation/default.h).
+  // Writes the context's values into the headers of each call. Null:
+  // DefaultPropagator() (tether/propagation/default.h).
   std::shared_ptr<const Propagator> propagator = nullptr;
 
-  // Headers, and keys of baggage, that never leave this process over the
-  // channel.
+  // Headers and baggage keys that this channel never sends.
   RedactOptions redact = {};
 
-  // What each call keeps back of its time, for the reply.
+  // How much of its time each call keeps for the reply.
   Reserve reserve = {};
 
-  // What servers may tell of where the time went: a report beyond these limits
-  // is dropped. max_bytes of 0 drops all.
+  // Limits of the reports in which servers tell where the time went. A report
+  // that exceeds them is dropped. If max_bytes is 0, all are dropped.
   ReportLimits report_limits = {};
 };
 
@@ -67,18 +66,19 @@ struct TETHER_EXPORT ChannelMaker {
 }  // namespace internal
 
 // CreateChannel(target, credentials, options = {}, arguments = {}): a channel
-// with tether as its only interceptor. With interceptors of your own, list a
-// ClientInterceptorFactory beside them in
+// whose only interceptor is tether's. To add your own interceptors, list a
+// ClientInterceptorFactory among them in
 // grpc::experimental::CreateCustomChannelWithInterceptors.
 //
-// Called like a function. It is an object so that, after `using namespace
-// tether`, the compiler doesn't consider gRPC's function of the same name,
-// which it would find by the types of the arguments.
+// Call it like a function. It is an object, so that after `using namespace
+// tether` the call isn't ambiguous with gRPC's function of the same name, which
+// argument-dependent lookup would find.
 inline constexpr internal::ChannelMaker CreateChannel{};
 
-// One serves a call. Where several are on a channel, as when one is registered
-// by grpc::experimental::RegisterGlobalClientInterceptorFactory, too, the
-// others step aside.
+// Makes the interceptor that CreateChannel installs. If a channel has several
+// of them, for example a second one from
+// grpc::experimental::RegisterGlobalClientInterceptorFactory, only one serves
+// each call; the others do nothing.
 class TETHER_EXPORT ClientInterceptorFactory final
     : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
@@ -91,22 +91,23 @@ class TETHER_EXPORT ClientInterceptorFactory final
   const std::shared_ptr<const ClientOptions> options_;
 };
 
-// A grpc::ClientContext that works for a Context, whatever Current() is. For
-// one call, as any ClientContext; every API style. On a channel without
-// tether's interceptor, deadline and cancellation hold all the same; values
-// don't cross.
+// A grpc::ClientContext that works for the given Context, whatever Current()
+// is. Like any ClientContext it serves one call, of any API style. On a channel
+// without tether's interceptor, the deadline and the cancellation still apply,
+// but no values are sent.
 //
-// The call's deadline is set to the context's. set_deadline() may bring it
-// forward; a later one has no effect beyond the standard grpc-timeout header.
+// The call's deadline is set to the context's. set_deadline() can bring it
+// forward. A later deadline changes only the standard grpc-timeout header.
 //
 // Thread safety and lifetime: as grpc::ClientContext.
 //
-// That has no virtual destructor, so nobody may delete a ClientCall through a
-// pointer to it, as a std::unique_ptr<grpc::ClientContext> would. Therefore
-// `new ClientCall` and std::make_unique<ClientCall> don't compile. Put it on
-// the stack, into another object, a std::optional, a container, or
-// std::make_shared<ClientCall>(ctx): a std::shared_ptr<grpc::ClientContext> of
-// that knows what to delete.
+// grpc::ClientContext has no virtual destructor, so a ClientCall must not be
+// deleted through a pointer to its base, as a
+// std::unique_ptr<grpc::ClientContext> would do. Therefore `new ClientCall` and
+// std::make_unique<ClientCall> don't compile. Put it on the stack, into another
+// object, a std::optional or a container, or use
+// std::make_shared<ClientCall>(ctx): a std::shared_ptr<grpc::ClientContext>
+// made from it deletes it correctly.
 class TETHER_EXPORT ClientCall : public grpc::ClientContext {
  public:
   explicit ClientCall(const Context& ctx, CallOptions options = {});
@@ -117,24 +118,25 @@ class TETHER_EXPORT ClientCall : public grpc::ClientContext {
   static void* operator new[](size_t) = delete;
   static void* operator new(size_t, void* place) noexcept { return place; }
 
-  // What the call works for.
+  // The context that the call works for: with CallOptions::detached, one
+  // without deadline and cancellation.
   const Context& context() const;
 
-  // How the call went, once it has its status: its names, its time, its
-  // outcome, who ended it, and what the server told of its own part, and of
-  // those that it called (ServerOptions::report). Before that, and on a channel
-  // without tether's interceptor, it is empty. Explain (tether/budget/
-  // explain.h) prints it. A copy. Any thread.
+  // Tells how the call went, once its status has arrived: its names, time and
+  // outcome, what ended it, and what the server reported about itself and its
+  // own calls (ServerOptions::report). Empty before that, and on a channel
+  // without tether's interceptor. Explain (tether/budget/explain.h) prints it.
+  // Returns a copy. Any thread.
   v1::CallReport report() const;
 
-  // It has no members: what it knows is found by its address, and goes with the
-  // ClientContext.
+  // A ClientCall has no members. Its state is found by its address, and is
+  // destroyed with the ClientContext.
 };
 
-// What a call works for: the context of a ClientCall. Of a plain
-// grpc::ClientContext, that which was Current() when the call was made; before
-// that, and on a channel without tether's interceptor, Current(). Any thread,
-// while the call exists.
+// The context that `call` works for: a ClientCall's context(); for a plain
+// grpc::ClientContext, the context that was Current() when the call was made.
+// Before that, and on a channel without tether's interceptor, it returns
+// Current(). Any thread, while `call` exists.
 TETHER_EXPORT Context ContextOf(const grpc::ClientContext& call);
 
 }  // namespace tether

@@ -1,5 +1,5 @@
-// For handlers of the callback API: a reactor is finished once, by the handler
-// or by the end of the request's context, whichever comes first.
+// Finishes a reactor of the callback API exactly once: by the handler, or when
+// the request's context ends, whichever comes first.
 //
 //   grpc::ServerUnaryReactor* GetStock(grpc::CallbackServerContext* sc,
 //                                      const GetStockRequest* request,
@@ -32,16 +32,16 @@
 
 namespace tether {
 
-// A handle; copies share the reactor. From its making on, the reactor is
-// finished through it only. When the context ends first, the reactor is
-// finished with the context's status, on the thread that ends it.
+// A handle; copies share the reactor. Once a Finisher exists, finish the
+// reactor only through it. If the context ends first, the Finisher finishes the
+// reactor with the context's status, on the thread that ended the context.
 //
-// Whoever loses must touch neither the reactor nor the request nor the
-// response: they may be gone.
+// Code that fails to claim the reactor must not touch the reactor, the request
+// or the response, because they may be destroyed.
 //
-// It is made in the handler's method or in a reaction, for any of gRPC's server
-// reactors, and `ctx` is ContextOf(the server context). Reads and writes that
-// are under way fail, as they do with any Finish.
+// Create it in the handler's method or in a reaction, for any of gRPC's server
+// reactors; `ctx` must be ContextOf(the server context). Pending reads and
+// writes fail, as with any Finish.
 //
 // Thread safety: any thread.
 class Finisher {
@@ -50,7 +50,7 @@ class Finisher {
   Finisher(const Context& ctx, Reactor* reactor)
       : state_(std::make_shared<State>()) {
     state_->at_end.emplace(ctx, [state = state_, ctx, reactor] {
-      // An end that the handler's own Finish() brought about is none.
+      // The handler's own Finish() has ended the context.
       if (EndReasonOf(ctx) == EndReason::kCompleted) return;
       if (state->claimed.exchange(true)) return;
       reactor->Finish(StatusOf(ctx));
@@ -60,16 +60,17 @@ class Finisher {
     };
   }
 
-  // True once, and not when the context came first: whoever gets it may still
-  // fill in the response, and has to finish the reactor.
+  // True for the first caller, unless the context ended before. That caller may
+  // still fill in the response, and must finish the reactor.
   [[nodiscard]] bool Claim() const {
     if (state_->claimed.exchange(true)) return false;
-    // It owns the state; that is enough of it.
+    // The callback owns a reference to the state; drop it.
     state_->at_end.reset();
     return true;
   }
 
-  // Finishes the reactor if Claim() is true. Returns that.
+  // Calls Claim(), and if that is true, finishes the reactor. Returns what
+  // Claim() returned.
   bool Finish(const grpc::Status& status) const {
     if (!Claim()) return false;
     state_->finish(status);
@@ -77,7 +78,8 @@ class Finisher {
   }
 
  private:
-  // Owned by the handles, and by the callback until it has run or is taken off.
+  // The handles own it, and so does the callback, until it has run or is
+  // removed.
   struct State {
     std::atomic<bool> claimed{false};
     std::function<void(const grpc::Status&)> finish;

@@ -1,7 +1,7 @@
-// What a hop keeps of the time that is left, for its own reply.
+// The time that a hop keeps for its own reply.
 //
-// Without it, a deadline fires on all hops at once: the answer of the hop that
-// was too slow, and its report of where the time went, reach nobody.
+// Without a reserve, a deadline passes on all hops at once, and the slow hop's
+// answer and report arrive after its caller has gone.
 
 #ifndef TETHER_GRPC_RESERVE_H_
 #define TETHER_GRPC_RESERVE_H_
@@ -11,24 +11,25 @@
 
 namespace tether {
 
-// A caller that has `left` tells the server of left - Of(left), in
-// tether-timeout-us. Its own call, and the standard grpc-timeout, keep all of
-// it. So the leaf's time is up first, and each caller still has its reserve to
-// take the answer in, to try something else, and to answer in turn.
+// A caller with `left` until its deadline sends left - Of(left) to the server,
+// in tether-timeout-us. Its own call and the standard grpc-timeout keep all of
+// it. So the leaf's time is up first, and each caller has its reserve left to
+// receive the answer, to try something else, and to answer its own caller.
 //
 //   Of(left) = min(fixed + fraction * left, cap, left / 4)
 //
 // A request may wait before its handler begins: for a connection, or for a
-// thread of the server. Where grpc-timeout ends before what the server was
-// told, it has, and the reserve is used up; so the server takes the default
-// reserve off what grpc-timeout has left. (A wait that is shorter than the
-// reserve, and 5 ms more, it can't see.)
+// thread of the server. If grpc-timeout then ends before tether-timeout-us, the
+// wait has used up the caller's reserve. The server then subtracts the default
+// reserve from the time left by grpc-timeout. (It can't see a wait that is
+// shorter than the reserve plus 5 ms.)
 //
-// With the default, a hop keeps 2.5 ms of 50 ms, 7 ms of 200 ms, 31 ms of one
-// second, and 50 ms from 1.7 s on: about what a reply takes, with some slack
-// for a busy machine. Raise it where replies are large or networks slow.
+// By default, a hop keeps 2.5 ms of 50 ms, 7 ms of 200 ms, 31 ms of one second,
+// and 50 ms from 1.7 s on. That is about the time that a reply takes, with some
+// slack for a busy machine. Raise it if replies are large or networks slow.
 //
-// Negative parts count as zero, and a `fraction` of more than 1 as 1. A value.
+// Negative members count as zero, and a `fraction` above 1 counts as 1. A value
+// type.
 //
 // Example:
 //
@@ -39,13 +40,13 @@ struct TETHER_EXPORT Reserve {
   double fraction = 0.03;
   absl::Duration cap = absl::Milliseconds(50);
 
-  // Callee and caller have the same deadline, unless the request waits.
+  // Gives the server the same deadline as the caller, unless the request waits.
   static Reserve None() {
     return Reserve{absl::ZeroDuration(), 0, absl::ZeroDuration()};
   }
 
-  // Never more than a quarter of `left`; zero where `left` is infinite or not
-  // above zero.
+  // The reserve for a call with `left` until its deadline: at most a quarter of
+  // it; zero if `left` is infinite, zero or negative.
   absl::Duration Of(absl::Duration left) const;
 };
 

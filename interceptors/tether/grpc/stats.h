@@ -1,4 +1,4 @@
-// What the interceptors count, for a gauge in production and for tests.
+// Counters of the interceptors, for monitoring and for tests.
 
 #ifndef TETHER_GRPC_STATS_H_
 #define TETHER_GRPC_STATS_H_
@@ -10,32 +10,33 @@
 namespace tether {
 
 struct GrpcStats {
-  // Alive now.
+  // ---- Alive now ----
 
-  // RPCs that a server's interceptor holds.
+  // Server RPCs whose interceptor exists.
   int64_t server_calls = 0;
-  // RPCs that a client's interceptor or a ClientCall holds.
+  // Client RPCs whose interceptor or ClientCall exists.
   int64_t client_calls = 0;
-  // Sync and async server calls whose end is being watched for.
+  // Watches for the end of sync and async server calls.
   int64_t watches = 0;
 
-  // Since the process started.
+  // ---- Since the process started ----
 
-  // tether-timeout-us that was dropped: malformed, or sent twice.
+  // tether-timeout-us headers that were dropped: malformed, or sent twice.
   int64_t bad_timeouts = 0;
-  // tether-report-bin that was dropped: malformed, too large, or sent twice.
+  // tether-report-bin headers that were dropped: malformed, too large, or sent
+  // twice.
   int64_t bad_reports = 0;
-  // Requests that a server turned away for min_budget.
+  // Requests that a server turned away because of min_budget.
   int64_t shed = 0;
-  // Calls that were sent without their values (or, beyond 7 KiB, without any
-  // header of tether's), because the application's own metadata left no room
-  // in the 8 KiB that a peer takes.
+  // Calls that were sent without all of their values, because the application's
+  // own metadata left no room in the 8 KiB that a peer accepts. Above 7 KiB,
+  // they were sent without any tether header.
   int64_t oversized = 0;
-  // Thrown by a propagator, and swallowed.
+  // Exceptions that propagators threw, and that the interceptors caught.
   int64_t exceptions = 0;
 };
 
-// A snapshot of this process. Any thread; no lock.
+// A snapshot of this process's counters. Takes no lock. Any thread.
 TETHER_EXPORT GrpcStats GetGrpcStats();
 
 }  // namespace tether

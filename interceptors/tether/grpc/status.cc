@@ -26,7 +26,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (auto payload = status.GetPayload(kStatusDetailsPayload)) {
     details = std::string(*payload);
   }
-  // code(), not raw_code(): what isn't in google.rpc.Code becomes UNKNOWN.
+  // code(), unlike raw_code(), turns unknown codes into UNKNOWN.
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                       std::string(status.message()), details);
 }

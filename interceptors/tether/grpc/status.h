@@ -1,5 +1,5 @@
-// Between absl::Status and grpc::Status. The codes are the same sixteen;
-// details travel as a payload.
+// Conversions between absl::Status and grpc::Status. Both have the same sixteen
+// error codes. grpc's details become a payload.
 
 #ifndef TETHER_GRPC_STATUS_H_
 #define TETHER_GRPC_STATUS_H_
@@ -12,19 +12,20 @@
 
 namespace tether {
 
-// Code and message; grpc's error_details() become, and are taken from, the
-// payload of this type.
+// The type of the payload that holds grpc::Status::error_details().
 inline constexpr char kStatusDetailsPayload[] =
     "type.googleapis.com/google.rpc.Status";
 
+// Converts the code, the message and that payload. Other payloads are dropped.
+// A code outside of the sixteen becomes UNKNOWN.
 TETHER_EXPORT grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// A code outside of gRPC's sixteen becomes UNKNOWN.
+// The reverse of ToGrpcStatus. A code outside of the sixteen becomes UNKNOWN.
 TETHER_EXPORT absl::Status FromGrpcStatus(const grpc::Status& status);
 
-// How an RPC ends whose context has: OK while `ctx` is not done, else Err()'s
-// code, and its message followed by that of the cause where one was given:
-// "context canceled: the user closed the page".
+// The status of an RPC whose context has ended: OK while `ctx` is not done;
+// else the code of Err(), and its message, followed by the cause's message if
+// there is one: "context canceled: the user closed the page".
 TETHER_EXPORT grpc::Status StatusOf(const Context& ctx);
 
 }  // namespace tether

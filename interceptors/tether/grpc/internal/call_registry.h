@@ -1,9 +1,11 @@
-// Finds what tether knows of a call by the address of its gRPC context: gRPC
-// has no slot for it.
+// Finds tether's state of a call by the address of its gRPC context, which has
+// no slot for user data.
 //
-// Thread safety: any thread. Addresses are reused: an entry is overwritten by
-// its address's next user, and removed only by its own. It owns nothing: who
-// puts a state in takes it out before the state goes.
+// Thread safety: any thread.
+//
+// Addresses are reused: the next user of an address overwrites its entry, and
+// only the state in an entry can remove it. The registry owns nothing: a state
+// must be removed before it is destroyed.
 
 #ifndef TETHER_GRPC_INTERNAL_CALL_REGISTRY_H_
 #define TETHER_GRPC_INTERNAL_CALL_REGISTRY_H_
@@ -21,16 +23,16 @@ namespace tether::internal {
 template <typename State>
 class CallRegistry {
  public:
-  // Returns what was there before, of whoever had the address; else null.
+  // Returns the state that a previous user of the address left, or null.
   State* Put(const void* address, State* state) {
     Shard& shard = ShardOf(address);
     MutexLock lock(shard.mutex);
     return std::exchange(shard.states[address], state);
   }
 
-  // The same; but where whoever is there is `same`, as this says, it stays, and
-  // the result is false. `same` is called under the registry's lock: as for
-  // Find.
+  // Like Put, but if the address has a state for which `same` returns true,
+  // that state stays, and the result is false. `same` is called under the
+  // registry's lock, as for Find.
   template <typename Same>
   bool PutUnless(const void* address, State* state, Same same) {
     Shard& shard = ShardOf(address);
@@ -41,8 +43,9 @@ class CallRegistry {
     return true;
   }
 
-  // What `take` makes of the state, under the registry's lock; with null where
-  // there is none. It must be short, and call nobody.
+  // Calls `take` under the registry's lock with the state of `address`, or
+  // null, and returns its result. `take` must be short, and must not call other
+  // code.
   template <typename Take>
   auto Find(const void* address, Take take) {
     Shard& shard = ShardOf(address);
@@ -51,8 +54,8 @@ class CallRegistry {
     return take(it == shard.states.end() ? nullptr : it->second);
   }
 
-  // Calls `look` with each state, under the registry's lock. It must be short,
-  // and call nobody.
+  // Calls `look` with each state, under the registry's lock. `look` must be
+  // short, and must not call other code.
   template <typename Look>
   void ForEach(Look look) {
     for (Shard& shard : shards_) {
@@ -61,7 +64,7 @@ class CallRegistry {
     }
   }
 
-  // When it returns, nobody looks at `state` any more.
+  // When this returns, no other thread uses `state` through the registry.
   void Remove(const void* address, const State* state) {
     Shard& shard = ShardOf(address);
     MutexLock lock(shard.mutex);
@@ -72,7 +75,7 @@ class CallRegistry {
   }
 
  private:
-  // Calls are made and dropped on many threads at once.
+  // Many threads make and drop calls at the same time.
   static constexpr size_t kShards = 32;
 
   struct alignas(64) Shard {

@@ -1,4 +1,4 @@
-// Something to be done in a while, on the timer thread.
+// Runs a function later, on the timer thread.
 
 #ifndef TETHER_GRPC_INTERNAL_DELAYED_H_
 #define TETHER_GRPC_INTERNAL_DELAYED_H_
@@ -12,8 +12,9 @@
 
 namespace tether::internal {
 
-// `fn` must not block. It runs once, unless this is destroyed before; when the
-// destructor returns, it is not running, except where it destroys this itself.
+// Runs `fn` once after `delay`, unless this object is destroyed earlier. `fn`
+// must not block. When the destructor returns, `fn` is not running, unless `fn`
+// itself called the destructor.
 class Delayed {
  public:
   Delayed(absl::Duration delay, absl::AnyInvocable<void() &&> fn)
@@ -21,7 +22,8 @@ class Delayed {
         at_its_end_(timeout_.ctx, std::move(fn)) {}
 
  private:
-  // The registration goes first: so nothing runs when the timeout is cancelled.
+  // The registration is destroyed first, so cancelling the timeout doesn't run
+  // `fn`.
   const Cancellable timeout_;
   const Registration at_its_end_;
 };

@@ -1,37 +1,14 @@
 #include "tether/grpc/internal/hop_record.h"
 
 #include <algorithm>
-#include <string>
 #include <utility>
 
 #include "absl/time/time.h"
 #include "tether/budget/report.h"
-#include "tether/clock.h"
+#include "tether/grpc/internal/method_names.h"
+#include "tether/grpc/internal/time.h"
 
 namespace tether::internal {
-namespace {
-
-template <typename Message>
-void SetNamesOf(std::string_view method, Message& message) {
-  if (!method.empty() && method.front() == '/') method.remove_prefix(1);
-  const size_t slash = method.rfind('/');
-  message.set_service(std::string(method.substr(0, slash)));
-  if (slash != std::string_view::npos) {
-    message.set_method(std::string(method.substr(slash + 1)));
-  }
-}
-
-}  // namespace
-
-int64_t SteadyMicros() { return Clock::Real().SteadyNanos() / 1000; }
-
-void SetNames(std::string_view method, v1::CallReport& call) {
-  SetNamesOf(method, call);
-}
-void SetNames(std::string_view method, v1::BudgetReport& report) {
-  SetNamesOf(method, report);
-}
-
 absl::Duration HopRecord::Elapsed() const {
   return absl::Microseconds(SteadyMicros() - arrival_us_);
 }
@@ -65,21 +42,20 @@ bool HopRecord::MakeRoom() const {
       shortest = it;
     }
   }
-  // None of those that are under way: the eldest of them may be the one that
-  // stands still.
+  // Calls under way stay, because the oldest of them may be the one that hangs.
   if (shortest == calls_.end()) return false;
   ++left_out_;
   calls_.erase(shortest);
   return true;
 }
 
-HopRecord::Call* HopRecord::Ended(uint64_t id, int64_t now_us) const {
+HopRecord::Call* HopRecord::MarkEnded(uint64_t id, int64_t now_us) const {
   if (id == 0) return nullptr;  // it never began
-  // Mostly the last.
+  // Usually the call is the last one.
   const auto it = std::find_if(calls_.rbegin(), calls_.rend(),
                                [id](const Call& c) { return c.id == id; });
   if (it != calls_.rend() && it->over) return nullptr;
-  // They needn't be told of in the order of their ends.
+  // Ends may be recorded out of order.
   latest_end_us_ = std::max(latest_end_us_, now_us);
   if (--under_way_ == 0) busy_us_ += latest_end_us_ - busy_since_us_;
   if (it == calls_.rend()) return nullptr;
@@ -91,7 +67,7 @@ HopRecord::Call* HopRecord::Ended(uint64_t id, int64_t now_us) const {
 
 void HopRecord::EndGoodCall(uint64_t id, int64_t now_us) const {
   MutexLock lock(mutex_);
-  Call* kept = Ended(id, now_us);
+  Call* kept = MarkEnded(id, now_us);
   if (kept == nullptr) return;
   kept->report.set_answered(true);
   kept->report.set_reason(v1::END_REASON_COMPLETED);
@@ -100,7 +76,7 @@ void HopRecord::EndGoodCall(uint64_t id, int64_t now_us) const {
 void HopRecord::EndCall(uint64_t id, int64_t now_us,
                         v1::CallReport call) const {
   MutexLock lock(mutex_);
-  Call* entry = Ended(id, now_us);
+  Call* entry = MarkEnded(id, now_us);
   if (entry == nullptr) return;
   v1::CallReport& kept = entry->report;
   call.set_start_us(kept.start_us());

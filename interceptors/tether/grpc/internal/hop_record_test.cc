@@ -169,20 +169,5 @@ TEST_F(HopRecordTest, ThreadsMayCallAtOnce) {
   EXPECT_EQ(report.calls_size() + report.calls_left_out(), 2000);
 }
 
-TEST(SetNamesTest, SplitsAtTheLastSlash) {
-  const auto names = [](std::string_view method) {
-    v1::CallReport call;
-    SetNames(method, call);
-    return std::make_pair(call.service(), call.method());
-  };
-  using Names = std::pair<std::string, std::string>;
-  EXPECT_EQ(names("/shop.v1.Orders/GetOrder"),
-            Names("shop.v1.Orders", "GetOrder"));
-  EXPECT_EQ(names("/a/b/c"), Names("a/b", "c"));
-  EXPECT_EQ(names("plain"), Names("plain", ""));
-  EXPECT_EQ(names("/"), Names("", ""));
-  EXPECT_EQ(names(""), Names("", ""));
-}
-
 }  // namespace
 }  // namespace tether::internal

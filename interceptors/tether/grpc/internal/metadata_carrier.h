@@ -1,5 +1,5 @@
-// gRPC's metadata as a Carrier: what a server received, and what a client is
-// about to send.
+// gRPC's metadata as a Carrier, for received metadata and for metadata that is
+// about to be sent.
 
 #ifndef TETHER_GRPC_INTERNAL_METADATA_CARRIER_H_
 #define TETHER_GRPC_INTERNAL_METADATA_CARRIER_H_
@@ -17,15 +17,17 @@
 
 namespace tether::internal {
 
-// How much metadata, in all, leaves room for gRPC's own in the 8 KiB that a
-// peer takes by default. Beyond those the call fails, which without tether it
-// would not.
+// The most metadata, in all, that tether lets a call have. The rest of the 8
+// KiB that a peer accepts by default is for gRPC's own headers. A call with
+// more fails, and tether must not be the reason.
 inline constexpr size_t kMetadataRoom = 8192 - 1024;
 
-// Read only: Set does nothing. Valid during the hook that handed out the map.
+// Read-only: Set does nothing. Valid only during the hook that provided the
+// map.
 //
-// Propagators ask for several headers, mostly in vain, and a request has few:
-// so one walk over the tree, then comparisons of lengths in a row of memory.
+// Propagators look up several headers, most of which are missing, and a request
+// has few. So the constructor walks the tree once, and lookups compare lengths
+// in contiguous memory.
 class ReceivedMetadata final : public Carrier {
  public:
   using Map = std::multimap<grpc::string_ref, grpc::string_ref>;
@@ -44,8 +46,7 @@ class ReceivedMetadata final : public Carrier {
   absl::InlinedVector<Header, 12> headers_;  // sorted
 };
 
-// What the application added itself stays: Set doesn't touch a key that is
-// there.
+// Keeps the application's own metadata: Set doesn't change a key that exists.
 class SentMetadata final : public Carrier {
  public:
   using Map = std::multimap<std::string, std::string>;
@@ -58,14 +59,16 @@ class SentMetadata final : public Carrier {
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override;
 
-  // How much there is, as HTTP/2 counts: 32 for each, and base64 for "-bin".
+  // The size of all headers as HTTP/2 counts it: 32 bytes extra for each, and
+  // "-bin" values in base64.
   size_t Bytes() const;
 
-  // Takes out all values of `key`.
+  // Removes all values of `key`.
   void Remove(std::string_view key);
 
  private:
-  // Without a std::string of `key`, which may need memory. There are few.
+  // A linear search, because the map's own would have to copy `key` into a
+  // std::string. There are few headers.
   Map::iterator Find(std::string_view key) const;
 
   Map& map_;

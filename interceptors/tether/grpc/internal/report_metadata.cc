@@ -14,7 +14,7 @@
 namespace tether::internal {
 namespace {
 
-// Its message is sent with all that isn't printable ASCII as "%0A".
+// The encoded size. A message is sent with all but printable ASCII as "%0A".
 size_t BytesOf(const grpc::Status& status) {
   if (status.ok()) return 0;
   size_t message = 0;
@@ -32,7 +32,7 @@ size_t BytesOf(const grpc::Status& status) {
 }  // namespace
 
 size_t RoomInHeaders(size_t max_headers_bytes) {
-  // What every answer has.
+  // Headers of every answer.
   static const size_t fixed = InjectedBytes(":status", 3) +
                               InjectedBytes("content-type", 16) +
                               InjectedBytes("grpc-status", 2);
@@ -46,7 +46,7 @@ void SendReport(v1::BudgetReport report, ReportLimits limits,
   TETHER_TRY {
     size_t used = InjectedBytes(kReportHeader, 0) + BytesOf(status);
     for (const auto& [key, value] : trailing_metadata) {
-      if (key == kReportHeader) return;  // the application's own business
+      if (key == kReportHeader) return;  // the application has set it
       used += InjectedBytes(key, value.size());
     }
     if (used >= room) return;

@@ -14,21 +14,21 @@
 
 namespace tether::internal {
 
-// For SendReport: the room in an answer all of whose headers, those that gRPC
-// adds included, take `max_headers_bytes`.
+// The room for SendReport in an answer whose headers, including gRPC's own, may
+// take `max_headers_bytes`.
 size_t RoomInHeaders(size_t max_headers_bytes);
 
-// Adds `report` to a server's trailing metadata, as much of it as fits beside
-// that and `status` into `room`: a peer that gets more than 8 KiB fails the
-// call, which no report is worth. Does not throw.
+// Adds `report` to a server's trailing metadata. Leaves out parts of it, or
+// all, if it doesn't fit into `room` together with that metadata and `status`:
+// a peer that receives more than 8 KiB fails the call. Does not throw.
 void SendReport(v1::BudgetReport report, ReportLimits limits,
                 const grpc::Status& status,
                 SentMetadata::Map& trailing_metadata,
                 size_t room = kMetadataRoom) noexcept;
 
-// The report in a client's trailing metadata. One that is repeated, too large
-// or malformed is dropped and counted. With `limits` of no bytes nothing is
-// looked at.
+// The report in a client's trailing metadata. A report that is repeated, too
+// large or malformed is dropped and counted. If limits.max_bytes is 0, the
+// metadata isn't read.
 std::optional<v1::BudgetReport> ReceiveReport(
     const ReceivedMetadata::Map& trailing_metadata,
     const ReportLimits& limits) noexcept;

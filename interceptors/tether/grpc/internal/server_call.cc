@@ -11,6 +11,7 @@
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/method_names.h"
 #include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/status.h"

@@ -1,18 +1,20 @@
 #include "tether/grpc/internal/time.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "tether/clock.h"
 
 namespace tether::internal {
+
+int64_t SteadyMicros() { return Clock::Real().SteadyNanos() / 1000; }
 
 absl::Duration UntilDeadline(gpr_timespec deadline) {
   if (deadline.tv_sec == std::numeric_limits<int64_t>::max()) {
     return absl::InfiniteDuration();
   }
-  if (deadline.clock_type == GPR_TIMESPAN) {  // core takes those, too
+  if (deadline.clock_type == GPR_TIMESPAN) {  // core accepts these, too
     return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec);
   }
   const gpr_timespec now = gpr_now(deadline.clock_type);
@@ -22,7 +24,7 @@ absl::Duration UntilDeadline(gpr_timespec deadline) {
     return absl::Nanoseconds((deadline.tv_sec - now.tv_sec) * 1'000'000'000 +
                              deadline.tv_nsec - now.tv_nsec);
   }
-  // As durations, which don't overflow where 64-bit nanoseconds would.
+  // 64-bit nanoseconds would overflow; absl::Duration doesn't.
   return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec) -
          absl::Seconds(now.tv_sec) - absl::Nanoseconds(now.tv_nsec);
 }

@@ -1,31 +1,36 @@
-// Between gRPC's times and ours. All of it is relative: a wall clock that jumps
-// changes nothing.
+// Conversions between gRPC's times and ours. All are relative, so a wall clock
+// that jumps changes nothing.
 
 #ifndef TETHER_GRPC_INTERNAL_TIME_H_
 #define TETHER_GRPC_INTERNAL_TIME_H_
 
 #include <grpc/grpc.h>
 
+#include <cstdint>
 #include <string>
 
 #include "absl/time/time.h"
 
 namespace tether::internal {
 
+// Now, in microseconds of the steady clock.
+int64_t SteadyMicros();
+
 // The time from now to `deadline`, which may be on any of gRPC's clocks.
-// InfiniteDuration() for its "never".
+// InfiniteDuration() for gRPC's infinite future.
 absl::Duration UntilDeadline(gpr_timespec deadline);
 
-// Now plus `timeout` on the monotonic clock, saturating; gRPC's "never" for
-// InfiniteDuration().
+// Now plus `timeout` on the monotonic clock, saturating. For
+// InfiniteDuration(), gRPC's infinite future.
 gpr_timespec DeadlineAfter(absl::Duration timeout);
 
-// For messages: three significant digits, rounded down, as in "149ms" and
-// "1.49s"; from 1000 s on, whole seconds.
+// `time` for messages: three significant digits, rounded down, as in "149ms"
+// and "1.49s"; from 1000 s on, whole seconds.
 std::string ShortTime(absl::Duration time);
 
-// The standard header's value, at most eight digits and a unit, never less than
-// `timeout` (finite; below zero is zero).
+// The value of the standard header grpc-timeout: at most eight digits and a
+// unit, rounded up. `timeout` must be finite; if it is negative, it counts as
+// zero.
 // https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 std::string FormatGrpcTimeout(absl::Duration timeout);
 

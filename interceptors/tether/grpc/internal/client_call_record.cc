@@ -1,0 +1,110 @@
+#include "tether/grpc/internal/client_call_record.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "tether/grpc/internal/call_outcome.h"
+#include "tether/grpc/internal/method_names.h"
+#include "tether/grpc/internal/report_metadata.h"
+#include "tether/grpc/internal/time.h"
+#include "tether/internal/rpc_context.h"
+
+namespace tether::internal {
+
+ClientCallRecord::ClientCallRecord(const Context& ctx, bool keeps_report)
+    : context_(ctx), keeps_report_(keeps_report), hop_(ctx.Value(kHop)) {}
+
+ClientCallRecord::~ClientCallRecord() {
+  if (id_in_hop_ == 0 || has_status_) return;
+  v1::CallReport call;
+  call.set_outcome(static_cast<int32_t>(grpc::StatusCode::CANCELLED));
+  call.set_reason(ToProto(ReasonOfAbandonedCall(context_)));
+  hop_->EndCall(id_in_hop_, EndTime(SteadyMicros()), std::move(call));
+}
+
+void ClientCallRecord::SetMethod(std::string_view method) {
+  method_ = std::string(method);
+}
+
+void ClientCallRecord::OnStart(absl::Duration own_left) {
+  start_us_ = SteadyMicros();
+  left_ = std::min(context_.Remaining(), own_left);
+  if (hop_ == nullptr) return;
+  id_in_hop_ = hop_->BeginCall(method_, start_us_, left_);
+}
+
+void ClientCallRecord::OnContextEnd() { context_end_us_ = SteadyMicros(); }
+
+int64_t ClientCallRecord::EndTime(int64_t now_us) const {
+  int64_t end = now_us;
+  if (left_ != absl::InfiniteDuration()) {
+    end = std::min(end, start_us_ + absl::ToInt64Microseconds(std::min(
+                                        left_, absl::Hours(24 * 365 * 100))));
+  }
+  if (const int64_t ended = context_end_us_) end = std::min(end, ended);
+  return std::max(end, start_us_);
+}
+
+v1::CallReport ClientCallRecord::NamesAndTimes(int64_t duration_us) const {
+  v1::CallReport call;
+  SetNames(method_, call);
+  call.set_duration_us(std::max<int64_t>(0, duration_us));
+  if (left_ != absl::InfiniteDuration()) {
+    call.set_time_left_us(
+        std::max<int64_t>(0, absl::ToInt64Microseconds(left_)));
+  }
+  return call;
+}
+
+grpc::Status ClientCallRecord::OnStatus(
+    const ReceivedMetadata::Map& trailing_metadata, const ReportLimits& limits,
+    absl::Duration own_left, grpc::Status status) {
+  std::optional<v1::BudgetReport> child =
+      ReceiveReport(trailing_metadata, limits);
+  const int64_t now = SteadyMicros();
+  if (start_us_ == 0) start_us_ = now;  // no hook came before
+  const int64_t end = EndTime(now);
+  has_status_ = true;
+  if (status.ok() && !child.has_value() && !HasEnded(context_)) {
+    if (hop_ != nullptr) hop_->EndGoodCall(id_in_hop_, end);
+    if (!keeps_report_) return status;
+    MutexLock lock(mutex_);
+    duration_us_ = end - start_us_;
+    return status;
+  }
+  ReceivedEnd received;
+  received.has_report = child.has_value();
+  received.has_trailers = !trailing_metadata.empty();
+  received.tried_to_cancel = tried_to_cancel_;
+  received.own_left = own_left;
+  ClientOutcome outcome = OutcomeOfClientCall(context_, status, received);
+  auto call = std::make_unique<v1::CallReport>(NamesAndTimes(end - start_us_));
+  call->set_answered(outcome.answered);
+  call->set_outcome(static_cast<int32_t>(outcome.status.error_code()));
+  call->set_reason(ToProto(outcome.reason));
+  if (child.has_value()) *call->mutable_report() = *std::move(child);
+  status = std::move(outcome.status);
+  // A call that had no time to begin with blames no hop.
+  if (left_ > absl::ZeroDuration()) {
+    status = WithBlame(std::move(status), context_, *call);
+  }
+  if (hop_ != nullptr) hop_->EndCall(id_in_hop_, end, *call);
+  if (keeps_report_) {
+    MutexLock lock(mutex_);
+    report_ = std::move(call);
+  }
+  return status;
+}
+
+v1::CallReport ClientCallRecord::report() const {
+  MutexLock lock(mutex_);
+  if (report_ != nullptr) return *report_;
+  if (duration_us_ < 0) return v1::CallReport();
+  v1::CallReport call = NamesAndTimes(duration_us_);
+  call.set_answered(true);
+  call.set_reason(v1::END_REASON_COMPLETED);
+  return call;
+}
+
+}  // namespace tether::internal

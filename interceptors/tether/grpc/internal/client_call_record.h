@@ -1,0 +1,97 @@
+// Records one call of a client: its times, its outcome and its report.
+
+#ifndef TETHER_GRPC_INTERNAL_CLIENT_CALL_RECORD_H_
+#define TETHER_GRPC_INTERNAL_CLIENT_CALL_RECORD_H_
+
+#include <grpcpp/support/status.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "tether/budget/report.h"
+#include "tether/context.h"
+#include "tether/grpc/internal/hop_record.h"
+#include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/internal/mutex.h"
+#include "tether/v1/budget_report.pb.h"
+
+namespace tether::internal {
+
+// The record of a call on behalf of `ctx`. If `ctx` is the context of a request
+// to this server, the hop's own record (HopRecord) gets the call, too.
+//
+// Thread safety: report() and OnContextEnd may be called on any thread at any
+// time; the other functions not concurrently with each other.
+class ClientCallRecord {
+ public:
+  // `ctx` must outlive this. `keeps_report`: report() will be called.
+  ClientCallRecord(const Context& ctx, bool keeps_report);
+
+  // Ends a call that never got a status, such as a stream that the application
+  // abandoned.
+  ~ClientCallRecord();
+
+  ClientCallRecord(const ClientCallRecord&) = delete;
+  ClientCallRecord& operator=(const ClientCallRecord&) = delete;
+
+  // `method`: "/package.Service/Method". Before OnStart.
+  void SetMethod(std::string_view method);
+
+  // The call begins, perhaps long after it was prepared. Once. `own_left`: the
+  // time until the ClientContext's own deadline.
+  void OnStart(absl::Duration own_left);
+
+  // The context has ended.
+  void OnContextEnd();
+
+  // The application has called TryCancel. Any thread.
+  void OnTryCancel() { tried_to_cancel_ = true; }
+
+  // The status has arrived. Returns the status that the application gets. If
+  // the context was the reason, that is the context's status; if the time was
+  // up, its message names the hops that used it. Keeps the report of the
+  // server. `own_left`: as for OnStart.
+  grpc::Status OnStatus(const ReceivedMetadata::Map& trailing_metadata,
+                        const ReportLimits& limits, absl::Duration own_left,
+                        grpc::Status status);
+
+  // See ClientCall::report().
+  v1::CallReport report() const;
+
+ private:
+  // A deadline or the end of the context ends a call, although its status may
+  // be read long after that.
+  int64_t EndTime(int64_t now_us) const;
+  v1::CallReport NamesAndTimes(int64_t duration_us) const;
+
+  const Context& context_;
+  const bool keeps_report_;
+  // The record of the hop that makes the call; null if it keeps none.
+  const HopRecord* const hop_;
+
+  // Set before the call starts. A copy, because the name that a GenericStub
+  // passes to gRPC is valid only during the stub's method.
+  std::string method_;
+  uint64_t id_in_hop_ = 0;
+  int64_t start_us_ = 0;
+  absl::Duration left_ = absl::InfiniteDuration();  // by the nearer deadline
+  bool has_status_ = false;
+
+  std::atomic<bool> tried_to_cancel_{false};
+  std::atomic<int64_t> context_end_us_{0};  // 0: it hasn't ended
+
+  mutable Mutex mutex_;
+  // After the status has arrived, one of these is set. Most calls succeed
+  // without a report; they keep only the duration. -1: not set.
+  std::unique_ptr<const v1::CallReport> report_ ABSL_GUARDED_BY(mutex_);
+  int64_t duration_us_ ABSL_GUARDED_BY(mutex_) = -1;
+};
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_CLIENT_CALL_RECORD_H_
