@@ -52,8 +52,8 @@
 namespace tether {
 
 struct OpenTelemetryOptions {
-  // Where spans go. Null: to the global provider, as it is when the server or
-  // the channel is made: set it before.
+  // Receives the spans. Null: the global provider at the moment when the server
+  // or the channel is made, so set that one first.
   opentelemetry::nostd::shared_ptr<opentelemetry::trace::TracerProvider>
       tracer_provider;
 };
@@ -70,10 +70,10 @@ TETHER_EXPORT std::shared_ptr<grpc::Channel> CreateChannelWithOpenTelemetry(
     ClientOptions options = {}, const grpc::ChannelArguments& arguments = {},
     OpenTelemetryOptions telemetry = {});
 
-// What InstallServerWithOpenTelemetry registers: ServerInterceptorFactory
-// (server.h) with the bridge. With interceptors of your own, list it last, in
-// the place of ServerInterceptorFactory, and not beside that: then it sees
-// requests first, and the hooks of the others run in the server span.
+// ServerInterceptorFactory (server.h) with the bridge.
+// InstallServerWithOpenTelemetry registers it. With interceptors of your own,
+// list it last, instead of ServerInterceptorFactory: then it sees requests
+// first, and the hooks of the others run in the server span.
 class TETHER_EXPORT OpenTelemetryServerInterceptorFactory final
     : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
@@ -88,10 +88,10 @@ class TETHER_EXPORT OpenTelemetryServerInterceptorFactory final
   ServerInterceptorFactory tether_;
 };
 
-// What CreateChannelWithOpenTelemetry registers: ClientInterceptorFactory
-// (client.h) with the bridge. With interceptors of your own, list it in the
-// place of ClientInterceptorFactory, and not beside that. Those that are listed
-// before it can set headers of their own in the place of the bridge's.
+// ClientInterceptorFactory (client.h) with the bridge.
+// CreateChannelWithOpenTelemetry registers it. With interceptors of your own,
+// list it instead of ClientInterceptorFactory. Interceptors that are listed
+// before it can set headers that replace the bridge's.
 class TETHER_EXPORT OpenTelemetryClientInterceptorFactory final
     : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:

@@ -19,19 +19,19 @@
 
 namespace tether {
 
-// One of OpenTelemetry's propagators as one of tether's: for its baggage, B3 or
-// Jaeger headers, or whatever the program has set as the global one.
+// Adapts one of OpenTelemetry's propagators, such as those for baggage, B3 or
+// Jaeger headers, or the program's global one.
 //
-// What it extracts is kept in the context: the span context is the trace
-// (TraceOf, SpanOf), and with the baggage it is active after ActivateSpan, and
-// in a server's handler. Inject has the span of the context written; with the
-// bridge, that is the client span.
+// The context keeps the extracted values: the span context is the trace
+// (TraceOf, SpanOf). It and the baggage are active after ActivateSpan, and in a
+// server's handler. Inject writes the context's span; with the bridge, that is
+// the client span.
 //
-// A header that came several times is read as one, joined with commas. Headers
-// that gRPC can't send are left out, and counted; what OpenTelemetry itself
-// drops isn't known.
+// A repeated header is read as one, joined with commas. Headers that gRPC can't
+// send are left out and counted. Headers that OpenTelemetry itself drops aren't
+// counted.
 //
-// Thread safety: any thread, as OpenTelemetry's propagators are meant to be.
+// Thread safety: any thread, as OpenTelemetry's propagators promise.
 //
 // Example:
 //
@@ -42,7 +42,8 @@ class TETHER_EXPORT OpenTelemetryPropagator final : public Propagator {
   using TextMapPropagator =
       opentelemetry::context::propagation::TextMapPropagator;
 
-  // By default, the global one as it is now. Not null.
+  // `propagator` must not be null. The default is the global propagator at this
+  // moment.
   explicit OpenTelemetryPropagator(
       opentelemetry::nostd::shared_ptr<TextMapPropagator> propagator =
           opentelemetry::context::propagation::GlobalTextMapPropagator::

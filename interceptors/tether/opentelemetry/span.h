@@ -14,23 +14,24 @@
 
 namespace tether {
 
-// The span that `ctx` works in; never null. Of a trace that came from another
-// process, or from WithTrace, it is one that records nothing; so is the one of
-// a context without a trace, whose span context isn't valid either.
+// The span that `ctx` works in; never null. If the trace came from another
+// process or from WithTrace, the span records nothing. If `ctx` has no trace,
+// the span records nothing, and its span context is invalid.
 TETHER_EXPORT opentelemetry::nostd::shared_ptr<opentelemetry::trace::Span>
 SpanOf(const Context& ctx);
 
-// A child of `parent` that works in `span`; TraceOf names it. `parent` itself
-// where `span` is null or has no valid span context (there is no SDK). Neither
-// makes the span active nor ends it.
+// A child of `parent` that works in `span`; TraceOf returns that span. If
+// `span` is null, or its span context is invalid because there is no SDK,
+// returns `parent`. Neither makes the span active nor ends it.
 TETHER_EXPORT Context
 WithSpan(const Context& parent,
          opentelemetry::nostd::shared_ptr<opentelemetry::trace::Span> span);
 
-// Makes the span of `ctx` OpenTelemetry's active one, on this thread, for as
-// long as what it returns lives; without a span in `ctx`, none is active then.
-// For threads that work for a request. Keep it in a local variable: it must be
-// destroyed on the same thread, as an opentelemetry::trace::Scope.
+// Makes the span of `ctx` OpenTelemetry's active span on this thread, as long
+// as the returned token lives. If `ctx` has no span, no span is active then.
+// Use it on threads that work for a request. Keep the token in a local
+// variable: like an opentelemetry::trace::Scope, it must be destroyed on the
+// same thread.
 //
 //   pool.Schedule([ctx] {
 //     const auto active = tether::ActivateSpan(ctx);
