@@ -1237,6 +1237,23 @@ tether_program(interceptors_tether_grpc_bad_input_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_budget_report_test
+  FOLDER interceptors/tether/grpc
+  NAME budget_report_test
+  SRCS interceptors/tether/grpc/budget_report_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_call_end_test
   FOLDER interceptors/tether/grpc
   NAME call_end_test
@@ -1424,25 +1441,6 @@ tether_program(interceptors_tether_grpc_method_names_test
   TEST
   TIMEOUT 60)
 
-tether_program(interceptors_tether_grpc_odd_calls_test
-  FOLDER interceptors/tether/grpc
-  NAME odd_calls_test
-  SRCS interceptors/tether/grpc/odd_calls_test.cc
-  DEPS
-    GTest::gmock
-    GTest::gmock_main
-    GTest::gtest
-    absl::time
-    gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
-    interceptors_tether_grpc_testing_loopback
-    interceptors_tether_grpc_testing_probe_server
-    lib_tether_propagation_testing_fake_propagators
-    tether_internal::tether
-    tether_internal::tether_grpc
-  TEST
-  TIMEOUT 60)
-
 tether_program(interceptors_tether_grpc_options_test
   FOLDER interceptors/tether/grpc
   NAME options_test
@@ -1489,23 +1487,6 @@ tether_program(interceptors_tether_grpc_report_metadata_test
   NAME report_metadata_test
   SRCS interceptors/tether/grpc/internal/report_metadata_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest gRPC::grpc++ tether_internal::tether_grpc
-  TEST
-  TIMEOUT 60)
-
-tether_program(interceptors_tether_grpc_report_test
-  FOLDER interceptors/tether/grpc
-  NAME report_test
-  SRCS interceptors/tether/grpc/report_test.cc
-  DEPS
-    GTest::gmock
-    GTest::gmock_main
-    GTest::gtest
-    absl::time
-    gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
-    interceptors_tether_grpc_testing_probe_server
-    tether_internal::tether
-    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 
@@ -1586,6 +1567,25 @@ tether_program(interceptors_tether_grpc_two_interceptors_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_unusual_calls_test
+  FOLDER interceptors/tether/grpc
+  NAME unusual_calls_test
+  SRCS interceptors/tether/grpc/unusual_calls_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
+    lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
     tether_internal::tether_grpc
   TEST

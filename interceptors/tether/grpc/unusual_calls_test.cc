@@ -1,6 +1,5 @@
-// Calls that are out of the ordinary: prepared and left, relative deadlines,
-// credentials, a GenericStub's names, propagators that don't play by the rules.
-// Each was wrong once.
+// Unusual calls: never started, with relative deadlines, with credentials,
+// through a GenericStub, with propagators that break their contract.
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>

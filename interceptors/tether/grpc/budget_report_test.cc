@@ -1,7 +1,5 @@
-// Budget reports over real connections: who sends them when, and what callers
-// make of them.
-
-#include "tether/budget/report.h"
+// Budget reports over real connections: when a server sends one, and what its
+// caller does with it.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -17,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tether/budget/explain.h"
+#include "tether/budget/report.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
