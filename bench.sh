@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Measures tether and its peers (std::stop_token, OpenTelemetry, Go, plain gRPC), prints a table, and writes the figures as
 # JSON. Installs missing Debian packages on first use (see tools/setup.sh). docs/performance.md explains the rows.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Starts three gRPC services, sends one request through all of them, and shows the deadline, the cancellation and the trace
 # id that each service saw. Installs the build's missing Debian packages on first use (see tools/setup.sh).
 #

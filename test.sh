@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds and runs the tests. Installs missing Debian packages on first use (see tools/setup.sh).
 #
 #   ./test.sh                            everything

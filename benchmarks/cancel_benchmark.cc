@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Measures the time from a client's cancellation until the leaf of a chain
 // knows: client, relay, relay, leaf, each hop over loopback. The peer is the
 // same chain with gRPC's own FromServerContext. docs/performance.md explains

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Making, cancelling, checking and observing contexts.
 
 #include <cstdint>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The ambient context.
 
 #include "benchmark/benchmark.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Contexts with a deadline, with and without many other armed deadlines.
 
 #include <vector>

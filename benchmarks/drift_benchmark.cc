@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Measures the difference between the deadline of the last of eight hops and
 // the origin's, with tether and with plain gRPC's propagation.
 // docs/performance.md explains the method.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Shared code of all benchmark programs, tether's and its C++ peers': main(),
 // and counters of heap use.
 //

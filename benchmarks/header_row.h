@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The headers of a request, for tether's and OpenTelemetry's carriers.
 //
 // This is a short array. It is searched from the front, and keeps its memory

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The heap memory of one live context, by its kind. The user's objects (a
 // Context, a CancelFunc) don't count.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // OpenTelemetry's context (the header-only API), with the same operations. It
 // has values and the ambient context, but no cancellation.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // OpenTelemetry's propagators (the header-only API), with the same operations.
 
 #include <string_view>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Measures tether's cost per RPC: CPU time, latency and allocations of unary
 // and server-streaming calls over loopback. The peers are plain gRPC, and an
 // interceptor that does nothing. docs/performance.md explains the method.

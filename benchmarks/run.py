@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Measures tether and its peers, prints a table, and writes the figures as JSON.
 
   ./bench.sh GROUP... [--quick] [--json PATH]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Tests run.py: its input, its output, and its calls of the programs. Nothing is built or measured."""
 
 import contextlib

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // C++20's std::stop_token, with the same operations. It has no children, so a
 // child is a source, and a callback on the parent's token that stops it.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Adding values, and looking them up from far below.
 
 #include <deque>

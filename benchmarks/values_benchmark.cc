@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Values that cross a hop: reading them from headers, looking them up, and
 // writing them into headers.
 

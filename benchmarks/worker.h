@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Shared code of the benchmarks with separate processes, rpc_benchmark and
 // cancel_benchmark. They measure tether and its peers in turn, a little each
 // time, and print all figures in one JSON object, which run.py reads.

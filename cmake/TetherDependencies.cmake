@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # tether's dependencies. If a parent project already has a library as targets (add_subdirectory, FetchContent), tether uses
 # those, and looks only for the missing ones. From CMake 3.24 on, the parent can use the targets that are found here, and links
 # them through tether. With an older CMake, the parent must find them first.

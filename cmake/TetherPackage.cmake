@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Installs CMake's package files, and configures the Debian packages that cpack makes.
 
 include(CMakePackageConfigHelpers)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The functions that cmake/targets.cmake calls. Paths are relative to the root of the repository.
 
 # Each library that users link is compiled once. A shared library hides its internal symbols, so tether's own tests link a

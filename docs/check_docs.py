@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks the code, commands, links and paths in the *.md files of the root and of docs/.
 
   docs/check_docs.py [ROOT]     prints what is wrong, one line each; the exit code is 0 only if nothing is

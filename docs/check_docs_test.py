@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks this repository's docs, and tests check_docs on small trees."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks that each promise of docs/semantics.md names tests that exist.
 
   docs/check_semantics.py [ROOT]     prints what is wrong, one line each; the exit code is 0 only if nothing is

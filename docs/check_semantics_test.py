@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks docs/semantics.md, and tests check_semantics on small trees."""
 
 import os

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A server with gRPC's callback API. Its handler starts an asynchronous query
 // and returns. The call is finished by the answer, or when the request's
 // context ends.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Deadlines over three services, storefront → orders → inventory: which hop
 // used up the time, and why each context ended. docs/deadlines.md explains it.
 //

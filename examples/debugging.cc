@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // What to look at when a request ends too early. docs/debugging.md explains it.
 //
 // Standard output is the same each time. Texts with times in them go to

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // An endless generator in its own thread. Its consumer takes five numbers and
 // leaves.
 //

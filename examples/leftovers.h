@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Counts the threads and contexts that a piece of a program leaves behind. The
 // examples use it to show that there are none. Linux only.
 

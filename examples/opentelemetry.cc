@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // OpenTelemetry: a span for each RPC, and the application's own between them.
 //
 // The storefront's handler also works on another thread, and calls the

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs a program and compares its output with the expected output.
 #   output_test.sh PROGRAM FILE
 set -eu

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Work that is done once per period until it is cancelled. Here it shows a
 // courier's position until the user closes the page.
 

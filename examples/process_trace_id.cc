@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Values: a request's context carries its data, which a typed key finds.
 
 #include <cstdio>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Propagation: an id arrives as a header, is a typed value in the handler, and
 // is a header again in the calls that the handler makes.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Values that cross: which values a shop's storefront accepts from strangers,
 // which it adds, and which its own warehouse and a partner's receive.
 //

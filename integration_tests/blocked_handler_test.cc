@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A server call's context ends at a time that gRPC doesn't know. After a grace
 // period, the gRPC operation that the handler waits for fails, and the caller
 // gets the context's status. So a peer that neither reads nor writes can't

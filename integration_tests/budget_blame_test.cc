@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Which hop used the time up? Three hops, storefront → orders → inventory: one
 // hop, or the link to it, is slow or stands still, and the client's message and
 // its report must name that hop.

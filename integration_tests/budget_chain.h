@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The chain storefront → orders → inventory on loopback, with handlers that the
 // test sets and links that can be slow: for tests of the report's blame.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Reports of large trees. A deep tree reaches the client completely. A wide
 // tree is cut to the limits, and the rest is counted.
 

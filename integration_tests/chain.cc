@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "integration_tests/chain.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The three-hop chain storefront → orders → inventory on loopback, in this
 // process, with tether or without it (the control).
 //

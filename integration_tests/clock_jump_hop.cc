@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The middle hop of clock_jump_test. It is a separate process, so that the test
 // can make its wall clock jump. It prints "listening on port N", and then a
 // line for each request: what it saw before its first call, during which the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The protocol between clock_jump_test and its middle hop.
 
 #ifndef TETHER_INTEGRATION_TESTS_CLOCK_JUMP_HOP_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The wall clock of the middle hop jumps, and no deadline changes. The chain is
 // client → hop → leaf. The hop is a separate process whose clock is
 // libfaketime. Its clock jumps by an hour, forwards or backwards, while it

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Deadlines over eight hops on loopback: the last hop's deadline compared with
 // the origin's. The allowed difference depends on the time that the messages of
 // the same call took (BrokenBound), so a busy machine changes the figures but

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Every hop knows why its work ended, and the report says so: a deadline, a
 // timeout of the hop's own, a caller that left, a broken connection, a
 // shutdown, a failed sibling, too little time.

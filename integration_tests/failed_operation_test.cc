@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // After an operation of a server call has failed, the handler's context
 // reflects what gRPC knows at that moment. So a cancelled upload doesn't look
 // like a complete one.

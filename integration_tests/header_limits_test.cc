@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How many bytes of headers a hop sends at most, and what it drops.
 
 #include <grpcpp/grpcpp.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Relayed headers pass a hop untouched, and no other headers pass it.
 
 #include <gtest/gtest.h>

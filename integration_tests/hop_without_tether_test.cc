@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Chains with a middle hop without tether: plain gRPC in C++, or Debian's
 // grpcio in Python (python_relay.py). The hop keeps the standard's promises as
 // well as without tether. The ends lose only what the middle hop doesn't pass

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The values that a server must take from a set of hostile metadata, computed
 // independently of tether.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Metadata that tries to break its reader: valid headers of every kind that
 // tether reads, mutated. All of it is legal for gRPC, which sends it unchanged.
 //

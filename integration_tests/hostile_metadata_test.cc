@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Hostile metadata breaks neither servers nor clients: a hundred thousand
 // mutated sets over real connections, to a server that reads every kind of
 // header, and in answers to a client. There is no crash, no failed RPC and no

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A hop with tether between a client and a leaf of plain gRPC: what the leaf
 // receives is exactly what the hop sent.
 //

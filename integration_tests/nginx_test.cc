@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Debian's nginx, with its default configuration, between a client and a server
 // with tether. An error's metadata must not turn it into another error.
 //

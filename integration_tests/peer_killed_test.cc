@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A peer is killed (SIGKILL) in the middle of a request. The chain is client →
 // hop → leaf, and the hop is a separate process. Its caller gets UNAVAILABLE at
 // once, its callee's context ends at once, and nothing is left of the call.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """A hop without tether. It passes unary calls of any method on to another server, as bytes.
 
 Run it with Debian's /usr/bin/python3: that one has Debian's grpcio (python3-grpcio), which a python3 that comes first

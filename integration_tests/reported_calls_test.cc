@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A hop that makes its calls in a special way, and how the report shows them: a
 // reserve of its own, a detached call, retries, parallel calls, errors.
 

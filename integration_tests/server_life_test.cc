@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Servers that shut down, handlers that throw or never finish, and threads that
 // belong to gRPC.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A slow downstream is cut off. The tests use the real three-hop chain on
 // loopback. Each claim has a control, the same chain without tether, which
 // shows that the test can fail.

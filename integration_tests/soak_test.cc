@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A chain of three hops under a seeded mix of unary calls and streams, sync and
 // callback clients, deadlines, cancellations, and a leaf that is shut down
 // during calls and started again. Nothing may be lost (each RPC gets exactly

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Calls over TLS, Unix sockets and in-process channels, with compression and
 // with gRPC's retries, keep tether's promises.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A thousand requests at once, through three hops that share channels, thread
 // pools and gRPC's own threads. Each request has its own ids. None of them may
 // appear in another request, at any hop, on any thread.

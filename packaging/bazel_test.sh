@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds tether as its users do: in their own Bazel workspace, outside this tree, with Bazel's default options. Each consumer
 # builds and runs README's quickstart, and a cc_test of a library that calls gRPC.
 #

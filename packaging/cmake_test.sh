@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds tether as its users do: installed or as part of their project, with CMake or with make, outside this tree. Each
 # consumer builds and runs README's quickstart and packaging/uses.cc. The shared libraries are installed from the Debian
 # packages that cpack makes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The programs that the CMake projects in this folder build: README's quickstart, and uses.cc.
 
 foreach(kind IN ITEMS cpp grpc)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Uses every template and inline function of tether that a user's program can
 // use, in a program whose own symbols are hidden. It links only if tether's
 // libraries export all the symbols that this code needs. Prints "all of it".

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Types of command-line flags that reject invalid values, each with a one-line
 // message.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // One HopEvent for each request that a service handled.
 
 #ifndef SHOP_SERVICES_HOP_EVENT_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "services/proto_json.h"
 
 #include <google/protobuf/util/json_util.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A message as one line of JSON.
 
 #ifndef SHOP_SERVICES_PROTO_JSON_H_

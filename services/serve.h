@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Starts and stops a service's process: flags, listening, health, reflection,
 // and a graceful shutdown.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Runs inventory as a process, and operates it like an administrator.
 
 #include <grpcpp/generic/generic_stub.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "services/stdout_line.h"
 
 #include <unistd.h>

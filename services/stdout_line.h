@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Whole lines on standard output, for another process to read.
 
 #ifndef SHOP_SERVICES_STDOUT_LINE_H_

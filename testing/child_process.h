@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A program that runs as a child process.
 
 #ifndef TETHER_TESTING_CHILD_PROCESS_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A TCP proxy on loopback that delays and cuts connections.
 //
 // For tests only.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """cc_grpc_library. It replaces upstream's macro of the same name for grpc_only = True."""
 
 def _generate_grpc_impl(ctx):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The module extension that MODULE.bazel uses."""
 
 load("//third_party:proto_rules.bzl", "proto_rules_repository")

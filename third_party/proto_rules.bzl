@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """@tether_proto_rules: proto_library and cc_proto_library, for every supported version of Bazel.
 
 Up to Bazel 7 these rules are built in. From Bazel 8 on they come with Protobuf 29 or newer; older versions of Protobuf don't

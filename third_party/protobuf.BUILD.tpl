@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Bazel runs this by its label, @com_google_protobuf//:protoc.
 alias(
     name = "protoc",

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rules_cc names that Bazel's and tether's BUILD files load. Up to Bazel 7 these rules are built in."""
 
 cc_binary = native.cc_binary

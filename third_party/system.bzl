@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Repositories for the system's packages, under the labels of the upstream projects.
 
 tether's BUILD files use labels such as @com_google_absl//absl/time, and don't depend on where the repository comes from. This

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Prints the flags, one per line, that make this machine's Bazel use WORKSPACE and the system's packages. Bazel 4 to 6 need no
 # flags, and would reject them. So the flags can't be in .bazelrc.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Tests bazel_flags.sh with fake Bazels.
 set -euo pipefail
 

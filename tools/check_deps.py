@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks the deps of the BUILD.bazel files against the #include lines of the sources.
 
   tools/check_deps.py          prints each unused and each missing dep, and fails if there is one

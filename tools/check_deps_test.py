@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks the tree's deps, and tests on a small tree that tools/check_deps.py finds problems."""
 
 import contextlib

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks the direction of the layers, the names in public headers, and the size of functions and files.
 
   tools/check_layers.py            layers and public headers

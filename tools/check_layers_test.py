@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks that tools/check_layers.py finds violations, and reports no others."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks that "bazel test //..." needs only the packages of the group "build" of tools/setup.sh.
 
 Only targets with the tag "manual" may depend on a repository for packages of another group (`group` in

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs a command on a new Debian system: debootstrap's minimal system plus git, and a clone of HEAD.
 #
 #   tools/cleanroom.sh SUITE [COMMAND]            COMMAND is for bash, in the clone; the default is ./demo.sh && ./test.sh

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes cmake/targets.cmake, CMake's list of targets, from the BUILD.bazel files, which are its only source.
 
   tools/cmake_targets.py            writes it

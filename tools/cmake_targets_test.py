@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks that cmake/targets.cmake matches the BUILD.bazel files, and tests the script's output on small trees."""
 
 import contextlib

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Configures, builds and tests tether with CMake, in build/PRESET.
 #
 #   tools/cmake_test.sh                        the preset "debug"

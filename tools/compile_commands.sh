@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Writes compile_commands.json, which tells editors (clangd) and clang-tidy how each C++ file is compiled.
 #
 #   tools/compile_commands.sh            into the repository's root

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Compiles tether with strict options, with each installed compiler or with the named ones.
 #
 #   tools/compile_matrix.sh                      g++, clang++, and all their installed versions

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Counts the test cases of one "bazel test" from its build events (--build_event_json_file).
 
 The events list exactly the results of this run, including cached ones, so a stale test.xml is never counted. A GoogleTest

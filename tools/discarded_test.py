@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks that the compiler warns about calls that do nothing if their result is dropped.
 
 Uses $CXX or the first C++ compiler that exists, with the system's Abseil.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Formats all C++ sources of the repository. With --check, lists the files that would change, and fails if there are any.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Fuzzes tether. Builds each target of lib/tether/fuzz with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and
 # runs it for some seconds, starting from its seeds.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Writes the API reference, from the public headers, into build/reference/html. A warning of Doxygen is an error.
 #
 #   tools/reference.sh

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Converts a public header's comments into Doxygen comments. Doxygen runs it on each header (docs/Doxyfile).
 
   tools/reference_filter.py FILE     prints FILE for Doxygen

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs the missing Debian packages that tether needs.
 #
 #   tools/setup.sh            everything to build and test with Bazel

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Tests setup.sh with fakes of dpkg-query, apt-get, id and sudo, so nothing is downloaded or installed.
 set -euo pipefail
 

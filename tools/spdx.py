@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Adds the line of the license to each source file that lacks it.
 
   tools/spdx.py            adds it

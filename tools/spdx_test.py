@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks where tools/spdx.py puts the line of the license."""
 
 import os

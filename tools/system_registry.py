@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes a Bazel registry of the system's packages. It does for MODULE.bazel what system.bzl does for WORKSPACE.
 
   tools/system_registry.py FOLDER [MODULE.bazel…]       then: bazel … --registry=file://FOLDER

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes a registry of this system's packages, and checks what Bazel would find in it."""
 
 import json

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes docs/tests.md, the index of what is tested where, from the tests themselves.
 
   tools/test_index.py            writes it

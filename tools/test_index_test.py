@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks that docs/tests.md is up to date, and on a small tree what tools/test_index.py writes."""
 
 import contextlib

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Maintains README's table of tested systems. CI makes its rows from the runs.
 
   tools/tested.py record --with WITH --ran RAN        prints one row, as JSON: this system, its compiler and libraries

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs clang-tidy with the checks of .clang-tidy on the libraries' sources.
 #
 #   tools/tidy.sh

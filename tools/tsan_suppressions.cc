@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Linked into every program of --config=tsan (see .bazelrc), so that it works
 // from any folder and in any sandbox.
 //

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks that the packages that users load don't rely on Bazel's built-in rules: they load each rule explicitly.
 
 Bazel 9 has almost no built-in rules (no cc_library, no proto_library, no sh_test), and a missing rule breaks its whole

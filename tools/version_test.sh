@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Checks that the modules have the version of lib/tether/version.h.
 #   tools/version_test.sh MODULE.bazel…    from tether's root
 set -euo pipefail

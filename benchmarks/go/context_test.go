@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Package benchmarks measures Go's context with the same operations as tether's.
 //
 // An operation has the name that it has in the C++ programs; "@2" after it

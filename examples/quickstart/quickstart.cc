@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A complete server and client. The handler needs a minute. Its caller gives it
 // 50 ms, and it stops after that.
 

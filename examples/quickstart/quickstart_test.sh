@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The client gets the reason, and the handler stops. Otherwise it would block the
 # server for a minute.
 #   quickstart_test.sh PROGRAM

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include <grpcpp/generic/async_generic_service.h>
 
 #include <utility>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The axes of the matrix: the server's style, the client's style, the kind of
 // RPC, and the event that ends it.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // One RPC to Probe in each of gRPC's client styles.
 //
 // For tests only.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Calls of every client style, beyond the matrix: deadlines of their own, and
 // cancellations at any moment.
 

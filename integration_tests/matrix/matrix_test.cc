@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Every server style with every client style, for every kind of RPC and every
 // event that can end it. See cell.h for the axes.
 

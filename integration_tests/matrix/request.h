@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // What the clients of the matrix ask for, and how requests and replies look in
 // the typed and the generic APIs.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // What a handler of the matrix does, as a state machine for the styles that
 // have no thread of their own for each RPC. (The sync style's handlers do the
 // same, in a row: sync_server.cc.)

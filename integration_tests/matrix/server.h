@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A server of Probe on loopback, with tether, in each of gRPC's server styles.
 // Its handlers wait for the end of their context in the way of their style, and
 // record what they observed.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // AfterFunc(ctx, fn) calls `fn` when `ctx` ends, like Go's context.AfterFunc.
 //
 //   tether::Registration stop_reading =

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Registration::Stop() prevents the callback or waits for it.
 
 #include <atomic>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Chains and trees of thousands of contexts.
 
 #include <cstddef>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Channel<T>: a bounded queue between threads, or, with capacity 0, a
 // rendezvous of two threads. Operations that block end when their context does,
 // like Go's `select` on a channel and ctx.Done(). For several channels at once,

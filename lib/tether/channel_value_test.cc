@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Channels of values that can't be copied, throw, or use the channel.
 
 #include <functional>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Clock: where contexts get the time.
 //
 // Deadlines are kept on a steady clock: if the wall clock jumps, no context

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // tether::Context: the deadline, the cancellation and the values of one
 // request, passed down explicitly.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Merge makes a context with two parents.
 
 #include <memory>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The rules of contexts that context.h lists, one by one.
 
 #include <atomic>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/context_stats.h"
 
 #include "tether/internal/live_counts.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // GetContextStats(): how many contexts, callbacks and timers this process has.
 // Export it as gauges: a number that grows without bound is a leak.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Keys and values of contexts, hidden values, and lookups in chains of any
 // length.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // co_await tether::Done(ctx): suspends a coroutine until a context ends.
 //
 //   Task Watch(tether::Context ctx, Connection& connection) {

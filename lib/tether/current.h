@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The ambient context of a thread, for code to which no context can be passed
 // as a parameter.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Deadlines that fire while other threads use their contexts, on the real
 // clock.
 

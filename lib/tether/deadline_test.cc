@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Deadlines on a simulated clock.
 
 #include <atomic>

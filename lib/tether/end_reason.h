@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // EndReason: why a context ended. Err() only says CANCELLED or
 // DEADLINE_EXCEEDED, and says the same on all hops of a request. EndReasonOf
 // also says whose deadline passed, or who cancelled.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // BindExecutor: work that runs on a thread pool has the ambient context of the
 // code that submitted it.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Contexts while the process exits: everything that ends by time still ends in
 // time, even though tether's threads are gone or about to stop.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // TETHER_EXPORT marks the symbols that tether's shared libraries export. All
 // others are hidden when tether is compiled with -fvisibility=hidden.
 //

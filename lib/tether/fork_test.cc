@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The use of contexts in the child of a fork, whatever its parent's threads
 // were doing.
 

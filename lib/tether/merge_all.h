@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // MergeAll: a context that ends when all of its members have ended. (A Merge
 // ends when either of its two parents does.) Use it for work that several
 // callers share, such as one fetch for many requests or a batch: the work goes

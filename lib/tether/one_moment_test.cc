@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A context, its descendants and the contexts merged with them end at one
 // moment: for callbacks, for threads that wait, and for threads that poll.
 

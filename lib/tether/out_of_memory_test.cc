@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Every operation throws std::bad_alloc or copes when memory runs out, and
 // nothing hangs, leaks or terminates. Each scenario runs once for each of its
 // allocations, and that allocation fails.

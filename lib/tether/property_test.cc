@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Compares random trees of contexts with a slow, obvious model. To repeat a
 // run, pass the --gtest_random_seed that it prints.
 

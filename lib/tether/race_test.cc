@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Threads that end, observe and destroy contexts at the same time. Each race is
 // repeated a hundred times or more. Run these tests with ThreadSanitizer.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // User code that uses or destroys the object that runs it. User code is
 // callbacks, tasks, and the destructors of their captures, of values and of
 // items in channels. Run these tests with --config=asan, since most of them are

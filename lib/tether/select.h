@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Select: blocks until one of several channels is ready or a context ends, like
 // Go's `select`.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Select, and unbuffered channels.
 
 #include "tether/select.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Converts between contexts and C++20's std::stop_token. StopToken makes a
 // token from a context, for std::jthread, std::stop_callback and
 // std::condition_variable_any. WithStopToken makes a context from a token.

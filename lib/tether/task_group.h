@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // TaskGroup: several tasks of one request, run in parallel, like Go's errgroup.
 // The first error ends the other tasks; no task outlives the group.
 

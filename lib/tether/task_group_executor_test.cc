@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // TaskGroups whose tasks run on an executor.
 
 #include <atomic>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The limit on how many tasks of a TaskGroup run at a time.
 
 #include <atomic>

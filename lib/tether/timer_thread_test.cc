@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The timer thread and the callback thread when a callback blocks, when they
 // can't be started, and in a program that uses signals and debuggers.
 

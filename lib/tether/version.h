@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The version of tether. Before 1.0.0, a new MINOR version may change the API
 // and the ABI; a new PATCH version may not.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // WaitFor and WaitUntil on a simulated clock.
 
 #include <atomic>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #ifndef WAREHOUSE_H_
 #define WAREHOUSE_H_
 

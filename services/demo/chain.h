@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The three services as processes on this machine.
 
 #ifndef SHOP_SERVICES_DEMO_CHAIN_H_

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs the demo with real processes, and checks its output.
 
   demo_test.py DEMO

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The demo's result as a page for a browser.
 
 #ifndef SHOP_SERVICES_DEMO_HTML_H_

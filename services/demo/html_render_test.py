@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Opens the demo's pages in a browser, at the sizes of a phone and of a screen, and measures the layout.
 
   html_render_test.py SAMPLE_PAGES

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The style sheet of the demo's page.
 
 #ifndef SHOP_SERVICES_DEMO_HTML_STYLE_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The demo: runs three services as processes, sends one request through all of
 // them, and shows what each hop saw.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The demo's client: sends one request, like any client that uses tether.
 
 #ifndef SHOP_SERVICES_DEMO_REQUEST_H_

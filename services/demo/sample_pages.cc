@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Writes pages of made-up requests into a folder, for html_render_test.
 //
 //   sample_pages FOLDER

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "services/demo/stop_signals.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Ctrl-C as a context.
 
 #ifndef SHOP_SERVICES_DEMO_STOP_SIGNALS_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The demo's description of its request.
 
 #ifndef SHOP_SERVICES_DEMO_STORY_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The demo's result as text for a terminal.
 
 #ifndef SHOP_SERVICES_DEMO_WATERFALL_H_

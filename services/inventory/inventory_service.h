@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // shop.v1.Inventory: returns the stock, after a configurable time.
 
 #ifndef SHOP_SERVICES_INVENTORY_INVENTORY_SERVICE_H_

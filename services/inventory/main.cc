@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The inventory service as a process.
 
 #include "absl/flags/flag.h"

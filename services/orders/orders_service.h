@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // shop.v1.Orders: gives Inventory little time, and can answer without it.
 
 #ifndef SHOP_SERVICES_ORDERS_ORDERS_SERVICE_H_

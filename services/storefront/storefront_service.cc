@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "services/storefront/storefront_service.h"
 
 #include <string>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // shop.v1.Storefront: passes each request and its values on to Orders.
 
 #ifndef SHOP_SERVICES_STOREFRONT_STOREFRONT_SERVICE_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Malformed headers and propagators that throw fail no call.
 
 #include <grpcpp/grpcpp.h>

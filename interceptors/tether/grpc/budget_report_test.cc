@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Budget reports over real connections: when a server sends one, and what its
 // caller does with it.
 

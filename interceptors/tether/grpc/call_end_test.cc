@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How a call ended, as its status, its report and its message tell: what is an
 // answer, and when the call was over.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Options of one call.
 
 #ifndef TETHER_GRPC_CALL_OPTIONS_H_

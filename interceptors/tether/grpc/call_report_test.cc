@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // What a call notes of itself, and what its message says, where that isn't as
 // simple as a call that is made at once and answered.
 

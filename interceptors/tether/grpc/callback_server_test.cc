@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The contexts of the callback API's handlers, over real connections on
 // loopback.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Tells a handler whether it is worthwhile to go on after a call of its own has
 // failed.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // tether on a client. Every call on a channel that CreateChannel makes has the
 // deadline, the cancellation and the values of a context.
 //

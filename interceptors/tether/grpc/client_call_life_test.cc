@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The life of a ClientCall: what it knows serves one RPC, and no other call
 // gets it, however the ClientCall ended.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A client's calls, over real connections on loopback: what a context gives
 // them, and how it ends them.
 //

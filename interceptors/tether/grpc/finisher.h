@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Finishes a reactor of the callback API exactly once: by the handler, or when
 // the request's context ends, whichever comes first.
 //

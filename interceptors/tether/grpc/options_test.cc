@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // All options can be written with C++20's designated initializers, without the
 // warnings of -Wextra for fields that are left out.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How much time a server gives its requests.
 
 #ifndef TETHER_GRPC_POLICY_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // TimePolicy on a server: caps, defaults, and requests that are turned away.
 
 #include "tether/grpc/policy.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // When a server reports to its callers where the time went.
 
 #ifndef TETHER_GRPC_REPORT_OPTIONS_H_

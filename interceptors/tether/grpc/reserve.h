@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The time that a hop keeps for its own reply.
 //
 // Without a reserve, a deadline passes on all hops at once, and the slow hop's

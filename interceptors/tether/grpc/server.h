@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // tether on a server: one line gives every handler a context. It ends when the
 // caller leaves, when the caller's deadline passes, and when the handler
 // returns.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // What a server takes from its callers, how much time it gives them, and what
 // it reports to them.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The contexts of sync handlers, over real connections on loopback: when they
 // end, and what they cost.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Shuts a server down so that its handlers can finish.
 
 #ifndef TETHER_GRPC_SHUTDOWN_H_

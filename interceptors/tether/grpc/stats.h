@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Counters of the interceptors, for monitoring and for tests.
 
 #ifndef TETHER_GRPC_STATS_H_

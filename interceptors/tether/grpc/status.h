@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Conversions between absl::Status and grpc::Status. Both have the same sixteen
 // error codes. grpc's details become a payload.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Two of tether's interceptors on one channel, and on one server: one of them
 // serves the call, and the other does nothing. In this process a global one is
 // registered for all channels.

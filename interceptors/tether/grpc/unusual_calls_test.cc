@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Unusual calls: never started, with relative deadlines, with credentials,
 // through a GenericStub, with propagators that break their contract.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Tests which values cross a hop: at the edge, with redaction, and if the
 // metadata is nearly full.
 

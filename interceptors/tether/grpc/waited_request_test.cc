@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Requests that wait before their handler begins, here because the only thread
 // of an async server is busy: the time that is left, and the hop that is
 // blamed.

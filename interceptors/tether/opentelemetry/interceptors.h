@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The bridge to OpenTelemetry: a span for each RPC, and one trace for both
 // sides.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // OpenTelemetry's propagators as tether's.
 
 #ifndef TETHER_OPENTELEMETRY_PROPAGATOR_H_

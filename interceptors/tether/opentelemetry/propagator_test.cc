@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // OpenTelemetry's propagators as tether's, and its spans as values of a
 // context: without any RPC.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // OpenTelemetry's span of a context.
 //
 // Needs OpenTelemetry's API alone (1.19), which is headers, and no gRPC.

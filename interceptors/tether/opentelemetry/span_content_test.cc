@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The attributes and the status of the spans of RPCs.
 
 #include <grpcpp/grpcpp.h>

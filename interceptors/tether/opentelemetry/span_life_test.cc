@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // When a span is active, and that it ends exactly once, whatever becomes of its
 // call.
 

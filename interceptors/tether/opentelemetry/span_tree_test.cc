@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The parents of spans, within a hop and over several.
 
 #include <grpcpp/grpcpp.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Says in one line which hops used up the time of a call.
 
 #ifndef TETHER_BUDGET_BLAME_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Draws a budget report as a waterfall, for people.
 
 #ifndef TETHER_BUDGET_EXPLAIN_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Encodes and parses the budget report, which says how each hop of a request
 // spent its time. proto/tether/v1/budget_report.proto defines its meaning.
 //

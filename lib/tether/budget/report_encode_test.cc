@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Tests EncodeReport and SelfTimeUs.
 
 #include <google/protobuf/util/message_differencer.h>

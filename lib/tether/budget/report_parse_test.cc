@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Tests ParseReport: which of a peer's reports are accepted.
 
 #include <google/protobuf/util/message_differencer.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Properties of EncodeReport and ParseReport that hold for random reports.
 
 #include <cstdint>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A time interval in microseconds. Its user defines what zero means.
 
 #ifndef TETHER_BUDGET_TIME_SPAN_H_

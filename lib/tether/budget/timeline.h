@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Converts a budget report to rows on one time axis, independent of how they
 // are drawn.
 

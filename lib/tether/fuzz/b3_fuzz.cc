@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // B3, single and multi: a trace that is read is valid, and reads the same after
 // it was written. The lines of the input are b3, x-b3-traceid, x-b3-spanid,
 // x-b3-sampled, x-b3-flags and traceparent. A missing or empty line means no

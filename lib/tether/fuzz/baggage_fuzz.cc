@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // baggage: entries that are read obey the grammar and the limits, and read the
 // same after they were written. Each line of the input is a header.
 

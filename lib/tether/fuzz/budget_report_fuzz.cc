@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // tether-report-bin: a report is read whole or rejected. A report that was read
 // is within the limits and is sent on unchanged. A report with any content is
 // made fit to send. All of them can be printed.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Runs random programs of operations on contexts, and compares the contexts
 // with a slow, obvious model (context_model.h).
 //

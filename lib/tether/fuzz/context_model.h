@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A model of contexts that is slow and obvious: the end of each context, its
 // deadline and its values, as context.h promises them.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // For fuzz targets: reads the input as a stream, and checks that abort the
 // program.
 

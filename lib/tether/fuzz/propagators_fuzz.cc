@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // All propagators together, on sets of headers: the headers that they write
 // obey the limits and can be sent, and the next hop accepts all of them. Each
 // line of the input is a header, "name:value". A name of one letter means the

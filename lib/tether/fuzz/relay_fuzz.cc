@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Relayed headers: each is sent on whole and in order, or dropped. Each line of
 // the input is a header, "name:value".
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Runs a fuzz target on files, with any compiler. So inputs that once failed
 // are tested for ever, and the targets keep working between runs of the fuzzer.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // x-request-id: an id is read unchanged or rejected, and sent on unchanged.
 // Each line of the input is a header.
 

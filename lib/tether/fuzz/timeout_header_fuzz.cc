@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // tether-timeout-us: a timeout that is read is in range and is written
 // unchanged.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // traceparent and tracestate: a trace that is read is valid, and reads the same
 // after it was written. The first line of the input is a traceparent; the
 // others are tracestate headers.

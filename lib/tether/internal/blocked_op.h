@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // BlockedOp: an operation that blocks until one of several cases is completed
 // or a context ends. Internal: Send, Receive and Select are built on it.
 //

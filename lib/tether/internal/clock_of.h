@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The clock of a node, and the timers of a clock. Internal.
 
 #ifndef TETHER_INTERNAL_CLOCK_OF_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/internal/deadline_scope.h"
 
 #include <utility>

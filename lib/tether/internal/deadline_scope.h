@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Scopes with a deadline, and how a deadline becomes near. Internal. The
 // invariants are in node.h.
 

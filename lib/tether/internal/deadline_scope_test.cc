@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How much work it takes to make scopes near.
 
 #include "tether/internal/deadline_scope.h"

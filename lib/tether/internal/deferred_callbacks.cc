@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/internal/deferred_callbacks.h"
 
 #include "tether/internal/live_counts.h"

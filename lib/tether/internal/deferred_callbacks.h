@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // DeferredCallbacks: the callbacks of contexts that have ended, to be run
 // later. Internal.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // ErrorOf: makes errors even if memory has run out. Internal.
 
 #ifndef TETHER_INTERNAL_ERROR_H_

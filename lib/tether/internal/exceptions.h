@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // try, catch and throw for code that also compiles with -fno-exceptions.
 // Nothing throws there: code that would throw has aborted. Internal.
 //

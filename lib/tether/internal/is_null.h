@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // IsNull(f): whether a callable is null and so must not be called. Internal.
 
 #ifndef TETHER_INTERNAL_IS_NULL_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Counts of the objects that are alive in the process: for GetContextStats()
 // and for tests that nothing is left behind. Internal.
 //

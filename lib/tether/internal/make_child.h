@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How children of contexts are made. Internal.
 
 #ifndef TETHER_INTERNAL_MAKE_CHILD_H_

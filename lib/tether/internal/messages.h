@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The messages of Context::Err(). Internal.
 //
 // They are the same as Go's. To find out how a context ended, use its code or

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Times and durations as deadlines are kept: nanoseconds on a steady clock.
 // Internal.
 

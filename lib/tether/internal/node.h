@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The nodes that contexts are made of. Internal.
 //
 // A Context points to a node. A node owns a reference to its parent, so a chain

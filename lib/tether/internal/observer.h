@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The callbacks of scopes: registered, unregistered and run. Internal.
 
 #ifndef TETHER_INTERNAL_OBSERVER_H_

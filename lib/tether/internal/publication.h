@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // When the end of a scope becomes visible: a whole tree ends at one moment, as
 // invariant 5 of node.h says. Internal.
 

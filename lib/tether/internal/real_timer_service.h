@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // RealTimerService: the timers of the machine's clock, and the threads that
 // fire them. Internal.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Contexts for RPC systems, which end because of events in another process.
 // Internal: for tether's interceptors.
 

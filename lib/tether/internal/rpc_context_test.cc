@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/internal/rpc_context.h"
 
 #include <atomic>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The kinds of scopes, how they are linked to their parents, and what they
 // answer while they live. Internal. The invariants are in node.h.
 

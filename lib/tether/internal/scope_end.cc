@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/internal/scope_end.h"
 
 #include "tether/internal/live_counts.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How scopes end: a whole tree at one moment. Internal. The invariants are in
 // node.h.
 

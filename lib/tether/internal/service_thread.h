@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // ServiceThread: a thread that tether starts in the user's process. Internal.
 //
 //  - It receives none of the program's signals: it blocks all except those that

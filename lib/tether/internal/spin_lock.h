@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // SpinLock: a one-byte lock for critical sections of a few instructions.
 // Internal.
 //

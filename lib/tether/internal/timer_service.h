@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // TimerService: the timers of one clock. Internal. It is a timer wheel behind a
 // lock; the real clock also has threads that fire the timers
 // (real_timer_service.h).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // TimerWheel: a hierarchical timing wheel. Internal. Add and Remove are O(1),
 // and so is the work until a timer expires: it moves at most once per level.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Zipkin's B3 headers for the trace of a request
 // (https://github.com/openzipkin/b3-propagation), in the single-header and the
 // multi-header form.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // W3C Baggage (https://www.w3.org/TR/baggage/): named values that travel with a
 // request to all services that it reaches, in the header `baggage`.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How a Baggage is kept in a context, and carried over a hop.
 
 #include <optional>

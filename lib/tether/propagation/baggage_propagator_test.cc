@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How baggage crosses a hop.
 
 #include <cstddef>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Tests the rules of W3C Baggage, 3.3 to 3.5, in their order.
 
 #include "tether/propagation/baggage.h"

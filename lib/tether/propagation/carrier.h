@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A Carrier presents the headers of a request as a map from strings to strings.
 // A Propagator interprets them.
 //

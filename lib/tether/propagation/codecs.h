@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Ready-made codecs for HeaderPropagator: strings, integers, bools, durations.
 // ProtoCodec (proto_codec.h) is the one for messages.
 //

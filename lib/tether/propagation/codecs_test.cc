@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Which texts the ready-made codecs write, and that they reject other texts.
 
 #include "tether/propagation/codecs.h"

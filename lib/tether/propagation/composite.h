@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Combines several propagators into one.
 
 #ifndef TETHER_PROPAGATION_COMPOSITE_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The propagator that servers and channels use unless they are given another.
 
 #ifndef TETHER_PROPAGATION_DEFAULT_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // What crosses a hop by default.
 
 #include "tether/propagation/default.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A propagator that forwards to another one: the base of those that change a
 // part of what another does.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A propagator that forwards to another one forwards everything.
 
 #include "tether/propagation/delegating.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Counts the values that a propagator drops.
 
 #ifndef TETHER_PROPAGATION_DROP_COUNTER_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Protects services that untrusted callers can reach.
 
 #ifndef TETHER_PROPAGATION_EDGE_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Carries an application-defined value in a header.
 
 #ifndef TETHER_PROPAGATION_HEADER_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Caps the size of the headers that propagators write for one call.
 
 #ifndef TETHER_PROPAGATION_LIMITED_CARRIER_H_

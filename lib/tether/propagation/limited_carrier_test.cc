@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/propagation/limited_carrier.h"
 
 #include <functional>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A Propagator turns headers into context values (Extract, on a server) and
 // context values into headers (Inject, on a client).
 //

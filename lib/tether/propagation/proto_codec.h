@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A codec that lets HeaderPropagator carry protocol buffer messages.
 
 #ifndef TETHER_PROPAGATION_PROTO_CODEC_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Keeps confidential values inside the process.
 
 #ifndef TETHER_PROPAGATION_REDACT_H_

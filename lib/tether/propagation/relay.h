@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Forwards headers unchanged, without interpreting them.
 
 #ifndef TETHER_PROPAGATION_RELAY_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The id of a request, in the header `x-request-id`. The service at the edge
 // assigns it, and all hops forward it unchanged.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The header `tether-timeout-us`: the time left for a call.
 //
 // Wire format, version 1: 1 to 18 ASCII digits and nothing else. The number is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The trace of a request, as defined by W3C Trace Context, levels 1 and 2
 // (https://www.w3.org/TR/trace-context/,
 // https://www.w3.org/TR/trace-context-2/): the headers `traceparent` and

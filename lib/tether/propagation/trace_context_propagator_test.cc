@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How a trace crosses a hop.
 
 #include <optional>

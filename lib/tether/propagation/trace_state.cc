@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/propagation/trace_state.h"
 
 #include "tether/propagation/internal/trace_state_list.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The `tracestate` of a trace (https://www.w3.org/TR/trace-context/): a list of
 // members "key=value", one for each tracer, the most recent first.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Tests the rules of W3C Trace Context, 3.3 and 3.5, for `tracestate`.
 
 #include "tether/propagation/trace_state.h"

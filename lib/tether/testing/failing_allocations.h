@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Replaces operator new of the whole program, so that a test can make any
 // allocation fail.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Helpers for tests of a whole process: how it exits, which threads it has.
 //
 //   [[noreturn]] void WaitAtExit() { RatherThanHang(); ...; std::exit(0); }

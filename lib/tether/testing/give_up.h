@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // How long a test on the real clock waits before it gives up.
 
 #ifndef TETHER_TESTING_GIVE_UP_H_

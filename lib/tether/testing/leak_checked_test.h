@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A fixture that fails a test if the test leaves a context, a callback or a
 // timer behind.
 //

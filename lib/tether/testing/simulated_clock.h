@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // SimulatedClock: a clock that a test moves by hand. Tests of deadlines then
 // neither sleep nor flake.
 //

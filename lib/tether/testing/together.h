@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Together: runs functions at the same time, each on a thread of its own.
 
 #ifndef TETHER_TESTING_TOGETHER_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Decides the outcome of a call: its status, its EndReason, and the words of
 // both. Only these functions decide it, for clients, servers and the
 // OpenTelemetry bridge.
@@ -21,8 +23,7 @@ namespace tether::internal {
 
 v1::EndReason ToProto(EndReason reason);
 
-// ---- Both sides
-// --------------------------------------------------------------
+// ---- Both sides -------------------------------------------------------------
 
 // See tether::StatusOf (status.h), which returns this.
 grpc::Status StatusOfContext(const Context& ctx);
@@ -39,8 +40,7 @@ enum class MessageAuthor {
 // the wire, so only its text tells.
 MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status);
 
-// ---- Server
-// ------------------------------------------------------------------
+// ---- Server -----------------------------------------------------------------
 
 // Whose deadline a server's context has.
 enum class DeadlineOwner {
@@ -89,8 +89,7 @@ grpc::Status StatusOfPassedDeadline(const absl::Status& cause);
 // aren't trusted. nullopt: it names none.
 std::optional<grpc::Status> WithoutInternalNames(const grpc::Status& status);
 
-// ---- Client
-// ------------------------------------------------------------------
+// ---- Client -----------------------------------------------------------------
 
 // What this side knows about a call whose status has arrived.
 struct ReceivedEnd {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/internal/call_outcome.h"
 
 #include <grpcpp/grpcpp.h>
@@ -38,8 +40,7 @@ TEST(ToProtoTest, TheNumbersAreTheSame) {
   }
 }
 
-// ---- Who wrote a message
-// -----------------------------------------------------
+// ---- Who wrote a message ----------------------------------------------------
 
 TEST(MessageAuthorTest, TheMessageOfAContextsErrIsTethers) {
   const grpc::Status status = StatusOfContext(OutOfTime("too slow"));
@@ -61,8 +62,7 @@ TEST(MessageAuthorTest, OtherMessagesAreCoresOrTheApplications) {
   EXPECT_EQ(author("the database is slow"), MessageAuthor::kApplication);
 }
 
-// ---- Server
-// ------------------------------------------------------------------
+// ---- Server -----------------------------------------------------------------
 
 TEST(ServerOutcomeTest, EachDeadlineOwnerHasItsReasonAndWords) {
   const auto reason = [](DeadlineOwner owner) {
@@ -126,8 +126,7 @@ TEST(ServerOutcomeTest, OnlyTethersDeadlineMessagesNameOtherServices) {
                    .has_value());
 }
 
-// ---- Client
-// ------------------------------------------------------------------
+// ---- Client -----------------------------------------------------------------
 
 TEST(ClientOutcomeTest, AnEndedContextExplainsItsCallsStatus) {
   const Context ctx = Cancelled("the user left");
@@ -210,8 +209,7 @@ TEST(ClientOutcomeTest, AnAbandonedCallWasCancelledUnlessItsContextEnded) {
   EXPECT_EQ(ReasonOfAbandonedCall(OutOfTime()), EndReason::kOwnTimeout);
 }
 
-// ---- Blame
-// -------------------------------------------------------------------
+// ---- Blame ------------------------------------------------------------------
 
 v1::CallReport SlowCall(v1::EndReason reason) {
   v1::CallReport call;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Finds tether's state of a call by the address of its gRPC context, which has
 // no slot for user data.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/internal/client_call_record.h"
 
 #include <algorithm>

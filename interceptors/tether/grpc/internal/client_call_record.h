@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Records one call of a client: its times, its outcome and its report.
 
 #ifndef TETHER_GRPC_INTERNAL_CLIENT_CALL_RECORD_H_

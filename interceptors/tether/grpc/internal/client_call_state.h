@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The life of one call of a client: which context it works for, and the core
 // call that is cancelled when the context ends.
 

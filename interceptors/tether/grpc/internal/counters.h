@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The counters behind GetGrpcStats().
 
 #ifndef TETHER_GRPC_INTERNAL_COUNTERS_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Runs a function later, on the timer thread.
 
 #ifndef TETHER_GRPC_INTERNAL_DELAYED_H_

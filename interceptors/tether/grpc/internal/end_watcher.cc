@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/internal/end_watcher.h"
 
 #include <grpc/grpc_posix.h>

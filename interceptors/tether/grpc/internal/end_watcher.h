@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Reports when a server call ends, which gRPC's sync and async servers don't
 // do.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The watcher's thread: it takes no signals of the program, and the system may
 // be unable to start it.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Every difference between releases of gRPC that tether has to know, each with
 // the release where it was seen and the reason. Nothing else in tether asks for
 // a release at compile time. Tests, which may run against another release than

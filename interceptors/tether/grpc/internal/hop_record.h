@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Records the calls that a server hop makes for a request, for its budget
 // report.
 

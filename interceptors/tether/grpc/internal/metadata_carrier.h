@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // gRPC's metadata as a Carrier, for received metadata and for metadata that is
 // about to be sent.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/internal/metadata_carrier.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The names of a method in a budget report.
 
 #ifndef TETHER_GRPC_INTERNAL_METHOD_NAMES_H_

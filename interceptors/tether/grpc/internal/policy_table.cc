@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/internal/policy_table.h"
 
 #include "absl/strings/string_view.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Finds the times that apply to a method.
 
 #ifndef TETHER_GRPC_INTERNAL_POLICY_TABLE_H_

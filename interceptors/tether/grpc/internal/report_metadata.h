@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The budget report in gRPC's metadata.
 
 #ifndef TETHER_GRPC_INTERNAL_REPORT_METADATA_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Decides how long a request may take.
 
 #ifndef TETHER_GRPC_INTERNAL_REQUEST_BUDGET_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/internal/server_call.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // One RPC on a server: its context, and the events that end the context.
 
 #ifndef TETHER_GRPC_INTERNAL_SERVER_CALL_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The state that all calls of one server share.
 
 #ifndef TETHER_GRPC_INTERNAL_SERVER_STATE_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/internal/shed_budget.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Limits how many requests a server turns away.
 
 #ifndef TETHER_GRPC_INTERNAL_SHED_BUDGET_H_

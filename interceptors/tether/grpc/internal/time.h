@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Conversions between gRPC's times and ours. All are relative, so a wall clock
 // that jumps changes nothing.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The watcher's channel is invisible to the application.
 
 #include <gmock/gmock.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/testing/deadline_chain.h"
 
 #include <grpc/grpc.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A chain of servers on loopback that forward a call at once, each over its own
 // connection, and record the deadline that they see: with tether, or as plain
 // gRPC propagates it (ClientContext::FromServerContext).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 
 #include "absl/time/clock.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The fixture of tests over gRPC: each test must leave nothing behind.
 
 #ifndef TETHER_GRPC_TESTING_GRPC_LEAK_CHECKED_TEST_H_

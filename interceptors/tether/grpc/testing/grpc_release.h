@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The release of gRPC that the tests run against, for expectations about gRPC's
 // own behaviour. The differences that tether itself handles are in
 // internal/grpc_version.h.

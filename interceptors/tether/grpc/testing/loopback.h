@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Starts gRPC servers on the loopback interface.
 //
 // For tests only.

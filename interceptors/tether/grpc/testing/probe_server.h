@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // A gRPC server on loopback whose handlers the test sets, and stubs for it,
 // with tether and without.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // What both sides of the bridge need.
 
 #ifndef TETHER_OPENTELEMETRY_INTERNAL_BRIDGE_H_

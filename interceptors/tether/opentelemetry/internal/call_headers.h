@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The headers that tether's propagators write for a call that has a span.
 
 #ifndef TETHER_OPENTELEMETRY_INTERNAL_CALL_HEADERS_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // OpenTelemetry's context within tether's.
 //
 // A context may have two values: the trace (TraceOf), and OpenTelemetry's

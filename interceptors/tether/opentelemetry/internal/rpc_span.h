@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // OpenTelemetry's span of one RPC, with the names and attributes of its
 // conventions.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // RPCs with the OpenTelemetry bridge, and their spans as the in-memory exporter
 // has them.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "tether/budget/internal/call_spans.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // When the calls of a hop were running. Internal.
 
 #ifndef TETHER_BUDGET_INTERNAL_CALL_SPANS_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Which characters the names in a report may have. Internal.
 
 #ifndef TETHER_BUDGET_INTERNAL_NAMES_H_

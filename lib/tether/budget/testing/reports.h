@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Reports for tests.
 
 #ifndef TETHER_BUDGET_TESTING_REPORTS_H_

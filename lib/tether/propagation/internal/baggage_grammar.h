@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The grammar of the `baggage` header. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_BAGGAGE_GRAMMAR_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Character sets of the header grammars. Internal.
 //
 // Each test is one table lookup. It accepts any byte and ignores the locale.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Which text headers may contain. Internal.
 //
 // All functions accept any bytes, including NUL and non-ASCII, and do not

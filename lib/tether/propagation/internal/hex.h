@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Lower-case hex for the ids in trace headers. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_HEX_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The size of a header with respect to metadata limits. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_INJECTED_BYTES_H_

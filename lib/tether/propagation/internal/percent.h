@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Percent-encoding (RFC 3986, 2.1) for W3C Baggage. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_PERCENT_H_

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Random bits for ids. Internal.
 //
 // Fast and well distributed, but predictable for anyone who has seen some of

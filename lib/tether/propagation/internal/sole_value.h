@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Reads a header that must not be repeated. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_SOLE_VALUE_H_

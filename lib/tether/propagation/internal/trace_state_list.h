@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The members of a `tracestate`, as views of the received headers. Internal.
 
 #ifndef TETHER_PROPAGATION_INTERNAL_TRACE_STATE_LIST_H_

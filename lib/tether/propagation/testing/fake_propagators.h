@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Propagators for tests.
 
 #ifndef TETHER_PROPAGATION_TESTING_FAKE_PROPAGATORS_H_
