@@ -72,7 +72,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     } else {
       tether_->Intercept(methods);
     }
-    // `this` may be gone.
+    // `this` may have been destroyed.
   }
 
  private:

@@ -1,38 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bridge to OpenTelemetry: a span for each RPC, and one trace for both
-// sides.
+// Connects tether to OpenTelemetry: each RPC gets a span, and the two share one
+// trace.
 //
 //   tether::InstallServerWithOpenTelemetry(builder);  // not InstallServer
 //   auto channel = tether::CreateChannelWithOpenTelemetry(target, credentials);
 //
 // tether's trace and OpenTelemetry's active span are then the same:
-//  - The trace that came in (TraceOf) is the parent of the server span.
-//    TraceOf(ContextOf(sc)) names the server span, so logs do, too.
+//  - The trace that arrived (TraceOf) is the parent of the server span.
+//    TraceOf(ContextOf(sc)) names the server span, so log lines name it, too.
 //  - The server span is active while a sync handler, or the handler method of
-//    the callback API, runs; elsewhere ActivateSpan makes it so.
-//  - A client span is the child of its context's span, or of one that was
-//    started below that and is active on the thread. Without a trace in the
-//    context it is the child of the thread's active span.
-//  - The headers of a call name its client span.
+//    the callback API, runs. Elsewhere, call ActivateSpan.
+//  - A client span is the child of its context's span, or of a span that was
+//    started below that one and is active on the thread. If the context has no
+//    trace, the client span is the child of the thread's active span.
+//  - The headers of a call carry the id of its client span.
 //
-// Needs OpenTelemetry's API alone (1.19), which is headers. Where a program has
-// no SDK, nothing is recorded, and all else is as without the bridge.
+// Needs only OpenTelemetry's API (1.19), which consists of headers. In a
+// program without the SDK nothing is recorded, and everything else works as
+// without the bridge.
 //
 // Spans have the names and attributes of OpenTelemetry's conventions for gRPC
 // (https://opentelemetry.io/docs/specs/semconv/rpc/grpc/): rpc.system,
 // rpc.service, rpc.method, rpc.grpc.status_code, network.peer.address and
-// .port; and of tether's own
+// network.peer.port. tether adds
 //   tether.budget.remaining_us  (server; int) the time left when the request
-//                               arrived, in microseconds. None: no deadline.
-//   tether.cause                (string) why the context ended, where it did so
-//                               before the RPC: "CANCELLED: the user left". For
-//                               a sync or async server only where something
-//                               observed the context; a call on its behalf
-//                               does.
-// The status of a span is an error as the conventions say: on a client for all
-// codes but OK; on a server for those that are its fault. A span whose RPC was
-// abandoned has an error, and no code.
+//                               arrived, in microseconds. Missing if there is
+//                               no deadline.
+//   tether.cause                (string) why the context ended, if it ended
+//                               before the RPC: "CANCELLED: the user left". On
+//                               sync and async servers it is set only if
+//                               something observed the context, such as a call
+//                               on its behalf.
+// The status of a span follows the conventions. On a client, every code except
+// OK is an error; on a server, only the codes that are the server's fault. The
+// span of an abandoned RPC is an error without a code.
 
 #ifndef TETHER_OPENTELEMETRY_INTERCEPTORS_H_
 #define TETHER_OPENTELEMETRY_INTERCEPTORS_H_
@@ -54,28 +56,28 @@
 namespace tether {
 
 struct OpenTelemetryOptions {
-  // Receives the spans. Null: the global provider at the moment when the server
-  // or the channel is made, so set that one first.
+  // Receives the spans. If null, the provider that is global when the server or
+  // the channel is made; so set the global provider first.
   opentelemetry::nostd::shared_ptr<opentelemetry::trace::TracerProvider>
       tracer_provider;
 };
 
-// InstallServer (server.h), with the bridge.
+// Like InstallServer (server.h), with the bridge.
 TETHER_EXPORT void InstallServerWithOpenTelemetry(
     grpc::ServerBuilder& builder, ServerOptions options = {},
     OpenTelemetryOptions telemetry = {});
 
-// CreateChannel (client.h), with the bridge.
+// Like CreateChannel (client.h), with the bridge.
 TETHER_EXPORT std::shared_ptr<grpc::Channel> CreateChannelWithOpenTelemetry(
     const std::string& target,
     const std::shared_ptr<grpc::ChannelCredentials>& credentials,
     ClientOptions options = {}, const grpc::ChannelArguments& arguments = {},
     OpenTelemetryOptions telemetry = {});
 
-// ServerInterceptorFactory (server.h) with the bridge.
-// InstallServerWithOpenTelemetry registers it. With interceptors of your own,
-// list it last, instead of ServerInterceptorFactory: then it sees requests
-// first, and the hooks of the others run in the server span.
+// Like ServerInterceptorFactory (server.h), with the bridge.
+// InstallServerWithOpenTelemetry registers it. If you have interceptors of your
+// own, list this one last, instead of ServerInterceptorFactory: then it sees
+// requests first, and the hooks of the others run in the server span.
 class TETHER_EXPORT OpenTelemetryServerInterceptorFactory final
     : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
@@ -90,10 +92,10 @@ class TETHER_EXPORT OpenTelemetryServerInterceptorFactory final
   ServerInterceptorFactory tether_;
 };
 
-// ClientInterceptorFactory (client.h) with the bridge.
-// CreateChannelWithOpenTelemetry registers it. With interceptors of your own,
-// list it instead of ClientInterceptorFactory. Interceptors that are listed
-// before it can set headers that replace the bridge's.
+// Like ClientInterceptorFactory (client.h), with the bridge.
+// CreateChannelWithOpenTelemetry registers it. If you have interceptors of your
+// own, list this one instead of ClientInterceptorFactory. Interceptors that are
+// listed before it can set headers that replace the bridge's.
 class TETHER_EXPORT OpenTelemetryClientInterceptorFactory final
     : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:

@@ -19,7 +19,7 @@ namespace trace = opentelemetry::trace;
 using OtelContext = opentelemetry::context::Context;
 using opentelemetry::context::propagation::TextMapCarrier;
 
-// As many as members of a tracestate.
+// A tracestate has at most as many members.
 constexpr int kMaxRepeats = 32;
 
 std::string_view View(nostd::string_view text) {
@@ -30,7 +30,7 @@ nostd::string_view View(std::string_view text) {
 }
 
 // Reads from a carrier. OpenTelemetry's propagators ask for headers in their
-// usual spelling ("X-B3-TraceId"), and for one value each.
+// usual spelling ("X-B3-TraceId"), and for a single value of each.
 class Reader final : public TextMapCarrier {
  public:
   explicit Reader(const Carrier& carrier) : carrier_(carrier) {}
@@ -40,7 +40,8 @@ class Reader final : public TextMapCarrier {
     const auto first = carrier_.Get(name);
     if (!first.has_value()) return "";
     if (!carrier_.Get(name, 1).has_value()) return View(*first);
-    // HTTP: the same as one header with a list. Kept, since a view goes out.
+    // In HTTP, a repeated header equals one header with a list. The joined text
+    // is stored because Get returns a view.
     std::string& joined = joined_.emplace_back(*first);
     bool differ = false;  // equal copies count as one
     for (int i = 1; const auto next = carrier_.Get(name, i); ++i) {
@@ -72,8 +73,8 @@ class Reader final : public TextMapCarrier {
   mutable int dropped_ = 0;
 };
 
-// Writes into a carrier what gRPC can send: it would fail the call for a
-// character that it can't.
+// Writes headers into a carrier. Drops those that gRPC can't send, because gRPC
+// would fail the call.
 class Writer final : public TextMapCarrier {
  public:
   explicit Writer(Carrier& carrier) : carrier_(carrier) {}
@@ -118,9 +119,9 @@ Context OpenTelemetryPropagator::Extract(const Carrier& carrier,
   const Reader reader(carrier);
   OtelContext after = propagator_->Extract(reader, before);
   dropped_.Add(reader.dropped());
-  if (after == before) return ctx;  // nothing, or nothing good
+  if (after == before) return ctx;  // no valid headers
   if (!trace::GetSpan(after)->GetContext().IsValid()) {
-    // A bad one must not hide the one of `ctx`.
+    // An invalid span must not hide the span of `ctx`.
     after = trace::SetSpan(after, trace::GetSpan(before));
   }
   return internal::WithOpenTelemetryContext(ctx, std::move(after));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OpenTelemetry's propagators as tether's.
+// Uses OpenTelemetry's propagators as tether propagators.
 
 #ifndef TETHER_OPENTELEMETRY_PROPAGATOR_H_
 #define TETHER_OPENTELEMETRY_PROPAGATOR_H_
@@ -24,10 +24,10 @@ namespace tether {
 // Adapts one of OpenTelemetry's propagators, such as those for baggage, B3 or
 // Jaeger headers, or the program's global one.
 //
-// The context keeps the extracted values: the span context is the trace
-// (TraceOf, SpanOf). It and the baggage are active after ActivateSpan, and in a
-// server's handler. Inject writes the context's span; with the bridge, that is
-// the client span.
+// The context keeps the extracted values. The span context becomes the trace
+// (TraceOf, SpanOf). Span context and baggage are active after ActivateSpan,
+// and in a server's handler. Inject writes the context's span; with the bridge,
+// that is the client span.
 //
 // A repeated header is read as one, joined with commas. Headers that gRPC can't
 // send are left out and counted. Headers that OpenTelemetry itself drops aren't
@@ -44,8 +44,8 @@ class TETHER_EXPORT OpenTelemetryPropagator final : public Propagator {
   using TextMapPropagator =
       opentelemetry::context::propagation::TextMapPropagator;
 
-  // `propagator` must not be null. The default is the global propagator at this
-  // moment.
+  // `propagator` must not be null. The default is the propagator that is global
+  // when this constructor runs.
   explicit OpenTelemetryPropagator(
       opentelemetry::nostd::shared_ptr<TextMapPropagator> propagator =
           opentelemetry::context::propagation::GlobalTextMapPropagator::

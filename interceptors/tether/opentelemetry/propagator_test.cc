@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OpenTelemetry's propagators as tether's, and its spans as values of a
-// context: without any RPC.
+// OpenTelemetry's propagators as tether propagators, and its spans as values of
+// a context. There are no RPCs.
 
 #include "tether/opentelemetry/propagator.h"
 
@@ -50,7 +50,7 @@ OpenTelemetryPropagator Of() {
   return OpenTelemetryPropagator(nostd::shared_ptr<TextMapPropagator>(new T));
 }
 
-// Trace context and baggage, as many programs set it.
+// Trace context and baggage: the setup of many programs.
 OpenTelemetryPropagator Usual() {
   std::vector<std::unique_ptr<TextMapPropagator>> parts;
   parts.push_back(std::make_unique<trace::propagation::HttpTraceContext>());
@@ -126,7 +126,7 @@ TEST(OpenTelemetryPropagatorTest, BaggageGoesThroughBesideTheTrace) {
     EXPECT_EQ(BaggageInCurrent("user"), "alice");
     EXPECT_EQ(ActiveTrace().SpanIdHex(), kSpanId);
   }
-  // A span of one's own changes the trace, and nothing else.
+  // A span of the application changes the trace, and nothing else.
   const Context child =
       WithSpan(ctx, ASpan("00-4bf92f3577b34da6a3ce929d0e0e4736-"
                           "1111111111111111-01"));
@@ -169,7 +169,7 @@ TEST(OpenTelemetryPropagatorTest, RepeatedHeadersAreOneList) {
   EXPECT_EQ(propagator.Dropped(), 0);
 }
 
-// As the standard asks: none of them can be trusted.
+// The standard requires it: no copy can be trusted.
 TEST(OpenTelemetryPropagatorTest, ARepeatedTraceparentIsNone) {
   const auto propagator = Of<trace::propagation::HttpTraceContext>();
   MapCarrier carrier{{"traceparent", kTraceParent}};
@@ -192,7 +192,7 @@ TEST(OpenTelemetryPropagatorTest, AHeaderThatIsRepeatedTooOftenIsDropped) {
   EXPECT_EQ(propagator.Dropped(), 1);
 }
 
-// OpenTelemetry spells these "X-B3-TraceId"; HTTP/2 has no upper case.
+// OpenTelemetry writes "X-B3-TraceId"; HTTP/2 has no upper case.
 TEST(OpenTelemetryPropagatorTest, NamesOfHeadersAreLowerCase) {
   const auto propagator = Of<trace::propagation::B3PropagatorMultiHeader>();
   const Context ctx = propagator.Extract(MapCarrier{{"x-b3-traceid", kTraceId},
@@ -243,7 +243,7 @@ class Careless final : public TextMapPropagator {
   }
 };
 
-// gRPC fails the call that has such a header.
+// gRPC would fail a call with such a header.
 TEST(OpenTelemetryPropagatorTest, WhatGrpcCannotSendIsLeftOutAndCounted) {
   const auto propagator = Of<Careless>();
   MapCarrier carrier;
@@ -303,7 +303,7 @@ TEST(OpenTelemetrySpanTest, ATraceThatIsSetLaterCounts) {
   trace::SpanId id = SpanOf(ctx)->GetContext().span_id();
   EXPECT_TRUE(
       std::equal(other.span_id.begin(), other.span_id.end(), id.Id().begin()));
-  // And ends it, if it is none.
+  // An invalid trace removes the span.
   const Context none = WithTrace(WithSpan(Background(), ASpan()), {});
   EXPECT_FALSE(SpanOf(none)->GetContext().IsValid());
 }

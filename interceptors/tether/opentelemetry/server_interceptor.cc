@@ -28,8 +28,9 @@ using grpc::experimental::InterceptionHookPoints;
 using internal::HandDown;
 using internal::RpcSpan;
 
-// Why `ctx` has ended; OK where it has not, or where nobody has looked. Unlike
-// Cause() it doesn't look itself: that would start a watch over each call.
+// Returns why `ctx` has ended; OK if it has not ended, or if nothing has
+// observed it. Unlike Cause(), this does not observe `ctx`, which would start a
+// watch over each call.
 absl::Status CauseIfEnded(const Context& ctx) {
   if (!internal::HasEnded(ctx) && ctx.Remaining() > absl::ZeroDuration()) {
     return absl::OkStatus();
@@ -37,14 +38,14 @@ absl::Status CauseIfEnded(const Context& ctx) {
   return ctx.Cause();
 }
 
-// A request that has arrived, and whose handler may run before this goes.
+// A request that has arrived. Its handler may run before this is destroyed.
 class Arrival {
  public:
   Arrival(trace::Tracer& tracer, grpc::experimental::ServerRpcInfo& info,
           RpcSpan& span, Context& ctx)
       : tracer_(tracer), info_(info), span_(span), ctx_(ctx) {}
 
-  // Starts the span below that of `ctx`, and makes it active. Returns the
+  // Starts a child of the span of `ctx`, and makes it active. Returns the
   // context of the request.
   Context Begin(const Context& ctx) {
     const absl::Duration left = ctx.Remaining();
@@ -59,8 +60,8 @@ class Arrival {
   }
 
  private:
-  // Of the interceptor, which may be gone when the handler has returned: for
-  // Begin alone.
+  // Members of the interceptor, which may have been destroyed when the handler
+  // returns. Only Begin uses them.
   trace::Tracer& tracer_;
   grpc::experimental::ServerRpcInfo& info_;
   RpcSpan& span_;
@@ -78,7 +79,7 @@ class ServerPropagator final : public DelegatingPropagator {
     if (arrival == nullptr) return DelegatingPropagator::Extract(carrier, ctx);
     Context extracted = ctx;
     TETHER_TRY { extracted = DelegatingPropagator::Extract(carrier, ctx); }
-    TETHER_CATCH(...) {  // the request has a span all the same
+    TETHER_CATCH(...) {  // the request still gets a span
       internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
     }
     return arrival->Begin(extracted);
@@ -92,7 +93,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
                     nostd::shared_ptr<trace::Tracer> tracer)
       : tether_(std::move(tether)), info_(info), tracer_(std::move(tracer)) {}
 
-  // Before tether's, which ends the context.
+  // Ends the span before tether's interceptor ends the context.
   ~ServerInterceptor() override { End(nullptr); }
 
   void Intercept(
@@ -110,7 +111,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     } else {
       tether_->Intercept(methods);
     }
-    // `this` may be gone.
+    // `this` may have been destroyed.
   }
 
  private:

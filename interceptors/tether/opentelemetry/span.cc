@@ -27,7 +27,7 @@ Context WithSpan(const Context& parent, nostd::shared_ptr<trace::Span> span) {
 
 nostd::unique_ptr<opentelemetry::context::Token> ActivateSpan(
     const Context& ctx) {
-  // The token detaches whatever is still active above a context of its own.
+  // The token also detaches whatever is still active above its own context.
   return opentelemetry::context::RuntimeContext::Attach(
       internal::ActiveContextOf(ctx));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The attributes and the status of the spans of RPCs.
+// The attributes and the status of RPC spans.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -173,10 +173,11 @@ TEST_F(SpanContentTest, ADeadlineThatPassedIsTheCause) {
   ProbeServer server(Bridged());
   absl::Notification client_gave_up;
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
-    // Or else it would answer first: it has a little less time.
+    // The handler has a little less time, so without this it would answer
+    // first.
     client_gave_up.WaitForNotification();
-    // Its time began when the request arrived. Who looks at the context hears
-    // of the caller first.
+    // The handler's time began when the request arrived. Observing the context
+    // now would report the caller's cancellation.
     while (ContextOf(sc).Remaining() > absl::ZeroDuration()) {
       absl::SleepFor(absl::Milliseconds(1));
     }
@@ -191,8 +192,8 @@ TEST_F(SpanContentTest, ADeadlineThatPassedIsTheCause) {
   client_gave_up.Notify();
   const auto [client_span, server_span] = ClientAndServer();
   EXPECT_EQ(client_span.code(), 4);
-  // Core's timer may be ahead of the context by a millisecond, which then has
-  // no cause yet.
+  // Core's timer may fire a millisecond before the context ends. Then the
+  // context has no cause yet.
   EXPECT_TRUE(client_span.cause() == "DEADLINE_EXCEEDED: out of time" ||
               client_span.cause() ==
                   "DEADLINE_EXCEEDED: context deadline exceeded")
@@ -213,15 +214,15 @@ TEST_F(SpanContentTest, ACallOfAnEndedContextHasASpanThoughNothingIsSent) {
   EXPECT_EQ(span.cause(), "CANCELLED: too late");
 }
 
-// The span doesn't look at the context either: that would cost each call a
-// watch.
+// The span doesn't observe the context either, because each call would then
+// cost a watch.
 TEST_F(SpanContentTest, AHandlerThatNeverLooksMakesNoWatch) {
   int64_t watches = -1;
   const auto after = [&](Methods* methods, auto*) {
-    // After the bridge, which has ended the span by now; a watch would live
-    // until the status has been sent.
+    // This runs after the bridge, which has ended the span by now. A watch
+    // would live until the status has been sent.
     if (methods->QueryInterceptionHookPoint(Hook::PRE_SEND_STATUS)) {
-      // One that is to come waits in a callback.
+      // A watch that has not started yet waits in a callback.
       watches = GetGrpcStats().watches +
                 internal::LiveCount(internal::Live::kCallback);
     }

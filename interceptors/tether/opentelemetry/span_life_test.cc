@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// When a span is active, and that it ends exactly once, whatever becomes of its
-// call.
+// Spans are active at the right time, and end exactly once, whatever happens to
+// their call.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -88,7 +88,7 @@ TEST_F(SpanLifeTest, AnAbandonedStreamsSpansEndToo) {
     auto reader = stub->Download(&call, Ping());
     Pong pong;
     EXPECT_TRUE(reader->Read(&pong));
-  }  // neither read to its end nor finished
+  }  // not read to its end, and not finished
   const auto [client_span, server_span] = ClientAndServer();
   EXPECT_EQ(client_span.code(), -1);
   EXPECT_EQ(client_span.status, trace::StatusCode::kError);
@@ -128,7 +128,7 @@ TEST_F(SpanLifeTest, TheSpanIsActiveInACallbackHandlersMethodOnly) {
   EXPECT_EQ(ClientAndServer().server.code(), 0);
 }
 
-// Collects from several threads.
+// A list that several threads add to.
 class Seen {
  public:
   void Add(std::string what) {
@@ -136,7 +136,7 @@ class Seen {
     all_.push_back(std::move(what));
   }
 
-  // The first `n`, or as many as come before kGiveUp.
+  // Returns when there are `n`, or after kGiveUp.
   std::vector<std::string> WaitFor(size_t n) {
     absl::MutexLock lock(&mutex_);
     const auto enough = [&] {
@@ -154,22 +154,23 @@ class Seen {
 
 TEST_F(SpanLifeTest, NothingStaysActiveOnThreadsOfGrpc) {
   for (const bool callback_api : {false, true}) {
-    // What is active on gRPC's own threads before and after all else: listed
-    // after the bridge, this is the first to see a request, and the last to run
-    // on its thread; perhaps after the call, and beside the next one.
+    // Records the active span on gRPC's own threads before and after everything
+    // else. It is listed after the bridge, so it is the first to see a request
+    // and the last to run on its thread: maybe after the call has ended, and
+    // concurrently with the next call.
     const auto seen = std::make_shared<Seen>();
     const auto outermost = [seen](Methods* methods, auto*) {
-      const std::shared_ptr<Seen> kept = seen;  // `this` may be gone
+      const std::shared_ptr<Seen> kept = seen;  // `this` may be destroyed
       const bool request =
           methods->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA);
       if (request) kept->Add(ActiveSpan());
-      methods->Proceed();  // and with that, the handler
+      methods->Proceed();  // this also runs the handler
       if (request) kept->Add(ActiveSpan());
     };
     ProbeServer::Options options = BridgedBetween(nullptr, outermost);
     options.callback_api = callback_api;
-    // Scopes that handlers forget to end. They go on another thread, which
-    // undoes nothing on theirs.
+    // Scopes that handlers forget to end. Another thread destroys them, which
+    // changes nothing on the handlers' threads.
     std::vector<std::unique_ptr<trace::Scope>> forgotten;
     std::vector<nostd::unique_ptr<opentelemetry::context::Token>> tokens;
     const auto forget = [&](const grpc::ServerContextBase& sc) {
@@ -247,8 +248,8 @@ TEST_F(SpanLifeTest, AShutdownThatCutsACallOffEndsItsSpans) {
   EXPECT_NE(server_span.cause(), "");
 }
 
-// An async server is shut down with requests that it has asked for and never
-// got: gRPC makes interceptors that see no hook.
+// If an async server is shut down while it waits for requests, gRPC destroys
+// interceptors that have seen no hook.
 TEST_F(SpanLifeTest, AnAsyncServersSpansEndWithItsCalls) {
   Probe::AsyncService service;
   grpc::ServerBuilder builder;

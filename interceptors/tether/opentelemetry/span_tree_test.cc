@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The parents of spans, within a hop and over several.
+// The parents of spans, within one hop and across several.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -130,7 +130,7 @@ TEST_F(SpanTreeTest, ARequestWithoutAGoodTraceStartsOne) {
   EXPECT_EQ(Spans(1).at(0).parent_id, kNoSpan);
 }
 
-// Spans of strangers are nobody's parents.
+// A span of an untrusted caller is never a parent.
 TEST_F(SpanTreeTest, AtTheEdgeATraceBegins) {
   ServerOptions options;
   options.edge.emplace();
@@ -149,8 +149,8 @@ TEST_F(SpanTreeTest, AtTheEdgeATraceBegins) {
   EXPECT_NE(span.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
-// What a sampler decided upstream holds: nothing is recorded, and the next hop
-// hears of it.
+// The decision of the sampler upstream holds: nothing is recorded, and the next
+// hop receives the decision.
 TEST_F(SpanTreeTest, AnUnsampledTraceGoesOnUnsampled) {
   ProbeServer leaf(Bridged()), server(Bridged());
   auto to_leaf = Stub(leaf);
@@ -248,7 +248,7 @@ TEST_F(SpanTreeTest, AHeaderOfTheApplicationStays) {
   call.AddMetadata("traceparent", own);
   EXPECT_TRUE(Call(*stub, call).ok());
   EXPECT_EQ(receiver.Get("traceparent"), own);
-  EXPECT_EQ(receiver.Get("tracestate"), "");  // it isn't that trace's
+  EXPECT_EQ(receiver.Get("tracestate"), "");  // it belongs to another trace
   Spans(1);
 }
 
@@ -283,7 +283,7 @@ TEST_F(SpanTreeTest, ASpanStartedBelowTheContextsIsTheParentOfItsCalls) {
   auto stub = Stub(receiver.server());
   std::string inner_id;
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
-    auto inner = tracer_->StartSpan("inner");  // of the active one
+    auto inner = tracer_->StartSpan("inner");  // a child of the active span
     inner_id = Hex(inner->GetContext().span_id());
     const trace::Scope scope(inner);
     ClientCall call(ContextOf(sc));
@@ -320,7 +320,7 @@ TEST_F(SpanTreeTest, TheContextOfACallPrevailsOverAnothersActiveSpan) {
     EXPECT_EQ(Spans(1).at(0).parent_id, Hex(mine->GetContext().span_id()));
   }
   {
-    // A deeper span in the context than the active one.
+    // The context's span is deeper than the active span.
     const auto active = ActivateSpan(my_ctx);
     auto deeper = tracer_->StartSpan("deeper");
     ClientCall call(WithSpan(my_ctx, deeper));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What both sides of the bridge need.
+// Helpers for both sides of the bridge.
 
 #ifndef TETHER_OPENTELEMETRY_INTERNAL_BRIDGE_H_
 #define TETHER_OPENTELEMETRY_INTERNAL_BRIDGE_H_
@@ -25,7 +25,7 @@ inline opentelemetry::nostd::shared_ptr<opentelemetry::trace::Tracer> TracerOf(
   return provider->GetTracer("tether");
 }
 
-// ServerOptions or ClientOptions whose propagator is wrapped in `Wrapper`.
+// Returns `options` with its propagator wrapped in a `Wrapper`.
 template <typename Wrapper, typename Options>
 Options WithWrappedPropagator(Options options) {
   if (options.propagator == nullptr) options.propagator = DefaultPropagator();
@@ -33,9 +33,10 @@ Options WithWrappedPropagator(Options options) {
   return options;
 }
 
-// What an interceptor hands down the stack to tether's propagator, which tether
-// calls within the same hook: an interceptor can't pass it a parameter. The
-// application's code may run within the hook, too, so it is taken only once.
+// Passes an object from an interceptor to tether's propagator. tether calls the
+// propagator within the same hook, where the interceptor can't pass it a
+// parameter. Application code may run within the hook, too, so the object can
+// be taken only once.
 template <typename T>
 class HandDown {
  public:
@@ -44,7 +45,7 @@ class HandDown {
   HandDown(const HandDown&) = delete;
   HandDown& operator=(const HandDown&) = delete;
 
-  // Null when there is none.
+  // Returns the object and removes it. Null if there is none.
   static T* Take() { return std::exchange(current_, nullptr); }
 
  private:

@@ -21,8 +21,8 @@ CallHeaders::CallHeaders(Carrier& carrier, const TraceContext& span,
 
 std::optional<std::string_view> CallHeaders::Get(std::string_view key,
                                                  int index) const {
-  // A propagator reads its header back, to see whether the application has set
-  // it before: it must find the text that it wrote.
+  // To find out whether the application has set a header before, a propagator
+  // reads it back: it must find the text that it wrote.
   if (replaced_ && index == 0 && key == kTraceParentHeader) return *replaced_;
   return carrier_.Get(key, index);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The headers that tether's propagators write for a call that has a span.
+// Puts a call's span into the headers that tether's propagators write.
 
 #ifndef TETHER_OPENTELEMETRY_INTERNAL_CALL_HEADERS_H_
 #define TETHER_OPENTELEMETRY_INTERNAL_CALL_HEADERS_H_
@@ -16,12 +16,12 @@
 namespace tether::internal {
 
 // A carrier that replaces the span id in the headers written to it. tether's
-// propagators draw a new span id for each call; a call that has a span must
-// send the id of that span instead, and the id of its parent.
+// propagators draw a new span id for each call, but a call with a span must
+// send that span's id, and the id of its parent.
 class CallHeaders final : public Carrier {
  public:
-  // `parent_id`: "" if the span is the first of its trace. `carrier` and `span`
-  // must outlive this.
+  // `parent_id` is "" if the span is the first of its trace. `carrier` and
+  // `span` must outlive this object.
   CallHeaders(Carrier& carrier, const TraceContext& span,
               std::string parent_id);
 

@@ -24,8 +24,8 @@ using OtelContext = opentelemetry::context::Context;
 
 constexpr Key<OtelContext> kOpenTelemetry{"opentelemetry"};
 
-// Says which tether span an active context was made for. Contexts that the
-// application derives from it (trace::Scope does) keep it.
+// Stores the tether span that an active context was made for. Contexts that the
+// application derives from it (with trace::Scope, for example) keep the value.
 constexpr char kMadeFor[] = "tether.span";
 
 uint64_t Bits(const TraceContext& trace) {
@@ -56,7 +56,7 @@ TraceContext ToTrace(const trace::SpanContext& span) {
   return result;
 }
 
-// Remote, since no span of ours is known to have it.
+// Marked as remote, because no span of this process is known to have it.
 trace::SpanContext ToSpanContext(const TraceContext& from) {
   return trace::SpanContext(
       trace::TraceId(from.trace_id), trace::SpanId(from.span_id),
@@ -91,7 +91,7 @@ Context WithOpenTelemetryContext(const Context& parent, OtelContext context) {
   if (trace != nullptr && SameSpan(*trace, span)) return ctx;
   TraceContext result = ToTrace(span);
   if (trace != nullptr && SameTrace(*trace, span)) {
-    // What OpenTelemetry has no place for, or forgets.
+    // OpenTelemetry has no place for `debug`, and forgets kRandom.
     result.debug = trace->debug;
     result.flags |= trace->flags & TraceContext::kRandom;
   }

@@ -96,7 +96,7 @@ void RpcSpan::End(const grpc::Status* status, const absl::Status& cause) {
   }
   if (span_->IsRecording()) {
     if (!cause.ok()) {
-      // Without payloads, which may be anything.
+      // Payloads are left out, because they may contain anything.
       span_->SetAttribute(
           "tether.cause",
           View(cause.ToString(absl::StatusToStringMode::kWithNoExtraData)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OpenTelemetry's span of one RPC, with the names and attributes of its
-// conventions.
+// The OpenTelemetry span of one RPC. Names and attributes follow
+// OpenTelemetry's conventions.
 
 #ifndef TETHER_OPENTELEMETRY_INTERNAL_RPC_SPAN_H_
 #define TETHER_OPENTELEMETRY_INTERNAL_RPC_SPAN_H_
@@ -23,12 +23,13 @@
 
 namespace tether::internal {
 
-// Thread safety: Start comes first, once, or never; after it, any thread.
+// Thread safety: Start is called at most once, before the other functions.
+// Those may be called on any thread.
 class RpcSpan {
  public:
-  // `method`: "/package.Service/Method". `budget`: what is left of the time, as
-  // an attribute; nullopt: none. A `parent` without a span makes a new trace,
-  // whatever is active on this thread.
+  // `method`: "/package.Service/Method". `budget` is the remaining time,
+  // recorded as an attribute; nullopt if there is no deadline. If `parent` has
+  // no span, a new trace begins, whatever span is active on this thread.
   void Start(opentelemetry::trace::Tracer& tracer,
              opentelemetry::trace::SpanKind kind, const char* method,
              opentelemetry::context::Context parent,
@@ -40,18 +41,18 @@ class RpcSpan {
     return span_;
   }
 
-  // "" where it has none.
+  // "" if the span has no parent.
   std::string ParentIdHex() const;
 
-  // Whether what End is given will be seen by anybody.
+  // True if the span records anything. If not, End ignores its arguments.
   bool IsRecording() const;
 
-  // `peer`: as gRPC gives it, "ipv4:10.0.0.7:50051".
+  // `peer`: in gRPC's format, "ipv4:10.0.0.7:50051".
   void SetPeer(const std::string& peer);
 
-  // Only the first call counts; none does before Start. `status`: null where
-  // the RPC was abandoned. `cause`: why its context ended before it; OK: it
-  // didn't.
+  // Only the first call counts. Does nothing before Start. `status` is null if
+  // the RPC was abandoned. `cause` is the reason why the context ended before
+  // the RPC; OK if it didn't.
   void End(const grpc::Status* status, const absl::Status& cause);
 
   bool ended() const { return ended_.load(std::memory_order_relaxed); }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RPCs with the OpenTelemetry bridge, and their spans as the in-memory exporter
-// has them.
+// A fixture for RPCs with the OpenTelemetry bridge. An in-memory exporter
+// collects their spans.
 //
-// For tests only. Times are real, since gRPC's are. kGiveUp is how long a test
-// waits for what does come: far longer than a loaded machine needs.
+// For tests only. Time is real, because gRPC's is. kGiveUp limits the wait for
+// events that are certain to come: far longer than a loaded machine needs.
 
 #ifndef TETHER_OPENTELEMETRY_TESTING_FIXTURE_H_
 #define TETHER_OPENTELEMETRY_TESTING_FIXTURE_H_
@@ -46,8 +46,8 @@ namespace sdk = opentelemetry::sdk::trace;
 namespace trace = opentelemetry::trace;
 using opentelemetry::context::RuntimeContext;
 
-// A deadline that is to pass, but not before a loaded machine has connected and
-// sent a request: a hundred times what that takes on an idle one.
+// A deadline that passes during the test, but not before a loaded machine has
+// connected and sent a request: an idle machine needs a hundredth of it.
 inline constexpr absl::Duration kToConnect = absl::Milliseconds(500);
 
 inline std::string Hex(const trace::SpanId& id) {
@@ -62,7 +62,7 @@ inline std::string Hex(const trace::TraceId& id) {
 }
 inline const std::string kNoSpan(16, '0');
 
-// A span, as it was exported.
+// An exported span.
 struct Exported {
   std::string name, trace_id, id, parent_id, description, trace_state;
   trace::SpanKind kind;
@@ -100,13 +100,13 @@ struct Exported {
   }
 };
 
-// What is active on this thread: a span id; zeros: nothing.
+// The id of the span that is active on this thread; zeros if there is none.
 inline std::string ActiveSpan() {
   return Hex(
       trace::GetSpan(RuntimeContext::GetCurrent())->GetContext().span_id());
 }
 
-// An interceptor of the test's own, which must Proceed.
+// Calls a function of the test for each hook. The function must call Proceed.
 class Hooks final
     : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
@@ -144,7 +144,7 @@ using Hook = grpc::experimental::InterceptionHookPoints;
 using Creators = std::vector<
     std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
 
-// What a server without tether receives under `key`.
+// A server without tether that keeps the headers of the last request.
 class Receiver {
  public:
   Receiver() : server_({/*callback_api=*/false, /*tether=*/std::nullopt, {}}) {
@@ -159,7 +159,7 @@ class Receiver {
   }
 
   ProbeServer& server() { return server_; }
-  // Joined; "" when there is none.
+  // All values of `key`, joined; "" if there are none.
   std::string Get(const std::string& key) const {
     std::string all;
     const auto [begin, end] = headers_.equal_range(key);
@@ -181,7 +181,7 @@ class OpenTelemetryFixture : public GrpcLeakCheckedTest {
     auto exporter = std::make_unique<
         opentelemetry::exporter::memory::InMemorySpanExporter>();
     exported_ = exporter->GetData();
-    // Exports at the end of each span, on its thread.
+    // Exports each span when it ends, on the thread that ends it.
     provider_ =
         nostd::shared_ptr<trace::TracerProvider>(new sdk::TracerProvider(
             std::make_unique<sdk::SimpleSpanProcessor>(std::move(exporter)),
@@ -194,7 +194,7 @@ class OpenTelemetryFixture : public GrpcLeakCheckedTest {
 
   void TearDown() override {
     EXPECT_EQ(ActiveSpan(), kNoSpan);
-    // Spans that nobody has asked for: one that ended twice, or too many.
+    // A span that the test didn't ask for: it ended twice, or is one too many.
     for (const auto& span : exported_->GetSpans()) {
       ADD_FAILURE() << "unexpected span " << Exported(*span).name;
     }
@@ -214,7 +214,7 @@ class OpenTelemetryFixture : public GrpcLeakCheckedTest {
     return options;
   }
 
-  // With interceptors listed before the bridge and after it.
+  // Lists `before` before the bridge, and `after` after it.
   ProbeServer::Options BridgedBetween(Hooks::Function before,
                                       Hooks::Function after) {
     ProbeServer::Options options;
@@ -237,7 +237,7 @@ class OpenTelemetryFixture : public GrpcLeakCheckedTest {
         std::move(options), OwnConnection(), telemetry_));
   }
 
-  // The next `n` spans that end.
+  // Waits for `n` spans to end, and returns them.
   std::vector<Exported> Spans(size_t n) {
     std::vector<Exported> spans;
     const absl::Time give_up = absl::Now() + kGiveUp;
@@ -250,7 +250,7 @@ class OpenTelemetryFixture : public GrpcLeakCheckedTest {
     return spans;
   }
 
-  // Of one call, the two spans.
+  // The two spans of one call.
   struct Pair {
     Exported client, server;
   };
