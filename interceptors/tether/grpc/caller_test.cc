@@ -41,7 +41,7 @@ TEST_F(CallerIsWaitingTest, TrueIfTheCallerHasNoDeadline) {
   EXPECT_TRUE(CallerIsWaiting(ctx, call_ctx, kTooLate));
 }
 
-// The callee's deadline is the caller's, less the reserve.
+// The callee's deadline is the caller's minus the reserve.
 TEST_F(CallerIsWaitingTest, FalseIfTheCallUsedUpTheCallersTime) {
   Request request;
   request.clock.Advance(absl::Milliseconds(193));

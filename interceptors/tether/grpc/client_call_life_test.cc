@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The life of a ClientCall: what it knows serves one RPC, and no other call
-// gets it, however the ClientCall ended.
+// The life of a ClientCall. Its context serves one RPC, and no other call gets
+// it, however the ClientCall ended.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -36,7 +36,8 @@ constexpr bool kCanBeMadeWithNew<
     Call, std::void_t<decltype(new Call(std::declval<const Context&>()))>> =
     true;
 
-// grpc::ClientContext isn't polymorphic.
+// grpc::ClientContext has no virtual destructor, so deleting a derived object
+// through it skips the derived destructor.
 struct Derived : grpc::ClientContext {
   explicit Derived(const Context&) {}
 };
@@ -59,7 +60,7 @@ class ClientCallLifeTest : public testing::GrpcLeakCheckedTest {
     GrpcLeakCheckedTest::TearDown();
   }
 
-  // What the server sees as the request's id.
+  // Returns the request id that the server receives.
   std::string IdOf(grpc::ClientContext& call, testing::Probe::Stub& stub) {
     id_ = "no call";
     Pong pong;
@@ -87,8 +88,8 @@ class ClientCallLifeTest : public testing::GrpcLeakCheckedTest {
   alignas(ClientCall) unsigned char storage_[sizeof(ClientCall) + 64];
 };
 
-// `new` and `delete` aside, which don't compile, this is what a deletion
-// through a pointer to the base does.
+// `new` and `delete` don't compile. Apart from them, deleting through a pointer
+// to the base does this.
 TEST_F(ClientCallLifeTest, OneDestroyedAsAClientContextHandsNothingOn) {
   for (int i = 0; i < 10; ++i) {
     auto* call = MakeAtTheSameAddress<ClientCall>(first_);
@@ -101,7 +102,8 @@ TEST_F(ClientCallLifeTest, OneDestroyedAsAClientContextHandsNothingOn) {
   }
 }
 
-// For those who insist. (The sizes are the same, so the allocator agrees.)
+// `::new` compiles all the same. (The sizes are equal, so the allocator doesn't
+// notice.)
 TEST_F(ClientCallLifeTest, OneDeletedAsAClientContextHandsNothingOn) {
   static_assert(sizeof(ClientCall) == sizeof(grpc::ClientContext), "");
   for (int i = 0; i < 100; ++i) {
@@ -136,7 +138,7 @@ TEST_F(ClientCallLifeTest, APlainCallsContextIsNotFoundByALaterOne) {
   later->~ClientContext();
 }
 
-// Not even where it never made a call.
+// The same if the first ClientCall never made a call.
 TEST_F(ClientCallLifeTest, OneThatTakesAnothersAddressIsItsOwn) {
   auto [ended, cancel] = WithCancel(first_);
   DestroyAsAClientContext(MakeAtTheSameAddress<ClientCall>(ended));
@@ -163,7 +165,7 @@ TEST_F(ClientCallLifeTest, ItIsMadeInAnyOtherWay) {
   };
   const auto member = std::make_unique<State>(first_);
   EXPECT_EQ(IdOf(member->call), "first");
-  // This one knows how to delete what it owns.
+  // A shared_ptr from make_shared runs the destructor of ClientCall.
   const std::shared_ptr<grpc::ClientContext> shared =
       std::make_shared<ClientCall>(first_);
   EXPECT_EQ(IdOf(*shared), "first");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client's calls, over real connections on loopback: what a context gives
-// them, and how it ends them.
+// A client's calls, over real connections on loopback: what a call takes from
+// its context, and how the context ends it.
 //
-// Times are real, since gRPC's are; see server_test.cc for the slack.
+// Time is real, because gRPC's is; see server_test.cc for the slack.
 
 #include "tether/grpc/client.h"
 
@@ -46,7 +46,7 @@ std::chrono::system_clock::time_point In(absl::Duration d) {
   return absl::ToChronoTime(absl::Now() + d);
 }
 
-// A server that notes how it was called, and answers at once or waits for the
+// A server that records how it was called. It answers at once, or waits for the
 // end of its context.
 class ClientTest : public testing::GrpcLeakCheckedTest {
  protected:
@@ -101,12 +101,12 @@ TEST_F(ClientTest, DeadlineAndValuesCrossWithAClientCall) {
   ClientCall call(ctx);
   EXPECT_EQ(call.context(), ctx);
   EXPECT_TRUE(Call(call, kAnswer).ok());
-  // gRPC's own header would have grown to 60 s and more.
+  // gRPC's own header would be rounded up to 60 s or more.
   EXPECT_LT(remaining_, absl::Seconds(60));
   EXPECT_GT(remaining_, absl::Seconds(60) - kPrompt);
   EXPECT_EQ(sent_timeouts_, 1);
   EXPECT_EQ(request_id_, "req-1");
-  // The same trace; a span of its own.
+  // The call continues the trace with a span of its own.
   EXPECT_EQ(trace_.substr(0, 36), std::string(kTraceParent).substr(0, 36));
   EXPECT_NE(trace_, kTraceParent);
 }
@@ -232,7 +232,7 @@ TEST_F(ClientTest, AServersErrorIsItsOwnEvenWhenTheContextEndsAfterwards) {
 }
 
 TEST_F(ClientTest, WaitForReadyEndsWithTheContext) {
-  // Nobody listens there.
+  // Nothing listens on this port.
   auto channel = tether::CreateChannel("ipv4:127.0.0.1:1",
                                        grpc::InsecureChannelCredentials());
   auto stub = testing::Probe::NewStub(channel);
@@ -341,7 +341,7 @@ TEST_F(ClientTest, AStreamThatIsAbandonedLeavesNothing) {
     auto reader = stub_->Download(&call, Ping());
     Pong pong;
     EXPECT_TRUE(reader->Read(&pong));
-  }  // neither read to its end nor finished
+  }  // not read to its end, and not finished
   EXPECT_TRUE(left.WaitForNotificationWithTimeout(kPrompt));
 }
 
@@ -363,7 +363,7 @@ TEST_F(ClientTest, ACallbackCallEndsWithItsContext) {
   EXPECT_EQ(result.error_message(), "context canceled");
 }
 
-// A middle hop that does nothing but call on.
+// A middle hop that only forwards calls.
 class RelayTest : public ClientTest {
  protected:
   RelayTest() {

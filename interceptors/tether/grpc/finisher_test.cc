@@ -55,7 +55,7 @@ TEST_F(FinisherTest, FinishesWhenTheCallerLeaves) {
   Pong pong;
   EXPECT_FALSE(stub->Unary(&call, Ping(), &pong).ok());
   leaves.join();
-  // It returns when all calls have been finished.
+  // Shutdown returns when all calls have been finished.
   server_.server().Shutdown(absl::ToChronoTime(absl::Now() + kGiveUp));
   EXPECT_FALSE(finisher->Claim());
   EXPECT_FALSE(finisher->Finish(grpc::Status::OK));

@@ -185,7 +185,7 @@ TEST_F(PolicyTest, TheAnswerDoesNotWaitForTheHandler) {
   ProbeServer server({/*callback_api=*/false, WithMinBudget(1)});
   std::atomic<bool> answered{false};
   server.unary = [&](grpc::ServerContext&, const Ping&, Pong*) {
-    // This handler never looks at its context.
+    // This handler never observes its context.
     const absl::Time start = absl::Now();
     while (!answered && absl::Now() - start < kGiveUp) {
       absl::SleepFor(absl::Milliseconds(1));

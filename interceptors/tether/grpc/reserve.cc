@@ -11,7 +11,7 @@ absl::Duration Reserve::Of(absl::Duration left) const {
   if (left <= absl::ZeroDuration() || left == absl::InfiniteDuration()) {
     return absl::ZeroDuration();
   }
-  // This handles NaN, too.
+  // Also handles NaN.
   const double sane_fraction = fraction > 0 ? std::min(fraction, 1.0) : 0;
   const absl::Duration wanted =
       std::max(fixed, absl::ZeroDuration()) +

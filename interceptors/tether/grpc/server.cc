@@ -92,7 +92,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     call_->OnHandlerEnded();
   }
 
-  // Ends the context before the handler learns that one of its operations has
+  // Ends the context before the handler sees that one of its operations has
   // failed because the call is over.
   void NoteFailedOperation(InterceptorBatchMethods* methods) {
     if (Has(methods, InterceptionHookPoints::POST_RECV_MESSAGE)) {
@@ -122,15 +122,15 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
 
   grpc::experimental::ServerRpcInfo* const info_;
   const std::shared_ptr<ServerCall> call_;
-  // True if another interceptor of tether's serves the call. Set before the
-  // handler runs.
+  // True if another tether interceptor serves the call. Set before the handler
+  // runs.
   bool stands_aside_ = false;
   // The batch whose message is being sent; there is at most one.
   std::atomic<const void*> writing_{nullptr};
   std::atomic<bool> sent_message_{false};
 };
 
-// Fills in what the options leave open.
+// Fills in the options that are not set.
 ServerOptions WithDefaults(ServerOptions options) {
   if (options.propagator == nullptr) options.propagator = DefaultPropagator();
   if (options.edge.has_value()) {

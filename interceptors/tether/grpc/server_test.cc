@@ -3,9 +3,9 @@
 // The contexts of sync handlers, over real connections on loopback: when they
 // end, and what they cost.
 //
-// Times are real, because gRPC's are. kPrompt is the slack for "at once": half
-// a second, a thousand times what it takes on an idle machine, so that a loaded
-// machine passes. A test whose event got lost waits for kGiveUp.
+// Time is real, because gRPC's is. kPrompt is the slack for "at once": half a
+// second, a thousand times what it takes on an idle machine, so that a loaded
+// machine passes. A test that misses its event waits for kGiveUp.
 
 #include "tether/grpc/server.h"
 
@@ -176,8 +176,8 @@ int64_t WatchesAndThoseToCome() {
          internal::LiveCount(internal::Live::kCallback);
 }
 
-// A handler that looks has a watch soon, and only one. A short request is done
-// before.
+// A handler that observes its context gets one watch, and gets it soon. A short
+// request is done before.
 TEST_F(ServerTest, AHandlerThatNeverLooksMakesNoWatch) {
   ProbeServer server({});
   server.unary = [&](grpc::ServerContext& sc, const Ping& ping, Pong*) {
@@ -253,7 +253,8 @@ TEST_F(ServerTest, ACallerThatLeavesJustBeforeMaxTimeoutHasCancelled) {
   options.time.max_timeout = absl::Milliseconds(50);
   ProbeServer server({false, options});
   int cancelled = 0;
-  // Repeated, because a loaded machine may be later than the few milliseconds.
+  // Repeated, because a loaded machine may need longer than those few
+  // milliseconds.
   for (int i = 0; i < 40 && cancelled == 0; ++i) {
     Context ctx;
     absl::Notification entered;

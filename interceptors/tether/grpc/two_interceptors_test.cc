@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two of tether's interceptors on one channel, and on one server: one of them
-// serves the call, and the other does nothing. In this process a global one is
-// registered for all channels.
+// Two tether interceptors on one channel, and on one server: one of them serves
+// the call, and the other does nothing. In this process one is registered
+// globally, for all channels.
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/client_interceptor.h>

@@ -44,7 +44,7 @@ using testing::ProbeServer;
 
 class OddCallsTest : public testing::GrpcLeakCheckedTest {};
 
-// A GenericStub names its method by a string of the caller's.
+// A GenericStub passes the method's name as a string of the caller's.
 TEST_F(OddCallsTest, TheNameOfAGenericCallMayGoBeforeItEnds) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
@@ -75,7 +75,7 @@ TEST_F(OddCallsTest, TheNameOfAGenericCallMayGoBeforeItEnds) {
   cq.Shutdown();
 }
 
-// Core takes them, so they must not end the process.
+// Core accepts relative deadlines, so they must not end the process.
 TEST_F(OddCallsTest, ARelativeDeadlineIsOne) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
@@ -105,7 +105,8 @@ class Token : public grpc::MetadataCredentialsPlugin {
   size_t n_;
 };
 
-// Those are added below the interceptors, and count toward the 8 KiB, too.
+// Core adds credentials below the interceptors, and they count toward the 8
+// KiB.
 TEST_F(OddCallsTest, ValuesLeaveRoomForCredentials) {
   // A server with local credentials.
   class Service final : public testing::Probe::Service {
@@ -135,7 +136,7 @@ TEST_F(OddCallsTest, ValuesLeaveRoomForCredentials) {
   started.server->Shutdown();
 }
 
-// Only what tether and core say themselves is said better.
+// Only messages of tether and core are replaced.
 TEST_F(OddCallsTest, TheServersOwnWordsStay) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
@@ -153,7 +154,7 @@ TEST_F(OddCallsTest, TheServersOwnWordsStay) {
   EXPECT_NE(s.error_message().find("shard 7"), std::string::npos);
 }
 
-// Even if the propagator returns a context that is not the request's.
+// This also holds if the propagator returns a context that isn't the request's.
 TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
   auto [life, end] = WithCancel(Background());
   {
@@ -176,7 +177,7 @@ TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
   EXPECT_FALSE(life.Done()) << "one request ended the server's lifetime";
 }
 
-// Although it is marked.
+// The cause equals the error although it is marked (end_reason.h).
 TEST_F(OddCallsTest, ACauseThatIsTheErrorIsSaidOnce) {
   TaskGroup group(Background());
   group.Go(
@@ -211,7 +212,7 @@ TEST_F(OddCallsTest, APreparedCallHasNotBegun) {
 }
 
 // gRPC itself leaks 320 bytes of a call that is prepared and never started,
-// also without any interceptor: LeakSanitizer is not to blame us.
+// even without interceptors. LeakSanitizer must not report them here.
 auto Prepare(testing::Probe::Stub& stub, grpc::ClientContext* call,
              grpc::CompletionQueue* cq) {
 #ifdef __SANITIZE_ADDRESS__
@@ -230,7 +231,7 @@ TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
     ClientCall spare(ContextOf(sc));
-    const auto rpc = Prepare(*back, &spare, &cq);  // not needed after all
+    const auto rpc = Prepare(*back, &spare, &cq);  // never started
     ContextOf(sc).Wait();
     return StatusOf(ContextOf(sc));
   };
@@ -250,8 +251,8 @@ TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
 }  // namespace
 }  // namespace tether
 
-// In code of others, who write our names without `tether::`. The types of the
-// arguments are gRPC's, which has a function of the same name.
+// Applications may write `using namespace tether`. gRPC has a CreateChannel
+// with the same argument types.
 namespace others {
 
 using namespace tether;  // NOLINT

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Requests that wait before their handler begins, here because the only thread
-// of an async server is busy: the time that is left, and the hop that is
-// blamed.
+// Requests that wait before their handler begins, because the only thread of an
+// async server is busy. Checks the time that is left, and which hop is blamed.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -107,8 +106,8 @@ TEST_F(WaitedRequestTest, ControlWithoutAWaitItIsTheCallersOwnBusiness) {
   EXPECT_LT(result.standard - result.left, absl::Milliseconds(20));
 }
 
-// Repeated, because on a loaded machine the answer may not arrive within the
-// 50 ms that it has.
+// Repeated, because on a loaded machine the answer may not arrive within its 50
+// ms.
 TEST_F(WaitedRequestTest, TheHopThatUsedTheTimeUpIsNamed) {
   for (int attempt = 1;; ++attempt) {
     const Result result = Call(kTimeout, kBusy, Reserve());

@@ -28,11 +28,11 @@ const absl::Status& Marked(absl::Status cause, EndReason reason) {
   return *new absl::Status(WithEndReason(std::move(cause), reason));
 }
 
-// True if the server sent `status`, and not this side. The message doesn't
-// tell, since servers pass on what core has told them. But this side has only
-// three reasons to end a call: its context, its deadline, and TryCancel. (A
-// timeout in a service config is a fourth; nothing reports it, so it counts as
-// an answer.)
+// True if the server sent `status`, and not this side. The message doesn't show
+// it, because servers pass on what core wrote. But this side has only three
+// reasons to end a call: its context, its deadline, and TryCancel. (A timeout
+// in a service config is a fourth. gRPC doesn't report it, so it counts as an
+// answer.)
 bool IsAnswer(const grpc::Status& status, const ReceivedEnd& end,
               bool context_ended) {
   if (end.has_report) return true;

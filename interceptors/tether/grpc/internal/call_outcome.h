@@ -42,7 +42,7 @@ MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status);
 
 // ---- Server -----------------------------------------------------------------
 
-// Whose deadline a server's context has.
+// The origin of the deadline of a server's context.
 enum class DeadlineOwner {
   kCaller,          // it came with the request
   kDefaultTimeout,  // TimePolicy::default_timeout
@@ -101,8 +101,8 @@ struct ReceivedEnd {
 };
 
 struct ClientOutcome {
-  // As the application gets it: the context's status, where that was the
-  // reason; else as received.
+  // The status for the application: the context's if the context ended the
+  // call, otherwise as received.
   grpc::Status status;
   // Why the context ended the call; OK if it didn't.
   absl::Status cause;
@@ -116,12 +116,12 @@ ClientOutcome OutcomeOfClientCall(const Context& ctx,
                                   const grpc::Status& received,
                                   const ReceivedEnd& end);
 
-// The reason of a call on behalf of `ctx` that was destroyed before its status
-// arrived.
+// The reason why a call on behalf of `ctx` ended that was destroyed before its
+// status arrived.
 EndReason ReasonOfAbandonedCall(const Context& ctx);
 
-// `status`, whose message names the hops that used the time up, if a deadline
-// ended `call` and the message isn't the application's.
+// Returns `status`. If a deadline ended `call`, and the message isn't the
+// application's, the message names the hops that used the time.
 grpc::Status WithBlame(grpc::Status status, const Context& ctx,
                        const v1::CallReport& call);
 

@@ -244,7 +244,7 @@ TEST(BlameTest, OtherStatusesStay) {
             own_words.error_message());
   EXPECT_EQ(WithBlame(kCoreCancelled, Background(), call).error_message(),
             kCoreCancelled.error_message());
-  // No deadline ended this one, as far as anybody reported.
+  // As far as the report shows, no deadline ended this call.
   EXPECT_EQ(
       WithBlame(kCoreDeadline, Background(), SlowCall(v1::END_REASON_COMPLETED))
           .error_message(),

@@ -65,7 +65,7 @@ grpc::Status ClientCallRecord::OnStatus(
   std::optional<v1::BudgetReport> child =
       ReceiveReport(trailing_metadata, limits);
   const int64_t now = SteadyMicros();
-  if (start_us_ == 0) start_us_ = now;  // no hook came before
+  if (start_us_ == 0) start_us_ = now;  // no hook came earlier
   const int64_t end = EndTime(now);
   has_status_ = true;
   if (status.ok() && !child.has_value() && !HasEnded(context_)) {
@@ -87,7 +87,7 @@ grpc::Status ClientCallRecord::OnStatus(
   call->set_reason(ToProto(outcome.reason));
   if (child.has_value()) *call->mutable_report() = *std::move(child);
   status = std::move(outcome.status);
-  // A call that had no time to begin with blames no hop.
+  // If a call had no time from the start, no hop is to blame.
   if (left_ > absl::ZeroDuration()) {
     status = WithBlame(std::move(status), context_, *call);
   }

@@ -41,11 +41,11 @@ class ClientCallRecord {
   ClientCallRecord(const ClientCallRecord&) = delete;
   ClientCallRecord& operator=(const ClientCallRecord&) = delete;
 
-  // `method`: "/package.Service/Method". Before OnStart.
+  // `method`: "/package.Service/Method". Must be called before OnStart.
   void SetMethod(std::string_view method);
 
-  // The call begins, perhaps long after it was prepared. Once. `own_left`: the
-  // time until the ClientContext's own deadline.
+  // The call begins, maybe long after it was prepared. Must be called once.
+  // `own_left` is the time until the ClientContext's own deadline.
   void OnStart(absl::Duration own_left);
 
   // The context has ended.
@@ -54,10 +54,10 @@ class ClientCallRecord {
   // The application has called TryCancel. Any thread.
   void OnTryCancel() { tried_to_cancel_ = true; }
 
-  // The status has arrived. Returns the status that the application gets. If
-  // the context was the reason, that is the context's status; if the time was
-  // up, its message names the hops that used it. Keeps the report of the
-  // server. `own_left`: as for OnStart.
+  // The status has arrived. Keeps the server's report, and returns the status
+  // for the application. If the context ended the call, that is the context's
+  // status. If a deadline passed, its message names the hops that used the
+  // time. `own_left`: as for OnStart.
   grpc::Status OnStatus(const ReceivedMetadata::Map& trailing_metadata,
                         const ReportLimits& limits, absl::Duration own_left,
                         grpc::Status status);

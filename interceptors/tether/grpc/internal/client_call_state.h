@@ -68,9 +68,9 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   static std::shared_ptr<ClientCallState> Of(const grpc::ClientContext& call);
 
   // Ends the state's work, because the ClientContext is about to be destroyed:
-  // Of no longer finds it, the ClientContext and the core call are no longer
-  // used. May be called again, but not concurrently, and not from a callback of
-  // the context.
+  // Of() no longer finds the state, and the ClientContext and the core call are
+  // no longer used. May be called again, but not concurrently, and not from a
+  // callback of the context.
   void Unregister();
 
   // From now on, the end of the context cancels `call`, which is about to

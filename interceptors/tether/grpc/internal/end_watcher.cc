@@ -143,7 +143,7 @@ EndWatcher::~EndWatcher() {
     thread = std::move(thread_);
   }
   {
-    // Their parent calls may be held forever.
+    // The parent calls may never end, so the child calls are cancelled.
     MutexLock lock(queue_->mutex);
     for (Child* child : queue_->children) {
       grpc_call_cancel(child->call, nullptr);

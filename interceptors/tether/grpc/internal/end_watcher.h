@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reports when a server call ends, which gRPC's sync and async servers don't
-// do.
+// Reports when a server call ends. gRPC's sync and async servers don't report
+// that.
 //
 // It makes a child call with cancellation propagation, on a channel that sends
 // nothing. Core cancels the child call as soon as its parent ends: the client
@@ -36,7 +36,7 @@ namespace tether::internal {
 
 class EndWatcher {
  public:
-  // Returns the watcher of the process. Makes one if nobody holds one.
+  // Returns the watcher of the process. Creates it if there is none.
   static std::shared_ptr<EndWatcher> Get();
 
   ~EndWatcher();

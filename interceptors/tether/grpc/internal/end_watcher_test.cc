@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The watcher's thread: it takes no signals of the program, and the system may
-// be unable to start it.
+// The watcher's thread blocks the program's signals, and the system may be
+// unable to start it.
 
 #include "tether/grpc/internal/end_watcher.h"
 

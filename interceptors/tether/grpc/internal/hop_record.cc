@@ -44,7 +44,7 @@ bool HopRecord::MakeRoom() const {
       shortest = it;
     }
   }
-  // Calls under way stay, because the oldest of them may be the one that hangs.
+  // Keep calls under way, because the oldest of them may be the one that hangs.
   if (shortest == calls_.end()) return false;
   ++left_out_;
   calls_.erase(shortest);
@@ -52,7 +52,7 @@ bool HopRecord::MakeRoom() const {
 }
 
 HopRecord::Call* HopRecord::MarkEnded(uint64_t id, int64_t now_us) const {
-  if (id == 0) return nullptr;  // it never began
+  if (id == 0) return nullptr;  // the call never began
   // Usually the call is the last one.
   const auto it = std::find_if(calls_.rbegin(), calls_.rend(),
                                [id](const Call& c) { return c.id == id; });

@@ -33,7 +33,7 @@ class HopRecord {
  public:
   explicit HopRecord(int64_t arrival_us) : arrival_us_(arrival_us) {}
 
-  // For moving it into the context, before it is shared.
+  // Used to move the record into the context, before it is shared.
   HopRecord(HopRecord&& other) noexcept : arrival_us_(other.arrival_us_) {}
 
   // The time since the request arrived.

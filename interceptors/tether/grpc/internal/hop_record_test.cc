@@ -18,7 +18,7 @@ namespace {
 constexpr char kMethod[] = "/shop.v1.Orders/GetOrder";
 constexpr int64_t kArrival = 1'000'000;
 
-// Times of the tests count from the arrival.
+// The tests count time from the request's arrival.
 class HopRecordTest : public ::testing::Test {
  protected:
   uint64_t Begin(int64_t at_us) {
@@ -83,7 +83,7 @@ TEST_F(HopRecordTest, ACallUnderWayCountsUpToNow) {
   EXPECT_EQ(SelfTimeUs(report), 100);
 }
 
-// A message of a clock read earlier on another thread.
+// Another thread may have read the clock earlier.
 TEST_F(HopRecordTest, NoTimeIsNegative) {
   const uint64_t id = record_.BeginCall(kMethod, 0, absl::Microseconds(-5));
   End(id, -10);
@@ -115,8 +115,7 @@ TEST_F(HopRecordTest, OfManyCallsTheLongestStay) {
   EXPECT_EQ(SelfTimeUs(report), 100'000 - 998 - 90 - 80);
 }
 
-// Of a hundred that start together, the one that stands still is among the
-// first.
+// A hundred calls start together. The one that hangs is among the first.
 TEST_F(HopRecordTest, ACallUnderWayIsNotForgottenForNewOnes) {
   std::vector<uint64_t> ids;
   for (int i = 0; i < 100; ++i) ids.push_back(Begin(i));
@@ -127,13 +126,13 @@ TEST_F(HopRecordTest, ACallUnderWayIsNotForgottenForNewOnes) {
   EXPECT_EQ(report.calls(0).start_us(), 0);
   EXPECT_FALSE(report.calls(0).answered());
   EXPECT_EQ(report.calls(0).duration_us(), 10'000);
-  // When others are over, there is room again.
+  // When other calls have ended, there is room again.
   Begin(300);
   EXPECT_EQ(ReportAt(10'000).calls(63).start_us(), 300);
 }
 
-// Those that are left out may have run side by side: the sum of their times
-// says nothing of what is left for the hop itself.
+// Calls that are left out may have overlapped, so the sum of their times
+// doesn't show how much time the hop had for itself.
 TEST_F(HopRecordTest, CallsThatAreLeftOutDoNotTakeTheHopsOwnTime) {
   for (int round = 0; round < 20; ++round) {
     std::vector<uint64_t> ids;

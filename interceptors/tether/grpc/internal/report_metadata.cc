@@ -16,7 +16,8 @@
 namespace tether::internal {
 namespace {
 
-// The encoded size. A message is sent with all but printable ASCII as "%0A".
+// The encoded size. gRPC sends each byte of a message that isn't printable
+// ASCII as three, such as "%0A".
 size_t BytesOf(const grpc::Status& status) {
   if (status.ok()) return 0;
   size_t message = 0;
@@ -34,7 +35,7 @@ size_t BytesOf(const grpc::Status& status) {
 }  // namespace
 
 size_t RoomInHeaders(size_t max_headers_bytes) {
-  // Headers of every answer.
+  // The headers that every answer has.
   static const size_t fixed = InjectedBytes(":status", 3) +
                               InjectedBytes("content-type", 16) +
                               InjectedBytes("grpc-status", 2);

@@ -16,8 +16,8 @@
 
 namespace tether::internal {
 
-// The room for SendReport in an answer whose headers, including gRPC's own, may
-// take `max_headers_bytes`.
+// The `room` for SendReport in an answer whose headers, including gRPC's own,
+// may take `max_headers_bytes`.
 size_t RoomInHeaders(size_t max_headers_bytes);
 
 // Adds `report` to a server's trailing metadata. Leaves out parts of it, or

@@ -25,7 +25,7 @@ v1::BudgetReport Small() {
   return report;
 }
 
-// Near to the 4 KiB that a report may have.
+// Close to the limit of 4 KiB for a report.
 v1::BudgetReport Large() {
   v1::BudgetReport report = Small();
   report.set_total_us(1'000'000);
@@ -66,7 +66,7 @@ TEST(SendReportTest, TheApplicationsOwnIsLeftAlone) {
   EXPECT_EQ(metadata.begin()->second, "mine");
 }
 
-// With the rest, never more than a peer takes.
+// Report and metadata together never exceed what a peer accepts.
 TEST(SendReportTest, TheApplicationsMetadataGoesFirst) {
   for (size_t size = 0; size < 9000; size += 100) {
     SentMetadata::Map metadata = {{"x-large", std::string(size, 'x')}};
@@ -108,7 +108,7 @@ TEST(SendReportTest, SoDoesTheStatus) {
   }
 }
 
-// All of it, as it is encoded: a proxy's buffer is a page.
+// The encoded size counts, because a proxy's buffer is one page.
 TEST(SendReportTest, AnErrorStaysWithinItsHeaders) {
   for (size_t max = 0; max < 9000; max += 500) {
     for (size_t size = 0; size < 4000; size += 100) {
@@ -172,7 +172,7 @@ TEST(ReceiveReportTest, BadOnesAreDroppedAndCounted) {
   }
 }
 
-// That is how one says that none are wanted.
+// A limit of 0 means that no reports are wanted.
 TEST(ReceiveReportTest, WithoutAnyBytesNothingIsLookedAt) {
   ReportLimits limits;
   limits.max_bytes = 0;

@@ -53,13 +53,13 @@ RequestBudget BudgetOf(absl::Duration standard, absl::Duration exact,
     if (timeout != absl::InfiniteDuration()) {
       budget.slack = DeadlineSlack(timeout, /*is_rounded=*/exact > standard);
     }
-    // When all of the caller's time is up, which is a reserve later, the caller
-    // ends the call itself and knows better what to say. grpc-timeout is that
-    // time, rounded up.
+    // The caller's own time is up a reserve later. Then the caller ends the
+    // call itself and has the better message. grpc-timeout is that time,
+    // rounded up.
     grace =
         std::max(grace, std::min(timeout / 4, absl::Seconds(1) + timeout / 32));
   }
-  // gRPC ends what waits in it at its own deadline, and at no other time.
+  // gRPC ends the handler's pending operations only at its own deadline.
   const absl::Duration until_cancelled = timeout + grace;
   if (until_cancelled < standard) budget.until_cancelled = until_cancelled;
   return budget;

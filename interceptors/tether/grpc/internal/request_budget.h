@@ -27,10 +27,10 @@ absl::Duration TimeoutIn(const ReceivedMetadata& headers);
 absl::Duration TimeLeft(absl::Duration standard, absl::Duration exact);
 
 struct RequestBudget {
-  // The time that the caller has left. Infinite if it named none.
+  // The time that the caller has left. Infinite if it set no deadline.
   absl::Duration time_left = absl::InfiniteDuration();
 
-  // The timeout of the request's context, and whose it is.
+  // The timeout of the request's context, and the timeout's origin.
   absl::Duration timeout = absl::InfiniteDuration();
   DeadlineOwner owner = DeadlineOwner::kCaller;
 

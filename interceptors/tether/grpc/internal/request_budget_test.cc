@@ -20,7 +20,7 @@ TEST(TimeLeftTest, IsWhatTheCallerSaysUnlessTheRequestHasWaited) {
   EXPECT_EQ(TimeLeft(ms(1000), ms(969)), ms(969));
   EXPECT_EQ(TimeLeft(ms(1000), ms(1000)), ms(1000));
   EXPECT_EQ(TimeLeft(ms(1000), never), ms(1000));  // a caller without tether
-  EXPECT_EQ(TimeLeft(ms(995.5), ms(1000)), ms(995.5));  // the way takes that
+  EXPECT_EQ(TimeLeft(ms(995.5), ms(1000)), ms(995.5));  // transit
   EXPECT_EQ(TimeLeft(ms(500), ms(969)), ms(484));
   EXPECT_EQ(TimeLeft(ms(0), ms(969)), ms(0));
   EXPECT_EQ(TimeLeft(ms(-5), ms(969)), ms(-5));

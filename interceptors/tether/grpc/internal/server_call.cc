@@ -62,7 +62,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   if (!Register(rpc, server_context)) return false;
   const ReceivedMetadata headers(metadata);
   const TimeLimits& limits = server_->policies.For(method);
-  // Before the time left is read, so that nothing is added to it.
+  // Read the arrival before the time left, so that no time is added to it.
   const Nanos now = NowOf(server_->options.base_context);
   const RequestBudget budget =
       BudgetOf(UntilDeadline(server_context->raw_deadline()),
@@ -160,7 +160,7 @@ void ServerCall::TurnAwayIfTooLate(std::string_view method,
   const absl::Status cause = CauseOfTooLittleTime(time_left_, min_budget);
   Expire(scope_, cause);
   if (call != nullptr) {
-    // This answers now. What the handler sends later goes nowhere.
+    // This answers now. Later messages of the handler are discarded.
     grpc_call_cancel_with_status(call, GRPC_STATUS_DEADLINE_EXCEEDED,
                                  std::string(cause.message()).c_str(), nullptr);
   }
@@ -242,7 +242,7 @@ std::optional<grpc::Status> ServerCall::HideInternalNames(
 // ---- The end ----------------------------------------------------------------
 
 void ServerCall::OnHandlerEnded() {
-  // PRE_SEND_STATUS leads here. Where it doesn't come, a destructor does.
+  // PRE_SEND_STATUS calls this. Without that hook, a destructor does.
   if (handler_ended_.exchange(true, std::memory_order_relaxed)) return;
   DropWatch();
   cancel_(CauseOfReturnedHandler());

@@ -49,9 +49,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // find it.
   //
   // `rpc` is the address of an object that belongs to this RPC for as long as
-  // this ServerCall lives. The result is false, and nothing has been done, if
-  // another ServerCall has begun for `rpc`, that of another interceptor of
-  // tether's on the server.
+  // this ServerCall lives. Returns false, and does nothing, if another
+  // ServerCall has begun for `rpc`: the one of another tether interceptor on
+  // the server.
   //
   // `end_is_pushed`: OnCallEnded will be called promptly when the call ends
   // (the callback API). Otherwise this watches for the end of the call once the
@@ -60,14 +60,14 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
              std::string_view method, const ReceivedMetadata::Map& metadata,
              bool end_is_pushed);
 
-  // Adds the report, if there is to be one, when `status` is about to be sent.
-  // Must be called before OnHandlerEnded.
+  // Called when `status` is about to be sent. Adds the report, if one is to be
+  // sent. Must be called before OnHandlerEnded.
   void WriteReport(std::string_view method, const grpc::Status& status,
                    bool after_messages, SentMetadata::Map& trailing_metadata);
 
-  // At the edge (ServerOptions::edge): `status` without the names of the
-  // services behind this one, which the message of a DEADLINE_EXCEEDED may
-  // contain. nullopt: `status` can be sent as it is.
+  // At the edge (ServerOptions::edge), returns `status` without the names of
+  // the services behind this one, which the message of a DEADLINE_EXCEEDED may
+  // contain. nullopt if `status` can be sent unchanged.
   std::optional<grpc::Status> HideInternalNames(
       const grpc::Status& status) const;
 
@@ -90,9 +90,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // be the handler's thread, which may hold locks that the callbacks want.
   void OnOperationFailed();
 
-  // Ends the call for a handler that doesn't. The caller gets `status`;
-  // whatever the handler waits for in gRPC fails, and so does what it tries
-  // later. No effect on a call that is over.
+  // Ends the call on behalf of a handler that doesn't end it. The caller gets
+  // `status`. The handler's current and later gRPC operations fail. Has no
+  // effect on a call that is over.
   void CancelCall(const grpc::Status& status);
 
   // Called when the interceptor is destroyed. ContextOf no longer finds the
@@ -133,7 +133,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
 
   // The context has ended: the watch is no longer needed.
   void DropWatch();
-  // The call has ended: nothing of it is needed any more.
+  // The call has ended: releases everything that belongs to it.
   void DropCall();
   // Runs the callbacks that OnOperationFailed left.
   void RunDeferredCallbacks();
@@ -141,7 +141,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   static constexpr absl::Duration kWatchDelay = absl::Milliseconds(2);
 
   const std::shared_ptr<ServerState> server_;
-  // Of gRPC's context, which may be destroyed already: only a key.
+  // The address of gRPC's context, which may be destroyed already. Used only as
+  // a key.
   const void* address_ = nullptr;
   const void* rpc_ = nullptr;
   std::atomic<bool> handler_ended_{false};

@@ -25,7 +25,7 @@ namespace tether::internal {
 // Lock order: no other lock is taken under `mutex_`.
 class ServerState : public std::enable_shared_from_this<ServerState> {
  public:
-  // Nothing in `options` may be left open: propagator and report.when are set.
+  // `options` must be complete: propagator and report.when are set.
   static std::shared_ptr<ServerState> Make(ServerOptions options);
 
   // How long a handler may take to answer after its context has ended.

@@ -64,7 +64,7 @@ TEST(ShedBudgetsTest, AMinorityMethodIsProtectedToo) {
   ShedBudgets budgets(0.2);
   int turned_away = 0;
   for (int i = 0; i < 10'000; ++i) {
-    budgets.For("/shop.v1.Orders/GetOrder").Earn();  // in time, all of them
+    budgets.For("/shop.v1.Orders/GetOrder").Earn();  // all of them in time
     if (i % 20 != 0) continue;
     ShedBudget& minority = budgets.For("/shop.v1.Orders/Export");
     minority.Earn();

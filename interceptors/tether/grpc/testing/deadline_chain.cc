@@ -216,7 +216,7 @@ DeadlineChain::DeadlineChain(const std::optional<Reserve>& reserve, size_t hops)
 }
 
 DeadlineChain::~DeadlineChain() {
-  // The first hop first, so that no hop calls a server that is gone.
+  // Destroys the first hop first, so that no hop calls a server that is gone.
   while (!links_.empty()) {
     links_.back()->server->Shutdown();
     links_.back()->server->Wait();

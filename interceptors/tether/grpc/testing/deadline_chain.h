@@ -58,11 +58,9 @@ struct Passage {
 //  - No hop's deadline is later than its caller's by more than the message
 //    took, less the reserve.
 //  - No hop's deadline is earlier than its caller's by more than the reserve
-//  and
-//    2 ms.
+//    and 2 ms.
 //  - The last hop's deadline is later than the origin's by at most the
-//  latencies,
-//    less the reserves, and 1 ms.
+//    latencies, less the reserves, and 1 ms.
 //
 // The bounds hold however busy the machine is, because its delays are measured.
 // No hop can subtract the time that a message takes, since the clocks of hosts
@@ -89,7 +87,8 @@ class DeadlineChain {
  private:
   class Relay;
   struct Link;
-  // What the hops record of one call, maybe after it has failed.
+  // The hops' records of one call. A hop may add to it after the call has
+  // failed.
   struct Record {
     explicit Record(int32_t call) : number(call) {}
     const int32_t number;  // identifies the call in its messages

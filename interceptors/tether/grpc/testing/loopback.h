@@ -20,8 +20,8 @@ struct LoopbackServer {
   std::string address;  // "127.0.0.1:port"
 };
 
-// Starts the server of `builder` on `port` of 127.0.0.1; 0: on a free port.
-// Ends the program if the server doesn't start.
+// Starts the server of `builder` on `port` of 127.0.0.1, or on a free port if
+// `port` is 0. Ends the program if the server doesn't start.
 LoopbackServer ListenOnLoopback(
     grpc::ServerBuilder& builder,
     std::shared_ptr<grpc::ServerCredentials> credentials =

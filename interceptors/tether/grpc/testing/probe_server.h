@@ -39,7 +39,7 @@ class ProbeServer {
 
   struct Options {
     bool callback_api = false;
-    // nullopt: a server without tether.
+    // nullopt makes a server without tether.
     std::optional<ServerOptions> tether = ServerOptions();
     // Installs something else instead of tether.
     std::function<void(grpc::ServerBuilder&)> install = nullptr;
@@ -54,7 +54,7 @@ class ProbeServer {
   CallbackUnaryHandler callback_unary;
   CallbackDownloadHandler callback_download;
 
-  // A stub on a new channel, with tether; nullopt: without tether.
+  // Returns a stub on a new channel, with tether unless `options` is nullopt.
   std::unique_ptr<Probe::Stub> Stub(
       std::optional<ClientOptions> tether = ClientOptions());
 
