@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which hop used the time up? Three hops, storefront → orders → inventory: one
-// hop, or the link to it, is slow or stands still, and the client's message and
-// its report must name that hop.
+// Finds the hop that used the time up. There are three hops, storefront →
+// orders → inventory. One hop, or the link to it, is slow or hangs, and the
+// client's message and its report must name that hop.
 //
-// Times are real, since gRPC's are. Each case runs --runs times, and at least
-// 99 of 100 runs must name the right hop. If a machine stands still for longer
-// than a hop's reserve (Reserve), that hop's caller gives up first, and knows
-// only that hop. An answer takes less than a millisecond on an idle machine,
-// where the default reserve is enough (--reserve=0). The tests share two cores
-// with other tests and compilers, which may stop them for 50 ms: so each hop
-// keeps a reserve of 150 ms. Runs overlap: a new one starts every kEvery, so
-// that they don't all end at the same moment.
+// Time is real, because gRPC's is. Each case runs --runs times, and at least 99
+// of 100 runs must name the right hop. If the machine hangs for longer than a
+// hop's reserve (Reserve), that hop's caller gives up first, and knows only
+// that hop. An answer takes less than a millisecond on an idle machine, where
+// the default reserve is enough (--reserve=0). The tests share two cores with
+// other tests and compilers, which may stop them for 50 ms, so each hop keeps a
+// reserve of 150 ms. Runs overlap: a new one starts every kEvery, so that they
+// don't all end at the same moment.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -82,7 +82,7 @@ std::string Culprit(const std::string& message) {
 
 class BudgetBlameTest : public testing::GrpcLeakCheckedTest {
  protected:
-  // Waits for the end of its context, when the hop's time is up.
+  // Waits for the end of its context, which comes when the hop's time is up.
   static grpc::Status UntilTheEnd(const Context& ctx, const CallNext&,
                                   grpc::ServerContextBase&) {
     ctx.Wait();
@@ -97,7 +97,7 @@ class BudgetBlameTest : public testing::GrpcLeakCheckedTest {
     };
   }
 
-  // How many of the runs satisfy `is_right`.
+  // The number of runs that satisfy `is_right`.
   int CountRight(BudgetChain& chain,
                  const std::function<bool(const Result&)>& is_right) {
     const int runs = absl::GetFlag(FLAGS_runs);
@@ -132,8 +132,8 @@ class BudgetBlameTest : public testing::GrpcLeakCheckedTest {
     return right;
   }
 
-  // At least 99 of 100 name `culprit` first and, in the report, the call to
-  // `hop` as one that was answered or not.
+  // At least 99 of 100 runs name `culprit` first. Their reports show the call
+  // to `hop` as answered or not.
   void ExpectBlame(Options options, const std::string& culprit, int hop,
                    bool answered, int stalled_link = -1) {
     if (const absl::Duration reserve = absl::GetFlag(FLAGS_reserve);
@@ -170,7 +170,7 @@ INSTANTIATE_TEST_SUITE_P(Hops, EachHopTest,
                                                                   : "Leaf";
                          });
 
-// It looks at its context, and says in time that it was too slow.
+// The hop observes its context, and reports in time that it was too slow.
 TEST_P(EachHopTest, ASlowOneIsNamed) {
   Options options;
   options.handlers[GetParam()] = UntilTheEnd;
@@ -187,15 +187,15 @@ TEST_P(EachHopTest, OneThatStandsStillForEverIsNamed) {
               /*answered=*/false);
 }
 
-// Nobody can tell a hop that does nothing from a network that does nothing: the
-// one behind it is named, as one that did not answer.
+// A hop that does nothing can't be told from a network that does nothing. The
+// hop behind the link is named, as one that did not answer.
 TEST_P(EachHopTest, AStalledLinkIsNamedByTheHopBehindIt) {
   ExpectBlame(Options(), kNames[GetParam()], GetParam(), /*answered=*/false,
               /*stalled_link=*/GetParam());
 }
 
-// The control: without reserve and reports, the client knows of nobody but the
-// hop that it called itself.
+// The control: without reserve and reports, the client knows only the hop that
+// it called itself.
 TEST_F(BudgetBlameTest, ControlWithoutReserveAndReportsTheLeafIsNotNamed) {
   Options options;
   options.handlers[kInventory] = UntilTheEnd;
@@ -205,13 +205,13 @@ TEST_F(BudgetBlameTest, ControlWithoutReserveAndReportsTheLeafIsNotNamed) {
   const auto names_leaf = [](const Result& result) {
     return absl::StrContains(result.status.error_message(), "inventory");
   };
-  // But for requests that have waited on the way: these have a reserve.
+  // A request that has waited on the way has a reserve even so.
   EXPECT_LT(CountRight(chain, names_leaf), absl::GetFlag(FLAGS_runs) / 2);
 }
 
 // ---- A slow network ---------------------------------------------------------
 
-// Calls the next hop until that has no time for it any more.
+// Calls the next hop until the time left is too short for it.
 grpc::Status Again(const Context& ctx, const CallNext& next,
                    grpc::ServerContextBase&) {
   for (;;) {
@@ -223,8 +223,8 @@ grpc::Status Again(const Context& ctx, const CallNext& next,
 class SlowLinkTest : public BudgetBlameTest,
                      public ::testing::WithParamInterface<int> {
  protected:
-  // The caller makes a call after the other over it, each of which takes 0.4 s
-  // for next to nothing.
+  // The caller makes one call after another over the link. Each takes 0.4 s for
+  // almost no work.
   static Options Slow(int link) {
     Options options;
     options.handlers[link - 1] = Again;
@@ -249,8 +249,9 @@ TEST_P(SlowLinkTest, IsNamed) {
       GetParam(), /*answered=*/false);
 }
 
-// The link in front of the client's own first hop: that hop ends with its time,
-// and its answer comes too late. All that the client knows is that none came.
+// The slow link leads to the client's own first hop. That hop ends at its
+// deadline, and its answer comes too late. The client knows only that none
+// came.
 TEST_F(BudgetBlameTest, ASlowLinkFromTheClientIsNamedByTheHopBehindIt) {
   Options options;
   options.handlers[kInventory] = UntilTheEnd;

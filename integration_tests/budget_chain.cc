@@ -137,7 +137,7 @@ BudgetChain::BudgetChain(Options options) : options_(std::move(options)) {
 }
 
 BudgetChain::~BudgetChain() {
-  // The front first, so that no hop calls a server that is gone.
+  // Destroys the front first, so that no hop calls a server that is gone.
   for (int hop = 0; hop < kHops; ++hop) {
     links_[hop].proxy->Cut(testing::TcpProxy::How::kClose);
     servers_[hop]->Shutdown();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The chain storefront → orders → inventory on loopback, with handlers that the
-// test sets and links that can be slow: for tests of the report's blame.
+// The chain storefront → orders → inventory on loopback, for tests of the
+// report's blame. The test sets the handlers, and links can be slow.
 //
 //   BudgetChain::Options options;
 //   options.handlers[BudgetChain::kInventory] = …;
@@ -51,8 +51,8 @@ class BudgetChain {
       const Context& ctx, const CallNext& next, grpc::ServerContextBase& sc)>;
 
   struct Options {
-    // Without a handler, a hop calls the next one, and returns its status; the
-    // last one returns OK.
+    // If a hop has no handler, it calls the next hop and returns its status.
+    // The last hop returns OK.
     std::array<Handler, kHops> handlers;
 
     // The hops that use gRPC's callback API; the others are sync.
@@ -82,10 +82,10 @@ class BudgetChain {
   Result Call(absl::Duration timeout);
   Result Call(const Context& ctx, const CallOptions& options = {});
 
-  // Connects all links. False when that takes more than `timeout`.
+  // Connects all links. False if that takes more than `timeout`.
   bool Connect(absl::Duration timeout);
 
-  // Stalls the link to `hop`: no byte passes it any more.
+  // Stalls the link to `hop`: it forwards no bytes any more.
   void StallLink(int hop) { links_[hop].proxy->Stall(); }
   // Resets the connection of the link to `hop`.
   void CutLink(int hop) {
@@ -123,7 +123,7 @@ class BudgetChain {
 };
 
 // The report's entry for the call to `hop`; null if the request didn't get
-// there. If a hop made several calls, it is the last one.
+// there. If a hop made several calls, returns the last one.
 const v1::CallReport* CallTo(int hop, const v1::CallReport& report);
 
 }  // namespace tether

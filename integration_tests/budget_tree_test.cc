@@ -39,12 +39,13 @@ struct Result {
   v1::CallReport report;
 };
 
-// A chain of servers. Each calls the next one, and `width` times the last one.
+// A chain of servers. Each calls the next one, and calls the last one `width`
+// times.
 class TreeTest : public testing::GrpcLeakCheckedTest {
  protected:
   ~TreeTest() override {
     stubs_.clear();
-    // The first hop first, so that no hop calls a server that is gone.
+    // Destroys the first hop first, so that no hop calls a server that is gone.
     for (auto& server : servers_) server.reset();
   }
 

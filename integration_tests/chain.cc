@@ -60,7 +60,7 @@ struct Chain::Hop {
   std::string address;
 
   ~Hop() {
-    // Without a deadline, because the control's handlers end by themselves.
+    // No deadline, because the control's handlers end by themselves.
     server->Shutdown();
     server->Wait();
   }
@@ -83,7 +83,7 @@ Chain::Chain(Options options) : with_tether_(options.with_tether) {
 }
 
 Chain::~Chain() {
-  // The first hop first, so that no hop calls a server that is gone.
+  // Destroys the first hop first, so that no hop calls a server that is gone.
   storefront_.reset();
   orders_.reset();
   inventory_.reset();

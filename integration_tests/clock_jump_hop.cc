@@ -40,8 +40,8 @@ using testing::Ping;
 using testing::Pong;
 using testing::Probe;
 
-// "wall0=… time0=… steady0=… left0=… deadline0=… ", in microseconds, but the
-// time in seconds.
+// "wall0=… time0=… steady0=… left0=… deadline0=… ". The time is in seconds, the
+// other values in microseconds.
 std::string Reading(int number, const Context& ctx) {
   const int64_t left = absl::ToInt64Microseconds(ctx.Remaining());
   return absl::StrCat("wall", number, "=",
@@ -140,7 +140,7 @@ class Hop final : public Probe::Service {
 };
 
 int Main() {
-  // For sigwait: no thread must take it.
+  // For sigwait: no other thread may receive the signal.
   sigset_t stop;
   sigemptyset(&stop);
   sigaddset(&stop, SIGTERM);

@@ -13,7 +13,8 @@ namespace tether {
 // first call that reaches the leaf.
 inline constexpr int kTwice = 1;  // the hop calls the leaf, and calls it again
 inline constexpr int kHang = 2;   // the leaf waits for its end
-// The hop calls the leaf, and then, with kHopsOwnTimeout, what never answers.
+// The hop calls the leaf. Then it calls a server that never answers, with
+// kHopsOwnTimeout.
 inline constexpr int kHopLimits = 3;
 
 inline constexpr absl::Duration kHopsOwnTimeout = absl::Milliseconds(500);

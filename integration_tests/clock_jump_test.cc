@@ -175,8 +175,8 @@ class ClockJumpTest : public testing::GrpcLeakCheckedTest,
     return result;
   }
 
-  // What the hop says of the next request; checks that its wall clock has
-  // jumped, and its steady one hasn't.
+  // Reads what the hop reports about the next request. Checks that its wall
+  // clock has jumped, and that its steady clock hasn't.
   Told ReadWhatTheHopTold() {
     Told told;
     const auto line = ReadLine();
@@ -210,7 +210,7 @@ class ClockJumpTest : public testing::GrpcLeakCheckedTest,
     return left_;
   }
 
-  // Between the leaf's first two requests.
+  // The time between the leaf's first two requests.
   absl::Duration between() {
     absl::MutexLock lock(&mutex_);
     return arrived_.at(1) - arrived_.at(0);
@@ -273,7 +273,7 @@ TEST_P(ClockJumpTest, WhatIsLeftOfTheTimeIsLeft) {
     EXPECT_LE(absl::Microseconds(told["left0"]), kTimeout);
     EXPECT_GT(absl::Microseconds(told["left1"]), kTimeout - kSlack);
     EXPECT_EQ(told["code"], grpc::StatusCode::OK);
-    // So has the leaf.
+    // The same holds for the leaf.
     ASSERT_EQ(left().size(), 2u);
     EXPECT_LE(left()[0], absl::Microseconds(told["left0"]));
     EXPECT_LE(left()[1], absl::Microseconds(told["left1"]));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every hop knows why its work ended, and the report says so: a deadline, a
-// timeout of the hop's own, a caller that left, a broken connection, a
-// shutdown, a failed sibling, too little time.
+// Every hop knows why its work ended, and the report contains the reason: a
+// deadline, a timeout of the hop's own, a caller that left, a broken
+// connection, a shutdown, a failed sibling, too little time.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -48,7 +48,7 @@ using When = ReportOptions::When;
 
 class WhoEndedItTest : public testing::GrpcLeakCheckedTest {
  protected:
-  // The reason that `hop` found at its end; kNone after kGiveUp.
+  // The reason that `hop` found at its end; kNone if none came within kGiveUp.
   EndReason ReasonAt(int hop) {
     absl::MutexLock lock(&mutex_);
     const auto known = [this, hop] {
@@ -67,7 +67,8 @@ class WhoEndedItTest : public testing::GrpcLeakCheckedTest {
   }
 
   // Each hop calls the next one, and the leaf waits for the end of its context.
-  // Then each hop waits up to `patience` for its own end, and notes the reason.
+  // Then each hop waits up to `patience` for its own end, and records the
+  // reason.
   Options Noting(absl::Duration patience) {
     Options options;
     for (int hop = 0; hop < kHops; ++hop) {
@@ -146,8 +147,8 @@ TEST_F(WhoEndedItTest, TheCallerLeft) {
   }
 }
 
-// The client's side of a call knows that it was the connection. The server's
-// can't: for gRPC it is a caller that left.
+// The client knows that the connection failed. The server can't know it: gRPC
+// reports a caller that left.
 TEST_F(WhoEndedItTest, TheConnectionBroke) {
   BudgetChain chain(Noting(absl::ZeroDuration()));
   ASSERT_TRUE(chain.Connect(kGiveUp));

@@ -77,11 +77,11 @@ class FailedOperationTest : public testing::GrpcLeakCheckedTest,
                             public ::testing::WithParamInterface<Case> {
  protected:
   // Makes `count` calls, one after the other, that end `age` after their
-  // handler began; returns what the handlers' contexts said.
+  // handler began. Returns what the handlers' contexts showed.
   std::vector<Observation::Failed> Run(int count, absl::Duration age,
                                        bool look_first);
 
-  // How long the caller waited from its half-close for the reply, of each.
+  // For each call, the time from the caller's half-close to the reply.
   std::vector<absl::Duration> latencies_;
 };
 

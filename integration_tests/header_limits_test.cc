@@ -44,8 +44,8 @@ std::string MaximalTraceState() {
   return state + std::string(kMaxTraceStateBytes - state.size(), 'z');
 }
 
-// All headers that a request may have, as large as there is room for. Each of
-// the `relayed` headers takes 1 KiB.
+// All headers that a request may have, each as large as the limits allow. Each
+// of the `relayed` headers takes 1 KiB.
 Headers MaximalRequest(size_t baggage_bytes, int relayed) {
   Headers headers = {
       {"traceparent",
@@ -84,7 +84,7 @@ TEST_F(HeaderLimitsTest, WhatIsTooMuchIsDroppedWholeAndCounted) {
   EXPECT_EQ(all->Dropped(), 1);
   EXPECT_LE(GotBytes(), kPeerTakes);
 
-  // With less before it, it fits.
+  // After smaller headers, it fits.
   Through(MaximalRequest(/*baggage_bytes=*/100, 3));
   EXPECT_EQ(Got("baggage").size(), 1u);
   EXPECT_EQ(Got("x-relayed"), RelayedIn(headers));
@@ -106,7 +106,7 @@ TEST_F(HeaderLimitsTest, WhatStandsFirstIsSentFirst) {
 }
 
 // The middle hop accepts all it can, and adds 8 KiB of baggage. Limits that are
-// far too wide change nothing.
+// set far too high change nothing.
 TEST_F(HeaderLimitsTest, NoPropagatorExceedsWhatAPeerTakes) {
   InjectLimits no_limits;
   no_limits.max_bytes = 1'000'000;
@@ -141,7 +141,7 @@ TEST_F(HeaderLimitsTest, NoPropagatorExceedsWhatAPeerTakes) {
   }
 }
 
-// The application's own metadata fails a call exactly if it would without
+// The application's own metadata fails a call if and only if it would without
 // tether, whatever values the context has.
 TEST_F(HeaderLimitsTest, OwnMetadataFailsOnlyWhereItWouldWithoutTether) {
   const auto tethered = leaf().Stub();

@@ -33,7 +33,7 @@ std::string AllBytes() {
   return bytes;
 }
 
-// The leaf receives the same bytes as without a hop in between.
+// The leaf receives the same bytes with the hop as without it.
 TEST_F(HeaderRelayTest, AListedHeaderPassesUntouched) {
   StartMiddle(Relaying({"x-canary", "x-session-bin"}));
   std::string printable;
@@ -44,7 +44,7 @@ TEST_F(HeaderRelayTest, AListedHeaderPassesUntouched) {
       {{"x-canary", printable}},
       {{"x-canary", "x,y;z=%zz \"quoted\\"}},
       {{"x-canary", std::string(1024, 'x')}},
-      // Repeated ones, in their order, and equal ones, too.
+      // Repeated headers, in their order, some of them equal.
       {{"x-canary", "b"}, {"x-canary", "a"}, {"x-canary", "b"}},
       {{"x-canary", "1"},
        {"x-session-bin", "2"},

@@ -2,8 +2,8 @@
 //
 // Chains with a middle hop without tether: plain gRPC in C++, or Debian's
 // grpcio in Python (python_relay.py). The hop keeps the standard's promises as
-// well as without tether. The ends lose only what the middle hop doesn't pass
-// on.
+// well as without tether. The ends lose only what the middle hop doesn't
+// forward.
 //
 // Times are real, because the middle hop's are. Waits for expected events are
 // limited by kGiveUp. For events that must not happen, the test waits kWhile.
@@ -63,15 +63,15 @@ constexpr absl::Duration kUnround = absl::Seconds(1005);
 constexpr char kTraceId[] = "0af7651916cd43dd8448eb211c80319c";
 constexpr char kIdHeaders[] = "traceparent,tracestate,x-request-id";
 
-// What the leaf saw of a call.
+// The leaf's observations of a call.
 struct Seen {
   std::string trace_id;
   std::string trace_state;
   std::string request_id;
   // The header as it arrived.
   std::optional<absl::Duration> exact_timeout;
-  // The time left by gRPC's own deadline, right before `left` was read and
-  // right after.
+  // The time left by gRPC's own deadline, read right before `left` and right
+  // after it.
   absl::Duration standard_before;
   absl::Duration left;
   absl::Duration standard_after;
@@ -214,7 +214,7 @@ class HopWithoutTetherTest : public testing::GrpcLeakCheckedTest {
     return result;
   }
 
-  // What the leaf saw of a call that was answered.
+  // Makes a call that is answered. Returns the leaf's observations.
   Seen SeenBy(const Context& ctx) {
     const Result result = Call(ctx, kAnswer);
     EXPECT_TRUE(result.status.ok()) << result.status.error_message();
@@ -258,7 +258,7 @@ class HopWithoutTetherTest : public testing::GrpcLeakCheckedTest {
   std::unique_ptr<Probe::Stub> channel_;
 };
 
-// ---- Whatever stands in the middle, if it keeps to the standard ----
+// ---- Any middle hop that keeps to the standard ----
 
 enum class Middle { kPlain, kPython, kPythonWithHeaders };
 
@@ -313,8 +313,8 @@ TEST_P(AnyMiddleTest, TheLeafHasAtMostWhatTheStandardHeaderRoundsTo) {
 }
 
 TEST_P(AnyMiddleTest, TheDeadlineEndsTheLeaf) {
-  // Long enough for a stream that is cut off late, on a busy machine, to be
-  // recognised.
+  // Long enough that a stream that is cut off late is recognised, even on a
+  // busy machine.
   constexpr absl::Duration kTimeout = absl::Seconds(2);
   const auto [ctx, cancel] = WithTimeout(Background(), kTimeout);
   const absl::Time start = absl::Now();
@@ -322,7 +322,7 @@ TEST_P(AnyMiddleTest, TheDeadlineEndsTheLeaf) {
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   ASSERT_TRUE(arrived_.HasBeenNotified());
   ASSERT_TRUE(ended_.WaitForNotificationWithTimeout(kGiveUp));
-  // Long before release_, which comes later.
+  // The call ends long before release_ is notified.
   EXPECT_LT(absl::Now() - start, kTimeout + kGiveUp / 2);
   EXPECT_GT(result.elapsed, kTimeout / 2);
   EXPECT_EQ(err_.code(), absl::StatusCode::kDeadlineExceeded) << err_;
@@ -423,8 +423,7 @@ TEST_F(HopWithoutTetherTest, AndElseHasTheStandardDeadlineThroughPython) {
 }
 
 // A header that is forwarded unchanged is out of date by the time that the
-// middle hop took. Here that is a second. grpc-timeout is up to date, and
-// counts.
+// middle hop took: a second, here. grpc-timeout is up to date, so it counts.
 TEST_F(HopWithoutTetherTest, AStaleHeaderGivesNoTime) {
   START_PYTHON({"--forward=tether-timeout-us", "--hold=1"});
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(9));

@@ -15,7 +15,7 @@
 namespace tether {
 namespace {
 
-// SplitMix64: cheap to seed, so that each set can have a generator of its own.
+// SplitMix64: cheap to seed, so each set can have a generator of its own.
 class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
@@ -43,7 +43,7 @@ bool IsBinary(std::string_view name) {
   return name.size() >= 4 && name.substr(name.size() - 4) == "-bin";
 }
 
-// ---- Good values ----
+// ---- Valid values ----
 
 std::string Digits(Random& random, size_t n, const char* of) {
   const std::string_view digits(of);
@@ -66,7 +66,7 @@ std::string Bytes(Random& random, size_t n) {
   return bytes;
 }
 
-// Few, or so many that they are at a limit or beyond.
+// A small number, or one at a limit or beyond it.
 size_t Count(Random& random, size_t limit) {
   return random.OneIn(4) ? limit - 2 + random.Below(5) : 1 + random.Below(4);
 }
@@ -102,7 +102,7 @@ std::string B3(Random& random) {
                       Hex(random, 16));
 }
 
-// Far from where it would pass while the test runs, or passed.
+// A timeout: zero, or too long to pass while the test runs.
 std::string Timeout(Random& random) {
   return random.OneIn(8) ? "0"
                          : Digits(random, 9 + random.Below(9), "123456789");
@@ -132,7 +132,7 @@ std::string Report(Random& random) {
                          : report.SerializeAsString();
 }
 
-// A header that tether reads, as it should be.
+// A valid header of those that tether reads.
 MetadataHeader GoodHeader(Random& random) {
   switch (random.Below(18)) {
     case 0:
@@ -172,9 +172,9 @@ MetadataHeader GoodHeader(Random& random) {
   }
 }
 
-// ---- Bad ones ----
+// ---- Mutations ----
 
-// What gRPC can send: others end the process.
+// gRPC can send only these bytes; others end the process.
 void MakeLegal(Random& random, MetadataHeader& header) {
   if (IsBinary(header.name)) return;
   for (char& c : header.value) {
@@ -186,7 +186,7 @@ void Mutate(Random& random, std::string& value) {
   const size_t at = random.Below(value.size() + 1);
   const size_t size = random.Below(value.size() - at + 1);
   switch (random.Below(12)) {
-    case 0:  // a bit
+    case 0:  // flip a bit
     case 1:
       if (at < value.size()) {
         value[at] = static_cast<char>(value[at] ^ (1 << random.Below(8)));
@@ -194,31 +194,31 @@ void Mutate(Random& random, std::string& value) {
       return;
     case 2:  // truncated
       return value.resize(at);
-    case 3:  // from the front
+    case 3:  // truncated at the front
       value.erase(0, at);
       return;
-    case 4:  // a part that is there twice
+    case 4:  // a repeated part
       value.insert(at, value.substr(at, size));
       return;
-    case 5:  // a hole
+    case 5:  // a part is missing
       value.erase(at, size);
       return;
-    case 6:  // what means something to some parser
+    case 6:  // text that means something to a parser
       value.insert(at,
                    random.Pick({",",  ";",  "=",   "%",   "-",   " ",      "\t",
                                 "\"", "%%", "%0",  "%zz", "%00", "%ff%fe", ",,",
                                 "==", ";;", " = ", "\\",  "0",   "\x7f"}));
       return;
-    case 7:  // numbers that no type holds
+    case 7:  // numbers that are out of range or oddly written
       value.insert(
           at, random.Pick({"99999999999999999999999", "18446744073709551616",
                            "-9223372036854775809", "4294967296", "+1", "1e309",
                            "0x10", "000000000000000000000000"}));
       return;
-    case 8:  // much of it
+    case 8:  // many bytes
       value.insert(at, 1 + random.Below(3000), "a%,= 0"[random.Below(6)]);
       return;
-    case 9: {  // the same again and again
+    case 9: {  // a part, repeated many times
       const std::string once = value.substr(0, 200);
       for (size_t n = random.Below(70); n != 0; --n) value += "," + once;
       return;
@@ -244,11 +244,11 @@ void MutateSet(Random& random, std::vector<MetadataHeader>& headers) {
       headers.insert(headers.begin() + random.Below(headers.size() + 1), again);
     }
   }
-  if (random.OneIn(8)) {  // the value of another
+  if (random.OneIn(8)) {  // the value of another header
     headers[random.Below(headers.size())].value =
         headers[random.Below(headers.size())].value;
   }
-  if (random.OneIn(8)) {  // one that nobody knows
+  if (random.OneIn(8)) {  // an unknown header
     headers.push_back({"x-" + Hex(random, 1 + random.Below(40)),
                        Bytes(random, random.Below(200))});
   }

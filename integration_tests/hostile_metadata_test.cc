@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hostile metadata breaks neither servers nor clients: a hundred thousand
-// mutated sets over real connections, to a server that reads every kind of
+// Hostile metadata breaks neither servers nor clients. A hundred thousand
+// mutated sets go over real connections, to a server that reads every kind of
 // header, and in answers to a client. There is no crash, no failed RPC and no
-// leak, and each value is either taken as it came or dropped.
+// leak, and each value is either taken unchanged or dropped.
 //
 //   bazel test //integration_tests:hostile_metadata_test
 //   … --test_arg=--seed=N                    the sets of a run that printed N
@@ -114,7 +114,7 @@ bool IsSendable(std::string_view name, std::string_view value) {
   return is_binary || AllAre(value, ' ', '~');
 }
 
-// What the relay may do with one header: all of it, or nothing.
+// The relay must forward all copies of a header, or none.
 void CheckRelayed(const Map& metadata, const MapCarrier& sent,
                   const char* name) {
   const std::vector<std::string> came = AllOf(metadata, name);
@@ -167,7 +167,7 @@ void CheckValues(const Map& metadata, const Context& ctx,
   CheckRelayed(metadata, sent, kRelayedBinary);
 }
 
-// At the edge, that keeps kOwnNumber.
+// For a server at the edge that keeps kOwnNumber.
 void CheckEdgeValues(const Map& metadata, const Context& ctx) {
   EXPECT_EQ(RequestIdOf(ctx), nullptr);
   EXPECT_TRUE(BaggageOf(ctx).empty());
@@ -211,9 +211,9 @@ int64_t ResidentMemory() {
   return kib;
 }
 
-// Sends sets 0 to `sets` - 1, kInFlight at a time. Of each: `prepare` makes the
-// call, `send` starts it, `check` looks at how it went. An Expected is handed
-// from the first to the last.
+// Sends sets 0 to `sets` - 1, kInFlight at a time. For each set, `prepare`
+// makes the call, `send` starts it, and `check` examines the result. An
+// Expected is passed from the first to the last.
 template <typename Call, typename Expected>
 class Load {
  public:
@@ -290,9 +290,9 @@ class HostileMetadataTest : public testing::GrpcLeakCheckedTest {
   uint64_t seed_;
 };
 
-// Three of four sets go to a server on one's own side, whose clock stands
-// still: its contexts have ended on arrival, or never. The others go to one at
-// the edge, on the machine's clock.
+// Three of four sets go to an internal server. Its clock is frozen, so its
+// contexts end on arrival, or never. The others go to a server at the edge that
+// uses the real clock.
 TEST_F(HostileMetadataTest, NoRequestBreaksAServer) {
   const GrpcStats before = GetGrpcStats();
   testing::SimulatedClock clock;
@@ -390,14 +390,14 @@ TEST_F(HostileMetadataTest, NoRequestBreaksAServer) {
   if (HasFailure() || absl::GetFlag(FLAGS_only) >= 0) return;
   EXPECT_EQ(after.bad_timeouts - before.bad_timeouts, bad_timeouts);
   EXPECT_EQ(after.exceptions, before.exceptions);
-  // The mix has all of them.
+  // The mix contains all kinds.
   EXPECT_GT(expired, 0);
   EXPECT_GT(went_on, 0);
   EXPECT_GT(bad_timeouts, 0);
   EXPECT_GT(propagator->Dropped(), 0);
 }
 
-// A server without tether, that answers anything.
+// A server without tether sends hostile answers.
 TEST_F(HostileMetadataTest, NoAnswerBreaksAClient) {
   const GrpcStats before = GetGrpcStats();
   ProbeServer server({/*callback_api=*/true, /*tether=*/std::nullopt});
@@ -442,7 +442,7 @@ TEST_F(HostileMetadataTest, NoAnswerBreaksAClient) {
     bool has_traceparent = false;
     for (const MetadataHeader& header : HostileAnswer(seed_, slot.number)) {
       if (is_initial(header)) continue;
-      // gRPC 1.83 knows this header itself, and keeps one of several.
+      // gRPC 1.83 reads this header itself, and keeps one of several copies.
       const bool is_dropped = header.name == "traceparent" && has_traceparent &&
                               testing::GrpcIsAtLeast(1, 83);
       if (!is_dropped) ++trailing;
@@ -470,8 +470,8 @@ TEST_F(HostileMetadataTest, NoAnswerBreaksAClient) {
   EXPECT_GT(bad_reports, 0);
 }
 
-// Beyond what gRPC takes, the outcome is gRPC's own: the same with tether on
-// the server as without.
+// If the metadata exceeds gRPC's limit, gRPC decides the outcome: it is the
+// same with and without tether on the server.
 TEST_F(HostileMetadataTest, WhatGrpcRejectsIsRejectedAsWithoutTether) {
   ServerOptions options;
   options.propagator = Everything();
@@ -491,14 +491,14 @@ TEST_F(HostileMetadataTest, WhatGrpcRejectsIsRejectedAsWithoutTether) {
     Pong pong;
     const grpc::Status status = stub.Unary(&context, Ping(), &pong);
     if (!status.ok()) {
-      // Now and then gRPC closes the connection, too.
+      // Sometimes gRPC closes the connection, too.
       EXPECT_TRUE(status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ||
                   status.error_code() == grpc::StatusCode::UNAVAILABLE)
           << status.error_message();
     }
     return status.ok();
   };
-  // The authority, among gRPC's own headers, is as long for both.
+  // gRPC's own headers include the authority, which is equally long for both.
   ASSERT_EQ(with.address().size(), without.address().size());
   int taken = 0, rejected = 0;
   for (size_t size = 7000; size < 9000; size += 10) {

@@ -79,12 +79,12 @@ class MiddleHopTest : public testing::GrpcLeakCheckedTest {
     through_ = middle_->Stub(/*tether=*/std::nullopt);
   }
 
-  // Sends a request with these headers to the leaf: straight, or through the
+  // Sends a request with these headers to the leaf: directly, or through the
   // middle hop.
   void Straight(const Headers& headers) { Send(*straight_, headers); }
   void Through(const Headers& headers) { Send(*through_, headers); }
 
-  // What the leaf received in the last call.
+  // The values of `name` that the leaf received in the last call.
   Values Got(const std::string& name) {
     internal::MutexLock lock(mutex_);
     const auto it = got_.find(name);
@@ -95,7 +95,7 @@ class MiddleHopTest : public testing::GrpcLeakCheckedTest {
     return bytes_;
   }
 
-  // What the middle hop does with the context.
+  // The middle hop passes its context through this function.
   std::function<Context(const Context&)> change = [](const Context& ctx) {
     return ctx;
   };

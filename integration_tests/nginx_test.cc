@@ -36,7 +36,7 @@ using testing::Pong;
 using testing::Probe;
 using testing::ProbeServer;
 
-// Returns a port on which nobody listens.
+// Returns a port on which nothing listens.
 int FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address = {};
@@ -100,8 +100,8 @@ class Nginx {
 class NginxTest : public testing::GrpcLeakCheckedTest {
  protected:
   // The status and the report's size of a call through nginx. The handler makes
-  // sixteen calls, each of which makes sixteen calls, and all fail. `own`: the
-  // bytes of the handler's own trailing metadata.
+  // sixteen calls, each of which makes sixteen calls, and all fail. `own` is
+  // the size of the handler's own trailing metadata.
   struct Answer {
     grpc::Status status;
     size_t report_bytes = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A hop that makes its calls in a special way, and how the report shows them: a
-// reserve of its own, a detached call, retries, parallel calls, errors.
+// How the report shows calls that a hop makes in a special way: with a reserve
+// of its own, detached, retried, in parallel, failing.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -44,7 +44,8 @@ using When = ReportOptions::When;
 
 class ReportedCallsTest : public testing::GrpcLeakCheckedTest {};
 
-// ---- What one call asks for -------------------------------------------------
+// ---- Options of one call
+// -----------------------------------------------------
 
 TEST_F(ReportedCallsTest, ACallMayHaveAReserveOfItsOwn) {
   Options options;
@@ -170,7 +171,7 @@ TEST_F(ReportedCallsTest, FanOutIsParallel) {
   options.server.report.when = When::kAlways;
   options.handlers[kInventory] = [&](const Context&, const CallNext&,
                                      grpc::ServerContextBase&) {
-    // Until the others are here, too.
+    // Waits until the other calls have arrived, too.
     absl::MutexLock lock(&mutex);
     ++in_leaf;
     const auto all = [&in_leaf] { return in_leaf == 3; };

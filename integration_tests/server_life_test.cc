@@ -224,7 +224,7 @@ TEST_F(ServerLifeTest, AConnectionThatIsTooOldEndsItsRequests) {
 
 // ---- gRPC's threads ----
 
-// Records reactions that find an ambient context that nobody set for them.
+// Counts reactions that find an ambient context, although none has been set.
 class WatchfulChat final : public grpc::ServerBidiReactor<Ping, Pong> {
  public:
   WatchfulChat(Context ctx, std::atomic<int>& reactions,
@@ -233,8 +233,8 @@ class WatchfulChat final : public grpc::ServerBidiReactor<Ping, Pong> {
         reactions_(reactions),
         strays_(strays),
         done_(done),
-        // Where the context ends by itself, on the timer's thread, in the hook
-        // of the RPC's end, or in Finish.
+        // Runs where the context ends: on the timer's thread, in the hook of
+        // the RPC's end, or in Finish.
         at_end_(ctx_, [this] { Look(); }) {
     StartSendInitialMetadata();
     StartRead(&ping_);
@@ -242,7 +242,7 @@ class WatchfulChat final : public grpc::ServerBidiReactor<Ping, Pong> {
   void OnSendInitialMetadataDone(bool) override { Look(); }
   void OnReadDone(bool ok) override {
     Look();
-    // Bind carries the context to the other thread, and leaves nothing there.
+    // Bind carries the context to the other thread, and leaves none there.
     Bind(ctx_, [this] { EXPECT_EQ(Current(), ctx_); })();
     Look();
     if (ok) {
@@ -416,7 +416,7 @@ TEST_F(ServerLifeTest, AnAsyncServersThreadKeepsItsOwnContext) {
   AsyncServer server;
   const Context mine = WithValue(Background(), kNumber, 1);
   AsyncUnary rpc(server);
-  EXPECT_EQ(ContextOf(rpc.sc), Background());  // it has not come yet
+  EXPECT_EQ(ContextOf(rpc.sc), Background());  // no request has arrived yet
   Caller caller(*server.running->stub);
   {
     ScopedContext scope(mine);
@@ -483,7 +483,7 @@ TEST_F(ServerLifeTest, ShutdownEndsTheContextsOfPendingAsyncCalls) {
   EXPECT_EQ(caller.status.error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-// The context outlives gRPC's objects of the call.
+// The context outlives gRPC's objects for the call.
 TEST_F(ServerLifeTest, AnAsyncCallThatIsNeverFinishedEndsWithItsCaller) {
   AsyncServer server;
   auto rpc = std::make_unique<AsyncUnary>(server);
@@ -499,7 +499,7 @@ TEST_F(ServerLifeTest, AnAsyncCallThatIsNeverFinishedEndsWithItsCaller) {
   EXPECT_EQ(ctx.Cause().message(), "the caller cancelled the call or is gone");
 }
 
-// Nobody checks the context, so no watch is made, and none is needed.
+// The context isn't observed, so no watch is made, and none is needed.
 TEST_F(ServerLifeTest, AnAsyncCallThatIsDroppedUnobservedLeavesNothing) {
   AsyncServer server;
   auto rpc = std::make_unique<AsyncUnary>(server);

@@ -110,7 +110,7 @@ class Hop {
         builder, grpc::InsecureServerCredentials(), port);
   }
   ~Hop() {
-    // At once: what runs is cancelled.
+    // Shuts down at once: running calls are cancelled.
     started_.server->Shutdown(std::chrono::system_clock::now());
     started_.server->Wait();
   }
@@ -200,7 +200,7 @@ class Caller {
     ++tally_.outcomes[code];
     EXPECT_TRUE(code != grpc::StatusCode::DEADLINE_EXCEEDED || has_deadline)
         << status.error_message();
-    // A leaf that is shut down also cancels, or is unavailable.
+    // If the leaf shuts down, it also cancels calls, or is unavailable.
     EXPECT_TRUE(code == grpc::StatusCode::OK ||
                 code == grpc::StatusCode::CANCELLED ||
                 code == grpc::StatusCode::DEADLINE_EXCEEDED ||
@@ -302,8 +302,8 @@ TEST_F(SoakTest, NothingIsLostAndNothingLeaks) {
   EXPECT_GT(kills, 0);
   // The mix contains all kinds.
   for (int code : {0, 1, 4}) EXPECT_GT(tally.outcomes[code], 0) << code;
-  // Arenas of threads that come and go account for some; a leak of one small
-  // object a call would be more, in a long run.
+  // Arenas of short-lived threads account for some growth. In a long run, a
+  // leak of one small object a call would be more.
   if (!kKeepsFreedMemory) {
     EXPECT_LT(growth, 8 * 1024 + memory_after_warm_up / 10);
   }

@@ -255,7 +255,7 @@ Transport WithRetries(const std::string& backoff) {
   return transport;
 }
 
-// What the attempts of a call saw.
+// The observations of a call's attempts.
 struct Attempts {
   internal::Mutex mutex;
   std::vector<absl::Duration> remaining ABSL_GUARDED_BY(mutex);

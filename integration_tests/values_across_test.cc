@@ -106,7 +106,7 @@ Context WithIdsOf(int request, const Context& parent) {
   return WithValue(ctx, kShard, int64_t{request} * 1'000'003);
 }
 
-// All of a context's ids, as text.
+// All ids of a context, as text.
 std::string IdsOf(const Context& ctx) {
   std::string ids;
   if (const TraceContext* trace = TraceOf(ctx)) {
@@ -159,7 +159,7 @@ class Book {
     arrivals_.emplace(HeaderOf(sc, kPath), std::move(arrival));
   }
 
-  // Records that the call with this path has been sent.
+  // Records that the call with this path was sent.
   void Send(std::string path, std::string traceparent) {
     absl::MutexLock lock(&mutex_);
     sent_.emplace(std::move(path), std::move(traceparent));
@@ -319,7 +319,7 @@ class Fork {
         reactor_(sc->DefaultReactor()) {}
 
   grpc::ServerUnaryReactor* Start() {
-    book_.Look(ping_.number());  // gRPC's handler method has it for nothing
+    book_.Look(ping_.number());  // in the handler method, tether sets Current()
     grpc::ServerUnaryReactor* const reactor = reactor_;
     const auto then = [this](const grpc::Status& status) { Second(status); };
     // Current() doesn't matter here: the call gets its context explicitly.
@@ -334,7 +334,7 @@ class Fork {
                              then(status);
                            });
     }
-    return reactor;  // `this` may be gone
+    return reactor;  // `this` may be destroyed
   }
 
  private:
@@ -440,7 +440,7 @@ class ThreeHops {
   grpc::Status Front(grpc::ServerContext& sc, const Ping& ping, Pong* pong) {
     book_.Arrive(sc, ping);
     served_last = ping.number();
-    // No request continues before all are here.
+    // All requests arrive before any continues.
     if (arrived_.fetch_add(1) + 1 == kRequests) all_are_here_.Notify();
     if (!all_are_here_.WaitForNotificationWithTimeout(kRunGivesUp)) {
       return grpc::Status(grpc::StatusCode::ABORTED, "not all requests came");
@@ -480,7 +480,7 @@ class ThreeHops {
   Book& book_;
   std::atomic<int> arrived_{0};
   absl::Notification all_are_here_;
-  // In this order, so that no hop calls a server that is gone.
+  // Declared in this order, so that no hop calls a server that is gone.
   ProbeServer leaf_, middle_, front_;
   const std::unique_ptr<Probe::Stub> to_leaf_, to_middle_, to_front_;
   Pool pool_{4};
@@ -512,7 +512,8 @@ TEST_F(ValuesAcrossTest, NotOneIdIsMixedUp) {
   for (const auto& [path, arrival] : book_.arrivals()) {
     ASSERT_EQ(arrival.ids, IdsOf(arrival.request)) << path;
   }
-  // Also on the way: front looks twice, middle three times, leaf once.
+  // The threads in between found the right ids, too. Front checks twice, middle
+  // three times, leaf once.
   EXPECT_EQ(book_.bad_looks(), 0);
   EXPECT_EQ(book_.good_looks(), kRequests * (2 + 2 * 3 + 4));
 }
@@ -537,7 +538,7 @@ TEST_F(ValuesAcrossTest, TheSpansFormExactlyTheCallTree) {
     const Arrival& arrival = arrivals.find(path)->second;
     EXPECT_EQ(path.substr(0, path.find('.')), std::to_string(arrival.request));
 
-    // A handler's parent span is the one that the call with this path sent.
+    // The call with this path carried the id of the handler's parent span.
     ASSERT_EQ(arrival.span, SpanIn(sent.find(path)->second)) << path;
     EXPECT_EQ(arrival.b3_span, arrival.span) << path;
     ASSERT_TRUE(spans.insert(arrival.span).second) << path;

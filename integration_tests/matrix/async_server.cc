@@ -19,7 +19,7 @@ namespace {
 
 using Tag = std::function<void(bool ok)>;
 
-// A completion queue, and how many scripts still need it.
+// A completion queue, and the number of scripts that still need it.
 struct Queue {
   std::unique_ptr<grpc::ServerCompletionQueue> cq;
   absl::Mutex mutex;
@@ -36,8 +36,8 @@ struct Queue {
   }
 };
 
-// One RPC on a completion queue, which one thread serves. AfterFunc sets an
-// alarm on the queue, since the RPC belongs to that thread.
+// One RPC on a completion queue that one thread serves. AfterFunc sets an alarm
+// on the queue, because only that thread may work on the RPC.
 class AsyncScript : public Script {
  public:
   AsyncScript(std::shared_ptr<Observation> seen, Queue* queue)
@@ -46,7 +46,7 @@ class AsyncScript : public Script {
   }
   ~AsyncScript() override { queue_->AddScript(-1); }
 
-  // Waits for an RPC.
+  // Asks gRPC for an RPC.
   void Request() {
     KeepAlive();
     DoRequest();
@@ -54,7 +54,7 @@ class AsyncScript : public Script {
 
  protected:
   virtual void DoRequest() = 0;
-  // The RPC has come.
+  // Called when the RPC has arrived.
   virtual void DidArrive() = 0;
 
   void DoWake() final {
@@ -72,7 +72,7 @@ class AsyncScript : public Script {
   grpc::Alarm alarm_;
 };
 
-// Does not ask to be told of the RPC's end, as few servers do.
+// Doesn't use AsyncNotifyWhenDone, like most servers.
 class UnaryScript final : public AsyncScript {
  public:
   UnaryScript(std::shared_ptr<Observation> seen, Queue* queue,
@@ -193,7 +193,7 @@ class ChatScript final : public AsyncScript {
   Tag write_tag_ = [this](bool ok) { DidWrite(ok); };
 };
 
-// Asks to be told of the RPC's end: then there is one more tag to wait for.
+// Uses AsyncNotifyWhenDone, so there is one more tag to wait for.
 class GenericScript final : public AsyncScript {
  public:
   GenericScript(std::shared_ptr<Observation> seen, Queue* queue,
@@ -267,8 +267,8 @@ class AsyncServer final : public GrpcServer {
   }
 
   void DidShutdown() override {
-    // gRPC lets go of a server's calls before their handlers know that they
-    // have ended; these still need the queue for their alarms.
+    // gRPC releases a server's calls before their handlers know that the calls
+    // have ended. The handlers still need the queue for their alarms.
     queue_.WaitUntilUnused();
     queue_.cq->Shutdown();
     thread_.join();

@@ -102,9 +102,9 @@ bool Impossible::Covers(const Cell& cell) const {
 }
 
 const std::vector<Impossible>& ImpossibleCells() {
-  // None: gRPC 1.51 has all of them. A generic stub has no synchronous API, and
-  // so is no client style of that kind; its calls take any method, whatever its
-  // kind, as do generic servers.
+  // None: all cells are possible in gRPC 1.51. A generic stub has no
+  // synchronous API, so there is no such client style. Its calls can use
+  // methods of any kind, and so can generic servers.
   static const auto& cells = *new std::vector<Impossible>;
   return cells;
 }

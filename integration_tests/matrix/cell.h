@@ -41,8 +41,8 @@ enum class Kind { kUnary, kUpload, kDownload, kChat };
 inline constexpr Kind kKinds[] = {Kind::kUnary, Kind::kUpload, Kind::kDownload,
                                   Kind::kChat};
 
-// "Early" is before the stub is called, "late" is after the client has its
-// status. All other events come while the handler waits for the end of its
+// "Early" means before the stub is called, "late" after the client has its
+// status. All other events happen while the handler waits for the end of its
 // context.
 enum class Event {
   kOk,
@@ -90,7 +90,7 @@ bool AnswersAtOnce(Event event);
 // True if the event comes before the stub is called.
 bool IsEarly(Event event);
 
-// Cells that gRPC makes impossible, and why. A null axis matches all its
+// Cells that gRPC makes impossible, and the reason. A null axis matches all its
 // values.
 struct Impossible {
   const ServerStyle* server;

@@ -80,8 +80,8 @@ class OneByOne {
   }
   grpc::CompletionQueue* queue() { return &cq_; }
   void* tag() { return this; }
-  // Waits for the operation that was started last; returns whether it did
-  // anything.
+  // Waits for the operation that was started last. Returns true if it
+  // succeeded.
   bool Await() {
     void* tag;
     bool ok = false;
@@ -92,8 +92,8 @@ class OneByOne {
   grpc::CompletionQueue cq_;
 };
 
-// Client streaming and bidirectional: writes what is to be written. `stream`
-// has been started.
+// Client streaming and bidirectional: writes all messages of `request`.
+// `stream` has been started.
 template <typename Message, typename Stream>
 void WriteAll(Stream& stream, Request request, OneByOne& one) {
   const auto ping = Numbered<Message>(request);
@@ -159,7 +159,7 @@ Reply CallAsync(Kind kind, Probe::Stub& stub, grpc::ClientContext* context,
   return {};
 }
 
-// Any kind but unary is a bidirectional stream here; the server sees no
+// Every kind except unary is a bidirectional stream here. The server sees no
 // difference.
 Reply CallGenericAsync(Kind kind, grpc::GenericStub& stub,
                        grpc::ClientContext* context, Request request) {
@@ -192,7 +192,7 @@ Reply CallGenericAsync(Kind kind, grpc::GenericStub& stub,
 
 // ---- Callback ----
 
-// What the reactors have in common: they write, then read, then are done.
+// The base of the reactors: they write, then read, then finish.
 template <typename Out>
 class Progress {
  public:
@@ -270,8 +270,8 @@ class Chatter final : public Progress<Out>,
  public:
   explicit Chatter(Request request) : Progress<Out>(request) {}
 
-  // Once the stub has prepared the call. `whole`: writes one message, and
-  // closes.
+  // Called when the stub has prepared the call. If `whole`, writes one message
+  // and closes the stream.
   void Start(bool whole) {
     this->StartRead(&in_);
     if (whole) {

@@ -21,9 +21,9 @@ struct Reply {
   int messages = 0;  // that came from the server
 };
 
-// Makes an RPC of `kind` with `request`, and blocks until it has its status.
-// Where the client streams, it sends kMessages and closes its side; for
-// Request::kWait it sends one and leaves its side open.
+// Makes an RPC of `kind` with `request`, and blocks until it has its status. If
+// the client streams, it sends kMessages and closes its side; for
+// Request::kWait it sends one message and leaves its side open.
 Reply Call(ClientStyle style, Kind kind,
            const std::shared_ptr<grpc::Channel>& channel,
            grpc::ClientContext* context, Request request);

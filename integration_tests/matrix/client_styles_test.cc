@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls of every client style, beyond the matrix: deadlines of their own, and
-// cancellations at any moment.
+// Calls of every client style, beyond the matrix: with deadlines of their own,
+// and cancelled at any moment.
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -77,7 +77,7 @@ INSTANTIATE_TEST_SUITE_P(Styles, ClientStyleTest,
 
 struct Deadlines {
   absl::Duration of_context;
-  absl::Duration of_call;  // InfiniteDuration(): none is set
+  absl::Duration of_call;  // InfiniteDuration(): not set
 };
 
 constexpr absl::Duration kShort = absl::Seconds(60);
@@ -106,8 +106,8 @@ TEST_P(ClientStyleTest, TheServerHasNoMoreTimeThanTheEarlierDeadlineGives) {
         call.set_deadline(In(deadlines.of_call));
       }
       EXPECT_TRUE(Answer(call, Kind::kUnary).ok());
-      // gRPC's own header would have been rounded up. Where nobody but the
-      // caller set a deadline, its clock is the wall's.
+      // gRPC's own header would have been rounded up. If only the caller set a
+      // deadline, it counts on the wall clock.
       absl::MutexLock lock(&seen_->mutex);
       EXPECT_LE(seen_->remaining, kShort) << deadlines.of_call;
       EXPECT_GT(seen_->remaining, kShort - kGiveUp);
@@ -138,8 +138,8 @@ TEST_P(ClientStyleTest, AnEarlierDeadlineOfTheCallersOwnEndsTheCall) {
 
 // ---- An end at any moment ----
 
-// Cancels at moments spread over a call's whole life. Whatever the moment, the
-// call has one status: the server's, or the context's.
+// Cancels at moments that are spread over a call's whole life. Whatever the
+// moment, the call has one status: the server's, or the context's.
 TEST_P(ClientStyleTest, ACallThatIsCancelledAtAnyMomentHasOneWholeStatus) {
   constexpr int kMoments = 60;
   for (ServerStyle server : {ServerStyle::kSync, ServerStyle::kCallback,
@@ -179,7 +179,7 @@ TEST_P(ClientStyleTest, ACallThatIsCancelledAtAnyMomentHasOneWholeStatus) {
   }
 }
 
-// ---- Streams that don't come to a good end ----
+// ---- Streams that fail or are abandoned ----
 
 class StreamTest : public testing::GrpcLeakCheckedTest {
  protected:
@@ -241,12 +241,12 @@ TEST_F(StreamTest, AnAbandonedAsyncOneEndsOnTheServer) {
     bool ok = false;
     ASSERT_TRUE(queue.Next(&tag, &ok) && ok);
     EXPECT_TRUE(seen_->waiting.WaitForNotificationWithTimeout(kGiveUp));
-  }  // neither read nor finished
+  }  // not read, and not finished
   ExpectHandlerCancelled();
   queue.Shutdown();
 }
 
-// gRPC makes an interceptor for it, and never calls it.
+// gRPC makes an interceptor for such a call, and never calls it.
 TEST_F(StreamTest, ACallThatIsPreparedAndNeverStartedLeavesNothing) {
   grpc::CompletionQueue queue;
   for (const bool ends : {false, true}) {

@@ -35,10 +35,10 @@ namespace {
 
 using testing::kGiveUp;
 
-// "At once": ten times the longest time on an idle machine, which needs a
-// millisecond, and at most 100.
+// "At once": ten times the longest time on an idle machine. Usually it takes a
+// millisecond there, and at most 100.
 constexpr absl::Duration kPrompt = absl::Seconds(1);
-// The time that a server gives its RPCs when it shuts down.
+// The grace period of the server's shutdown.
 constexpr absl::Duration kGrace = absl::Milliseconds(10);
 
 constexpr char kUpstreamCause[] = "the user left";
@@ -63,7 +63,7 @@ class MatrixTest : public testing::GrpcLeakCheckedTest,
     absl::Duration lag;
   };
 
-  // `timeout`: for Event::kDeadline.
+  // `timeout` is for Event::kDeadline.
   static Outcome Run(const Cell& cell, Binding binding, absl::Duration timeout);
 
   static void CheckReply(const Cell& cell, const Reply& reply);
@@ -80,7 +80,7 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
   const auto channel = CreateChannel(
       cell.event == Event::kDisconnect ? proxy.address() : server->address(),
       grpc::InsecureChannelCredentials(), {}, testing::OwnConnection());
-  // So that connecting takes nothing of the deadline.
+  // Connect first, so that connecting uses none of the deadline.
   EXPECT_TRUE(
       channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kGiveUp)));
 
@@ -169,7 +169,7 @@ void MatrixTest::CheckReply(const Cell& cell, const Reply& reply) {
       break;
     case Event::kClientCancelEarly:
     case Event::kClientCancel:
-      // The message is gRPC's.
+      // gRPC chooses the message.
       EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
       break;
     case Event::kUpstreamCancelEarly:
@@ -180,7 +180,8 @@ void MatrixTest::CheckReply(const Cell& cell, const Reply& reply) {
       break;
     case Event::kDeadline:
       EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-      // Whose time it was. A busy machine may spend it all on the way.
+      // The message names the user of the time. On a busy machine that may be
+      // the network.
       EXPECT_THAT(
           status.error_message(),
           ::testing::MatchesRegex(
@@ -223,9 +224,9 @@ void MatrixTest::CheckHandler(const Cell& cell, const Outcome& outcome) {
 }
 
 void MatrixTest::RunAndCheck(const Cell& cell, Binding binding) {
-  // Long enough for the request to reach its handler. Where the machine has so
-  // much else to do that it isn't, or that more time passed on the way than
-  // the server makes allowance for, once more, with a longer one.
+  // The timeout is long enough for the request to reach its handler. A busy
+  // machine may be too slow for it, or the request may take longer than the
+  // server allows for. Then the cell is repeated with a longer timeout.
   absl::Duration timeout = absl::Milliseconds(25);
   Outcome outcome = Run(cell, binding, timeout);
   while (cell.event == Event::kDeadline && timeout < kGiveUp &&
@@ -249,7 +250,7 @@ INSTANTIATE_TEST_SUITE_P(Cells, MatrixTest,
                            return Name(param_info.param);
                          });
 
-// Plain ClientContexts, for what a context does to a call.
+// The effects of a context on a call, with plain ClientContexts.
 class CurrentTest : public MatrixTest {};
 
 std::vector<Cell> CurrentCells() {

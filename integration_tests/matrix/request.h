@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the clients of the matrix ask for, and how requests and replies look in
+// The requests of the matrix's clients, and the form of requests and replies in
 // the typed and the generic APIs.
 //
 // For tests only.
@@ -30,13 +30,13 @@ enum class Request : int {
   kFail = 1,    // reply NOT_FOUND
   kWait = 2,    // wait for the end of the context, reply with its status
 
-  // Streams only. Never look at the context until an operation fails; then note
-  // what it says (Observation::failed), and reply with its status.
-  kReadToEnd = 3,   // where the client streams: read until that fails
-  kWriteToEnd = 4,  // where the server streams: write until that fails
+  // Streams only. Don't observe the context until an operation fails; then
+  // record its state (Observation::failed), and reply with its status.
+  kReadToEnd = 3,   // if the client streams: read until that fails
+  kWriteToEnd = 4,  // if the server streams: write until that fails
 };
 
-// What a stream has when it is not cut short, in either direction.
+// The number of messages in each direction of a stream that isn't cut short.
 inline constexpr int kMessages = 3;
 
 inline constexpr char kFailure[] = "no such thing";
@@ -45,8 +45,8 @@ inline std::string MethodPath(Kind kind) {
   return std::string("/tether.testing.Probe/") + Name(kind);
 }
 
-// Messages of the typed APIs are Ping and Pong; of the generic ones,
-// ByteBuffers with these in them.
+// The messages of the typed APIs are Ping and Pong. The generic APIs have
+// ByteBuffers that contain them.
 inline void SetNumber(Ping& message, int number) { message.set_number(number); }
 inline void SetNumber(Pong& message, int number) { message.set_number(number); }
 inline void SetNumber(grpc::ByteBuffer& message, int number) {
@@ -55,8 +55,8 @@ inline void SetNumber(grpc::ByteBuffer& message, int number) {
   bool own_buffer;
   grpc::SerializationTraits<Ping>::Serialize(ping, &message, &own_buffer);
 }
-// What a server streams: for Request::kWriteToEnd so large that a few fill any
-// window, and writing blocks soon when nobody reads.
+// A message of a server's stream. For Request::kWriteToEnd it is so large that
+// a few fill any window, so writing soon blocks if the peer doesn't read.
 template <typename Message>
 Message Payload(Request request) {
   Message message;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a handler of the matrix does, as a state machine for the styles that
+// The work of a handler of the matrix, as a state machine for the styles that
 // have no thread of their own for each RPC. (The sync style's handlers do the
-// same, in a row: sync_server.cc.)
+// same in sequence: sync_server.cc.)
 //
 // For tests only.
 
@@ -24,7 +24,7 @@
 
 namespace tether::matrix {
 
-// One RPC. Owns itself, from Start to Over.
+// One RPC. Owns itself from Start to Over.
 //
 // One operation at a time: each Do… is answered by one Did…, at once or later.
 class Script : public std::enable_shared_from_this<Script> {
@@ -35,7 +35,7 @@ class Script : public std::enable_shared_from_this<Script> {
  protected:
   void KeepAlive() { self_ = shared_from_this(); }
 
-  // The RPC has arrived.
+  // Called when the RPC has arrived.
   void Start(Kind kind, const Context& ctx) {
     kind_ = kind;
     ctx_ = ctx;
@@ -43,20 +43,20 @@ class Script : public std::enable_shared_from_this<Script> {
     DoRead();
   }
 
-  // Typed APIs of single requests or replies have no such operations: they
-  // answer at once, and send the reply with the status.
+  // Typed APIs with single requests or replies lack these operations. Such
+  // styles answer at once, and send the reply with the status.
   virtual void DoRead() = 0;
   virtual void DoWrite() = 0;
   // Answered by Over.
   virtual void DoFinish(const grpc::Status& status) = 0;
-  // On the thread that ends the context: sees to it that DidEnd is called where
-  // the style's handlers run.
+  // Called on the thread that ends the context. Makes sure that DidEnd is
+  // called where the style's handlers run.
   virtual void DoWake() = 0;
 
   void DidRead(bool ok, int number) {
     if (!request_) return DidReadRequest(ok, number);
     if (request_ == Request::kReadToEnd) return ok ? DoRead() : DidFail();
-    if (!ok) {  // the client's last message was before this
+    if (!ok) {  // the client has sent its last message
       return kind_ == Kind::kUpload ? DoWrite() : DoFinish(grpc::Status::OK);
     }
     return kind_ == Kind::kUpload ? DoRead() : DoWrite();
@@ -83,7 +83,7 @@ class Script : public std::enable_shared_from_this<Script> {
 
   void Over() {
     const std::shared_ptr<Script> self = std::move(self_);
-    // Before anything that the callback uses goes.
+    // Reset before anything that the callback uses is destroyed.
     registration_.reset();
   }
 

@@ -40,8 +40,8 @@ void Observation::End(const Context& ctx) {
 }
 
 void Observation::Work(const Context& ctx) {
-  // Not again before an operation fails. (Its deadline may have passed already,
-  // on a busy machine.)
+  // The context isn't observed again before an operation fails. (On a busy
+  // machine, its deadline may have passed already.)
   if (look_first) static_cast<void>(ctx.Done());
   absl::MutexLock lock(&mutex);
   ++at_work;

@@ -2,7 +2,7 @@
 //
 // A server of Probe on loopback, with tether, in each of gRPC's server styles.
 // Its handlers wait for the end of their context in the way of their style, and
-// record what they observed.
+// record their observations.
 //
 // For tests only.
 
@@ -27,31 +27,31 @@
 
 namespace tether::matrix {
 
-// What the handler observed. If there are several RPCs, none of which waits, it
-// is the handler of the last one.
+// The observations of the handler. If there are several RPCs, none of which
+// waits, the last one counts.
 struct Observation {
   std::atomic<int> handlers{0};
 
-  // Request::kWait: the handler waits (where the server streams, after one
-  // message)…
+  // For Request::kWait. `waiting`: the handler waits (if the server streams,
+  // after one message).
   absl::Notification waiting;
   absl::Time deadline;  // of its context
-  // … and its context has ended, as the handler noticed it. The fields are
+  // `ended`: the handler has noticed that its context has ended. The fields are
   // written before their notification.
   absl::Notification ended;
   absl::Time ended_at;
   absl::Status err;
   absl::Status cause;
 
-  // Otherwise: its context, whether that was done when it came, and the time
-  // that it had.
+  // For other requests: the handler's context, whether it was done on arrival,
+  // and its remaining time.
   absl::Mutex mutex;
   Context context ABSL_GUARDED_BY(mutex);
   bool was_done ABSL_GUARDED_BY(mutex) = false;
   absl::Duration remaining ABSL_GUARDED_BY(mutex);
 
-  // Request::kReadToEnd, kWriteToEnd: how many handlers are at it, and what
-  // each context said when an operation had failed.
+  // For Request::kReadToEnd and kWriteToEnd: the number of handlers at work,
+  // and the state of each context after an operation had failed.
   struct Failed {
     bool done;
     absl::Status cause;
@@ -61,7 +61,7 @@ struct Observation {
   int at_work ABSL_GUARDED_BY(mutex) = 0;
   std::vector<Failed> failed ABSL_GUARDED_BY(mutex);
 
-  // For what the handler of every style does.
+  // The steps of a handler, the same in every style.
   void Begin(const Context& ctx);
   void Keep(const Context& ctx);
   void Wait(const Context& ctx);
@@ -77,8 +77,8 @@ class Server {
 
   const std::string& address() const { return address_; }
 
-  // Like grpc::Server::Shutdown: returns when all RPCs have ended; at now +
-  // grace they are cancelled. Only the first call has an effect. Any thread.
+  // Like grpc::Server::Shutdown: returns when all RPCs have ended, and cancels
+  // them at now + grace. Only the first call has an effect. Any thread.
   virtual void Shutdown(absl::Duration grace) = 0;
 
  protected:

@@ -18,8 +18,8 @@
 
 namespace tether::matrix {
 
-// What they have in common. A style's destructor calls Shutdown, before its
-// services go.
+// The base of all styles. A style's destructor calls Shutdown before it
+// destroys its services.
 class GrpcServer : public Server {
  public:
   ~GrpcServer() override;
@@ -27,7 +27,7 @@ class GrpcServer : public Server {
 
  protected:
   void BuildAndStart(grpc::ServerBuilder& builder, ServerOptions options);
-  // All RPCs have ended; the grpc::Server still exists.
+  // Called when all RPCs have ended. The grpc::Server still exists.
   virtual void DidShutdown() {}
 
  private:
