@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What to look at when a request ends too early. docs/debugging.md explains it.
+// Finds out why a request ends too early. docs/debugging.md explains it.
 //
 // Standard output is the same each time. Texts with times in them go to
 // standard error.

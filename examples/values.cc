@@ -42,7 +42,7 @@ using shop::v1::Inventory;
 inline constexpr tether::Key<int> kPriority{"priority"};
 inline constexpr tether::Key<GetStockRequest> kAskedFor{"asked_for"};
 
-// What crosses between our services, the most important first.
+// Carries our services' values, the most important first.
 std::shared_ptr<const tether::Propagator> OurPropagator() {
   static const auto& propagator =
       *new std::shared_ptr<const tether::Propagator>(
@@ -211,7 +211,7 @@ int main() {
   const auto storefront_server =
       Serve(storefront, AtTheEdge(), &storefront_address);
 
-  // A stranger, without tether, who sends our internal headers.
+  // An outside client, without tether, that sends our internal headers.
   const auto stub = Inventory::NewStub(grpc::CreateChannel(
       storefront_address, grpc::InsecureChannelCredentials()));
   grpc::ClientContext call;

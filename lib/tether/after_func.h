@@ -62,7 +62,7 @@ class [[nodiscard]] TETHER_EXPORT Registration {
  private:
   const Context ctx_;
   internal::Observer observer_;
-  // Whether Stop() may have to unlink `observer_` or to wait for its callback.
+  // True if Stop() may have to unlink `observer_` or to wait for its callback.
   std::atomic<bool> pending_{false};
 };
 

@@ -5,7 +5,7 @@
 // like Go's `select` on a channel and ctx.Done(). For several channels at once,
 // see tether/select.h.
 //
-// A thread that blocks for ever on an abandoned queue is a classic leak. Here
+// A thread that blocks forever on an abandoned queue is a classic leak. Here
 // every operation takes a context and returns when that ends, at the latest.
 
 #ifndef TETHER_CHANNEL_H_

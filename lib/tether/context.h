@@ -72,7 +72,7 @@
 // whatever the other threads of its parent were doing. Deadlines set before the
 // fork run no callbacks in the child. It may use, cancel and destroy a context
 // made before the fork only if no other thread of the parent process was using
-// that context or a descendant of it: a lock could be held for ever. A child
+// that context or a descendant of it: a lock could be held forever. A child
 // that is forked in a callback must end there, by _exit() or exec().
 
 #ifndef TETHER_CONTEXT_H_
@@ -138,7 +138,7 @@ class [[nodiscard]] TETHER_EXPORT Context {
   // deadline, <= 0 once it has passed.
   absl::Duration Remaining() const;
 
-  // Whether the context has ended. Costs one atomic load while the context
+  // True if the context has ended. Costs one atomic load while the context
   // lives and its deadline is more than 0.1 s away; nearer than that, it reads
   // the clock too. Wait-free, except for the first call on a server's context
   // that starts to watch its call on demand.
@@ -155,7 +155,7 @@ class [[nodiscard]] TETHER_EXPORT Context {
   // ended this context or its ancestor, or Err() if no cause was given.
   absl::Status Cause() const;
 
-  // Blocks until done; for ever if nothing can end this. Avoid it in a callback
+  // Blocks until done; forever if nothing can end this. Avoid it in a callback
   // of AfterFunc, where it delays other callbacks.
   void Wait() const;
 

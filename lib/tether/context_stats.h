@@ -18,9 +18,9 @@ struct ContextStats {
   // Todo()) don't count.
   int64_t contexts = 0;
 
-  // Callbacks that wait for the end of a context: those of AfterFunc and of
-  // whatever is built on it, blocking waits included. A context made by Merge
-  // counts as a callback of its second parent.
+  // Callbacks that wait for the end of a context: AfterFunc's, and everything
+  // built on it, blocking waits included. A context made by Merge counts as a
+  // callback of its second parent.
   int64_t callbacks = 0;
 
   // Deadlines that are still to come, on all clocks. A context that takes its

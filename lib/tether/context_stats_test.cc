@@ -20,7 +20,7 @@ constexpr Key<int> kNumber{"number"};
 
 class ContextStatsTest : public testing::LeakCheckedTest {
  protected:
-  // What has been added since the test began.
+  // The difference since the test began.
   int64_t Contexts() const {
     return GetContextStats().contexts - before_.contexts;
   }

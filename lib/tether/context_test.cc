@@ -363,7 +363,7 @@ TEST_F(ContextTest, AChildOfADoneParentIsDoneForItsReason) {
 
 TEST_F(ContextTest, AChildOfAParentWhoseDeadlineHasPassedIsDoneForThatReason) {
   SimulatedClock clock;
-  // Nothing has fired, since the clock stands still.
+  // Nothing has fired, because the clock is stopped.
   auto [parent, cancel] = WithTimeout(Background(clock), absl::ZeroDuration(),
                                       absl::AbortedError("why"));
   const Cancellable children[] = {

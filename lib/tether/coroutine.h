@@ -61,7 +61,7 @@ class [[nodiscard]] DoneAwaiter {
   std::optional<Registration> registration_;
 };
 
-// Suspends the coroutine until `ctx` ends; for ever if nothing can end it.
+// Suspends the coroutine until `ctx` ends; forever if nothing can end it.
 // Afterwards ctx.Done() is true.
 //
 // When `ctx` ends, resume(handle) is called once, on the thread that ends it
@@ -113,8 +113,8 @@ DoneAwaiter<std::decay_t<Resume>> Done(const Context& ctx, Resume&& resume) {
 //  - If the callback is second, it has found kSuspended: the registration is
 //    complete, and await_suspend does not use the awaiter any more. The
 //    callback resumes the coroutine. That destroys the awaiter and so the
-//    registration: from within the callback, where the destructor doesn't wait;
-//    or on another thread, where it waits until `resume` has returned. So the
+//    registration: from within the callback, when the destructor doesn't wait;
+//    or on another thread, when it waits until `resume` has returned. So the
 //    callback does not use the awaiter from the call of `resume` on.
 //
 // A coroutine that is destroyed while suspended has the state kSuspended: the

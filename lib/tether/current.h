@@ -28,7 +28,7 @@ class ScopedContext;
 
 namespace internal {
 TETHER_EXPORT extern thread_local const ScopedContext* innermost_scope;
-// Whether destroying a ScopedContext out of order aborts. Tests change it.
+// True if destroying a ScopedContext out of order aborts. Tests change it.
 TETHER_EXPORT extern bool scopes_must_nest;
 }  // namespace internal
 

@@ -47,7 +47,7 @@ class [[nodiscard]] BoundExecutor {
   // takes the arguments that `fn` takes and returns what `fn` returns.
   //
   // Throws std::bad_function_call if `fn` is null, without submitting anything:
-  // on the pool, nobody could handle the error. Exceptions of `submit` are
+  // on the pool, no caller could handle the error. Exceptions of `submit` are
   // passed on.
   template <typename F, typename... Args>
   decltype(auto) operator()(F&& fn, Args&&... args) {

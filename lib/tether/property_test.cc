@@ -34,7 +34,7 @@ constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
 
 // ---- The model -------------------------------------------------------------
 
-// Everything that the model knows of a context. It never frees anything.
+// Everything that the model knows about a context. It never frees anything.
 struct ModelNode {
   int parent = -1;  // also of its values
   int other = -1;   // the second parent of a merge

@@ -44,14 +44,14 @@ namespace tether {
 //  5. If memory runs out, Go throws and starts nothing, or the task fails with
 //     RESOURCE_EXHAUSTED, as if it had got no thread. An error may then lack
 //     its message and its EndReason. Wait returns in any case.
-//  6. A task that can't be run blocks nobody. It is destroyed, and counts as
+//  6. A task that can't be run blocks no one. It is destroyed, and counts as
 //     failed. This applies to:
 //      - a null task (INVALID_ARGUMENT);
 //      - a task for which the system has no thread, or for which the executor
 //        throws (RESOURCE_EXHAUSTED), or which the executor drops (CANCELLED);
 //      - any task at a limit of 0, and a task passed to Go by another task
 //        while every running task of the group is blocked in Go
-//        (FAILED_PRECONDITION). Go's errgroup blocks for ever in that case,
+//        (FAILED_PRECONDITION). Go's errgroup blocks forever in that case,
 //        since every slot is held by a task that waits for a slot. While
 //        another task runs, Go blocks here too.
 //
@@ -78,7 +78,7 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
 
   // The tasks run on `executor`, or on threads of their own if it is null. It
   // must be safe to call from all threads that call Go. If tasks wait for each
-  // other and the pool is too small for them, they block for ever; the group
+  // other and the pool is too small for them, they block forever; the group
   // can't detect that.
   //
   //   tether::TaskGroup group(ctx, [&pool](auto task) {
@@ -128,11 +128,11 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   // May be called again, also after more tasks were started, which find their
   // context ended. The first error stays.
   //
-  // Returns FAILED_PRECONDITION at once, without any effect, where it would
+  // Returns FAILED_PRECONDITION at once, without any effect, if it would
   // wait for itself: in a task of the group, in the destructor of a task's
   // capture, and in a callback of the group's context that runs because a task
   // failed. If a task of another group calls it, and a task of this group waits
-  // for that task, both block for ever.
+  // for that task, both block forever.
   absl::Status Wait();
 
  private:

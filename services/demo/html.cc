@@ -152,7 +152,7 @@ std::string Header(const DemoStory& story) {
   return html;
 }
 
-// Whether the label of `tick` would overlap the label of the last tick, at the
+// True if the label of `tick` would overlap the label of the last tick, at the
 // narrowest width of the axis (html_style.h). The last label has the unit, and
 // ends at the axis' end or before. Computes in pixels.
 bool RunsIntoLast(const Axis& axis, int64_t tick, int64_t last) {

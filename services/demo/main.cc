@@ -103,7 +103,7 @@ absl::Status WritePage(const DemoStory& story) {
       absl::StrCat("can't write --html=", path, ": ", std::strerror(errno)));
 }
 
-// Whether the request ended as the flags require.
+// True if the request ended as the flags require.
 absl::Status CheckResult(const DemoStory& story) {
   const v1::DemoResult& result = story.result;
   const auto code = static_cast<absl::StatusCode>(result.status_code());

@@ -36,8 +36,8 @@ struct RequestResult {
   std::chrono::steady_clock::time_point start;
   absl::Duration elapsed;
 
-  // Where the time went. It contains no server report if the client left before
-  // a report arrived.
+  // Shows where the time went. Contains no server report if the client left
+  // before a report arrived.
   tether::v1::CallReport report;
 
   // From the reply.

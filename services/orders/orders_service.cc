@@ -83,7 +83,7 @@ grpc::Status OrdersService::TrackCourier(
   }
   for (int sequence = 1;; ++sequence) {
     if (!writer->Write(CourierAt(sequence))) {
-      // Nobody reads the status of a stream that broke.
+      // The status of a broken stream is never read.
       return hop.End({grpc::CANCELLED, "the stream is gone"});
     }
     if (ctx.WaitFor(options_.courier_period)) {

@@ -66,9 +66,8 @@ struct ServerOptions {
   // for a reason that gRPC doesn't know: max_timeout, default_timeout, a
   // tether-timeout-us that is shorter than grpc-timeout, or the end of
   // base_context. After that the call is ended for the handler. The caller gets
-  // the context's status; whatever the handler waits for in gRPC fails, and so
-  // does what it tries later. So a peer that doesn't read holds no thread for
-  // longer.
+  // the context's status. The handler's current and later gRPC operations fail.
+  // So a peer that doesn't read holds no thread for longer.
   //
   // If the deadline is the caller's tether-timeout-us, the grace is up to a
   // quarter of that timeout, at most one second (plus 3 %): the caller knows

@@ -44,7 +44,7 @@ struct Entry {
   int without_report = 0;
   int reports_left_out = 0;
 
-  // Whether it represents unanswered calls off the critical path.
+  // True if it represents unanswered calls off the critical path.
   bool parallel() const { return longest_us / 2 > us; }
   int64_t shown_us() const { return parallel() ? longest_us : us; }
 };

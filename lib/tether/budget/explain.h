@@ -14,7 +14,7 @@
 namespace tether {
 
 struct ExplainOptions {
-  // Whether to use terminal colours.
+  // If true, the text uses terminal colours.
   bool color = false;
 };
 
@@ -38,7 +38,7 @@ TETHER_EXPORT std::string Explain(const v1::CallReport& call,
                                   const ExplainOptions& options = {});
 
 // Does the same for rows from another source. Requires that their names and
-// texts are safe for a terminal, as those of MakeTimeline are.
+// texts are safe for a terminal, as MakeTimeline's are.
 TETHER_EXPORT std::string ExplainTimeline(const Timeline& timeline,
                                           const ExplainOptions& options = {});
 

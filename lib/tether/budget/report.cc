@@ -217,7 +217,7 @@ void Sweep(v1::BudgetReport& hop,
 
 // Leaves out calls until `report` fits; false if it doesn't even without any.
 bool Prune(v1::BudgetReport& report, size_t max_bytes) {
-  // What is left out leaves a few bytes that say so, hence a loop.
+  // A loop, because omitting calls adds a few bytes that say so.
   for (;;) {
     const size_t size = report.ByteSizeLong();
     if (size <= max_bytes) return true;

@@ -67,7 +67,7 @@ struct Timeline {
   // Each call is followed by the calls that its hop made.
   std::vector<TimelineRow> rows;
 
-  // Whether rows were omitted: there are at most 500, 64 deep.
+  // True if rows were omitted: there are at most 500, 64 deep.
   bool cut = false;
 
   // From 0 to the end of the last row; at least 1.

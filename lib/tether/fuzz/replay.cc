@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Runs a fuzz target on files, with any compiler. So inputs that once failed
-// are tested for ever, and the targets keep working between runs of the fuzzer.
+// are tested forever, and the targets keep working between runs of the fuzzer.
 //
 //   replay FILE...    exits with 0 if all files passed
 

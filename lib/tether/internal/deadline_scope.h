@@ -29,7 +29,7 @@ struct DeadlineScope : Scope, Timer {
   // Sets the deadline. Call it before LinkToParent.
   void SetDeadline(Nanos end, Nanos now, absl::Status cause_when_passed);
 
-  // Arms the timer if the deadline is this scope's own. Requires that nobody
+  // Arms the timer if the deadline is this scope's own. Requires that no one
   // can end the scope meanwhile: the caller holds its lock or, for a new scope,
   // its parent's. Requires a call of TimerService::EnsureAttended before any
   // lock was taken. If it returns true, the caller must call TimerService::Wake
@@ -55,7 +55,7 @@ struct DeadlineScope : Scope, Timer {
   absl::Status deadline_cause;  // constant after SetDeadline
 };
 
-// Whether the deadline of `scope`, whose state is `state`, has passed. Reads
+// True if the deadline of `scope`, whose state is `state`, has passed. Reads
 // the clock only if the scope is near.
 inline bool DeadlinePassed(const Scope* scope, uint8_t state) {
   return (state & kNear) != 0 &&

@@ -28,7 +28,7 @@
 //     near or ended: a thread that makes a scope near keeps its lock until all
 //     scopes below are near, and a child of a near parent is born near. (In the
 //     child of a fork this does not hold for scopes whose lock was taken at the
-//     fork. Nobody may use those.)
+//     fork. Such scopes must not be used.)
 
 #ifndef TETHER_INTERNAL_NODE_H_
 #define TETHER_INTERNAL_NODE_H_
@@ -135,7 +135,7 @@ struct Scope : Node {
   Scope(NodeKind node_kind, Node* parent_node);
 
   Scope* parent_scope() const { return parent->scope; }
-  // Whether the end is decided, though perhaps not yet published. Under `lock`,
+  // True if the end is decided, though perhaps not yet published. Under `lock`,
   // the answer does not change.
   bool ended() const {
     return (state.load(std::memory_order_acquire) & kDecided) != 0;

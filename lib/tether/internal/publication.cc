@@ -37,7 +37,7 @@ Found Search(const Scope* scope, int& ways) {
     }
     above = above->parent_scope();
   }
-  // So that nobody has to search this path again.
+  // So that no thread has to search this path again.
   if (found == Found::kYes) {
     for (; scope != above; scope = scope->parent_scope()) Publish(scope);
   }

@@ -24,8 +24,8 @@ inline uint8_t EndingAs(uint8_t how, uint8_t state) {
   return static_cast<uint8_t>((state & kNear) | (how << 2));
 }
 
-// Whether `scope`, which was kEnding, has ended: that is so once a scope above
-// it has ended. A merge has two scopes above it, and two threads may be ending
+// True if `scope`, which was kEnding, has ended. It ends when a scope above it
+// has ended. A merge has two scopes above it, and two threads may be ending
 // them. The first to finish ends the merge, whichever thread decided how. Call
 // it without any lock.
 //
@@ -33,7 +33,7 @@ inline uint8_t EndingAs(uint8_t how, uint8_t state) {
 // waits until the end is published.
 bool Published(const Scope* scope);
 
-// Whether the end of `scope` is published. A deadline that has passed does not
+// True if the end of `scope` is published. A deadline that has passed does not
 // count. Otherwise like Published.
 inline bool IsEnded(const Scope* scope) {
   const uint8_t state = scope->state.load(std::memory_order_acquire);

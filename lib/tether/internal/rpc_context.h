@@ -30,8 +30,8 @@ TETHER_EXPORT Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
 // Like WithTimeoutFrom, and calls `start` once, when the context is first
 // observed: by Done(), Err() or a wait, by registering a callback, or by making
 // a child. `start` runs on the observing thread, without any lock held. It must
-// arrange that the CancelFunc is called in the end. It is never called if
-// nobody observes the context. Its captures are destroyed after it has run, or
+// arrange that the CancelFunc is called in the end. It is never called if the
+// context isn't observed. Its captures are destroyed after it has run, or
 // else with the context's last copy.
 TETHER_EXPORT Cancellable WithLazyCancel(Nanos now, const Context& parent,
                                          absl::Duration timeout,
@@ -50,7 +50,7 @@ TETHER_EXPORT void Expire(const Context& ctx, const absl::Status& cause);
 [[nodiscard]] TETHER_EXPORT DeferredCallbacks EndDeferringCallbacks(
     const Context& ctx, bool deadline, const absl::Status& cause);
 
-// Whether `ctx` has been ended. Does not count as observing it. A passed
+// True if `ctx` has been ended. Does not count as observing it. A passed
 // deadline that has not fired yet does not count.
 TETHER_EXPORT bool HasEnded(const Context& ctx);
 

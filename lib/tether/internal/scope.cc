@@ -17,7 +17,7 @@ namespace {
 
 // Makes the two statuses before main(). If they were made on demand, a thread
 // could be making them while the process forks; the child would then wait for
-// that for ever.
+// that forever.
 [[maybe_unused]] const bool statuses_made = [] {
   return StatusOf(kCancelled).ok();
 }();
@@ -94,7 +94,7 @@ Reason ReasonOf(Scope* scope) {
   if ((state & kDecided) == 0) {
     if ((state & kUnobserved) != 0) StartSource(scope);
     // Under the lock, as in EndScope: the first thread that reads the clock
-    // after the deadline decides the reason, for ever.
+    // after the deadline decides the reason, forever.
     SpinLockHolder lock(scope->lock);
     state = scope->state.load(std::memory_order_acquire);
     if ((state & kDecided) == 0) {

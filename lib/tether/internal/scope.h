@@ -33,7 +33,7 @@ struct MergeScope : DeadlineScope {
   // The link of DeferredCallbacks. Merges need one of their own, since they may
   // still be linked to their parent by sibling_next.
   Scope* deferred_next = nullptr;
-  // Whether the end came from `other`. Constant once the merge has ended.
+  // True if the end came from `other`. Constant once the merge has ended.
   bool ended_by_other = false;
 };
 

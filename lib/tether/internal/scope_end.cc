@@ -58,9 +58,9 @@ class SubtreeEnder {
     top->lock.unlock();
   }
 
-  // Whether `top` has callbacks.
+  // True if `top` has callbacks.
   bool has_observers() const { return has_observers_; }
-  // Whether `deferred` contains merges, which are still to be unlinked.
+  // True if `deferred` contains merges, which are still to be unlinked.
   bool has_merges() const { return has_merges_; }
 
  private:

@@ -10,7 +10,7 @@
 //    memory), Start returns false. It never throws.
 //
 // Thread safety: none; its owner must lock. The destructor does not join the
-// thread, since the owners live for ever.
+// thread, since the owners live forever.
 
 #ifndef TETHER_INTERNAL_SERVICE_THREAD_H_
 #define TETHER_INTERNAL_SERVICE_THREAD_H_

@@ -34,7 +34,7 @@ class ABSL_LOCKABLE TETHER_EXPORT SpinLock {
     taken_.store(false, std::memory_order_release);
   }
 
-  // Whether some thread holds it at this moment.
+  // True if some thread holds it at this moment.
   bool taken() const { return taken_.load(std::memory_order_relaxed); }
 
  private:

@@ -76,7 +76,7 @@ bool HasIds(const TraceContext& trace) {
   return !internal::IsZeroId(trace.trace_id);
 }
 
-// Whether `ctx` has the trace named by the carrier's `traceparent`.
+// True if `ctx` has the trace named by the carrier's `traceparent`.
 bool HasTraceOfW3c(const Carrier& carrier, const Context& ctx) {
   const TraceContext* trace = TraceOf(ctx);
   if (trace == nullptr) return false;

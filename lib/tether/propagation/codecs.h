@@ -29,8 +29,8 @@ namespace tether {
 
 namespace internal {
 
-// False for a superfluous zero at the front ("007", "-0", "-01"). Whether
-// `text` is a number at all is not checked.
+// False for a superfluous zero at the front ("007", "-0", "-01"). Doesn't check
+// that `text` is a number.
 TETHER_EXPORT bool HasNoPadding(std::string_view text);
 
 // The number that is written as IntCodec writes it; nullopt for other texts

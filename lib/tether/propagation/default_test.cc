@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What crosses a hop by default.
+// The values that cross a hop by default.
 
 #include "tether/propagation/default.h"
 

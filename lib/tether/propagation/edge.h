@@ -21,12 +21,12 @@
 namespace tether {
 
 struct EdgeOptions {
-  // Whether to continue traces that began outside (W3C and B3). If false, each
+  // If true, traces that began outside (W3C and B3) continue. If false, each
   // request starts a new trace without the caller's `tracestate`, so outside
   // callers can neither join traces, nor choose their ids, nor force sampling.
   bool keep_trace = false;
 
-  // Whether to accept `x-request-id`. To create ids here instead, set
+  // If true, `x-request-id` is accepted. To create ids here instead, set
   // RequestIdOptions::make_if_absent.
   bool keep_request_id = false;
 

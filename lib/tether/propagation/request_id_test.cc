@@ -65,7 +65,7 @@ TEST_F(RequestIdPropagatorTest, EqualCopiesCountAsOne) {
   ASSERT_NE(RequestIdOf(ctx), nullptr);
   EXPECT_EQ(*RequestIdOf(ctx), "a");
   EXPECT_EQ(propagator_.Dropped(), 0);
-  carrier.Add("x-request-id", "a");  // nobody sends so many
+  carrier.Add("x-request-id", "a");  // more than any peer sends
   EXPECT_EQ(propagator_.Extract(carrier, Background()), Background());
   EXPECT_EQ(propagator_.Dropped(), 1);
 }

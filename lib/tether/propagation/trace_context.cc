@@ -58,7 +58,7 @@ struct HeldTrace {
   }
 
   TraceContext trace;
-  // Whether the state is normalized as by Extract, and can be sent unchanged.
+  // True if the state is normalized as by Extract, and can be sent unchanged.
   bool state_is_canonical;
   // The `traceparent` up to the span id, which all calls have in common.
   char prefix[kSpanIdAt];
@@ -66,7 +66,7 @@ struct HeldTrace {
 
 constexpr Key<HeldTrace> kTrace{"trace"};
 
-// Whether `header` has the span id of `text`; new ids identify a header.
+// True if `header` has the span id of `text`; new ids identify a header.
 // Compares halves, because data is read back fastest in the pieces in which it
 // was written.
 bool HasSpanIdOf(std::string_view header, const char* text) {

@@ -111,7 +111,7 @@ using TraceSampler =
     std::function<bool(const Context& ctx, const TraceContext& trace)>;
 
 struct TraceContextOptions {
-  // Whether Extract starts a trace if no valid one arrived and `ctx` has none.
+  // True if Extract starts a trace if no valid one arrived and `ctx` has none.
   bool start_new = false;
 
   // If a `tracestate` is longer, members are removed until it fits, in the

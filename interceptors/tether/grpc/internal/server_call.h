@@ -148,7 +148,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   std::atomic<bool> handler_ended_{false};
   absl::Duration deadline_slack_;  // see DeadlineSlack
   CancelFunc cancel_;
-  // The context that cancel_ ends. Set before anybody can observe it and never
+  // The context that cancel_ ends. Set before it can be observed and never
   // changed, because the watch may read it while Begin still runs.
   Context scope_;
   Context context_;  // scope_ with the values

@@ -14,7 +14,7 @@
 namespace tether::internal {
 
 // Limits the requests that are turned away to a fraction of all requests. When
-// all callers are slow, turning all of them away helps nobody; and a wrong
+// all callers are slow, turning all of them away helps no one; and a wrong
 // clock or policy must not stop the service.
 //
 // Each request earns `fraction` of a refusal. At most 10 refusals can be saved

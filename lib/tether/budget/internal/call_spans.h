@@ -20,7 +20,7 @@ int64_t ClampTime(int64_t us);
 // is the caller's own.
 int64_t CallTime(const v1::CallReport& call);
 
-// Whether the report in `call` comes from a hop behind the called one. Its
+// True if the report in `call` comes from a hop behind the called one. Its
 // names then differ from the call's. This happens if the called hop forwards
 // trailing metadata and sends no report itself.
 bool IsOfHopBelow(const v1::CallReport& call);
@@ -45,7 +45,7 @@ std::vector<TimeSpan> UnionOf(const std::vector<CallSpan>& calls);
 int64_t OwnTime(const v1::BudgetReport& report, int64_t total_us,
                 const std::vector<TimeSpan>& waits);
 
-// Whether an answer came. A report counts as an answer.
+// True if an answer came. A report counts as an answer.
 inline bool Answered(const v1::CallReport& call) {
   return call.answered() || call.has_report();
 }

@@ -11,7 +11,7 @@
 
 namespace tether::internal {
 
-// Whether `text` consists of ASCII letters, digits, and . _ - /. True for "".
+// True if `text` consists of ASCII letters, digits, and . _ - /. True for "".
 bool IsReportName(std::string_view text);
 
 // Returns the last `max_bytes` of `text`. Illegal characters become _.

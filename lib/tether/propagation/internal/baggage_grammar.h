@@ -16,7 +16,7 @@ struct BaggageItem {
   std::string_view value;  // encoded; data() is null if there is no '='
 };
 
-// Whether `text` may be a key: a token of RFC 7230.
+// True if `text` may be a key: a token of RFC 7230.
 bool IsBaggageKey(std::string_view text);
 
 // Removes an item from the front of `text`: key OWS [ "=" OWS value ] OWS.

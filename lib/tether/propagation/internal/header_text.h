@@ -18,7 +18,7 @@ namespace tether::internal {
 // Returns `text` with A-Z converted to a-z.
 TETHER_EXPORT std::string LowerAscii(std::string_view text);
 
-// Whether applications may use `name` for a header in gRPC: one or more of
+// True if applications may use `name` for a header in gRPC: one or more of
 // [0-9a-z._-], and not reserved by gRPC ("grpc-..."), by tether ("tether-...")
 // or by the connection ("te", "content-type" etc.).
 TETHER_EXPORT bool IsHeaderName(std::string_view name);
@@ -26,21 +26,21 @@ TETHER_EXPORT bool IsHeaderName(std::string_view name);
 // Returns `name` in lower case if that is a header name, else "".
 TETHER_EXPORT std::string HeaderNameOrEmpty(std::string_view name);
 
-// Whether header `name` may contain arbitrary bytes in gRPC ("...-bin").
+// True if header `name` may contain arbitrary bytes in gRPC ("...-bin").
 inline bool IsBinaryHeaderName(std::string_view name) {
   constexpr std::string_view kSuffix = "-bin";
   return name.size() >= kSuffix.size() &&
          name.substr(name.size() - kSuffix.size()) == kSuffix;
 }
 
-// Whether all of `text` is in 0x21..0x7e: no space. True for "".
+// True if all of `text` is in 0x21..0x7e: no space. True for "".
 TETHER_EXPORT bool IsVisibleAscii(std::string_view text);
 
-// Whether all of `text` is in 0x20..0x7e. gRPC sends only these bytes in text
+// True if all of `text` is in 0x20..0x7e. gRPC sends only these bytes in text
 // headers, and aborts the process for others. True for "".
 TETHER_EXPORT bool IsPrintableAscii(std::string_view text);
 
-// Whether `text` is sure to arrive unchanged: all of it is in 0x20..0x7e, and
+// True if `text` is sure to arrive unchanged: all of it is in 0x20..0x7e, and
 // no space is at either end, where proxies may trim it. True for "".
 TETHER_EXPORT bool IsHeaderText(std::string_view text);
 

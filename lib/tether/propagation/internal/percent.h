@@ -10,7 +10,7 @@
 
 namespace tether::internal {
 
-// Whether each '%' in `text` is followed by two hex digits of either case.
+// True if each '%' in `text` is followed by two hex digits of either case.
 bool IsPercentEncoded(std::string_view text);
 
 // Decodes `text` and appends it to `out`. Invalid UTF-8 becomes U+FFFD, one for
@@ -21,7 +21,7 @@ void AppendPercentDecoded(std::string_view text, std::string& out);
 // Appends `text` to `out`. Encodes '%' and the bytes outside kBaggageOctet.
 void AppendPercentEncoded(std::string_view text, std::string& out);
 
-// Whether `text` is valid UTF-8: no surrogates, no overlong forms, nothing
+// True if `text` is valid UTF-8: no surrogates, no overlong forms, nothing
 // above U+10FFFF.
 bool IsUtf8(std::string_view text);
 
