@@ -95,7 +95,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
 
 OpenTelemetryClientInterceptorFactory::OpenTelemetryClientInterceptorFactory(
     ClientOptions options, OpenTelemetryOptions telemetry)
-    : tracer_(internal::TracerOf(telemetry)),
+    : tracer_(internal::TracerOf(telemetry.tracer_provider)),
       tether_(internal::WithWrappedPropagator<ClientPropagator>(
           std::move(options))) {}
 

@@ -130,7 +130,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
 
 OpenTelemetryServerInterceptorFactory::OpenTelemetryServerInterceptorFactory(
     ServerOptions options, OpenTelemetryOptions telemetry)
-    : tracer_(internal::TracerOf(telemetry)),
+    : tracer_(internal::TracerOf(telemetry.tracer_provider)),
       tether_(internal::WithWrappedPropagator<ServerPropagator>(
           std::move(options))) {}
 

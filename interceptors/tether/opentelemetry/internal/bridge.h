@@ -11,17 +11,18 @@
 #include "opentelemetry/nostd/shared_ptr.h"
 #include "opentelemetry/trace/provider.h"
 #include "opentelemetry/trace/tracer.h"
-#include "tether/opentelemetry/interceptors.h"
+#include "opentelemetry/trace/tracer_provider.h"
 #include "tether/propagation/default.h"
 
 namespace tether::internal {
 
+// Null `provider`: the global one.
 inline opentelemetry::nostd::shared_ptr<opentelemetry::trace::Tracer> TracerOf(
-    const OpenTelemetryOptions& telemetry) {
-  const auto provider =
-      telemetry.tracer_provider == nullptr
-          ? opentelemetry::trace::Provider::GetTracerProvider()
-          : telemetry.tracer_provider;
+    opentelemetry::nostd::shared_ptr<opentelemetry::trace::TracerProvider>
+        provider) {
+  if (provider == nullptr) {
+    provider = opentelemetry::trace::Provider::GetTracerProvider();
+  }
   return provider->GetTracer("tether");
 }
 
