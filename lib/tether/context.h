@@ -140,8 +140,8 @@ class [[nodiscard]] TETHER_EXPORT Context {
 
   // True if the context has ended. Costs one atomic load while the context
   // lives and its deadline is more than 0.1 s away; nearer than that, it reads
-  // the clock too. Wait-free, except for the first call on a server's context
-  // that starts to watch its call on demand.
+  // the clock too. Wait-free, with one exception: on the context of a server's
+  // request, the first call may start the watch for the end of the request.
   bool Done() const {
     internal::Scope* scope = node_->scope;
     return scope != nullptr && internal::IsDone(scope);

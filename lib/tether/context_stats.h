@@ -32,9 +32,10 @@ struct ContextStats {
   int64_t callback_exceptions = 0;
 };
 
-// Takes no lock: what other threads do meanwhile may be counted or not, and the
-// numbers need not be of one moment. Exact once all threads that changed a
-// number have been joined. O(number of threads that have used contexts).
+// Takes no lock: changes that other threads make meanwhile may be missed, and
+// the numbers need not be from the same moment. Exact once all threads that
+// changed a number have been joined. O(number of threads that have used
+// contexts).
 //
 // Thread safety: any thread, also while static objects are destroyed.
 TETHER_EXPORT ContextStats GetContextStats();

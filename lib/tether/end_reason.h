@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // EndReason: why a context ended. Err() only says CANCELLED or
-// DEADLINE_EXCEEDED, and says the same on all hops of a request. EndReasonOf
-// also says whose deadline passed, or who cancelled.
+// DEADLINE_EXCEEDED, and is the same on all hops of a request. EndReasonOf also
+// says whose deadline passed, or who cancelled.
 
 #ifndef TETHER_END_REASON_H_
 #define TETHER_END_REASON_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tells a handler whether it is worthwhile to go on after a call of its own has
+// CallerIsWaiting: whether a handler should go on after a call that it made has
 // failed.
 
 #ifndef TETHER_GRPC_CALLER_H_
@@ -18,7 +18,7 @@ namespace tether {
 // without the result of that call.
 //
 // `ctx` is the request's context (ContextOf). `call_ctx` is `ctx`, or the
-// context made from it that the call worked for.
+// context derived from it that the call was made with.
 //
 // The result is false in two cases:
 //  - `ctx` has ended: the caller left or cancelled, its deadline passed, or the

@@ -54,11 +54,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_STATUS)) {
-      grpc::Status& status = *methods->GetRecvStatus();
-      status = state_->record().OnStatus(*methods->GetRecvTrailingMetadata(),
-                                         options_->report_limits,
-                                         UntilOwnDeadline(), std::move(status));
-      state_->ReleaseCoreCall();
+      OnReceiveStatus(methods);
     }
     methods->Proceed();
   }
@@ -73,6 +69,17 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     if (started_.exchange(true, std::memory_order_relaxed)) return;
     state_->record().OnStart(UntilOwnDeadline());
     state_->HoldCoreCall(call);
+  }
+
+  // The call's method (info_->method()) and its final status are known here, so
+  // this is the place to count calls per method. Streams that the application
+  // abandons never get here.
+  void OnReceiveStatus(grpc::experimental::InterceptorBatchMethods* methods) {
+    grpc::Status& status = *methods->GetRecvStatus();
+    status = state_->record().OnStatus(*methods->GetRecvTrailingMetadata(),
+                                       options_->report_limits,
+                                       UntilOwnDeadline(), std::move(status));
+    state_->ReleaseCoreCall();
   }
 
   // The time until the ClientContext's deadline.

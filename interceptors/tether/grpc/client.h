@@ -52,7 +52,7 @@ struct ClientOptions {
   // How much of its time each call keeps for the reply.
   Reserve reserve = {};
 
-  // Limits of the reports in which servers tell where the time went. A report
+  // Limits of the reports that servers send about where the time went. A report
   // that exceeds them is dropped. If max_bytes is 0, all are dropped.
   ReportLimits report_limits = {};
 };
@@ -124,7 +124,7 @@ class TETHER_EXPORT ClientCall : public grpc::ClientContext {
   // without deadline and cancellation.
   const Context& context() const;
 
-  // Tells how the call went, once its status has arrived: its names, time and
+  // Describes the call, once its status has arrived: its names, time and
   // outcome, what ended it, and what the server reported about itself and its
   // own calls (ServerOptions::report). Empty before that, and on a channel
   // without tether's interceptor. Explain (tether/budget/explain.h) prints it.

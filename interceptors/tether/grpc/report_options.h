@@ -47,8 +47,8 @@ struct ReportOptions {
 
   // Limits of the report itself. Its least important parts are left out first;
   // a report that doesn't fit next to the application's own trailing metadata
-  // is not sent. Lower limits.max_bytes for callers that accept less than
-  // gRPC's default of 8 KiB of metadata: the calls of those would fail.
+  // is not sent. Lower limits.max_bytes if some callers accept less than gRPC's
+  // default of 8 KiB of metadata. Otherwise their calls would fail.
   ReportLimits limits = {};
 };
 

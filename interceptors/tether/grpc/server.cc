@@ -79,6 +79,9 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     methods->Proceed();
   }
 
+  // The handler has answered: the call's method and its final status are known
+  // here, so this is the place to count calls per method. Calls that end
+  // without an answer, as when an async server drops them, never get here.
   void OnSendStatus(InterceptorBatchMethods* methods) {
     const grpc::Status status = methods->GetSendStatus();
     const bool after_messages =

@@ -63,17 +63,18 @@ class TETHER_EXPORT ServerInterceptorFactory final
 
 // Returns the context of the request that `server_context` serves: its values,
 // its end, and its deadline, which is the earliest of grpc-timeout,
-// tether-timeout-us and the server's max_timeout. EndReasonOf
-// (tether/end_reason.h) tells who ended it. Returns Background() if tether
-// isn't installed or the request has not arrived yet.
+// tether-timeout-us and the server's max_timeout (or its default_timeout, if
+// the request brings none). EndReasonOf (tether/end_reason.h) says why it
+// ended. Returns Background() if tether isn't installed or the request has not
+// arrived yet.
 //
 // Thread safety: any thread, while the server context exists. Work that goes on
 // after the handler uses WithoutCancel(ContextOf(…)).
 //
 // If a Read() or Write() of the handler fails because the call is over, the
 // context is done (for an async operation: when its tag is delivered with
-// false). So a handler can tell the end of the caller's messages from a caller
-// that left:
+// false). So a handler can distinguish the end of the caller's messages from a
+// caller that left:
 //
 //   while (reader->Read(&part)) …
 //   if (ctx.Done()) return tether::StatusOf(ctx);  // some are missing
@@ -84,9 +85,12 @@ class TETHER_EXPORT ServerInterceptorFactory final
 // The context also ends when the handler has sent its status. So in a callback
 // or async handler the AfterFunc callbacks also run within the handler's own
 // Finish(). A callback that finishes the RPC must make sure that only one of
-// the two does so; and it may run before the Registration that it is kept in
-// has been assigned. In the callback API, Finisher (tether/grpc/finisher.h)
-// takes care of both.
+// the two does so, and it may run before AfterFunc returns its Registration. In
+// the callback API, Finisher (tether/grpc/finisher.h) takes care of both.
+//
+// A handler may return early, while calls or threads that it started still use
+// the context. They are cancelled then: Cause() is CANCELLED, and EndReasonOf
+// is kCompleted.
 TETHER_EXPORT Context ContextOf(const grpc::ServerContextBase& server_context);
 
 }  // namespace tether

@@ -22,8 +22,10 @@ namespace tether {
 //  3. `cancel_grace` after that, gRPC cancels the calls whose handlers have not
 //     returned.
 //
-// When this function returns, the base context has ended and
-// grpc::Server::Shutdown has returned.
+// Blocks until grpc::Server::Shutdown has returned, at the latest when the last
+// handler has returned. It returns during `grace` if all requests have ended
+// and all connections are closed by then. In any case the base context has
+// ended when it returns. Don't call it from a handler, for which it would wait.
 //
 //   auto [base, cancel_base] = tether::WithCancel(tether::Background());
 //   tether::ServerOptions options;
@@ -32,7 +34,7 @@ namespace tether {
 //   tether::ShutdownServer(*server, cancel_base, absl::Seconds(5));
 //
 // grpc::Server::Shutdown alone also ends the contexts when its deadline has
-// passed, but the interceptors can't tell that from callers that vanish.
+// passed, but the interceptors can't distinguish that from callers that left.
 TETHER_EXPORT void ShutdownServer(
     grpc::Server& server, const CancelFunc& cancel_base_context,
     absl::Duration grace,

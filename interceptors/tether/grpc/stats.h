@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counters of the interceptors, for monitoring and for tests.
+// Counters of the interceptors, for monitoring and for tests. They cover the
+// whole process. For figures of one method, use OpenTelemetry
+// (tether/opentelemetry/interceptors.h) or an interceptor of your own.
 
 #ifndef TETHER_GRPC_STATS_H_
 #define TETHER_GRPC_STATS_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Ready-made codecs for HeaderPropagator: strings, integers, bools, durations.
-// ProtoCodec (proto_codec.h) is the one for messages.
+// For protobuf messages there is ProtoCodec (proto_codec.h).
 //
 // Each writes one text per value. Except for units of durations, each reads
 // only what it writes: anything else is malformed, and HeaderPropagator drops
@@ -85,7 +85,7 @@ TETHER_EXPORT HeaderCodec<bool> BoolCodec();
 // "m" or "h". "1500ms", "-2s", "0s". Go's time.ParseDuration and
 // absl::ParseDuration read these texts too.
 //
-// Writes the longest unit that leaves a whole number, and rounds to whole
+// Writes the largest unit that gives a whole number, and rounds to whole
 // nanoseconds, toward zero. Reads any of the units. Durations beyond 2^63 ns
 // (292 years), infinite ones included, are neither read nor written.
 TETHER_EXPORT HeaderCodec<absl::Duration> DurationCodec();

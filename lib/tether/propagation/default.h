@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The propagator that servers and channels use unless they are given another.
+// The propagator that servers and channels use unless their options name
+// another.
 
 #ifndef TETHER_PROPAGATION_DEFAULT_H_
 #define TETHER_PROPAGATION_DEFAULT_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A propagator that forwards to another one: the base of those that change a
-// part of what another does.
+// A propagator that forwards to another one. It is a base class for propagators
+// that change one part of another propagator's behaviour.
 
 #ifndef TETHER_PROPAGATION_DELEGATING_H_
 #define TETHER_PROPAGATION_DELEGATING_H_

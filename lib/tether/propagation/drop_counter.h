@@ -11,7 +11,7 @@
 namespace tether {
 
 // The member behind Propagator::Dropped(). Propagators are used through const
-// functions alone, so Add() is const too.
+// functions only, so Add() is const too.
 //
 // A copy starts with the count of its original and counts on its own, so a
 // propagator with such a member can be copied and moved.

@@ -26,7 +26,7 @@
 namespace tether {
 
 // How a T is written in a header. codecs.h has codecs for strings, integers,
-// bools and durations, proto_codec.h one for messages.
+// bools and durations; proto_codec.h has one for protobuf messages.
 //
 // Both functions are called from any thread, also concurrently. If one throws,
 // the value is dropped and counted. Either may be null, for a header that is
