@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How the report shows calls that a hop makes in a special way: with a reserve
-// of its own, detached, retried, in parallel, failing.
+// How the report shows calls that a hop makes in a special way (with a reserve
+// of its own, detached, in parallel), calls that fail, and retries.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
