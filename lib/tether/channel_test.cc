@@ -301,8 +301,8 @@ TEST_F(ChannelTest, CancellingOneReceiverLeavesTheOthersBlocked) {
 }
 
 // A value wakes one receiver. If that receiver returns because its context has
-// ended, the other receiver must get the value. Otherwise it would sleep for
-// ever.
+// ended, the other receiver must get the value. Otherwise it would sleep
+// forever.
 TEST_F(ChannelTest, WakeOfACancelledReceiverIsPassedOn) {
   for (int round = 0; round < 300; ++round) {
     Channel<int> channel(1);

@@ -365,7 +365,7 @@ TEST_F(DeadlineTest, CancellingTheParentKeepsThePassedDeadlineOfTheChild) {
   EXPECT_EQ(timed.Cause(), absl::InternalError("cancel"));
 }
 
-// A clock that moves on while it is being read.
+// A clock that advances while it is being read.
 class ScriptedClock final : public Clock {
  public:
   ScriptedClock() : Clock(std::make_unique<NoTimers>()) {}

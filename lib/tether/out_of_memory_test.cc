@@ -99,7 +99,7 @@ class OutOfMemoryTest : public testing::LeakCheckedTest {
     }
   }
 
-  // Returns whether there were at least `n` allocations, so that one failed.
+  // Returns true if there were at least `n` allocations, so that one failed.
   template <typename Scenario>
   static bool RunFailing(int64_t n, const Scenario& scenario) {
     bool failed = false;

@@ -141,7 +141,7 @@ TEST_F(TimerThreadDeathTest, ADestructorOfAValueThatBlocksDelaysNoDeadline) {
   EXPECT_EXIT(KeepItWithADestructor(), ::testing::ExitedWithCode(0), "");
 }
 
-// ---- Not to be had ---------------------------------------------------------
+// ---- Without a thread ------------------------------------------------------
 
 constexpr int kMany = 1 << 30;
 
@@ -268,7 +268,7 @@ TEST_F(TimerThreadDeathTest, CallbacksRunIfTheirThreadCannotBeStarted) {
   EXPECT_EXIT(FailToStartTheCallbackThread(), ::testing::ExitedWithCode(0), "");
 }
 
-// ---- In a program of others ------------------------------------------------
+// ---- In any program --------------------------------------------------------
 
 [[noreturn]] void WaitForASignal() {
   RatherThanHang();

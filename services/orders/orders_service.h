@@ -20,8 +20,8 @@ struct OrdersOptions {
   // The longest wait for Inventory. The request's own deadline still counts.
   absl::Duration inventory_timeout = absl::Milliseconds(50);
 
-  // If that time runs out: whether to answer with the product's default stock
-  // and mark it as such, instead of returning the error.
+  // If true, and that time runs out, answers with the product's default stock
+  // and marks it as such, instead of returning the error.
   bool fallback = true;
 
   // The time between two positions of a courier.

@@ -68,8 +68,8 @@ class TETHER_EXPORT ServerInterceptorFactory final
 // ended. Returns Background() if tether isn't installed or the request has not
 // arrived yet.
 //
-// Thread safety: any thread, while the server context exists. Work that goes on
-// after the handler uses WithoutCancel(ContextOf(…)).
+// Thread safety: any thread, while the server context exists. Work that
+// continues after the handler uses WithoutCancel(ContextOf(…)).
 //
 // If a Read() or Write() of the handler fails because the call is over, the
 // context is done (for an async operation: when its tag is delivered with

@@ -54,8 +54,8 @@ struct ServerOptions {
   // change: time.max_timeout becomes one minute, and report.when kNever. Values
   // that you set yourself are kept.
   //
-  // Unset: the callers are your own services. The form of what they send is
-  // checked; the content is believed.
+  // If unset, callers are trusted like your own services: the form of their
+  // headers is checked, the content is not.
   std::optional<EdgeOptions> edge = std::nullopt;
 
   // The parent of all requests' contexts. They have its values, and when it

@@ -22,7 +22,7 @@ namespace {
   return StatusOf(kCancelled).ok();
 }();
 
-// Links `child`, unless it has ended, and arms its timer. Returns whether the
+// Links `child`, unless it has ended, and arms its timer. Returns true if the
 // caller must call TimerService::Wake. Requires the parent's lock; and the
 // child's lock if other threads can reach it.
 bool LinkAndArm(Scope* parent, uint8_t parent_state, Scope* child) {

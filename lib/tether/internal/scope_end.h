@@ -23,7 +23,7 @@ namespace tether::internal {
 // `how` is kCancelled or kDeadlineExceeded. If a near deadline has passed
 // meanwhile, the deadline is the reason, since Done() has been true since then.
 //
-// Returns whether it ran callbacks, which may have destroyed the caller.
+// Returns true if it ran callbacks, which may have destroyed the caller.
 bool EndScope(Scope* scope, uint8_t how, const absl::Status& cause);
 
 // EndScope, but the caller runs the callbacks.

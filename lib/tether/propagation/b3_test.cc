@@ -340,7 +340,7 @@ TEST_F(B3PropagatorTest, NamesItsFields) {
                                            "x-b3-sampled"}));
 }
 
-// ---- Beside W3C Trace Context ----------------------------------------------
+// ---- Together with W3C Trace Context ---------------------------------------
 
 CompositePropagator Both(B3Format write) {
   B3Options options;

@@ -42,7 +42,7 @@ TEST(RedactPropagatorTest, NeverWritesTheHeadersListed) {
   options.headers = {"X-Request-Id", "x-relayed"};
   const RedactPropagator redact(Everything(), options);
   const Context ctx = redact.Extract(Incoming(), Background());
-  EXPECT_EQ(*RequestIdOf(ctx), "r1");  // is read all the same
+  EXPECT_EQ(*RequestIdOf(ctx), "r1");  // is still read
   MapCarrier out;
   redact.Inject(ctx, out);
   EXPECT_EQ(out.Get("x-request-id"), std::nullopt);

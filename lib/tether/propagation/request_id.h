@@ -38,7 +38,7 @@ struct RequestIdOptions {
   // The longest id, in bytes.
   size_t max_bytes = 128;
 
-  // For services at the edge: whether Extract creates an id if no valid one
+  // For services at the edge. If true, Extract creates an id when no valid one
   // arrived and `ctx` has none.
   bool make_if_absent = false;
 };

@@ -55,7 +55,7 @@ struct TETHER_EXPORT TraceContext {
   // Data of the tracers, as one header value (trace_state.h). Empty: none.
   std::string trace_state;
 
-  // Returns whether both ids are set. Invalid traces are not sent.
+  // Returns true if both ids are set. Invalid traces are not sent.
   bool valid() const;
   bool sampled() const { return (flags & kSampled) != 0; }
 
@@ -111,7 +111,8 @@ using TraceSampler =
     std::function<bool(const Context& ctx, const TraceContext& trace)>;
 
 struct TraceContextOptions {
-  // True if Extract starts a trace if no valid one arrived and `ctx` has none.
+  // If true, Extract starts a trace when no valid one arrived and `ctx` has
+  // none.
   bool start_new = false;
 
   // If a `tracestate` is longer, members are removed until it fits, in the

@@ -30,7 +30,7 @@ class TraceStateList {
   // many; the list must not be used then.
   bool Append(std::string_view header);
 
-  // Removes the member `key`. Returns whether there was one.
+  // Removes the member `key`. Returns true if there was one.
   bool Remove(std::string_view key);
 
   // Removes whole members until the rest fits `max_bytes` and `max_members`, in
