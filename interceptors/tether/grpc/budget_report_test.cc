@@ -118,7 +118,7 @@ TEST_F(ReportTest, AQuickCallThatWentWellHasNothingToTell) {
   const auto [status, report] = Call(absl::Seconds(20));
   ASSERT_TRUE(status.ok());
   EXPECT_FALSE(report.has_report());
-  // What the client knows itself is there.
+  // The client's own observations are there.
   EXPECT_EQ(report.method(), "Unary");
   EXPECT_GT(report.duration_us(), 0);
   EXPECT_TRUE(report.answered());
@@ -160,15 +160,15 @@ TEST_F(ReportTest, OffByOption) {
   EXPECT_FALSE(report.has_report());
 }
 
-// The leaf waits for its context, so it answers within the reserve of those
-// before it; and its part of the time comes home.
+// The leaf waits for the end of its context, so it answers within the reserves
+// of the hops before it. Its share of the time reaches the client.
 TEST_F(ReportTest, ASlowLeafIsNamedByTheClient) {
   at_leaf_ = [](grpc::ServerContext& sc) {
     const Context ctx = ContextOf(sc);
     ctx.Wait();
     return StatusOf(ctx);
   };
-  // Reserves that a loaded machine keeps within.
+  // Reserves that suffice on a loaded machine.
   ClientOptions options;
   options.reserve = {absl::Milliseconds(400), 0, absl::Milliseconds(400)};
   Start(When::kWhenItMatters, options);
@@ -185,7 +185,8 @@ TEST_F(ReportTest, ASlowLeafIsNamedByTheClient) {
   EXPECT_GT(SelfTimeUs(leaf), SelfTimeUs(report.report()));
 }
 
-// It never looks at its context, and answers long after everybody has left.
+// The leaf never observes its context, and answers long after its callers have
+// left.
 TEST_F(ReportTest, ALeafThatNeverAnswersIsNamedByItsCaller) {
   absl::Time until = absl::Now();
   at_leaf_ = [&](grpc::ServerContext&) {
@@ -271,7 +272,7 @@ TEST_F(ReportTest, ManyCallsAreCountedNotKept) {
   EXPECT_LE(SelfTimeUs(report.report()), report.report().total_us() / 2);
 }
 
-// gRPC takes 8 KiB of metadata; what the application sends goes first.
+// gRPC accepts 8 KiB of metadata, and the application's own comes first.
 TEST_F(ReportTest, LeavesTheApplicationsOwnMetadataItsRoom) {
   at_front_ = [&](grpc::ServerContext& sc) {
     for (int i = 0; i < 16; ++i) CallLeaf(sc);
@@ -332,7 +333,7 @@ TEST_F(ReportTest, ExplainShowsAllHops) {
   EXPECT_THAT(text, HasSubstr("\n  probe.Unary")) << text;
 }
 
-// Who ended it, seen by the handler's context.
+// What ended the request, as the handler's context shows it.
 class EndReasonAtServerTest : public ReportTest {
  protected:
   EndReason ReasonAtLeaf(const std::function<void(ClientCall&)>& during,

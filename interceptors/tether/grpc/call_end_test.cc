@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How a call ended, as its status, its report and its message tell: what is an
-// answer, and when the call was over.
+// How a call ended, according to its status, its report and its message: which
+// statuses are answers, and when the call was over.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -38,7 +38,7 @@ using testing::Probe;
 using testing::ProbeServer;
 using ::testing::StartsWith;
 
-// How long the time after the end is, and how much sooner a call must be over.
+// The time after the end. A call must be over that much earlier.
 constexpr absl::Duration kWhile = absl::Seconds(1);
 
 std::chrono::system_clock::time_point In(absl::Duration d) {
@@ -70,7 +70,7 @@ class CallEndTest : public testing::GrpcLeakCheckedTest {
     return options;
   }
 
-  // Waits for the end of the call without any help of tether's.
+  // Waits for the end of the call without using tether.
   static grpc::Status WaitAtPlainLeaf(grpc::ServerContext& sc) {
     while (!sc.IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
     return grpc::Status::OK;
@@ -83,7 +83,7 @@ class CallEndTest : public testing::GrpcLeakCheckedTest {
     return {std::move(status), call.report()};
   }
 
-  // Makes the call, and looks at its queue a while after it has ended.
+  // Makes the call, and reads from its queue only some time after its end.
   static grpc::Status CallAndReadLate(Probe::Stub& stub, ClientCall& call,
                                       absl::Duration late) {
     grpc::CompletionQueue cq;
@@ -106,9 +106,9 @@ class CallEndTest : public testing::GrpcLeakCheckedTest {
   std::unique_ptr<Probe::Stub> to_plain_leaf_, to_leaf_, to_front_;
 };
 
-// ---- What is an answer ----
+// ---- What counts as an answer ----
 
-// The words of the last two are tether's own, of a hop that sends no report.
+// The last two are tether's messages, as from a hop that sends no report.
 const std::vector<grpc::Status>& WordsOfCore() {
   static const auto& words = *new std::vector<grpc::Status>{
       {grpc::StatusCode::DEADLINE_EXCEEDED, "Deadline Exceeded"},
@@ -178,8 +178,8 @@ TEST_F(CallEndTest, ControlNorDidOneThatTheCallsOwnDeadlineEnded) {
   EXPECT_LE(report.time_left_us(), 200'000);
 }
 
-// gRPC keeps that timeout itself, and tells nobody that it was that. (It counts
-// the processor's cycles, which on a virtual machine may end it at once.)
+// gRPC keeps that timeout itself and doesn't report it. (It counts the
+// processor's cycles, so on a virtual machine it may end the call at once.)
 TEST_F(CallEndTest, TheWordsOfAServiceConfigsTimeoutStay) {
   at_leaf_ = WaitAtPlainLeaf;
   grpc::ChannelArguments arguments;
@@ -258,7 +258,7 @@ TEST_F(CallEndTest, WhatComesAfterTheDeadlineIsNobodysFault) {
   EXPECT_LE(call.report().duration_us(), 200'000);
 }
 
-// The same of a hop: what it did with its time afterwards is its own.
+// The same for a hop: the time that it uses after the call's end is its own.
 TEST_F(CallEndTest, WhatComesAfterTheEndOfACallIsItsCallersOwn) {
   at_leaf_ = [](grpc::ServerContext& sc) {
     ContextOf(sc).Wait();
@@ -285,7 +285,7 @@ TEST_F(CallEndTest, WhatComesAfterTheEndOfACallIsItsCallersOwn) {
     const auto [status, report] = Call(*to_front_, call);
     ASSERT_TRUE(status.ok());
     ASSERT_EQ(report.report().calls_size(), 1);
-    // Half of the while is slack, for a loaded machine.
+    // Half of kWhile is slack for a loaded machine.
     EXPECT_LT(report.report().calls(0).duration_us(),
               absl::ToInt64Microseconds(kWhile / 2));
     EXPECT_GT(SelfTimeUs(report.report()),

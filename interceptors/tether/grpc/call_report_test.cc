@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a call notes of itself, and what its message says, where that isn't as
-// simple as a call that is made at once and answered.
+// What a call records, and what its message says, in cases that are less simple
+// than a call that is made at once and answered.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -44,7 +44,7 @@ using testing::Probe;
 using testing::ProbeServer;
 using ::testing::StartsWith;
 
-// What is slept where a time must show.
+// The time that a test sleeps so that it shows in the report.
 constexpr absl::Duration kWhile = absl::Milliseconds(300);
 
 ServerOptions AlwaysReporting() {
@@ -115,7 +115,7 @@ TEST_F(CallReportTest, BeginsWhenItIsMadeNotWhenItIsPrepared) {
   EXPECT_LE(call.time_left_us(), absl::ToInt64Microseconds(kGiveUp - kWhile));
 }
 
-// One that nobody finished is over when it is dropped.
+// A stream that is never finished ends when it is destroyed.
 TEST_F(CallReportTest, AnAbandonedStreamIsNotUnderWayForEver) {
   stream_at_leaf_ = [](grpc::ServerContext& sc,
                        grpc::ServerWriter<Pong>* writer) {
@@ -172,7 +172,7 @@ TEST_F(CallReportTest, AStreamIsOneCallFromItsStartToItsStatus) {
   EXPECT_GE(call.report().total_us(), absl::ToInt64Microseconds(kWhile));
 }
 
-// ---- Who ended it ----
+// ---- What ended it ----
 
 TEST_F(CallReportTest, TryCancelIsNoAnswer) {
   absl::Notification in_leaf;
@@ -209,8 +209,8 @@ TEST_F(CallReportTest, AServersOwnCancelledIsAnAnswer) {
 
 // ---- The message ----
 
-// Each hop between the one that was too slow and the client hands its status
-// back; the client's message is of the whole all the same.
+// Each hop between the slow one and the client returns the slow one's status.
+// Even so, the client's message describes the whole call.
 TEST_F(CallReportTest, TheMessageIsOfTheClientsCallNotOfTheLastHops) {
   at_leaf_ = [](grpc::ServerContext& sc) {
     const Context ctx = ContextOf(sc);
@@ -223,7 +223,7 @@ TEST_F(CallReportTest, TheMessageIsOfTheClientsCallNotOfTheLastHops) {
   };
   const auto [status, report] = Call(absl::Seconds(2));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  // Both are probe.Unary.
+  // Both calls are to probe.Unary.
   EXPECT_THAT(
       status.error_message(),
       StartsWith("context deadline exceeded: 2s, of which probe.Unary "))
@@ -231,7 +231,7 @@ TEST_F(CallReportTest, TheMessageIsOfTheClientsCallNotOfTheLastHops) {
   EXPECT_THAT(status.error_message(), HasSubstr("(2 calls)"));
 }
 
-// A hop gave another one less than it had, and told so.
+// A hop gave the next one less time than it had, and reported that.
 TEST_F(CallReportTest, TheMessageTellsOfATimeoutOfAHopsOwn) {
   at_leaf_ = [](grpc::ServerContext& sc) {
     const Context ctx = ContextOf(sc);
@@ -287,7 +287,7 @@ TEST_F(CallReportTest, ALargeStatusIsNotLostToAReport) {
   EXPECT_EQ(status.error_details().size(), 1600u);
 }
 
-// ---- Contexts and channels of others ----
+// ---- Unusual contexts and channels ----
 
 // A propagator should return what it was given, with more in it. One that does
 // not loses the report, and nothing else.
@@ -314,7 +314,7 @@ TEST_F(CallReportTest, WithoutTheInterceptorThereIsNone) {
   EXPECT_EQ(call.report().SerializeAsString(), "");
 }
 
-// Work that goes on after the reply makes calls for a request that is over.
+// Work that continues after the reply makes calls for a request that is over.
 TEST_F(CallReportTest, CallsAfterTheHandlerReturnedAreNotInItsReport) {
   Context kept;
   at_front_ = [&](grpc::ServerContext& sc) {
