@@ -105,7 +105,7 @@ def read(path):
 
 
 def is_compiled(root, path):
-  """Whether the nearest BUILD file names `path`."""
+  """True if the nearest BUILD file names `path`."""
   folder = os.path.dirname(path)
   while True:
     build = os.path.join(root, folder, "BUILD.bazel")

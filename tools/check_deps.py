@@ -104,7 +104,7 @@ class Tree:
     return missing, [dep for label, dep in written.items() if label not in used and not self.is_linked_only(label)]
 
   def is_linked_only(self, label):
-    """Whether a target has no headers, so that it is linked only for its effect."""
+    """True if a target has no headers, so that it is linked only for its effect."""
     return label in self.targets and label not in COLLECTIONS and not self.header_names(self.targets[label])
 
   def problems(self):

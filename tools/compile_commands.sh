@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Writes compile_commands.json, which tells editors (clangd) and clang-tidy how each C++ file is compiled.
+# Writes compile_commands.json, from which editors (clangd) and clang-tidy learn how each C++ file is compiled.
 #
 #   tools/compile_commands.sh            into the repository's root
 #   tools/compile_commands.sh FOLDER     into FOLDER

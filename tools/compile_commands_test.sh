@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks that what tools/compile_commands.sh writes are commands that compile: a source of each kind.
+# Checks that the commands from tools/compile_commands.sh compile, for a source of each kind.
 set -euo pipefail
 cd "$(dirname "$(realpath README.md)")"  # the source tree, of which Bazel knows nothing
 

@@ -48,7 +48,7 @@ def documented(texts, indent, file_comment):
 
 
 def opens_body(lines, at):
-  """Whether the brace that ends line `at` opens a function's body, not a namespace, a class or the like."""
+  """True if the brace that ends line `at` opens a function's body, not a namespace, a class or the like."""
   statement = [lines[at]]
   for line in reversed(lines[:at]):
     code = line.split("//")[0].strip()
