@@ -21,8 +21,8 @@ class RealClock final : public Clock {
 };
 
 // Makes the clock before main(). If it were made on demand, a thread could be
-// making it while the process forks; the child would then wait for that for
-// ever.
+// making it while the process forks; the child would then wait for that
+// forever.
 [[maybe_unused]] const Clock& made_early = Clock::Real();
 
 }  // namespace

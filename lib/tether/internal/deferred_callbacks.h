@@ -53,7 +53,7 @@ class TETHER_EXPORT DeferredCallbacks {
   void Abandon() { first_ = nullptr; }
 
   // Runs the callbacks, once, on this thread, which must hold no lock. Returns
-  // whether there were any. They may have destroyed objects that the caller
+  // true if there were any. They may have destroyed objects that the caller
   // does not own.
   bool Run();
 
