@@ -304,8 +304,10 @@ struct ContextAccess {
 };
 }  // namespace internal
 
+// Inline, so that a shared library doesn't export what it instantiates for its
+// own types.
 template <typename T>
-const T* Context::Value(const Key<T>& key) const {
+inline const T* Context::Value(const Key<T>& key) const {
   const internal::ValueNode* node =
       internal::FindValue(node_, internal::ContextAccess::BaseOf(key));
   return node == nullptr
