@@ -970,6 +970,17 @@ tether_program(integration_tests_failed_operation_test
   TEST
   TIMEOUT 300)
 
+tether_internal_library(interceptors_tether_grpc_testing_front_and_leaf
+  SRCS interceptors/tether/grpc/testing/front_and_leaf.cc
+  PREFIX interceptors
+  DEPS
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
 tether_internal_library(integration_tests_middle_hop
   DEPS
     GTest::gmock
@@ -977,7 +988,7 @@ tether_internal_library(integration_tests_middle_hop
     GTest::gtest
     absl::core_headers
     gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_front_and_leaf
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc)
@@ -1247,7 +1258,7 @@ tether_program(interceptors_tether_grpc_budget_report_test
     GTest::gtest
     absl::time
     gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_front_and_leaf
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1264,7 +1275,7 @@ tether_program(interceptors_tether_grpc_call_end_test
     GTest::gtest
     absl::time
     gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_front_and_leaf
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -1299,7 +1310,7 @@ tether_program(interceptors_tether_grpc_call_report_test
     absl::synchronization
     absl::time
     gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_front_and_leaf
     interceptors_tether_grpc_testing_probe_server
     lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
@@ -1582,7 +1593,7 @@ tether_program(interceptors_tether_grpc_unusual_calls_test
     GTest::gtest
     absl::time
     gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_front_and_leaf
     interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     lib_tether_propagation_testing_fake_propagators

@@ -21,6 +21,7 @@
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/composite.h"
+#include "tether/propagation/default.h"
 #include "tether/propagation/relay.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
@@ -144,8 +145,9 @@ TEST_F(HeaderLimitsTest, NoPropagatorExceedsWhatAPeerTakes) {
 // The application's own metadata fails a call if and only if it would without
 // tether, whatever values the context has.
 TEST_F(HeaderLimitsTest, OwnMetadataFailsOnlyWhereItWouldWithoutTether) {
-  const auto tethered = leaf().Stub();
-  const auto plain = leaf().Stub(/*tether=*/std::nullopt);
+  StartMiddle(DefaultPropagator());
+  const auto tethered = leaf_->Stub();
+  const auto plain = leaf_->Stub(/*tether=*/std::nullopt);
   const std::string traceparent =
       "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
   TraceContext trace = *ParseTraceParent(traceparent);

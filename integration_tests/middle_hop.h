@@ -24,7 +24,7 @@
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
-#include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/front_and_leaf.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/mutex.h"
 #include "tether/propagation/propagator.h"
@@ -41,13 +41,10 @@ inline std::shared_ptr<const Propagator> Relaying(
   return std::make_shared<RelayPropagator>(std::move(headers));
 }
 
-class MiddleHopTest : public testing::GrpcLeakCheckedTest {
+class MiddleHopTest : public testing::FrontAndLeaf {
  protected:
-  MiddleHopTest()
-      : leaf_({/*callback_api=*/false, /*tether=*/std::nullopt}),
-        straight_(leaf_.Stub(/*tether=*/std::nullopt)) {
-    leaf_.unary = [this](grpc::ServerContext& sc, const testing::Ping&,
-                         testing::Pong*) {
+  MiddleHopTest() {
+    at_leaf_ = [this](grpc::ServerContext& sc) {
       internal::MutexLock lock(mutex_);
       got_.clear();
       bytes_ = 0;
@@ -58,31 +55,32 @@ class MiddleHopTest : public testing::GrpcLeakCheckedTest {
       }
       return grpc::Status::OK;
     };
-  }
-
-  // Starts the middle hop; its server and its channel use `propagator`.
-  void StartMiddle(std::shared_ptr<const Propagator> propagator) {
-    ClientOptions client_options;
-    client_options.propagator = propagator;
-    onward_ = leaf_.Stub(client_options);
-    ServerOptions server_options;
-    server_options.propagator = std::move(propagator);
-    middle_.emplace(testing::ProbeServer::Options{/*callback_api=*/false,
-                                                  std::move(server_options)});
-    middle_->unary = [this](grpc::ServerContext& sc, const testing::Ping& ping,
-                            testing::Pong* pong) {
+    at_front_ = [this](grpc::ServerContext& sc) {
       const Context ctx = change(ContextOf(sc));
       ClientCall call(ctx);
       for (const auto& [name, value] : own) call.AddMetadata(name, value);
-      return onward_->Unary(&call, ping, pong);
+      testing::Pong pong;
+      return to_leaf_->Unary(&call, testing::Ping(), &pong);
     };
-    through_ = middle_->Stub(/*tether=*/std::nullopt);
+  }
+  ~MiddleHopTest() override { Stop(); }
+
+  // Starts the middle hop, which is the front, and the leaf. The hop's server
+  // and its channel use `propagator`.
+  void StartMiddle(std::shared_ptr<const Propagator> propagator) {
+    Options options;
+    options.leaf = std::nullopt;
+    options.to_front = std::nullopt;
+    options.to_leaf->propagator = propagator;
+    options.front->propagator = std::move(propagator);
+    Start(std::move(options));
+    straight_ = leaf_->Stub(/*tether=*/std::nullopt);
   }
 
   // Sends a request with these headers to the leaf: directly, or through the
   // middle hop.
   void Straight(const Headers& headers) { Send(*straight_, headers); }
-  void Through(const Headers& headers) { Send(*through_, headers); }
+  void Through(const Headers& headers) { Send(*to_front_, headers); }
 
   // The values of `name` that the leaf received in the last call.
   Values Got(const std::string& name) {
@@ -101,8 +99,6 @@ class MiddleHopTest : public testing::GrpcLeakCheckedTest {
   };
   Headers own;  // headers that the middle hop adds itself
 
-  testing::ProbeServer& leaf() { return leaf_; }
-
  private:
   static void Send(testing::Probe::Stub& stub, const Headers& headers) {
     grpc::ClientContext call;
@@ -115,11 +111,7 @@ class MiddleHopTest : public testing::GrpcLeakCheckedTest {
   internal::Mutex mutex_;
   std::map<std::string, Values> got_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  testing::ProbeServer leaf_;
-  const std::unique_ptr<testing::Probe::Stub> straight_;
-  std::unique_ptr<testing::Probe::Stub> onward_;
-  std::optional<testing::ProbeServer> middle_;
-  std::unique_ptr<testing::Probe::Stub> through_;
+  std::unique_ptr<testing::Probe::Stub> straight_;
 };
 
 }  // namespace tether

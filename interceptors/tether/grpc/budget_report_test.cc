@@ -8,7 +8,6 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -23,7 +22,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
-#include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/front_and_leaf.h"
 #include "tether/grpc/testing/probe_server.h"
 
 namespace tether {
@@ -33,62 +32,22 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::Ping;
 using testing::Pong;
-using testing::Probe;
-using testing::ProbeServer;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
 using When = ReportOptions::When;
 
-ServerOptions Reporting(When when) {
-  ServerOptions options;
-  options.report.when = when;
-  return options;
-}
-
-// A front server that hands its requests to a leaf, by whatever the test gives.
-class ReportTest : public testing::GrpcLeakCheckedTest {
+class ReportTest : public testing::FrontAndLeaf {
  protected:
-  void Start(When when, const ClientOptions& client = ClientOptions()) {
-    leaf_ = std::make_unique<ProbeServer>(
-        ProbeServer::Options{/*callback_api=*/false, Reporting(when)});
-    leaf_->unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
-      return at_leaf_(sc);
-    };
-    to_leaf_ = leaf_->Stub(client);
-    front_ = std::make_unique<ProbeServer>(
-        ProbeServer::Options{/*callback_api=*/false, Reporting(when)});
-    front_->unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
-      return at_front_(sc);
-    };
-    to_front_ = front_->Stub(client);
+  void StartReporting(When when, const ClientOptions& client = {}) {
+    Options options = Reporting(when);
+    options.to_front = options.to_leaf = client;
+    Start(std::move(options));
   }
-
-  grpc::Status CallLeaf(grpc::ServerContext& sc) {
-    ClientCall call(ContextOf(sc));
-    Pong pong;
-    return to_leaf_->Unary(&call, Ping(), &pong);
-  }
-
-  // The status, and the report of the call to the front.
-  std::pair<grpc::Status, v1::CallReport> Call(absl::Duration timeout) {
-    auto [ctx, cancel] = WithTimeout(Background(), timeout);
-    ClientCall call(ctx);
-    Pong pong;
-    grpc::Status status = to_front_->Unary(&call, Ping(), &pong);
-    return {std::move(status), call.report()};
-  }
-
-  std::function<grpc::Status(grpc::ServerContext&)> at_leaf_ =
-      [](grpc::ServerContext&) { return grpc::Status::OK; };
-  std::function<grpc::Status(grpc::ServerContext&)> at_front_ =
-      [this](grpc::ServerContext& sc) { return CallLeaf(sc); };
-  std::unique_ptr<ProbeServer> leaf_, front_;
-  std::unique_ptr<Probe::Stub> to_leaf_, to_front_;
 };
 
 TEST_F(ReportTest, TellsOfEachHop) {
-  Start(When::kAlways);
+  StartReporting(When::kAlways);
   const auto [status, report] = Call(absl::Seconds(20));
   ASSERT_TRUE(status.ok());
   EXPECT_EQ(report.service(), "tether.testing.Probe");
@@ -114,7 +73,7 @@ TEST_F(ReportTest, TellsOfEachHop) {
 }
 
 TEST_F(ReportTest, AQuickCallThatWentWellHasNothingToTell) {
-  Start(When::kWhenItMatters);
+  StartReporting(When::kWhenItMatters);
   const auto [status, report] = Call(absl::Seconds(20));
   ASSERT_TRUE(status.ok());
   EXPECT_FALSE(report.has_report());
@@ -129,7 +88,7 @@ TEST_F(ReportTest, WhatTookATenthOfItsTimeMatters) {
     absl::SleepFor(absl::Milliseconds(300));
     return grpc::Status::OK;
   };
-  Start(When::kWhenItMatters);
+  StartReporting(When::kWhenItMatters);
   const auto [status, report] = Call(absl::Seconds(2));
   ASSERT_TRUE(status.ok());
   ASSERT_TRUE(report.has_report());
@@ -141,7 +100,7 @@ TEST_F(ReportTest, AnErrorMatters) {
   at_leaf_ = [](grpc::ServerContext&) {
     return grpc::Status(grpc::StatusCode::NOT_FOUND, "no such thing");
   };
-  Start(When::kWhenItMatters);
+  StartReporting(When::kWhenItMatters);
   const auto [status, report] = Call(absl::Seconds(20));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(status.error_message(), "no such thing");
@@ -154,7 +113,7 @@ TEST_F(ReportTest, OffByOption) {
   at_leaf_ = [](grpc::ServerContext&) {
     return grpc::Status(grpc::StatusCode::NOT_FOUND, "");
   };
-  Start(When::kNever);
+  StartReporting(When::kNever);
   const auto [status, report] = Call(absl::Seconds(20));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_FALSE(report.has_report());
@@ -171,7 +130,7 @@ TEST_F(ReportTest, ASlowLeafIsNamedByTheClient) {
   // Reserves that suffice on a loaded machine.
   ClientOptions options;
   options.reserve = {absl::Milliseconds(400), 0, absl::Milliseconds(400)};
-  Start(When::kWhenItMatters, options);
+  StartReporting(When::kWhenItMatters, options);
   const auto [status, report] = Call(absl::Seconds(2));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(),
@@ -193,7 +152,7 @@ TEST_F(ReportTest, ALeafThatNeverAnswersIsNamedByItsCaller) {
     absl::SleepFor(until - absl::Now());
     return grpc::Status::OK;
   };
-  Start(When::kWhenItMatters);
+  StartReporting(When::kWhenItMatters);
   until = absl::Now() + absl::Milliseconds(1500);
   const auto [status, report] = Call(absl::Seconds(1));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -212,15 +171,15 @@ TEST_F(ReportTest, ParallelCallsAreToldFromCallsInARow) {
   at_front_ = [&](grpc::ServerContext& sc) {
     std::thread other;
     if (parallel) {
-      other = std::thread([&] { CallLeaf(sc); });
+      other = std::thread([&] { CallLeaf(ContextOf(sc)); });
     } else {
-      CallLeaf(sc);
+      CallLeaf(ContextOf(sc));
     }
-    CallLeaf(sc);
+    CallLeaf(ContextOf(sc));
     if (other.joinable()) other.join();
     return grpc::Status::OK;
   };
-  Start(When::kAlways);
+  StartReporting(When::kAlways);
   for (bool both : {false, true}) {
     parallel = both;
     const auto [status, report] = Call(absl::Seconds(20));
@@ -249,7 +208,7 @@ TEST_F(ReportTest, ACallThatStillRunsIsToldOf) {
     absl::SleepFor(absl::Milliseconds(200));
     return grpc::Status::OK;
   };
-  Start(When::kAlways);
+  StartReporting(When::kAlways);
   const auto [status, report] = Call(absl::Seconds(20));
   straggler.join();
   ASSERT_TRUE(status.ok());
@@ -259,10 +218,10 @@ TEST_F(ReportTest, ACallThatStillRunsIsToldOf) {
 
 TEST_F(ReportTest, ManyCallsAreCountedNotKept) {
   at_front_ = [&](grpc::ServerContext& sc) {
-    for (int i = 0; i < 100; ++i) CallLeaf(sc);
+    for (int i = 0; i < 100; ++i) CallLeaf(ContextOf(sc));
     return grpc::Status::OK;
   };
-  Start(When::kAlways);
+  StartReporting(When::kAlways);
   const auto [status, report] = Call(absl::Seconds(20));
   ASSERT_TRUE(status.ok());
   ASSERT_TRUE(report.has_report());
@@ -275,17 +234,17 @@ TEST_F(ReportTest, ManyCallsAreCountedNotKept) {
 // gRPC accepts 8 KiB of metadata, and the application's own comes first.
 TEST_F(ReportTest, LeavesTheApplicationsOwnMetadataItsRoom) {
   at_front_ = [&](grpc::ServerContext& sc) {
-    for (int i = 0; i < 16; ++i) CallLeaf(sc);
+    for (int i = 0; i < 16; ++i) CallLeaf(ContextOf(sc));
     sc.AddTrailingMetadata("x-large", std::string(7000, 'x'));
     return grpc::Status::OK;
   };
-  Start(When::kAlways);
+  StartReporting(When::kAlways);
   const auto [status, report] = Call(absl::Seconds(20));
   EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
 TEST_F(ReportTest, AHostileReportIsCountedAndFailsNothing) {
-  Start(When::kNever);
+  StartReporting(When::kNever);
   const std::vector<std::string> reports = {
       "", "\xff\xff\xff", std::string(5000, '\x0a'), "plain text",
       // total_us: -1
@@ -305,7 +264,7 @@ TEST_F(ReportTest, AHostileReportIsCountedAndFailsNothing) {
 }
 
 TEST_F(ReportTest, ARepeatedReportIsAsGoodAsNone) {
-  Start(When::kNever);
+  StartReporting(When::kNever);
   v1::BudgetReport report;
   report.set_total_us(1);
   const std::string bytes = EncodeReport(report);
@@ -326,7 +285,7 @@ TEST_F(ReportTest, ARepeatedReportIsAsGoodAsNone) {
 }
 
 TEST_F(ReportTest, ExplainShowsAllHops) {
-  Start(When::kAlways);
+  StartReporting(When::kAlways);
   const auto [status, report] = Call(absl::Seconds(20));
   ASSERT_TRUE(status.ok());
   const std::string text = Explain(report);
@@ -345,14 +304,14 @@ class EndReasonAtServerTest : public ReportTest {
       seen = EndReasonOf(ctx);
       return StatusOf(ctx);
     };
-    Start(When::kNever);
+    StartReporting(When::kNever);
     auto [ctx, cancel] = WithTimeout(Background(), timeout);
     ClientCall call(ctx);
     std::thread other([&] { during(call); });
     Pong pong;
     to_front_->Unary(&call, Ping(), &pong);
     other.join();
-    front_.reset();  // when its handler has returned
+    Stop();  // when its handler has returned
     return seen;
   }
 };

@@ -7,12 +7,10 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -22,7 +20,7 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
-#include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/front_and_leaf.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/testing/give_up.h"
 
@@ -45,42 +43,22 @@ std::chrono::system_clock::time_point In(absl::Duration d) {
   return absl::ToChronoTime(absl::Now() + d);
 }
 
-// A front server with tether, and a leaf with it or without.
-class CallEndTest : public testing::GrpcLeakCheckedTest {
+// Adds a second leaf, which is without tether.
+class CallEndTest : public testing::FrontAndLeaf {
  protected:
-  CallEndTest()
-      : plain_leaf_({/*callback_api=*/false, std::nullopt}),
-        leaf_({/*callback_api=*/false, Reporting()}),
-        front_({/*callback_api=*/false, Reporting()}) {
-    plain_leaf_.unary =
-        leaf_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
-          return at_leaf_(sc);
-        };
-    front_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
-      return at_front_(sc);
+  CallEndTest() : plain_leaf_({/*callback_api=*/false, std::nullopt}) {
+    plain_leaf_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+      return at_leaf_(sc);
     };
     to_plain_leaf_ = plain_leaf_.Stub();
-    to_leaf_ = leaf_.Stub();
-    to_front_ = front_.Stub();
+    Start(Reporting(ReportOptions::When::kAlways));
   }
-
-  static ServerOptions Reporting() {
-    ServerOptions options;
-    options.report.when = ReportOptions::When::kAlways;
-    return options;
-  }
+  ~CallEndTest() override { Stop(); }
 
   // Waits for the end of the call without using tether.
   static grpc::Status WaitAtPlainLeaf(grpc::ServerContext& sc) {
     while (!sc.IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
     return grpc::Status::OK;
-  }
-
-  static std::pair<grpc::Status, v1::CallReport> Call(Probe::Stub& stub,
-                                                      ClientCall& call) {
-    Pong pong;
-    grpc::Status status = stub.Unary(&call, Ping(), &pong);
-    return {std::move(status), call.report()};
   }
 
   // Makes the call, and reads from its queue only some time after its end.
@@ -101,9 +79,9 @@ class CallEndTest : public testing::GrpcLeakCheckedTest {
     return status;
   }
 
-  std::function<grpc::Status(grpc::ServerContext&)> at_leaf_, at_front_;
-  ProbeServer plain_leaf_, leaf_, front_;
-  std::unique_ptr<Probe::Stub> to_plain_leaf_, to_leaf_, to_front_;
+  // Its handler is at_leaf_ too.
+  ProbeServer plain_leaf_;
+  std::unique_ptr<Probe::Stub> to_plain_leaf_;
 };
 
 // ---- What counts as an answer ----
@@ -212,8 +190,7 @@ TEST_F(CallEndTest, AServersUnavailableIsAnAnswerWhereItBringsMetadata) {
 // ---- Whose report it is ----
 
 TEST_F(CallEndTest, AReportThatAHopHandsBackIsThatOfTheHopBehindIt) {
-  leaf_.download = [](grpc::ServerContext& sc, const Ping&,
-                      grpc::ServerWriter<Pong>*) {
+  stream_at_leaf_ = [](grpc::ServerContext& sc, grpc::ServerWriter<Pong>*) {
     ContextOf(sc).Wait();
     return StatusOf(ContextOf(sc));
   };

@@ -8,14 +8,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <thread>
-#include <utility>
-#include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
@@ -26,7 +22,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
-#include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/front_and_leaf.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/carrier.h"
 #include "tether/propagation/propagator.h"
@@ -40,61 +36,15 @@ using ::testing::HasSubstr;
 using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
-using testing::Probe;
 using testing::ProbeServer;
 using ::testing::StartsWith;
 
 // The time that a test sleeps so that it shows in the report.
 constexpr absl::Duration kWhile = absl::Milliseconds(300);
 
-ServerOptions AlwaysReporting() {
-  ServerOptions options;
-  options.report.when = ReportOptions::When::kAlways;
-  return options;
-}
-
-// A front server and a leaf, as in report_test.cc.
-class CallReportTest : public testing::GrpcLeakCheckedTest {
+class CallReportTest : public testing::FrontAndLeaf {
  protected:
-  CallReportTest()
-      : leaf_({/*callback_api=*/false, AlwaysReporting()}),
-        front_({/*callback_api=*/false, AlwaysReporting()}) {
-    leaf_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
-      return at_leaf_(sc);
-    };
-    leaf_.download = [this](grpc::ServerContext& sc, const Ping&,
-                            grpc::ServerWriter<Pong>* writer) {
-      return stream_at_leaf_(sc, writer);
-    };
-    front_.unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
-      return at_front_(sc);
-    };
-    to_leaf_ = leaf_.Stub();
-    to_front_ = front_.Stub();
-  }
-
-  grpc::Status CallLeaf(const Context& ctx) {
-    ClientCall call(ctx);
-    Pong pong;
-    return to_leaf_->Unary(&call, Ping(), &pong);
-  }
-
-  std::pair<grpc::Status, v1::CallReport> Call(absl::Duration timeout) {
-    auto [ctx, cancel] = WithTimeout(Background(), timeout);
-    ClientCall call(ctx);
-    Pong pong;
-    grpc::Status status = to_front_->Unary(&call, Ping(), &pong);
-    return {std::move(status), call.report()};
-  }
-
-  std::function<grpc::Status(grpc::ServerContext&)> at_leaf_ =
-      [](grpc::ServerContext&) { return grpc::Status::OK; };
-  std::function<grpc::Status(grpc::ServerContext&, grpc::ServerWriter<Pong>*)>
-      stream_at_leaf_;
-  std::function<grpc::Status(grpc::ServerContext&)> at_front_ =
-      [this](grpc::ServerContext& sc) { return CallLeaf(ContextOf(sc)); };
-  ProbeServer leaf_, front_;
-  std::unique_ptr<Probe::Stub> to_leaf_, to_front_;
+  CallReportTest() { Start(Reporting(ReportOptions::When::kAlways)); }
 };
 
 // ---- Times ----
@@ -292,7 +242,8 @@ TEST_F(CallReportTest, ALargeStatusIsNotLostToAReport) {
 // A propagator should return what it was given, with more in it. One that does
 // not loses the report, and nothing else.
 TEST_F(CallReportTest, APropagatorThatForgetsTheContextBreaksNothing) {
-  ServerOptions options = AlwaysReporting();
+  ServerOptions options;
+  options.report.when = ReportOptions::When::kAlways;
   options.propagator = std::make_shared<testing::FakePropagator>(
       [](const Carrier&, const Context&) { return Background(); });
   ProbeServer server({/*callback_api=*/false, options});
@@ -307,7 +258,7 @@ TEST_F(CallReportTest, APropagatorThatForgetsTheContextBreaksNothing) {
 }
 
 TEST_F(CallReportTest, WithoutTheInterceptorThereIsNone) {
-  const auto plain = front_.Stub(std::nullopt);
+  const auto plain = front_->Stub(std::nullopt);
   ClientCall call(Background());
   Pong pong;
   EXPECT_TRUE(plain->Unary(&call, Ping(), &pong).ok());

@@ -25,7 +25,7 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
-#include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/front_and_leaf.h"
 #include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/propagation/baggage.h"
@@ -42,7 +42,7 @@ using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
 
-class OddCallsTest : public testing::GrpcLeakCheckedTest {};
+class OddCallsTest : public testing::FrontAndLeaf {};
 
 // A GenericStub passes the method's name as a string of the caller's.
 TEST_F(OddCallsTest, TheNameOfAGenericCallMayGoBeforeItEnds) {
@@ -222,29 +222,23 @@ auto Prepare(testing::Probe::Stub& stub, grpc::ClientContext* call,
 }
 
 TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
-  ProbeServer backend(ProbeServer::Options{});
-  backend.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
-    return grpc::Status::OK;
-  };
-  auto back = backend.Stub();
   grpc::CompletionQueue cq;
-  ProbeServer server(ProbeServer::Options{});
-  server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+  at_front_ = [&](grpc::ServerContext& sc) {
     ClientCall spare(ContextOf(sc));
-    const auto rpc = Prepare(*back, &spare, &cq);  // never started
+    const auto rpc = Prepare(*to_leaf_, &spare, &cq);  // never started
     ContextOf(sc).Wait();
     return StatusOf(ContextOf(sc));
   };
-  auto stub = server.Stub();
+  Start();
   {
     auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(2));
     CallOptions options;  // half a second, for a loaded machine
     options.reserve = Reserve{absl::Seconds(1), 0, absl::Seconds(1)};
     ClientCall call(ctx, options);
-    Pong pong;
-    grpc::Status s = stub->Unary(&call, Ping(), &pong);
+    const grpc::Status s = Call(*to_front_, call).first;
     EXPECT_EQ(s.error_message().find("did not answer"), std::string::npos);
   }
+  Stop();  // the handler uses `cq`
   cq.Shutdown();
 }
 

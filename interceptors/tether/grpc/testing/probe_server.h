@@ -54,7 +54,7 @@ class ProbeServer {
   CallbackUnaryHandler callback_unary;
   CallbackDownloadHandler callback_download;
 
-  // Returns a stub on a new channel, with tether unless `options` is nullopt.
+  // Returns a stub on a new channel, with tether unless `tether` is nullopt.
   std::unique_ptr<Probe::Stub> Stub(
       std::optional<ClientOptions> tether = ClientOptions());
 
