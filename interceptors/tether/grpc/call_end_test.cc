@@ -43,7 +43,7 @@ std::chrono::system_clock::time_point In(absl::Duration d) {
   return absl::ToChronoTime(absl::Now() + d);
 }
 
-// Adds a second leaf, which is without tether.
+// Adds a second leaf, without tether.
 class CallEndTest : public testing::FrontAndLeaf {
  protected:
   CallEndTest() : plain_leaf_({/*callback_api=*/false, std::nullopt}) {
@@ -79,7 +79,7 @@ class CallEndTest : public testing::FrontAndLeaf {
     return status;
   }
 
-  // Its handler is at_leaf_ too.
+  // at_leaf_ is its handler, too.
   ProbeServer plain_leaf_;
   std::unique_ptr<Probe::Stub> to_plain_leaf_;
 };

@@ -239,8 +239,8 @@ TEST_F(CallReportTest, ALargeStatusIsNotLostToAReport) {
 
 // ---- Unusual contexts and channels ----
 
-// A propagator should return what it was given, with more in it. One that does
-// not loses the report, and nothing else.
+// A propagator should return the given context with values added. If it
+// doesn't, the report is lost, and nothing else.
 TEST_F(CallReportTest, APropagatorThatForgetsTheContextBreaksNothing) {
   ServerOptions options;
   options.report.when = ReportOptions::When::kAlways;

@@ -36,7 +36,7 @@
 
 namespace tether::testing {
 
-// Use it on the test's thread; the handlers run on gRPC's.
+// Its functions are for the test's thread; the handlers run on gRPC's threads.
 class FrontAndLeaf : public GrpcLeakCheckedTest {
  protected:
   using Handler = std::function<grpc::Status(grpc::ServerContext&)>;
@@ -65,7 +65,7 @@ class FrontAndLeaf : public GrpcLeakCheckedTest {
   // derived fixture calls it in its destructor if handlers use its members.
   void Stop();
 
-  // Calls the leaf for `ctx`. It is for handlers of the front, mostly.
+  // Calls the leaf for `ctx`. Mostly for handlers of the front.
   grpc::Status CallLeaf(const Context& ctx);
 
   // Calls the front. Returns the status and the report of that call.
