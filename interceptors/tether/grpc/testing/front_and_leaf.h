@@ -36,7 +36,7 @@
 
 namespace tether::testing {
 
-// Its functions are for the test's thread; the handlers run on gRPC's threads.
+// Call Start and Stop on the test's thread. The handlers run on gRPC's threads.
 class FrontAndLeaf : public GrpcLeakCheckedTest {
  protected:
   using Handler = std::function<grpc::Status(grpc::ServerContext&)>;
