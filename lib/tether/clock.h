@@ -30,7 +30,7 @@ class TimerService;
 }
 
 // An abstract class with two implementations: Real() and
-// testing::SimulatedClock.
+// testing::SimulatedClock. Applications can't derive from it.
 class TETHER_EXPORT Clock {
  public:
   // The machine's clocks. Never destroyed, so it can be used during static

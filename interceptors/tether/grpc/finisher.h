@@ -39,7 +39,8 @@ namespace tether {
 // reactor with the context's status, on the thread that ended the context.
 //
 // Code that fails to claim the reactor must not touch the reactor, the request
-// or the response, because they may be destroyed.
+// or the response, because they may be destroyed. If all copies are destroyed
+// without a claim, the RPC stays open until its context ends.
 //
 // Create it in the handler's method or in a reaction, for any of gRPC's server
 // reactors; `ctx` must be ContextOf(the server context). Pending reads and

@@ -61,6 +61,30 @@ TEST_F(FinisherTest, FinishesWhenTheCallerLeaves) {
   EXPECT_FALSE(finisher->Finish(grpc::Status::OK));
 }
 
+TEST_F(FinisherTest, FinishesWhenTheContextEndsThoughNoHandleIsLeft) {
+  absl::Notification waiting;
+  server_.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
+                               Pong*) {
+    grpc::ServerUnaryReactor* reactor = sc->DefaultReactor();
+    { const Finisher finisher(ContextOf(*sc), reactor); }
+    waiting.Notify();
+    return reactor;
+  };
+  const auto stub = server_.Stub(std::nullopt);
+  grpc::ClientContext call;
+  std::thread leaves([&] {
+    waiting.WaitForNotificationWithTimeout(kGiveUp);
+    call.TryCancel();
+  });
+  Pong pong;
+  EXPECT_FALSE(stub->Unary(&call, Ping(), &pong).ok());
+  leaves.join();
+  // Shutdown returns when all calls have been finished.
+  const absl::Time begin = absl::Now();
+  server_.server().Shutdown(absl::ToChronoTime(begin + kGiveUp));
+  EXPECT_LT(absl::Now() - begin, kGiveUp / 2);
+}
+
 TEST_F(FinisherTest, TheHandlersAnswerIsTheOnlyOne) {
   server_.callback_unary = [&](grpc::CallbackServerContext* sc, const Ping*,
                                Pong* pong) {

@@ -15,13 +15,15 @@ namespace tether {
 // "Unset" and "unlimited" differ. An unset field takes a less specific value:
 // a method's policy takes the server's, and the server's takes the default that
 // is named here. absl::InfiniteDuration() is a value like any other and means
-// that there is no limit.
+// that there is no limit. Zero is a limit: if the timeout that applies to a
+// request is zero or less, its context is done on arrival.
 struct TimePolicy {
   // The longest time that a request's context lives, whatever the caller asked
   // for. Default: no limit; one minute if ServerOptions::edge is set.
   std::optional<absl::Duration> max_timeout = std::nullopt;
 
-  // The timeout of requests that bring no deadline. Default: no limit.
+  // The timeout of requests that bring no deadline. max_timeout limits it, too.
+  // Default: no limit.
   std::optional<absl::Duration> default_timeout = std::nullopt;
 
   // A request that arrives with less time than this is not worth beginning. It

@@ -37,7 +37,7 @@ struct ServerOptions {
 
   // The largest fraction of the requests to a method that is turned away for
   // TimePolicy::min_budget. Requests beyond it are served with the time that
-  // they have. 0 to 1.
+  // they have. 0 to 1; other values are clamped.
   double shed_fraction = 0.2;
 
   // Reads the values that requests bring; all other headers are ignored. Null:
@@ -69,11 +69,12 @@ struct ServerOptions {
   // the context's status. The handler's current and later gRPC operations fail.
   // So a peer that doesn't read holds no thread for longer.
   //
-  // If the deadline is the caller's tether-timeout-us, the grace is up to a
-  // quarter of that timeout, at most one second (plus 3 %): the caller knows
-  // this deadline and ends the call itself.
+  // If the deadline is the caller's tether-timeout-us, the grace may be longer:
+  // a quarter of that timeout, but at most one second plus 3 % of it. The
+  // caller knows this deadline and normally ends the call itself.
   //
-  // InfiniteDuration(): the handlers end their calls themselves.
+  // InfiniteDuration(): the handlers end their calls themselves. Negative
+  // values count as zero.
   absl::Duration answer_grace = absl::Milliseconds(100);
 
   // When the server reports to its callers where the time went.

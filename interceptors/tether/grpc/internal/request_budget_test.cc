@@ -57,6 +57,20 @@ TEST(BudgetOfTest, TheDefaultIsForCallersThatNameNoTimeAndIsCapped) {
   EXPECT_EQ(capped.owner, DeadlineOwner::kMaxTimeout);
 }
 
+TEST(BudgetOfTest, ZeroLeavesNoTimeAndIsNotUnlimited) {
+  TimeLimits limits;
+  limits.default_timeout = absl::ZeroDuration();
+  EXPECT_EQ(BudgetOf(kNone, kNone, limits, kGrace).timeout,
+            absl::ZeroDuration());
+  limits.default_timeout = kNone;
+  limits.max_timeout = absl::ZeroDuration();
+  const RequestBudget budget =
+      BudgetOf(absl::Seconds(5), absl::Seconds(4), limits, kGrace);
+  EXPECT_EQ(budget.timeout, absl::ZeroDuration());
+  EXPECT_EQ(budget.owner, DeadlineOwner::kMaxTimeout);
+  EXPECT_EQ(budget.until_cancelled, kGrace);
+}
+
 TEST(BudgetOfTest, TheCallIsCancelledOnlyIfGrpcDoesNotEndItBefore) {
   TimeLimits limits;
   EXPECT_EQ(BudgetOf(kNone, kNone, limits, kGrace).until_cancelled, kNone);
