@@ -37,7 +37,7 @@ using ::testing::StartsWith;
 
 using When = ReportOptions::When;
 
-class ReportTest : public testing::FrontAndLeaf {
+class BudgetReportTest : public testing::FrontAndLeaf {
  protected:
   void StartReporting(When when, const ClientOptions& client = {}) {
     Options options = Reporting(when);
@@ -46,7 +46,7 @@ class ReportTest : public testing::FrontAndLeaf {
   }
 };
 
-TEST_F(ReportTest, TellsOfEachHop) {
+TEST_F(BudgetReportTest, TellsOfEachHop) {
   StartReporting(When::kAlways);
   const auto [status, report] = Call(absl::Seconds(20));
   ASSERT_TRUE(status.ok());
@@ -72,7 +72,7 @@ TEST_F(ReportTest, TellsOfEachHop) {
   EXPECT_LE(call.report().total_us(), call.duration_us());
 }
 
-TEST_F(ReportTest, AQuickCallThatWentWellHasNothingToTell) {
+TEST_F(BudgetReportTest, AQuickCallThatWentWellHasNothingToTell) {
   StartReporting(When::kWhenItMatters);
   const auto [status, report] = Call(absl::Seconds(20));
   ASSERT_TRUE(status.ok());
@@ -83,7 +83,7 @@ TEST_F(ReportTest, AQuickCallThatWentWellHasNothingToTell) {
   EXPECT_TRUE(report.answered());
 }
 
-TEST_F(ReportTest, WhatTookATenthOfItsTimeMatters) {
+TEST_F(BudgetReportTest, WhatTookATenthOfItsTimeMatters) {
   at_leaf_ = [](grpc::ServerContext&) {
     absl::SleepFor(absl::Milliseconds(300));
     return grpc::Status::OK;
@@ -96,7 +96,7 @@ TEST_F(ReportTest, WhatTookATenthOfItsTimeMatters) {
   EXPECT_GE(report.report().calls(0).report().total_us(), 300'000);
 }
 
-TEST_F(ReportTest, AnErrorMatters) {
+TEST_F(BudgetReportTest, AnErrorMatters) {
   at_leaf_ = [](grpc::ServerContext&) {
     return grpc::Status(grpc::StatusCode::NOT_FOUND, "no such thing");
   };
@@ -109,7 +109,7 @@ TEST_F(ReportTest, AnErrorMatters) {
   EXPECT_EQ(report.report().calls(0).report().outcome(), 5);
 }
 
-TEST_F(ReportTest, OffByOption) {
+TEST_F(BudgetReportTest, OffByOption) {
   at_leaf_ = [](grpc::ServerContext&) {
     return grpc::Status(grpc::StatusCode::NOT_FOUND, "");
   };
@@ -121,7 +121,7 @@ TEST_F(ReportTest, OffByOption) {
 
 // The leaf waits for the end of its context, so it answers within the reserves
 // of the hops before it. Its share of the time reaches the client.
-TEST_F(ReportTest, ASlowLeafIsNamedByTheClient) {
+TEST_F(BudgetReportTest, ASlowLeafIsNamedByTheClient) {
   at_leaf_ = [](grpc::ServerContext& sc) {
     const Context ctx = ContextOf(sc);
     ctx.Wait();
@@ -146,7 +146,7 @@ TEST_F(ReportTest, ASlowLeafIsNamedByTheClient) {
 
 // The leaf never observes its context, and answers long after its callers have
 // left.
-TEST_F(ReportTest, ALeafThatNeverAnswersIsNamedByItsCaller) {
+TEST_F(BudgetReportTest, ALeafThatNeverAnswersIsNamedByItsCaller) {
   absl::Time until = absl::Now();
   at_leaf_ = [&](grpc::ServerContext&) {
     absl::SleepFor(until - absl::Now());
@@ -162,7 +162,7 @@ TEST_F(ReportTest, ALeafThatNeverAnswersIsNamedByItsCaller) {
   EXPECT_FALSE(report.report().calls(0).answered());
 }
 
-TEST_F(ReportTest, ParallelCallsAreToldFromCallsInARow) {
+TEST_F(BudgetReportTest, ParallelCallsAreToldFromCallsInARow) {
   at_leaf_ = [](grpc::ServerContext&) {
     absl::SleepFor(absl::Milliseconds(100));
     return grpc::Status::OK;
@@ -191,7 +191,7 @@ TEST_F(ReportTest, ParallelCallsAreToldFromCallsInARow) {
   }
 }
 
-TEST_F(ReportTest, ACallThatStillRunsIsToldOf) {
+TEST_F(BudgetReportTest, ACallThatStillRunsIsToldOf) {
   std::thread straggler;
   at_leaf_ = [](grpc::ServerContext& sc) {
     const Context ctx = ContextOf(sc);
@@ -216,7 +216,7 @@ TEST_F(ReportTest, ACallThatStillRunsIsToldOf) {
   EXPECT_FALSE(report.report().calls(0).answered());
 }
 
-TEST_F(ReportTest, ManyCallsAreCountedNotKept) {
+TEST_F(BudgetReportTest, ManyCallsAreCountedNotKept) {
   at_front_ = [&](grpc::ServerContext& sc) {
     for (int i = 0; i < 100; ++i) CallLeaf(ContextOf(sc));
     return grpc::Status::OK;
@@ -232,7 +232,7 @@ TEST_F(ReportTest, ManyCallsAreCountedNotKept) {
 }
 
 // gRPC accepts 8 KiB of metadata, and the application's own comes first.
-TEST_F(ReportTest, LeavesTheApplicationsOwnMetadataItsRoom) {
+TEST_F(BudgetReportTest, LeavesTheApplicationsOwnMetadataItsRoom) {
   at_front_ = [&](grpc::ServerContext& sc) {
     for (int i = 0; i < 16; ++i) CallLeaf(ContextOf(sc));
     sc.AddTrailingMetadata("x-large", std::string(7000, 'x'));
@@ -243,7 +243,7 @@ TEST_F(ReportTest, LeavesTheApplicationsOwnMetadataItsRoom) {
   EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
-TEST_F(ReportTest, AHostileReportIsCountedAndFailsNothing) {
+TEST_F(BudgetReportTest, AHostileReportIsCountedAndFailsNothing) {
   StartReporting(When::kNever);
   const std::vector<std::string> reports = {
       "", "\xff\xff\xff", std::string(5000, '\x0a'), "plain text",
@@ -263,7 +263,7 @@ TEST_F(ReportTest, AHostileReportIsCountedAndFailsNothing) {
   }
 }
 
-TEST_F(ReportTest, ARepeatedReportIsAsGoodAsNone) {
+TEST_F(BudgetReportTest, ARepeatedReportIsAsGoodAsNone) {
   StartReporting(When::kNever);
   v1::BudgetReport report;
   report.set_total_us(1);
@@ -284,7 +284,7 @@ TEST_F(ReportTest, ARepeatedReportIsAsGoodAsNone) {
   EXPECT_EQ(GetGrpcStats().bad_reports, dropped + 1);
 }
 
-TEST_F(ReportTest, ExplainShowsAllHops) {
+TEST_F(BudgetReportTest, ExplainShowsAllHops) {
   StartReporting(When::kAlways);
   const auto [status, report] = Call(absl::Seconds(20));
   ASSERT_TRUE(status.ok());
@@ -293,7 +293,7 @@ TEST_F(ReportTest, ExplainShowsAllHops) {
 }
 
 // What ended the request, as the handler's context shows it.
-class EndReasonAtServerTest : public ReportTest {
+class EndReasonAtServerTest : public BudgetReportTest {
  protected:
   EndReason ReasonAtLeaf(const std::function<void(ClientCall&)>& during,
                          absl::Duration timeout) {

@@ -42,10 +42,10 @@ using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
 
-class OddCallsTest : public testing::FrontAndLeaf {};
+class UnusualCallsTest : public testing::FrontAndLeaf {};
 
 // A GenericStub passes the method's name as a string of the caller's.
-TEST_F(OddCallsTest, TheNameOfAGenericCallMayGoBeforeItEnds) {
+TEST_F(UnusualCallsTest, TheNameOfAGenericCallMayGoBeforeItEnds) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
     return grpc::Status::OK;
@@ -76,7 +76,7 @@ TEST_F(OddCallsTest, TheNameOfAGenericCallMayGoBeforeItEnds) {
 }
 
 // Core accepts relative deadlines, so they must not end the process.
-TEST_F(OddCallsTest, ARelativeDeadlineIsOne) {
+TEST_F(UnusualCallsTest, ARelativeDeadlineIsOne) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
     return grpc::Status::OK;
@@ -107,7 +107,7 @@ class Token : public grpc::MetadataCredentialsPlugin {
 
 // Core adds credentials below the interceptors, and they count toward the 8
 // KiB.
-TEST_F(OddCallsTest, ValuesLeaveRoomForCredentials) {
+TEST_F(UnusualCallsTest, ValuesLeaveRoomForCredentials) {
   // A server with local credentials.
   class Service final : public testing::Probe::Service {
     grpc::Status Unary(grpc::ServerContext*, const Ping*, Pong*) override {
@@ -137,7 +137,7 @@ TEST_F(OddCallsTest, ValuesLeaveRoomForCredentials) {
 }
 
 // Only messages of tether and core are replaced.
-TEST_F(OddCallsTest, TheServersOwnWordsStay) {
+TEST_F(UnusualCallsTest, TheServersOwnWordsStay) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
     ContextOf(sc).Wait();
@@ -155,7 +155,7 @@ TEST_F(OddCallsTest, TheServersOwnWordsStay) {
 }
 
 // This also holds if the propagator returns a context that isn't the request's.
-TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
+TEST_F(UnusualCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
   auto [life, end] = WithCancel(Background());
   {
     ServerOptions options;
@@ -178,7 +178,7 @@ TEST_F(OddCallsTest, ARequestThatIsTurnedAwayEndsItsOwnContextOnly) {
 }
 
 // The cause equals the error although it is marked (end_reason.h).
-TEST_F(OddCallsTest, ACauseThatIsTheErrorIsSaidOnce) {
+TEST_F(UnusualCallsTest, ACauseThatIsTheErrorIsSaidOnce) {
   TaskGroup group(Background());
   group.Go(
       [](const Context&) { return absl::CancelledError("context canceled"); });
@@ -186,7 +186,7 @@ TEST_F(OddCallsTest, ACauseThatIsTheErrorIsSaidOnce) {
   EXPECT_EQ(StatusOf(group.context()).error_message(), "context canceled");
 }
 
-TEST_F(OddCallsTest, APreparedCallHasNotBegun) {
+TEST_F(UnusualCallsTest, APreparedCallHasNotBegun) {
   ProbeServer server(ProbeServer::Options{});
   server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
     return grpc::Status::OK;
@@ -221,7 +221,7 @@ auto Prepare(testing::Probe::Stub& stub, grpc::ClientContext* call,
   return stub.PrepareAsyncUnary(call, Ping(), cq);
 }
 
-TEST_F(OddCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
+TEST_F(UnusualCallsTest, ACallThatWasNeverStartedIsNotBlamed) {
   grpc::CompletionQueue cq;
   at_front_ = [&](grpc::ServerContext& sc) {
     ClientCall spare(ContextOf(sc));
