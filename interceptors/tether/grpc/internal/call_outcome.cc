@@ -24,8 +24,8 @@ constexpr absl::string_view kCoreDeadlineText = "Deadline Exceeded";
 constexpr absl::Duration kCoreIsAhead = absl::Milliseconds(2);
 
 // Lives forever.
-const absl::Status& Marked(absl::Status cause, EndReason reason) {
-  return *new absl::Status(WithEndReason(std::move(cause), reason));
+const absl::Status* Marked(absl::Status cause, EndReason reason) {
+  return new absl::Status(WithEndReason(std::move(cause), reason));
 }
 
 // True if the server sent `status`, and not this side. The message doesn't show
@@ -141,30 +141,30 @@ MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status) {
 }
 
 const absl::Status& CauseOfPassedDeadline(DeadlineOwner owner) {
-  static const absl::Status& caller =
+  static const absl::Status* const caller =
       Marked(absl::DeadlineExceededError("the caller's deadline has passed"),
              EndReason::kInheritedDeadline);
-  static const absl::Status& default_timeout = Marked(
+  static const absl::Status* const default_timeout = Marked(
       absl::DeadlineExceededError("the server's default_timeout has passed"),
       EndReason::kOwnTimeout);
-  static const absl::Status& max_timeout =
+  static const absl::Status* const max_timeout =
       Marked(absl::DeadlineExceededError("the server's max_timeout has passed"),
              EndReason::kOwnTimeout);
   switch (owner) {
     case DeadlineOwner::kDefaultTimeout:
-      return default_timeout;
+      return *default_timeout;
     case DeadlineOwner::kMaxTimeout:
-      return max_timeout;
+      return *max_timeout;
     case DeadlineOwner::kCaller:
       break;
   }
-  return caller;
+  return *caller;
 }
 
 const absl::Status& CauseOfReturnedHandler() {
-  static const absl::Status& cause = Marked(
+  static const absl::Status* const cause = Marked(
       absl::CancelledError("the handler has returned"), EndReason::kCompleted);
-  return cause;
+  return *cause;
 }
 
 absl::Status CauseOfTooLittleTime(absl::Duration time_left,
@@ -178,14 +178,14 @@ absl::Status CauseOfTooLittleTime(absl::Duration time_left,
 }
 
 ServerCallEnd EndOfServerCall(absl::Duration time_left, absl::Duration slack) {
-  static const absl::Status& gave_up =
+  static const absl::Status* const gave_up =
       Marked(absl::DeadlineExceededError("the caller gave up at its deadline"),
              EndReason::kInheritedDeadline);
-  static const absl::Status& left =
+  static const absl::Status* const left =
       Marked(absl::CancelledError("the caller cancelled the call or is gone"),
              EndReason::kCallerLeft);
-  if (time_left <= slack) return {true, gave_up};
-  return {false, left};
+  if (time_left <= slack) return {true, *gave_up};
+  return {false, *left};
 }
 
 absl::Duration DeadlineSlack(absl::Duration timeout, bool is_rounded) {
