@@ -212,7 +212,9 @@ def check_path(root, folders, code):
 def check(root, commands=None):
   """Returns all problems, as "file:line: problem"."""
   commands = COMMANDS if commands is None else commands
-  folders = [f for f in sorted(os.listdir(root)) if os.path.isdir(os.path.join(root, f)) and not f.startswith("bazel-")]
+  # build/ and bazel-*/ hold what builds write, which may not be there yet.
+  folders = [f for f in sorted(os.listdir(root))
+             if os.path.isdir(os.path.join(root, f)) and f != "build" and not f.startswith("bazel-")]
   documents = [f for f in sorted(os.listdir(root)) if f.endswith(".md")]
   if os.path.isdir(os.path.join(root, "docs")):
     documents += ["docs/" + f for f in sorted(os.listdir(os.path.join(root, "docs"))) if f.endswith(".md")]

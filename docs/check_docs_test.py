@@ -110,6 +110,7 @@ class CheckDocsTest(unittest.TestCase):
   def test_paths_in_backquotes_exist(self):
     self.assertEqual(self.check("`code/a.cc`, `code/...`, `code/sub/`, `other/x`, `code/a b`"), [])
     self.assertEqual(self.check("`code/x.cc`"), ["there is no code/x.cc"])
+    self.assertEqual(self.check("`build/x`", **{"build/y": ""}), [])
 
 
 class TheDocsTest(unittest.TestCase):
