@@ -41,6 +41,21 @@ TEST_F(CallerIsWaitingTest, TrueIfTheCallerHasNoDeadline) {
   EXPECT_TRUE(CallerIsWaiting(ctx, call_ctx, kTooLate));
 }
 
+TEST_F(CallerIsWaitingTest, TheWallClockMayJump) {
+  for (const absl::Duration jump : {absl::Hours(1), -absl::Hours(1)}) {
+    Request request;
+    (void)request.ctx.Deadline();
+    request.clock.JumpWallClock(jump);
+    const auto [short_ctx, cancel_short] =
+        WithTimeout(request.ctx, absl::Milliseconds(50));
+    const auto [long_ctx, cancel_long] =
+        WithTimeout(request.ctx, absl::Seconds(10));
+    request.clock.Advance(absl::Milliseconds(50));
+    EXPECT_TRUE(CallerIsWaiting(request.ctx, short_ctx, kTooLate)) << jump;
+    EXPECT_FALSE(CallerIsWaiting(request.ctx, long_ctx, kTooLate)) << jump;
+  }
+}
+
 // The callee's deadline is the caller's minus the reserve.
 TEST_F(CallerIsWaitingTest, FalseIfTheCallUsedUpTheCallersTime) {
   Request request;

@@ -52,8 +52,8 @@ bool IsAnswer(const grpc::Status& status, const ReceivedEnd& end,
 
 // True if the end of `ctx` explains `received`; then sets the status and the
 // cause of `outcome`.
-bool ExplainedByContext(const Context& ctx, const grpc::Status& received,
-                        ClientOutcome& outcome) {
+bool ExplainedByContext(const Context& ctx, bool context_ended,
+                        const grpc::Status& received, ClientOutcome& outcome) {
   const grpc::StatusCode code = received.error_code();
   if (code != grpc::StatusCode::CANCELLED &&
       code != grpc::StatusCode::DEADLINE_EXCEEDED) {
@@ -61,8 +61,8 @@ bool ExplainedByContext(const Context& ctx, const grpc::Status& received,
   }
   // Core's timer, or a cancellation that reached core first, may have ended the
   // call; the reason is still the context's.
-  if (grpc::Status status = StatusOfContext(ctx); !status.ok()) {
-    outcome.status = std::move(status);
+  if (context_ended) {
+    outcome.status = StatusOfContext(ctx);
     outcome.cause = ctx.Cause();
     return true;
   }
@@ -211,12 +211,15 @@ std::optional<grpc::Status> WithoutInternalNames(const grpc::Status& status) {
 ClientOutcome OutcomeOfClientCall(const Context& ctx,
                                   const grpc::Status& received,
                                   const ReceivedEnd& end) {
+  // Read once: the context may end meanwhile, and all parts of the outcome must
+  // agree.
   const EndReason context_reason = EndReasonOf(ctx);
   const bool context_ended = context_reason != EndReason::kNone;
   ClientOutcome outcome;
   outcome.status = received;
   outcome.answered = IsAnswer(received, end, context_ended);
-  if (ExplainedByContext(ctx, received, outcome) && !end.has_report) {
+  if (ExplainedByContext(ctx, context_ended, received, outcome) &&
+      !end.has_report) {
     outcome.answered = false;
   }
   outcome.reason = context_ended ? context_reason

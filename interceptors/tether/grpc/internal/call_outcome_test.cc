@@ -179,6 +179,25 @@ TEST(ClientOutcomeTest, CoresTimerCountsAsTheContextsWithinTwoMilliseconds) {
   EXPECT_EQ(outcome.reason, EndReason::kCompleted);
 }
 
+// Each round takes a moment closer to the context's end, or just after it.
+TEST(ClientOutcomeTest, StatusCauseAndReasonAgreeIfTheContextEndsMeanwhile) {
+  const absl::Status cause =
+      WithEndReason(absl::DeadlineExceededError("the caller's time is up"),
+                    EndReason::kInheritedDeadline);
+  for (int i = 0; i < 20'000; ++i) {
+    const Cancellable made =
+        WithTimeout(Background(), absl::Nanoseconds(100) * (i % 100), cause);
+    const ClientOutcome outcome =
+        OutcomeOfClientCall(made.ctx, kCoreCancelled, ReceivedEnd());
+    const bool by_context = outcome.reason == EndReason::kInheritedDeadline;
+    ASSERT_EQ(
+        outcome.status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED,
+        by_context);
+    ASSERT_EQ(outcome.cause == cause, by_context);
+    ASSERT_EQ(outcome.answered, !by_context);
+  }
+}
+
 TEST(ClientOutcomeTest, WhatThisSideEndedIsNoAnswer) {
   ReceivedEnd end;
   EXPECT_TRUE(OutcomeOfClientCall(Background(), kCoreCancelled, end).answered);
