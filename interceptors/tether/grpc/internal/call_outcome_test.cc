@@ -255,6 +255,21 @@ TEST(BlameTest, ADeadlineThatEndedTheCallGetsTheNamesOfTheHops) {
   EXPECT_EQ(AuthorOfDeadlineMessage(status), MessageAuthor::kTether);
 }
 
+TEST(BlameTest, OnlyTheCauseOfATimeoutOfThisProcessIsQuoted) {
+  const absl::Status inherited =
+      WithEndReason(absl::DeadlineExceededError("the caller's deadline"),
+                    EndReason::kInheritedDeadline);
+  for (const absl::Status& cause : {absl::OkStatus(), inherited}) {
+    const Cancellable made =
+        WithTimeout(Background(), absl::ZeroDuration(), cause);
+    const grpc::Status status = WithBlame(kCoreDeadline, made.ctx,
+                                          SlowCall(v1::END_REASON_OWN_TIMEOUT));
+    EXPECT_EQ(status.error_message(),
+              "context deadline exceeded: 200ms, of which inventory.GetStock "
+              "200ms (did not answer)");
+  }
+}
+
 TEST(BlameTest, OtherStatusesStay) {
   const v1::CallReport call = SlowCall(v1::END_REASON_OWN_TIMEOUT);
   const grpc::Status own_words(grpc::StatusCode::DEADLINE_EXCEEDED,
