@@ -335,7 +335,6 @@ tether_internal_library(interceptors_tether_grpc_testing_deadline_chain
   DEPS
     absl::core_headers
     absl::strings
-    absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback

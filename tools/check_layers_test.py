@@ -48,6 +48,10 @@ class CheckLayersTest(unittest.TestCase):
     self.fails("interceptors/tether/grpc/a.cc", '#include "opentelemetry/context/context.h"\n', "not for its layer")
     self.passes("interceptors/tether/opentelemetry/a.cc", '#include "opentelemetry/context/context.h"\n')
 
+  def test_the_library_has_its_own_mutex(self):
+    self.fails("interceptors/tether/grpc/testing/a.h", '#include "absl/synchronization/mutex.h"\n', "not for its layer")
+    self.passes("integration_tests/a.cc", '#include "absl/synchronization/mutex.h"\n')
+
   def test_shipped_code_has_no_test_kit(self):
     self.fails("lib/tether/a.cc", '#include "tether/testing/simulated_clock.h"\n', "is for tests")
     self.passes("lib/tether/a_test.cc", '#include "tether/testing/simulated_clock.h"\n')

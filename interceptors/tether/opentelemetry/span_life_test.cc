@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -15,7 +16,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "opentelemetry/trace/provider.h"
 #include "opentelemetry/trace/scope.h"
@@ -24,6 +24,7 @@
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/internal/mutex.h"
 #include "tether/opentelemetry/span.h"
 #include "tether/opentelemetry/testing/fixture.h"
 #include "tether/propagation/trace_context.h"
@@ -132,23 +133,25 @@ TEST_F(SpanLifeTest, TheSpanIsActiveInACallbackHandlersMethodOnly) {
 class Seen {
  public:
   void Add(std::string what) {
-    absl::MutexLock lock(&mutex_);
+    internal::MutexLock lock(mutex_);
     all_.push_back(std::move(what));
+    added_.NotifyAll();
   }
 
   // Returns when there are `n`, or after kGiveUp.
   std::vector<std::string> WaitFor(size_t n) {
-    absl::MutexLock lock(&mutex_);
-    const auto enough = [&] {
-      mutex_.AssertReaderHeld();
-      return all_.size() >= n;
-    };
-    mutex_.AwaitWithTimeout(absl::Condition(&enough), kGiveUp);
+    internal::MutexLock lock(mutex_);
+    const auto latest =
+        std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(kGiveUp);
+    while (all_.size() < n && std::chrono::steady_clock::now() < latest) {
+      added_.WaitUntil(mutex_, latest);
+    }
     return all_;
   }
 
  private:
-  absl::Mutex mutex_;
+  internal::Mutex mutex_;
+  internal::CondVar added_;
   std::vector<std::string> all_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -13,6 +13,7 @@
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/loopback.h"
+#include "tether/internal/mutex.h"
 
 namespace tether::testing {
 namespace {
@@ -166,7 +167,7 @@ class DeadlineChain::Relay final : public Probe::Service {
  private:
   void Note(Record& record, absl::Duration arrived,
             absl::Duration deadline) const {
-    absl::MutexLock lock(&record.mutex);
+    internal::MutexLock lock(record.mutex);
     Passage::Hop& hop = record.passage.hops[index_];
     hop.arrived = arrived;
     hop.deadline = deadline;
@@ -176,7 +177,7 @@ class DeadlineChain::Relay final : public Probe::Service {
     Ping ping;
     ping.set_number(record.number);
     {
-      absl::MutexLock lock(&record.mutex);
+      internal::MutexLock lock(record.mutex);
       record.passage.hops[index_ + 1].sent = Now();
     }
     return next_->Unary(&call, ping, pong);
@@ -225,7 +226,7 @@ DeadlineChain::~DeadlineChain() {
 }
 
 std::shared_ptr<DeadlineChain::Record> DeadlineChain::record() const {
-  absl::MutexLock lock(&mutex_);
+  internal::MutexLock lock(mutex_);
   return record_;
 }
 
@@ -236,11 +237,11 @@ bool DeadlineChain::Connect() {
 std::optional<Passage> DeadlineChain::Call(absl::Duration timeout) {
   auto record = std::make_shared<Record>(++calls_);
   {
-    absl::MutexLock lock(&record->mutex);
+    internal::MutexLock lock(record->mutex);
     record->passage.hops.resize(links_.size());
   }
   {
-    absl::MutexLock lock(&mutex_);
+    internal::MutexLock lock(mutex_);
     record_ = record;
   }
   if (const grpc::Status status = Call(timeout, *record); !status.ok()) {
@@ -248,7 +249,7 @@ std::optional<Passage> DeadlineChain::Call(absl::Duration timeout) {
                  status.error_message().c_str());
     return std::nullopt;
   }
-  absl::MutexLock lock(&record->mutex);
+  internal::MutexLock lock(record->mutex);
   return record->passage;
 }
 
@@ -258,7 +259,7 @@ grpc::Status DeadlineChain::Call(absl::Duration timeout, Record& record) {
     ping.set_number(record.number);
     Pong pong;
     {
-      absl::MutexLock lock(&record.mutex);
+      internal::MutexLock lock(record.mutex);
       record.passage.deadline = deadline;
       record.passage.hops[0].sent = Now();
     }

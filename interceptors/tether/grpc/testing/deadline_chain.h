@@ -23,10 +23,10 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "tether/grpc/reserve.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
+#include "tether/internal/mutex.h"
 
 namespace tether::testing {
 
@@ -92,7 +92,7 @@ class DeadlineChain {
   struct Record {
     explicit Record(int32_t call) : number(call) {}
     const int32_t number;  // identifies the call in its messages
-    absl::Mutex mutex;
+    internal::Mutex mutex;
     Passage passage ABSL_GUARDED_BY(mutex);
   };
 
@@ -103,7 +103,7 @@ class DeadlineChain {
   int32_t calls_ = 0;
   std::vector<std::unique_ptr<Link>> links_;  // the last hop first
 
-  mutable absl::Mutex mutex_;
+  mutable internal::Mutex mutex_;
   std::shared_ptr<Record> record_
       ABSL_GUARDED_BY(mutex_);  // of the current call
 };
