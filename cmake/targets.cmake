@@ -592,6 +592,24 @@ tether_script_test(examples/request_id_test
   ARGS examples/request_id examples/expected/request_id.txt
   TIMEOUT 60)
 
+tether_program(examples_simulated_time_test
+  FOLDER examples
+  NAME simulated_time_test
+  SRCS examples/simulated_time_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(examples_values
   FOLDER examples
   NAME values
