@@ -66,6 +66,20 @@ std::shared_ptr<const tether::Propagator> BothTraces() {
       tether::TraceContextPropagator(), tether::B3Propagator(options));
 }
 
+// For a server where traces begin, such as the first one behind a load balancer
+// that sends none. About one in a hundred new traces is sampled.
+std::shared_ptr<const tether::Propagator> WhereTracesBegin() {
+  tether::TraceContextOptions options;
+  options.start_new = true;
+  options.sampled_by = [](const tether::Context&,
+                          const tether::TraceContext& trace) {
+    return trace.trace_id[15] % 100 == 0;
+  };
+  return std::make_shared<tether::CompositePropagator>(
+      tether::TraceContextPropagator(options), tether::RequestIdPropagator(),
+      tether::BaggagePropagator());
+}
+
 tether::ServerOptions AtTheEdge() {
   // Our own set, which also makes a request id if none arrived.
   tether::RequestIdOptions ids;
@@ -195,6 +209,40 @@ std::unique_ptr<Inventory::Stub> Connect(const std::string& address,
       address, grpc::InsecureChannelCredentials(), std::move(options)));
 }
 
+// A peer that uses only B3, and a peer that uses both.
+void CarryB3() {
+  const auto both = BothTraces();
+  const tether::Context ctx = both->Extract(
+      tether::MapCarrier{
+          {"b3", "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1"}},
+      tether::Background());
+  tether::MapCarrier headers;
+  both->Inject(ctx, headers);
+  for (const auto& [name, value] : headers.map()) {
+    const bool same =
+        value.find(tether::TraceOf(ctx)->TraceIdHex()) != std::string::npos;
+    std::printf("%s: %s trace\n", name.c_str(), same ? "the same" : "another");
+  }
+}
+
+void BeginTraces() {
+  // A request that brought no trace.
+  const tether::MapCarrier headers;
+  const auto usual = tether::DefaultPropagator();
+  tether::Context ctx = usual->Extract(headers, tether::Background());
+  std::printf("by default: %s\n",
+              tether::TraceOf(ctx) == nullptr ? "no trace" : "a trace");
+  ctx = WhereTracesBegin()->Extract(headers, tether::Background());
+  std::printf("with start_new: %s\n",
+              tether::TraceOf(ctx) == nullptr ? "no trace" : "a trace");
+
+  // Work that no request started.
+  ctx = tether::WithTrace(tether::Background(),
+                          tether::NewTrace(/*sampled=*/true));
+  std::printf("in code: %s\n",
+              tether::TraceOf(ctx)->sampled() ? "sampled" : "not sampled");
+}
+
 int main() {
   tether::ServerOptions server_options;
   server_options.propagator = OurPropagator();
@@ -228,17 +276,6 @@ int main() {
   std::printf("stock: %d%s\n", static_cast<int>(response.stock()),
               status.error_message().c_str());
 
-  // A peer that uses only B3, and a peer that uses both.
-  const auto both = BothTraces();
-  const tether::Context ctx = both->Extract(
-      tether::MapCarrier{
-          {"b3", "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1"}},
-      tether::Background());
-  tether::MapCarrier headers;
-  both->Inject(ctx, headers);
-  for (const auto& [name, value] : headers.map()) {
-    const bool same =
-        value.find(tether::TraceOf(ctx)->TraceIdHex()) != std::string::npos;
-    std::printf("%s: %s trace\n", name.c_str(), same ? "the same" : "another");
-  }
+  CarryB3();
+  BeginTraces();
 }
