@@ -459,6 +459,25 @@ tether_script_test(examples/quickstart/quickstart_test
   ARGS examples/quickstart/quickstart
   TIMEOUT 60)
 
+tether_program(examples_background_work
+  FOLDER examples
+  NAME background_work
+  SRCS examples/background_work.cc
+  DEPS
+    absl::status
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/background_work_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/background_work.txt
+  PROGRAMS examples_background_work
+  ARGS examples/background_work examples/expected/background_work.txt
+  TIMEOUT 60)
+
 tether_program(examples_callback_server
   FOLDER examples
   NAME callback_server
@@ -475,6 +494,24 @@ tether_script_test(examples/callback_server_test
   DATA examples/expected/callback_server.txt
   PROGRAMS examples_callback_server
   ARGS examples/callback_server examples/expected/callback_server.txt
+  TIMEOUT 60)
+
+tether_program(examples_completion_queue_server
+  FOLDER examples
+  NAME completion_queue_server
+  SRCS examples/completion_queue_server.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/completion_queue_server_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/completion_queue_server.txt
+  PROGRAMS examples_completion_queue_server
+  ARGS examples/completion_queue_server examples/expected/completion_queue_server.txt
   TIMEOUT 60)
 
 tether_proto_library(proto_shop_v1_orders_cc_proto
@@ -551,6 +588,24 @@ tether_script_test(examples/gen_test
   DATA examples/expected/gen.txt
   PROGRAMS examples_gen
   ARGS examples/gen examples/expected/gen.txt
+  TIMEOUT 60)
+
+tether_program(examples_own_interceptor
+  FOLDER examples
+  NAME own_interceptor
+  SRCS examples/own_interceptor.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/own_interceptor_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/own_interceptor.txt
+  PROGRAMS examples_own_interceptor
+  ARGS examples/own_interceptor examples/expected/own_interceptor.txt
   TIMEOUT 60)
 
 tether_program(examples_perform
@@ -1450,6 +1505,24 @@ tether_program(interceptors_tether_grpc_hop_record_test
   NAME hop_record_test
   SRCS interceptors/tether/grpc/internal/hop_record_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_interceptor_order_test
+  FOLDER interceptors/tether/grpc
+  NAME interceptor_order_test
+  SRCS interceptors/tether/grpc/interceptor_order_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 

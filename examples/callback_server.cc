@@ -103,7 +103,7 @@ int main() {
   const auto stub = Inventory::NewStub(tether::CreateChannel(
       "127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
   Ask(*stub, "tea", absl::Seconds(30));
-  Ask(*stub, "coffee", absl::Milliseconds(200));
+  Ask(*stub, "coffee", absl::Milliseconds(500));
   server->Shutdown();  // waits for the handlers, which are finished
   warehouse.AnswerTheRest();
 }

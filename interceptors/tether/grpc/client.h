@@ -70,7 +70,15 @@ struct TETHER_EXPORT ChannelMaker {
 // CreateChannel(target, credentials, options = {}, arguments = {}): a channel
 // whose only interceptor is tether's. To add your own interceptors, list a
 // ClientInterceptorFactory among them in
-// grpc::experimental::CreateCustomChannelWithInterceptors.
+// grpc::experimental::CreateCustomChannelWithInterceptors. gRPC passes calls
+// through the list from its start, and statuses from its end. ContextOf(call)
+// works in both orders.
+//
+//   the list       your interceptor sees
+//   yours, tether  none of tether's headers; the status that the caller gets,
+//                  with the context's reason and the hops that used the time
+//   tether, yours  the headers that tether writes; the status as gRPC has
+//                  received it
 //
 // Call it like a function. It is an object, so that after `using namespace
 // tether` the call isn't ambiguous with gRPC's function of the same name, which

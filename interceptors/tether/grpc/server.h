@@ -45,9 +45,14 @@ TETHER_EXPORT void InstallServer(grpc::ServerBuilder& builder,
                                  ServerOptions options = {});
 
 // For ServerBuilder::experimental().SetInterceptorCreators. Put it last in the
-// list: then it sees requests first, and ContextOf also works in the hooks of
-// the other interceptors. If the list has several of these, the last one serves
-// the calls and the others do nothing.
+// list: gRPC passes requests through the list from its end, and replies from
+// its start. If the list has several of these, the last one serves the calls
+// and the others do nothing.
+//
+//   the list       your interceptor sees
+//   yours, tether  the request's context, until the status has been sent
+//   tether, yours  on arrival no context (ContextOf returns Background()); with
+//                  the status, the ended context and the header of the report
 class TETHER_EXPORT ServerInterceptorFactory final
     : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
