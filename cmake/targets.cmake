@@ -634,6 +634,19 @@ tether_script_test(examples/process_trace_id_test
   ARGS examples/process_trace_id examples/expected/process_trace_id.txt
   TIMEOUT 60)
 
+tether_program(examples_recipes
+  FOLDER examples
+  NAME recipes
+  SRCS examples/recipes.cc
+  DEPS absl::status absl::statusor absl::time tether_internal::tether)
+
+tether_script_test(examples/recipes_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/recipes.txt
+  PROGRAMS examples_recipes
+  ARGS examples/recipes examples/expected/recipes.txt
+  TIMEOUT 60)
+
 tether_program(examples_request_id
   FOLDER examples
   NAME request_id
@@ -663,6 +676,25 @@ tether_program(examples_simulated_time_test
     tether_internal::tether_grpc
     tether_internal::tether_testing
   TEST
+  TIMEOUT 60)
+
+tether_program(examples_sync_server
+  FOLDER examples
+  NAME sync_server
+  SRCS examples/sync_server.cc
+  DEPS
+    absl::statusor
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/sync_server_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/sync_server.txt
+  PROGRAMS examples_sync_server
+  ARGS examples/sync_server examples/expected/sync_server.txt
   TIMEOUT 60)
 
 tether_program(examples_values
