@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the code, commands, links and paths in the *.md files of the root and of docs/.
+"""Checks the code, commands, messages, links and paths in the *.md files of the root, of docs/ and of examples/.
 
   docs/check_docs.py [ROOT]     prints what is wrong, one line each; the exit code is 0 only if nothing is
 
@@ -9,6 +9,8 @@
  - A ```starlark, ```cmake or ```make block is in one piece in the file that the comment above it names, with which CI
    builds.
  - Each command of a ```sh block is one that a test or CI runs (COMMANDS).
+ - In a table right below <!-- messages -->, each message in `backquotes` in the first column occurs in a string of the
+   libraries' sources. An … stands for what varies.
  - A relative link leads to a file, and its #anchor to a heading.
  - A path in `backquotes` that begins with a folder of the repository exists.
 
@@ -61,6 +63,8 @@ CONSUMERS = {
 }
 
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^\s`]*)[^`]*$")
+MESSAGES_COMMENT = "<!-- messages -->"
+STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 SOURCE_COMMENT = re.compile(r"^<!-- (\S+) -->$")
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)")
@@ -171,6 +175,35 @@ def check_sh(root, line, commands):
   return None
 
 
+def library_strings(root):
+  """Returns the string literals of the libraries' sources, one a line; adjacent literals are joined."""
+  strings = []
+  for folder in ("lib", "interceptors"):
+    for directory, _, files in os.walk(os.path.join(root, folder)):
+      for file in sorted(files):
+        if file.endswith((".h", ".cc")) and not file.endswith("_test.cc") and "/testing" not in directory:
+          code = re.sub(r"^\s*(//|#include).*$", "", read(os.path.join(directory, file)), flags=re.M)
+          strings += STRING.findall(re.sub(r'"\s*\n\s*"', "", code))
+  return "\n".join(strings)
+
+
+def check_message(message, strings):
+  for part in message.split("…"):
+    if part.strip() and part.strip() not in strings:
+      return "no library prints this: " + part.strip()
+  return None
+
+
+def messages(prose):
+  """Returns the messages in the first columns of tables below MESSAGES_COMMENT, as (number, message)."""
+  found, inside = [], False
+  for number, line in prose:
+    inside = line.strip() == MESSAGES_COMMENT or (inside and line.startswith("|"))
+    if inside and line.startswith("|"):
+      found += [(number, code) for code in CODE.findall(line.split("|")[1])]
+  return found
+
+
 def anchors(path):
   """Returns the anchors that GitHub makes from a document's headings."""
   result = set()
@@ -218,7 +251,9 @@ def check(root, commands=None):
   documents = [f for f in sorted(os.listdir(root)) if f.endswith(".md")]
   if os.path.isdir(os.path.join(root, "docs")):
     documents += ["docs/" + f for f in sorted(os.listdir(os.path.join(root, "docs"))) if f.endswith(".md")]
-  problems = []
+  if os.path.isfile(os.path.join(root, "examples", "README.md")):
+    documents.append("examples/README.md")
+  problems, strings = [], None
   for document in documents:
     def found(number, what):
       if what:
@@ -237,6 +272,9 @@ def check(root, commands=None):
       elif block.language == "sh":
         for i, line in enumerate(block.lines):
           found(block.number + i, check_sh(root, line, commands))
+    for number, message in messages(prose):
+      strings = library_strings(root) if strings is None else strings
+      found(number, check_message(message, strings))
     for number, line in prose:
       for code in CODE.findall(line):
         found(number, check_path(root, folders, code))

@@ -112,6 +112,19 @@ class CheckDocsTest(unittest.TestCase):
     self.assertEqual(self.check("`code/x.cc`"), ["there is no code/x.cc"])
     self.assertEqual(self.check("`build/x`", **{"build/y": ""}), [])
 
+  def test_messages_are_those_of_the_libraries(self):
+    def messages(cell):
+      return self.check("<!-- messages -->\n| message |\n| --- |\n| %s | `not checked` |\n\n| `other table` |\n" % cell, **{
+          "lib/a.cc": '// "a comment"\nPrint("too few: ", n,\n      " of "\n      "many");\n', "lib/a_test.cc": '"a test"'})
+    self.assertEqual(messages("`too few: … of many`, `too few`"), [])
+    self.assertEqual(messages("`too many`"), ["no library prints this: too many"])
+    self.assertEqual(messages("`too few: … of 3`"), ["no library prints this: of 3"])
+    self.assertEqual(messages("`a comment` and `a test`"),
+                     ["no library prints this: a comment", "no library prints this: a test"])
+
+  def test_the_index_of_the_examples_is_checked_too(self):
+    self.assertEqual(self.check("", **{"examples/README.md": "[a](x.cc)"}), ["the link leads nowhere: x.cc"])
+
 
 class TheDocsTest(unittest.TestCase):
 
