@@ -9,7 +9,9 @@ tether_public_library(tether
     lib/tether/context_stats.cc
     lib/tether/current.cc
     lib/tether/end_reason.cc
+    lib/tether/first_of.cc
     lib/tether/internal/blocked_op.cc
+    lib/tether/internal/call_task.cc
     lib/tether/internal/deadline_scope.cc
     lib/tether/internal/deferred_callbacks.cc
     lib/tether/internal/error.cc
@@ -61,7 +63,9 @@ tether_public_library(tether
     lib/tether/end_reason.h
     lib/tether/executor.h
     lib/tether/export.h
+    lib/tether/first_of.h
     lib/tether/internal/blocked_op.h
+    lib/tether/internal/call_task.h
     lib/tether/internal/clock_of.h
     lib/tether/internal/deadline_scope.h
     lib/tether/internal/deferred_callbacks.h
@@ -2836,6 +2840,27 @@ tether_internal_library(lib_tether_failing_allocations
   SRCS lib/tether/testing/failing_allocations.cc
   PREFIX lib)
 
+tether_internal_library(lib_tether_task_group_tools
+  PREFIX lib
+  DEPS absl::status tether_internal::tether)
+
+tether_program(lib_tether_first_of_test
+  FOLDER lib/tether
+  NAME first_of_test
+  SRCS lib/tether/first_of_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::statusor
+    absl::time
+    lib_tether_task_group_tools
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_fork_test
   FOLDER lib/tether
   NAME fork_test
@@ -3002,10 +3027,6 @@ tether_program(lib_tether_stop_token_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(lib_tether_task_group_tools
-  PREFIX lib
-  DEPS absl::status tether_internal::tether)
-
 tether_program(lib_tether_task_group_executor_test
   FOLDER lib/tether
   NAME task_group_executor_test
@@ -3015,6 +3036,22 @@ tether_program(lib_tether_task_group_executor_test
     GTest::gmock_main
     GTest::gtest
     absl::status
+    lib_tether_task_group_tools
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_task_group_keep_going_test
+  FOLDER lib/tether
+  NAME task_group_keep_going_test
+  SRCS lib/tether/task_group_keep_going_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
     lib_tether_task_group_tools
     tether_internal::tether
     tether_internal::tether_testing

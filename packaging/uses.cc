@@ -25,6 +25,7 @@
 #include "tether/current.h"
 #include "tether/end_reason.h"
 #include "tether/executor.h"
+#include "tether/first_of.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
@@ -107,7 +108,11 @@ bool Tasks() {
   const auto submit = tether::BindExecutor([](auto fn) { fn(); });
   bool ran = false;
   submit([&ran] { ran = true; });
-  return number.ok() && **number == 7 && ran && group.Wait().ok();
+  const auto answers = tether::FirstOf(
+      tether::Background(), 1,
+      [](const tether::Context&) { return absl::StatusOr<int>(7); });
+  return number.ok() && **number == 7 && ran && group.Wait().ok() &&
+         answers.ok() && answers->front().value == 7;
 }
 
 bool Values() {

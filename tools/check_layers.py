@@ -46,6 +46,7 @@ SHOWN = {
     "internal::ChannelMaker": "an object that is called like a function; see client.h",
     "internal::KeyBase": "a key's identity is its address, whatever its type",
     "internal::TypeIdentity": "C++20's std::type_identity",
+    "internal::TaskAnswer": "computes the T of a task that returns absl::StatusOr<T>; see first_of.h",
 }
 MAX_FUNCTION, MAX_FILE, MAX_TEST = 50, 400, 600
 

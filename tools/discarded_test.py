@@ -29,6 +29,7 @@ tether::ScopedContext{ctx};
 tether::Bind(ctx, [] {});
 tether::BindExecutor([](auto) {});
 tether::TaskGroup{ctx};
+tether::FirstOf(ctx, 1, [](const tether::Context&) { return absl::OkStatus(); });
 tether::WithEndReason(absl::OkStatus(), tether::EndReason::kCancelled);
 Returns<tether::Context>();
 Returns<tether::Cancellable>();
@@ -67,6 +68,7 @@ PRELUDE = """
 #include "tether/current.h"
 #include "tether/end_reason.h"
 #include "tether/executor.h"
+#include "tether/first_of.h"
 #include "tether/stop_token.h"
 #include "tether/task_group.h"
 inline constexpr tether::Key<int> kKey{"key"};

@@ -30,6 +30,7 @@
 #include "tether/current.h"
 #include "tether/end_reason.h"
 #include "tether/executor.h"
+#include "tether/first_of.h"
 #include "tether/merge_all.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/carrier.h"
@@ -385,6 +386,31 @@ TEST_F(OutOfMemoryTest, AGroupOfManyThreadsIsJoined) {
     }
     const absl::Status status = group.Wait();
     Require(!status.ok() || ran >= started - 1);
+  });
+}
+
+TEST_F(OutOfMemoryTest, FirstOfAnswersOrThrowsAndIsJoined) {
+  FailEach([&] {
+    std::atomic<int> running{0};
+    const auto task = [&](const Context&) -> absl::StatusOr<std::string> {
+      ++running;
+      std::string answer;
+      try {
+        answer = kLong;
+      } catch (const std::bad_alloc&) {
+        --running;
+        throw;
+      }
+      --running;
+      return answer;
+    };
+    try {
+      const auto answers = FirstOf(Background(), 2, task, task, task);
+      // One allocation fails, so at most one task.
+      Require(answers.ok() && answers->size() == 2);
+    } catch (const std::bad_alloc&) {
+    }
+    Require(running == 0);
   });
 }
 

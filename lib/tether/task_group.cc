@@ -6,10 +6,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <new>
 #include <utility>
+#include <vector>
 
 #include "tether/current.h"
 #include "tether/end_reason.h"
+#include "tether/internal/call_task.h"
 #include "tether/internal/error.h"
 #include "tether/internal/exceptions.h"
 
@@ -83,7 +86,11 @@ class TaskGroup::Slot {
     if (group == nullptr) return;
     {
       Frame frame(group);
-      absl::Status status = Call(group);
+      absl::Status status;
+      {
+        ScopedContext scope(group->context());
+        status = internal::CallTask(task_, group->context());
+      }
       if (!status.ok()) group->Fail(std::move(status));
     }
     group->Release(thread_);
@@ -102,30 +109,24 @@ class TaskGroup::Slot {
   }
 
  private:
-  absl::Status Call(TaskGroup* group) {
-    ScopedContext scope(group->context());
-    absl::Status status;
-    TETHER_TRY { status = std::move(task_)(group->context()); }
-    TETHER_CATCH_AS(const std::exception&, e) {
-      status = ErrorOf(absl::StatusCode::kInternal, "task threw: ", e.what());
-    }
-    TETHER_CATCH(...) {
-      status = ErrorOf(absl::StatusCode::kInternal,
-                       "task threw: not a std::exception");
-    }
-    task_ = nullptr;
-    return status;
-  }
-
   std::atomic<TaskGroup*> group_{nullptr};
   Task task_;
   std::optional<Threads::iterator> thread_;  // set if it has its own thread
 };
 
-TaskGroup::TaskGroup(const Context& parent) : TaskGroup(parent, nullptr) {}
+TaskGroup::TaskGroup(const Context& parent)
+    : TaskGroup(parent, /*keep_going=*/false, nullptr) {}
 
 TaskGroup::TaskGroup(const Context& parent, Executor executor)
-    : cancellable_(WithCancel(parent)), executor_(std::move(executor)) {}
+    : TaskGroup(parent, /*keep_going=*/false, std::move(executor)) {}
+
+TaskGroup::TaskGroup(const Context& parent, KeepGoing, Executor executor)
+    : TaskGroup(parent, /*keep_going=*/true, std::move(executor)) {}
+
+TaskGroup::TaskGroup(const Context& parent, bool keep_going, Executor executor)
+    : cancellable_(WithCancel(parent)),
+      keep_going_(keep_going),
+      executor_(std::move(executor)) {}
 
 TaskGroup::~TaskGroup() {
   if (FramesOf(this) > 0) {
@@ -231,8 +232,15 @@ void TaskGroup::StartThread(const SlotPtr& slot) {
 void TaskGroup::Fail(absl::Status error) {
   {
     internal::MutexLock lock(mutex_);
-    if (!first_error_.ok()) return;
-    first_error_ = error;
+    const bool first = first_error_.ok();
+    if (first) first_error_ = error;
+    if (keep_going_) {
+      TETHER_TRY { errors_.push_back(std::move(error)); }
+      TETHER_CATCH(const std::bad_alloc&) {  // first_error_ needs no memory
+      }
+      return;
+    }
+    if (!first) return;
   }
   cancellable_.cancel(
       WithEndReason(std::move(error), EndReason::kSiblingFailed));
@@ -264,6 +272,13 @@ absl::Status TaskGroup::Wait() {
   JoinAll(ended);
   cancellable_.cancel();
   return result;
+}
+
+std::vector<absl::Status> TaskGroup::Errors() {
+  internal::MutexLock lock(mutex_);
+  if (keep_going_) return errors_;
+  if (first_error_.ok()) return {};
+  return {first_error_};
 }
 
 }  // namespace tether

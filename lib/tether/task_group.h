@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // TaskGroup: several tasks of one request, run in parallel, like Go's errgroup.
-// The first error ends the other tasks; no task outlives the group.
+// The first error ends the other tasks, unless they are independent of each
+// other (KeepGoing); no task outlives the group. If you need only the first
+// answers of several tasks, see tether/first_of.h.
 
 #ifndef TETHER_TASK_GROUP_H_
 #define TETHER_TASK_GROUP_H_
@@ -13,17 +15,23 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "tether/context.h"
 #include "tether/executor.h"
 #include "tether/export.h"
+#include "tether/internal/call_task.h"
 #include "tether/internal/is_null.h"
 #include "tether/internal/mutex.h"
 
 namespace tether {
+
+// For independent tasks: an error ends no other task. An argument of TaskGroup.
+struct KeepGoing {
+  explicit KeepGoing() = default;
+};
 
 // Runs tasks under the group's context, which is a child of `parent` and the
 // Current() context of the tasks.
@@ -36,14 +44,17 @@ namespace tether {
 // Guarantees:
 //  1. The first task that fails ends the group's context: Cause() has its code
 //     and message, EndReasonOf (end_reason.h) returns kSiblingFailed, and Wait
-//     returns the error itself. Later errors are dropped.
+//     returns the error itself. Later errors are dropped. With KeepGoing, an
+//     error ends nothing: every task runs to its end, Wait returns the first
+//     error, and Errors returns all of them.
 //  2. A task that throws fails with INTERNAL "task threw: " and what().
 //  3. When Wait or the destructor returns, all tasks are over, and everything
 //     that they captured has been destroyed.
 //  4. Every task is run, even if the context has ended already.
 //  5. If memory runs out, Go throws and starts nothing, or the task fails with
 //     RESOURCE_EXHAUSTED, as if it had got no thread. An error may then lack
-//     its message and its EndReason. Wait returns in any case.
+//     its message and its EndReason, and Errors may lack errors after the
+//     first. Wait returns in any case.
 //  6. A task that can't be run blocks no one. It is destroyed, and counts as
 //     failed. This applies to:
 //      - a null task (INVALID_ARGUMENT);
@@ -86,6 +97,12 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   //   });
   [[nodiscard]] TaskGroup(const Context& parent, Executor executor);
 
+  // For independent tasks, such as one write to each of several caches.
+  //
+  //   tether::TaskGroup group(ctx, tether::KeepGoing());
+  [[nodiscard]] TaskGroup(const Context& parent, KeepGoing,
+                          Executor executor = nullptr);
+
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
@@ -94,8 +111,8 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   // runs because a task failed.
   ~TaskGroup();
 
-  // The group's context. Ends with the parent, with the first error, or when
-  // Wait returns.
+  // The group's context. Ends with the parent, with the first error (not with
+  // KeepGoing), or when Wait returns.
   const Context& context() const { return cancellable_.ctx; }
 
   // From now on, at most `limit` tasks run at a time. A negative limit, which
@@ -135,11 +152,18 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   // for that task, both block forever.
   absl::Status Wait();
 
+  // The errors so far, in the order in which the tasks failed. Without
+  // KeepGoing, that is the first error only. A task that wants to be found in
+  // the list names itself in its error's message.
+  std::vector<absl::Status> Errors();
+
  private:
   class Slot;  // a place under the limit, and the task in it
   using SlotPtr = std::shared_ptr<Slot>;
-  using Task = absl::AnyInvocable<absl::Status(const Context&) &&>;
+  using Task = internal::TaskFunction;
   using Threads = std::list<std::thread>;
+
+  TaskGroup(const Context& parent, bool keep_going, Executor executor);
 
   template <typename F>
   static Task ToTask(F&& fn);
@@ -154,12 +178,14 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
 
   void Start(SlotPtr slot, Task task);
   void StartThread(const SlotPtr& slot);
-  // Records the error if it is the first, and ends the context.
+  // Records the error if it is the first, and ends the context. With KeepGoing,
+  // records each, and ends nothing.
   void Fail(absl::Status error);
   // The last access of a task to the group, which may be destroyed afterwards.
   void Release(std::optional<Threads::iterator> thread);
 
   const Cancellable cancellable_;
+  const bool keep_going_;
   const Executor executor_;
   internal::Mutex mutex_;
   internal::CondVar changed_;  // a slot may be free, or all tasks are over
@@ -167,6 +193,7 @@ class [[nodiscard]] TETHER_EXPORT TaskGroup {
   int running_ ABSL_GUARDED_BY(mutex_) = 0;  // slots taken
   int blocked_ ABSL_GUARDED_BY(mutex_) = 0;  // slots of tasks blocked in Go
   absl::Status first_error_ ABSL_GUARDED_BY(mutex_);
+  std::vector<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);  // with KeepGoing
   // A thread that ends moves its entry to ended_threads_; Go and Wait join it.
   Threads threads_ ABSL_GUARDED_BY(mutex_);
   Threads ended_threads_ ABSL_GUARDED_BY(mutex_);
