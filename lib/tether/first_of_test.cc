@@ -25,6 +25,7 @@
 namespace tether {
 namespace {
 
+using testing::Gate;
 using testing::RunAtOnce;
 
 // The type of task for tests that choose tasks at run time.
@@ -46,39 +47,51 @@ std::string ToText(const Answers& answers) {
   return text;
 }
 
-// Tasks that answer, fail, and run until they are cancelled.
 Task Answering(const std::string& text) {
   return [text](const Context&) { return text; };
 }
 Task Failing(const absl::Status& error) {
   return [error](const Context&) { return error; };
 }
-Task Waiting() {
-  return [](const Context& ctx) {
-    ctx.Wait();
-    return ctx.Cause();
+Task After(const Gate& gate, Task task) {
+  return [&gate, task = std::move(task)](const Context& ctx) {
+    gate.Pass();
+    return task(ctx);
   };
 }
+
+// A task that runs until its context has ended, and keeps why.
+struct Straggler {
+  // Opens `begun` first: a task that has not begun in time isn't run.
+  Task task() {
+    return [this](const Context& ctx) {
+      begun.Open();
+      ctx.Wait();
+      cause = ctx.Cause();
+      reason = EndReasonOf(ctx);
+      return answer;
+    };
+  }
+
+  Gate begun;
+  absl::Status cause;
+  EndReason reason = EndReason::kNone;
+  absl::StatusOr<std::string> answer = absl::AbortedError("cancelled");
+};
 
 // ---- Enough answers ---------------------------------------------------------
 
 TEST_F(FirstOfTest, ReturnsTheFirstAnswersAndCancelsTheRest) {
-  absl::Status cause;
-  EndReason reason = EndReason::kNone;
-  const Answers answers = FirstOf(
-      Background(), 2, Answering("a"),
-      [&](const Context& ctx) -> absl::StatusOr<std::string> {
-        ctx.Wait();  // forever, unless it is cancelled
-        cause = ctx.Cause();
-        reason = EndReasonOf(ctx);
-        return ctx.Err();
-      },
-      Answering("c"));
+  Straggler straggler;  // would run forever
+  const Answers answers =
+      FirstOf(Background(), 2, After(straggler.begun, Answering("a")),
+              straggler.task(), After(straggler.begun, Answering("c")));
   ASSERT_TRUE(answers.ok()) << answers.status();
   ASSERT_EQ(answers->size(), 2U);
-  EXPECT_EQ((*answers)[0].task + (*answers)[1].task, 2);
-  EXPECT_EQ(cause, absl::CancelledError("FirstOf has enough answers"));
-  EXPECT_EQ(reason, EndReason::kCancelled);
+  EXPECT_EQ((*answers)[0].task + (*answers)[1].task, 0 + 2);
+  EXPECT_EQ(straggler.cause,
+            absl::CancelledError("FirstOf has enough answers"));
+  EXPECT_EQ(straggler.reason, EndReason::kCancelled);
 }
 
 TEST_F(FirstOfTest, AnswersAreInTheOrderOfTime) {
@@ -95,22 +108,22 @@ TEST_F(FirstOfTest, AnswersAreInTheOrderOfTime) {
 }
 
 TEST_F(FirstOfTest, FewFailuresDoNotMatter) {
-  const Answers answers =
-      FirstOf(Background(), 1,
-              std::vector<Task>{Failing(absl::UnavailableError("down")),
-                                Answering("b"), Waiting()},
-              RunAtOnce);
-  EXPECT_EQ(ToText(answers), "1=b");
+  Straggler straggler;
+  const Task down = Failing(absl::UnavailableError("down"));
+  EXPECT_EQ(ToText(FirstOf(Background(), 1, down, straggler.task(),
+                           After(straggler.begun, Answering("c")))),
+            "2=c");
+  EXPECT_EQ(straggler.reason, EndReason::kCancelled);
 }
 
 TEST_F(FirstOfTest, AnAnswerThatComesTooLateIsDropped) {
+  Straggler straggler;
+  straggler.answer = "too late";
   const Answers answers =
-      FirstOf(Background(), 1, Answering("a"),
-              [](const Context& ctx) -> absl::StatusOr<std::string> {
-                ctx.Wait();
-                return "an answer all the same";
-              });
+      FirstOf(Background(), 1, After(straggler.begun, Answering("a")),
+              straggler.task());
   EXPECT_EQ(ToText(answers), "0=a");
+  EXPECT_EQ(straggler.reason, EndReason::kCancelled);
 }
 
 TEST_F(FirstOfTest, ATaskThatHasNotBegunInTimeIsNotRun) {
@@ -146,19 +159,14 @@ TEST_F(FirstOfTest, AnswersMayBeMoveOnlyOrAbsent) {
 // ---- Too few answers --------------------------------------------------------
 
 TEST_F(FirstOfTest, TooManyFailuresEndTheRestAndAreNamed) {
-  absl::Status cause;
-  EndReason reason = EndReason::kNone;
+  Straggler straggler;
+  const Task broken = [](const Context&) -> absl::StatusOr<std::string> {
+    throw std::runtime_error("broken");
+  };
   const Answers answers = FirstOf(
-      Background(), 2, Failing(absl::UnavailableError("no connection")),
-      [&](const Context& ctx) -> absl::StatusOr<std::string> {
-        ctx.Wait();  // forever, unless it is cancelled
-        cause = ctx.Cause();
-        reason = EndReasonOf(ctx);
-        return ctx.Err();
-      },
-      [](const Context&) -> absl::StatusOr<std::string> {
-        throw std::runtime_error("broken");
-      });
+      Background(), 2,
+      After(straggler.begun, Failing(absl::UnavailableError("no connection"))),
+      straggler.task(), After(straggler.begun, broken));
   EXPECT_FALSE(answers.ok());
   const std::string text = ToText(answers);
   EXPECT_EQ(text.find("FirstOf: 0 of 2 answers, 2 of 3 tasks failed: task "),
@@ -170,8 +178,8 @@ TEST_F(FirstOfTest, TooManyFailuresEndTheRestAndAreNamed) {
             std::string::npos)
       << text;
   EXPECT_EQ(text.find("task 1"), std::string::npos) << text;
-  EXPECT_EQ(cause.message(), "too many tasks of FirstOf failed");
-  EXPECT_EQ(reason, EndReason::kSiblingFailed);
+  EXPECT_EQ(straggler.cause.message(), "too many tasks of FirstOf failed");
+  EXPECT_EQ(straggler.reason, EndReason::kSiblingFailed);
 }
 
 TEST_F(FirstOfTest, TheErrorHasTheCodeOfTheFirstFailure) {
@@ -288,12 +296,17 @@ TEST_F(FirstOfTest, TheContextOfATaskHasTheValuesAndIsCurrent) {
 }
 
 TEST_F(FirstOfTest, MayBeNestedAndUsedInTasks) {
-  const Task inner = [](const Context& ctx) -> absl::StatusOr<std::string> {
-    const Answers answers = FirstOf(ctx, 1, Answering("x"), Waiting());
+  const Task waiting = [](const Context& ctx) {
+    ctx.Wait();
+    return ctx.Err();
+  };
+  const Task inner =
+      [waiting](const Context& ctx) -> absl::StatusOr<std::string> {
+    const Answers answers = FirstOf(ctx, 1, Answering("x"), waiting);
     if (!answers.ok()) return answers.status();
     return answers->front().value;
   };
-  const Answers answers = FirstOf(Background(), 2, inner, inner, Waiting());
+  const Answers answers = FirstOf(Background(), 2, inner, inner, waiting);
   ASSERT_TRUE(answers.ok()) << answers.status();
   EXPECT_EQ(answers->front().value, "x");
   EXPECT_EQ(answers->back().value, "x");
