@@ -25,6 +25,7 @@ import sys
 COMMANDS = {
     "./demo.sh": (".ci/run", 'readme="./demo.sh && '),
     "./demo.sh --inventory_delay=2s": (".ci/run", " && ./demo.sh --inventory_delay=2s && "),
+    "bazel run //examples/quickstart": (".ci/run", " && bazel run //examples/quickstart && "),
     "./test.sh": (".ci/run", ' && ./test.sh"\n'),
     "./test.sh --config=asan //lib/... //interceptors/... //integration_tests/...":
         (".ci/run", "tests --config=asan //lib/... //interceptors/... //integration_tests/... &&\n"),
