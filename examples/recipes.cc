@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The recipes of docs/recipes.md: one fetch for several callers, a job that
-// runs every so often, and workers that answer many requests with one query.
+// The recipes of docs/recipes.md: a second attempt while the first is slow, one
+// fetch for several callers, a job that runs every so often, and workers that
+// answer many requests with one query.
 
 #include <atomic>
 #include <cstdio>
@@ -20,6 +21,7 @@
 #include "absl/time/time.h"
 #include "tether/channel.h"
 #include "tether/context.h"
+#include "tether/first_of.h"
 #include "tether/merge_all.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
@@ -30,6 +32,52 @@ namespace {
 
 void Await(const std::function<bool()>& condition) {
   while (!condition()) absl::SleepFor(absl::Milliseconds(1));
+}
+
+// ---- A second attempt while the first is slow -------------------------------
+
+// Makes a call. Over gRPC, it would use ClientCall call(ctx).
+using Attempt = std::function<absl::StatusOr<int>(const tether::Context& ctx)>;
+
+// Makes the first attempt. If it has failed, or has not answered after `delay`,
+// makes the second, too. The first answer counts, and the other attempt is
+// cancelled.
+absl::StatusOr<int> Hedge(const tether::Context& ctx, absl::Duration delay,
+                          const Attempt& first, const Attempt& second) {
+  const tether::Cancellable pause = tether::WithTimeout(ctx, delay);
+  const auto answers = tether::FirstOf(
+      ctx, 1,
+      [&](const tether::Context& c) {
+        absl::StatusOr<int> answer = first(c);
+        if (!answer.ok()) pause.cancel();
+        return answer;
+      },
+      [&](const tether::Context& c) -> absl::StatusOr<int> {
+        auto [either, cancel] = tether::Merge(c, pause.ctx);
+        either.Wait();
+        if (c.Done()) return c.Err();  // the first attempt has answered
+        return second(c);
+      });
+  if (!answers.ok()) return answers.status();
+  return answers->front().value;
+}
+
+void HedgeACall() {
+  const Attempt answers_1 = [](const tether::Context&) { return 1; };
+  const Attempt answers_2 = [](const tether::Context&) { return 2; };
+  const Attempt fails = [](const tether::Context&) {
+    return absl::UnavailableError("no connection");
+  };
+  const Attempt is_slow = [](const tether::Context& ctx) {
+    ctx.Wait();
+    return ctx.Err();
+  };
+  const auto ctx = tether::Background();
+  std::printf(
+      "hedged: the answers of %d, %d and %d\n",
+      Hedge(ctx, absl::Hours(1), answers_1, answers_2).value_or(0),
+      Hedge(ctx, absl::Milliseconds(20), is_slow, answers_2).value_or(0),
+      Hedge(ctx, absl::Hours(1), fails, answers_2).value_or(0));
 }
 
 // ---- One fetch for several callers ------------------------------------------
@@ -243,6 +291,7 @@ void AnswerInBatches() {
 }  // namespace
 
 int main() {
+  HedgeACall();
   ShareAFetch();
   RunAJob();
   AnswerInBatches();
