@@ -638,6 +638,24 @@ tether_script_test(examples/process_trace_id_test
   ARGS examples/process_trace_id examples/expected/process_trace_id.txt
   TIMEOUT 60)
 
+tether_program(examples_production
+  FOLDER examples
+  NAME production
+  SRCS examples/production.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/production_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/production.txt
+  PROGRAMS examples_production
+  ARGS examples/production examples/expected/production.txt
+  TIMEOUT 60)
+
 tether_program(examples_recipes
   FOLDER examples
   NAME recipes
