@@ -2627,6 +2627,22 @@ tether_program(lib_tether_channel_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_channel_try_test
+  FOLDER lib/tether
+  NAME channel_try_test
+  SRCS lib/tether/channel_try_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::statusor
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_channel_value_test
   FOLDER lib/tether
   NAME channel_value_test

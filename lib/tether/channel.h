@@ -57,8 +57,8 @@ namespace tether {
 //
 // Thread safety: any thread. The destructor requires, as for any object, that
 // no operation is running or starts: Close() and join the threads first. Do not
-// call blocking operations in callbacks of AfterFunc. Lifetime: values that are
-// still buffered are destroyed with the channel.
+// call Send or Receive in callbacks of AfterFunc: use TrySend and TryReceive.
+// Lifetime: values that are still buffered are destroyed with the channel.
 //
 // Example (from examples/gen.cc):
 //
@@ -101,6 +101,25 @@ class Channel {
   //   OutOfRange   "channel closed", and all values have been received.
   absl::StatusOr<T> Receive(const Context& ctx);
 
+  // Like Send and Receive, but return at once, whether they were possible or
+  // not. For threads that must not block: callbacks of AfterFunc, reactions of
+  // gRPC's callback API, event loops. They need no context.
+  //
+  // TrySend returns
+  //   OK                  the value is in the channel or has been received;
+  //   ResourceExhausted   "channel full", or, without a buffer, no thread waits
+  //                       to receive;
+  //   FailedPrecondition  "channel closed".
+  // If it doesn't return OK, the value has been destroyed. To keep it, use
+  // TrySelect with a SendTo (select.h).
+  //
+  // TryReceive returns
+  //   a value;
+  //   Unavailable  "channel empty", and open;
+  //   OutOfRange   "channel closed", and all values have been received.
+  absl::Status TrySend(T value);
+  absl::StatusOr<T> TryReceive();
+
   // Ends sending: blocked Sends fail. Buffered values can still be received.
   // May be called from any thread, any number of times.
   void Close();
@@ -124,8 +143,8 @@ class Channel {
 
   // One attempt each. True if the operation is over. Requires that `waiting` is
   // not queued.
-  bool TrySend(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool TryReceive(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool SendNow(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool ReceiveNow(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Calls try_it(). If that fails, blocks in `queue` until another thread has
   // completed the operation, or until `ctx` ends; then returns ctx.Err().
@@ -185,7 +204,7 @@ absl::Status Channel<T>::Send(const Context& ctx, T value) {
   waiting.values.push_back(std::move(value));
   absl::Status status =
       Do(ctx, waiting, senders_,
-         [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return TrySend(waiting); });
+         [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return SendNow(waiting); });
   return status.ok() && waiting.closed ? SendClosed() : status;
 }
 
@@ -195,9 +214,39 @@ absl::StatusOr<T> Channel<T>::Receive(const Context& ctx) {
   Waiting waiting;
   absl::Status status =
       Do(ctx, waiting, receivers_,
-         [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return TryReceive(waiting); });
+         [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ReceiveNow(waiting); });
   if (!status.ok()) return status;
   if (waiting.closed) return ReceiveClosed();
+  return absl::StatusOr<T>(std::move(waiting.values.front()));
+}
+
+template <typename T>
+absl::Status Channel<T>::TrySend(T value) {
+  Waiting waiting;
+  waiting.values.push_back(std::move(value));
+  bool over = false;
+  {
+    internal::MutexLock lock(mutex_);
+    over = SendNow(waiting);
+  }
+  if (waiting.closed) return SendClosed();
+  return over ? absl::OkStatus()
+              : internal::ErrorOf(absl::StatusCode::kResourceExhausted,
+                                  "channel full");
+}
+
+template <typename T>
+absl::StatusOr<T> Channel<T>::TryReceive() {
+  Waiting waiting;
+  bool over = false;
+  {
+    internal::MutexLock lock(mutex_);
+    over = ReceiveNow(waiting);
+  }
+  if (waiting.closed) return ReceiveClosed();
+  if (!over) {
+    return internal::ErrorOf(absl::StatusCode::kUnavailable, "channel empty");
+  }
   return absl::StatusOr<T>(std::move(waiting.values.front()));
 }
 
@@ -222,7 +271,7 @@ void Channel<T>::Close() {
 }
 
 template <typename T>
-bool Channel<T>::TrySend(Waiting& waiting) {
+bool Channel<T>::SendNow(Waiting& waiting) {
   if (closed_) {
     waiting.closed = true;
     return true;
@@ -239,7 +288,7 @@ bool Channel<T>::TrySend(Waiting& waiting) {
 }
 
 template <typename T>
-bool Channel<T>::TryReceive(Waiting& waiting) {
+bool Channel<T>::ReceiveNow(Waiting& waiting) {
   const bool buffered = !values_.empty();
   if (buffered) {
     waiting.values.splice(waiting.values.end(), values_, values_.begin());

@@ -244,6 +244,19 @@ TEST_F(OutOfMemoryTest, ChannelsLoseAndKeepNothing) {
   });
 }
 
+TEST_F(OutOfMemoryTest, ChannelsThatAreTriedLoseAndKeepNothing) {
+  FailEach([&] {
+    Channel<std::string> channel(1);
+    Require(absl::IsUnavailable(channel.TryReceive().status()));
+    Require(channel.TrySend(kLong).ok());
+    Require(absl::IsResourceExhausted(channel.TrySend(kLong)));
+    Require(channel.TryReceive().value() == kLong);
+    channel.Close();
+    Require(absl::IsFailedPrecondition(channel.TrySend(kLong)));
+    Require(absl::IsOutOfRange(channel.TryReceive().status()));
+  });
+}
+
 TEST_F(OutOfMemoryTest, ChannelsThatBlockAreWoken) {
   FailEach([&] {
     Channel<std::string> channel(1);

@@ -112,7 +112,7 @@ class ReceiveFrom final : public SelectCase {
     waiting_.closed = false;
   }
   bool Try() ABSL_NO_THREAD_SAFETY_ANALYSIS override {
-    return channel_.TryReceive(waiting_);
+    return channel_.ReceiveNow(waiting_);
   }
   void Enqueue(internal::BlockedOp& op, int index) override {
     waiting_.op = &op;
@@ -151,7 +151,7 @@ class SendTo final : public SelectCase {
   internal::Mutex* mutex() override { return &channel_.mutex_; }
   void Reset() override { waiting_.closed = false; }
   bool Try() ABSL_NO_THREAD_SAFETY_ANALYSIS override {
-    return !waiting_.values.empty() && channel_.TrySend(waiting_);
+    return !waiting_.values.empty() && channel_.SendNow(waiting_);
   }
   void Enqueue(internal::BlockedOp& op, int index) override {
     if (waiting_.values.empty()) return;
