@@ -3415,6 +3415,11 @@ tether_script_test(tools/discarded_test
   DATA README.md
   TIMEOUT 60)
 
+tether_script_test(tools/header_targets_test
+  SCRIPT tools/header_targets_test.py
+  DATA tools/cmake_targets.py tools/header_targets.py README.md
+  TIMEOUT 60)
+
 tether_script_test(tools/reference_filter_test
   SCRIPT tools/reference_filter_test.py
   DATA tools/reference_filter.py

@@ -6,9 +6,10 @@
 
  - A ```cpp block is, line by line, part of a file that Bazel compiles; a comment right above the block names the file:
    <!-- examples/gen.cc -->
- - A ```starlark, ```cmake or ```make block is in one piece in the file that the comment above it names, with which CI
-   builds.
- - Each command of a ```sh block is one that a test or CI runs (COMMANDS).
+ - A ```starlark, ```bazelrc, ```cmake or ```make block is in one piece in the file that the comment above it names, with
+   which CI builds.
+ - Each command of a ```sh block is one that a test or CI runs (COMMANDS). integration_tests/newcomer_test.sh runs the blocks
+   of README.md whose comment names it.
  - In a table right below <!-- messages -->, each message in `backquotes` in the first column occurs in a string of the
    libraries' sources. An … stands for what varies.
  - A relative link leads to a file, and its #anchor to a heading.
@@ -56,12 +57,17 @@ COMMANDS = {
     "tools/fuzz.sh 60": (".ci/run", "tools/fuzz.sh 60\n"),
 }
 
-# The user projects, by language. packaging/bazel_test.sh and packaging/cmake_test.sh build them.
+# The user projects, by language. integration_tests/newcomer_test.sh and packaging/cmake_test.sh build them.
 CONSUMERS = {
-    "starlark": ("packaging/bazel_workspace/", "packaging/bazel_module/"),
-    "cmake": ("packaging/find_package/", "packaging/embedded/", "packaging/shop.cmake"),
+    "bazelrc": ("packaging/bazel/",),
+    "starlark": ("packaging/bazel/",),
+    "cmake": ("packaging/cmake/",),
     "make": ("packaging/pkg_config/",),
 }
+# Where the docs place tether in a user's workspace.
+USERS_CLONE = "third_party/tether"
+# integration_tests/newcomer_files.py finds README's blocks by this comment.
+NEWCOMER = re.compile(r"^<!-- integration_tests/newcomer_test\.sh( [a-z]+)? -->$")
 
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^\s`]*)[^`]*$")
 MESSAGES_COMMENT = "<!-- messages -->"
@@ -237,6 +243,8 @@ def check_link(root, document, link):
 
 
 def check_path(root, folders, code):
+  if code.startswith(USERS_CLONE):
+    return None
   if not re.match(r"^(%s)/[\w./-]*$" % "|".join(map(re.escape, folders)), code):
     return None
   path = re.sub(r"/?\.\.\.$", "", code)
@@ -270,6 +278,8 @@ def check(root, commands=None):
         found(block.number, check_cpp(root, block))
       elif block.language in CONSUMERS:
         found(block.number, check_consumer(root, block))
+      elif block.language == "sh" and document == "README.md" and NEWCOMER.match(block.above):
+        pass
       elif block.language == "sh":
         for i, line in enumerate(block.lines):
           found(block.number + i, check_sh(root, line, commands))

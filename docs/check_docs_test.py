@@ -58,23 +58,23 @@ class CheckDocsTest(unittest.TestCase):
   def test_the_workspaces_of_users_are_those_that_are_built(self):
     def starlark(code, above):
       return self.check("%s\n```starlark\n%s\n```\n" % (above, code), **{
-          "packaging/bazel_module/MODULE.bazel": "bazel_dep(\n  1\n)\nx = 2\n", "other/MODULE.bazel": "x = 2\n"})
-    above = "<!-- packaging/bazel_module/MODULE.bazel -->"
+          "packaging/bazel/MODULE.bazel": "bazel_dep(\n  1\n)\nx = 2\n", "other/MODULE.bazel": "x = 2\n"})
+    above = "<!-- packaging/bazel/MODULE.bazel -->"
     self.assertEqual(starlark("bazel_dep(\n  1\n)", above), [])
-    self.assertEqual(starlark("bazel_dep(\n  2\n)", above), ["not in packaging/bazel_module/MODULE.bazel: 2"])
+    self.assertEqual(starlark("bazel_dep(\n  2\n)", above), ["not in packaging/bazel/MODULE.bazel: 2"])
     self.assertEqual(starlark("x = 2", "<!-- other/MODULE.bazel -->"), ["nothing builds with other/MODULE.bazel"])
     self.assertEqual(starlark("x = 2", ""), ["no comment above the block names its file: <!-- path -->"])
-    self.assertEqual(starlark("x = 2", above[:-4] + "x -->"), ["there is no file packaging/bazel_module/MODULE.bazelx"])
+    self.assertEqual(starlark("x = 2", above[:-4] + "x -->"), ["there is no file packaging/bazel/MODULE.bazelx"])
     self.assertEqual(self.check("```python\nx = 2\n```\n"), ["call it starlark, so that it is checked"])
 
   def test_the_projects_of_users_are_those_that_are_built(self):
     def cmake(code, path, language="cmake"):
       return self.check("<!-- %s -->\n```%s\n%s\n```\n" % (path, language, code), **{
-          "packaging/embedded/CMakeLists.txt": "a(b)\n", "packaging/pkg_config/Makefile": "x = 2\n",
+          "packaging/cmake/CMakeLists.txt": "a(b)\n", "packaging/pkg_config/Makefile": "x = 2\n",
           "other/CMakeLists.txt": "a(b)\n"})
-    self.assertEqual(cmake("a(b)", "packaging/embedded/CMakeLists.txt"), [])
-    self.assertEqual(cmake("a(c)", "packaging/embedded/CMakeLists.txt"),
-                     ["not in packaging/embedded/CMakeLists.txt: a(c)"])
+    self.assertEqual(cmake("a(b)", "packaging/cmake/CMakeLists.txt"), [])
+    self.assertEqual(cmake("a(c)", "packaging/cmake/CMakeLists.txt"),
+                     ["not in packaging/cmake/CMakeLists.txt: a(c)"])
     self.assertEqual(cmake("a(b)", "other/CMakeLists.txt"), ["nothing builds with other/CMakeLists.txt"])
     self.assertEqual(cmake("x = 2", "packaging/pkg_config/Makefile", "make"), [])
     self.assertEqual(cmake("x = 2", "packaging/pkg_config/Makefile"),
@@ -82,6 +82,13 @@ class CheckDocsTest(unittest.TestCase):
 
   def test_commands_that_something_runs_are_right(self):
     self.assertEqual(self.check("```sh\n# says hello\n./run.sh   # and goes\n\n```\n"), [])
+
+  def test_the_newcomers_commands_are_right_in_readme_alone(self):
+    block = "<!-- integration_tests/newcomer_test.sh%s -->\n```sh\n./any.sh\n```\n"
+    self.assertEqual(self.check(block % ""), [])
+    self.assertEqual(self.check(block % " bazel"), [])
+    self.assertIn("nothing runs this command", self.check(block % "\n")[0])
+    self.assertIn("nothing runs this command", self.check("", **{"docs/guide.md": block % ""})[0])
 
   def test_other_commands_are_found(self):
     self.assertIn("nothing runs this command", self.check("```sh\n./run.sh --fast\n```\n")[0])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds tether as its users do: installed or as part of their project, with CMake or with make, outside this tree. Each
-# consumer builds and runs README's quickstart and packaging/uses.cc. The shared libraries are installed from the Debian
+# consumer builds and runs README's quickstart and packaging/cmake/uses.cc. The shared libraries are installed from the Debian
 # packages that cpack makes.
 #
 #   packaging/cmake_test.sh
@@ -125,14 +125,16 @@ symbols() {
 
 # ---- Consumers ------------------------------------------------------------------------------------------------------
 
-# copy FOLDER NAME: copies a consumer and the quickstart to a folder outside this tree.
+# copy FOLDER: copies README's project and programs to a folder outside this tree.
 copy() {
-  rm -rf "$work/$2"
-  cp -r "$tether/packaging/$1" "$work/$2"
-  mkdir -p "$work/$2/shop/v1"
-  cp "$tether/proto/shop/v1/inventory.proto" "$work/$2/shop/v1/"
-  cp "$tether"/{examples/quickstart/quickstart.cc,packaging/shop.cmake,packaging/uses.cc} "$work/$2/"
+  rm -rf "${work:?}/$1"
+  mkdir -p "$work/$1/shop/v1"
+  cp "$tether/proto/shop/v1/inventory.proto" "$work/$1/shop/v1/"
+  cp "$tether"/packaging/{cmake/*,pkg_config/Makefile} "$tether/examples/quickstart/quickstart.cc" "$work/$1/"
+  echo 'include(uses.cmake)' >>"$work/$1/CMakeLists.txt"
 }
+# change FOLDER FILE: in a copied project, puts FILE in the place of add_subdirectory.
+change() { sed -i "s|^add_subdirectory(.*|include($2)|w $work/changed" "$work/$1/CMakeLists.txt" && [ -s "$work/changed" ]; }
 
 # run FOLDER: runs the programs that a consumer built there.
 run() {
@@ -147,26 +149,27 @@ links() {
 }
 
 find_package() {
-  copy find_package "find_package-$1"
+  copy "find_package-$1" && change "find_package-$1" find_package.cmake || return 1
   cmake -S "$work/find_package-$1" -B "$work/find_package-$1/build" -DCMAKE_CXX_VISIBILITY_PRESET=hidden \
     -DCMAKE_PREFIX_PATH="$work/$1-root/usr" && cmake --build "$work/find_package-$1/build" &&
     run "$work/find_package-$1/build" && links "$work/find_package-$1/build/quickstart" "$1"
 }
 
 pkg_config() {
-  copy pkg_config "pkg_config-$1"
+  copy "pkg_config-$1"
   export PKG_CONFIG_PATH=$work/$1-root/usr/lib/$arch/pkgconfig
   make -C "$work/pkg_config-$1" CXX="$launcher${CXX:-g++}"
   export LD_LIBRARY_PATH=$work/$1-root/usr/lib/$arch
   run "$work/pkg_config-$1" && links "$work/pkg_config-$1/quickstart" "$1"
 }
 
-# embedded FOLDER OPTIONS…: builds tether as part of its user's project.
+# embedded FILE OPTIONS…: builds tether as part of its user's project. FILE is add_subdirectory, or replaces that line.
 embedded() {
   local folder=$work/$1
-  copy "$1" "$1"
+  copy "$1"
   mkdir "$folder/third_party"
   ln -s "$tether" "$folder/third_party/tether"
+  [ "$1" = add_subdirectory ] || change "$1" "$1.cmake"
   cmake -S "$folder" -B "$folder/build" "${@:2}"
   cmake --build "$folder/build"
   run "$folder/build"
@@ -218,7 +221,7 @@ result "find_package, static: quickstart" find_package static
 result "find_package, shared: quickstart" find_package shared
 result "pkg-config and make, static: quickstart" pkg_config static
 result "pkg-config and make, shared: quickstart" pkg_config shared
-result "add_subdirectory, static: quickstart" embedded embedded
+result "add_subdirectory, static: quickstart" embedded add_subdirectory
 result "FetchContent, shared: quickstart" embedded fetch_content -DBUILD_SHARED_LIBS=ON
 echo "$((SECONDS - start)) s"
 

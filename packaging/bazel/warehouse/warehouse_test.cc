@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "warehouse.h"
+#include "warehouse/warehouse.h"
 
 #include "gtest/gtest.h"
 

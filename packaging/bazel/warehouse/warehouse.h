@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#ifndef WAREHOUSE_H_
-#define WAREHOUSE_H_
+#ifndef WAREHOUSE_WAREHOUSE_H_
+#define WAREHOUSE_WAREHOUSE_H_
 
 #include <string>
 
@@ -9,4 +9,4 @@
 // the deadline passes. Returns what the server saw.
 std::string AskOnce();
 
-#endif  // WAREHOUSE_H_
+#endif  // WAREHOUSE_WAREHOUSE_H_
