@@ -761,6 +761,7 @@ tether_internal_library(integration_tests_matrix_server
     GTest::gmock
     GTest::gtest
     absl::core_headers
+    absl::function_ref
     absl::status
     absl::synchronization
     absl::time
@@ -805,6 +806,29 @@ tether_program(integration_tests_matrix_client_styles_test
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(integration_tests_matrix_drain_test
+  FOLDER integration_tests/matrix
+  NAME drain_test
+  SRCS integration_tests/matrix/drain_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    gRPC::grpc++
+    integration_tests_matrix_cell
+    integration_tests_matrix_client
+    integration_tests_matrix_request
+    integration_tests_matrix_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing
@@ -1036,6 +1060,40 @@ tether_program(integration_tests_clock_jump_test
   TEST
   TIMEOUT 300)
 
+tether_internal_library(interceptors_tether_grpc_testing_front_and_leaf
+  SRCS interceptors/tether/grpc/testing/front_and_leaf.cc
+  PREFIX interceptors
+  DEPS
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_program(integration_tests_drained_server_test
+  FOLDER integration_tests
+  NAME drained_server_test
+  SRCS integration_tests/drained_server_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_front_and_leaf
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(integration_tests_drift_test
   FOLDER integration_tests
   NAME drift_test
@@ -1095,17 +1153,6 @@ tether_program(integration_tests_failed_operation_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 300)
-
-tether_internal_library(interceptors_tether_grpc_testing_front_and_leaf
-  SRCS interceptors/tether/grpc/testing/front_and_leaf.cc
-  PREFIX interceptors
-  DEPS
-    absl::time
-    gRPC::grpc++
-    interceptors_tether_grpc_testing_grpc_leak_checked_test
-    interceptors_tether_grpc_testing_probe_server
-    tether_internal::tether
-    tether_internal::tether_grpc)
 
 tether_internal_library(integration_tests_middle_hop
   DEPS
@@ -1698,6 +1745,7 @@ tether_program(interceptors_tether_grpc_status_test
     GTest::gtest
     absl::time
     gRPC::grpc++
+    tether_internal::tether
     tether_internal::tether_grpc
   TEST
   TIMEOUT 60)

@@ -179,7 +179,7 @@ TEST_F(WhoEndedItTest, TheServerShutsDown) {
   });
   const Result result = chain.Call(kGiveUp);
   shutdown.join();
-  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(ReasonAt(kStorefront), EndReason::kNone);
   EXPECT_EQ(ReasonAt(kOrders), EndReason::kServerShutdown);
   EXPECT_EQ(ReasonAt(kInventory), EndReason::kCallerLeft);

@@ -101,10 +101,10 @@ TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
   EXPECT_GE(absl::Now() - start, absl::Milliseconds(19));
   EXPECT_LT(absl::Now() - start, kPrompt);
   caller.join();
-  EXPECT_TRUE(absl::IsCancelled(cause));
+  EXPECT_TRUE(absl::IsUnavailable(cause));
   EXPECT_EQ(cause.message(), "the server is shutting down");
   EXPECT_EQ(reason, EndReason::kServerShutdown);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(status.error_message(),
             "context canceled: the server is shutting down");
 }

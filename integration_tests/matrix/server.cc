@@ -8,8 +8,11 @@
 
 #include "absl/time/clock.h"
 #include "integration_tests/matrix/server_styles.h"
+#include "tether/context.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/shutdown.h"
 #include "tether/grpc/testing/loopback.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::matrix {
 
@@ -36,6 +39,7 @@ void Observation::End(const Context& ctx) {
   EXPECT_TRUE(ctx.Done());
   err = ctx.Err();
   cause = ctx.Cause();
+  reason = EndReasonOf(ctx);
   ended.Notify();
 }
 
@@ -83,9 +87,22 @@ void GrpcServer::BuildAndStart(grpc::ServerBuilder& builder,
 }
 
 void GrpcServer::Shutdown(absl::Duration grace) {
+  ShutdownWith([grace](grpc::Server& server) {
+    server.Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  });
+}
+
+void GrpcServer::Drain(const CancelFunc& cancel_base_context) {
+  ShutdownWith([&cancel_base_context](grpc::Server& server) {
+    ShutdownServer(server, cancel_base_context, absl::ZeroDuration(),
+                   testing::kGiveUp);
+  });
+}
+
+void GrpcServer::ShutdownWith(absl::FunctionRef<void(grpc::Server&)> shutdown) {
   absl::MutexLock lock(&mutex_);  // a second caller waits for the first
   if (server_ == nullptr) return;
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  shutdown(*server_);
   server_->Wait();
   DidShutdown();
   server_.reset();

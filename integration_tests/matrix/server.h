@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "integration_tests/matrix/cell.h"
 #include "tether/context.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/server.h"
 
 namespace tether::matrix {
@@ -42,6 +43,7 @@ struct Observation {
   absl::Time ended_at;
   absl::Status err;
   absl::Status cause;
+  EndReason reason = EndReason::kNone;
 
   // For other requests: the handler's context, whether it was done on arrival,
   // and its remaining time.
@@ -80,6 +82,10 @@ class Server {
   // Like grpc::Server::Shutdown: returns when all RPCs have ended, and cancels
   // them at now + grace. Only the first call has an effect. Any thread.
   virtual void Shutdown(absl::Duration grace) = 0;
+
+  // Like Shutdown, but with ShutdownServer, without any grace for the requests:
+  // `cancel_base_context` ends them. gRPC doesn't cancel them.
+  virtual void Drain(const CancelFunc& cancel_base_context) = 0;
 
  protected:
   std::string address_;

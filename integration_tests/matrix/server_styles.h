@@ -12,8 +12,10 @@
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "integration_tests/matrix/server.h"
+#include "tether/context.h"
 #include "tether/grpc/server.h"
 
 namespace tether::matrix {
@@ -24,6 +26,7 @@ class GrpcServer : public Server {
  public:
   ~GrpcServer() override;
   void Shutdown(absl::Duration grace) final;
+  void Drain(const CancelFunc& cancel_base_context) final;
 
  protected:
   void BuildAndStart(grpc::ServerBuilder& builder, ServerOptions options);
@@ -31,6 +34,8 @@ class GrpcServer : public Server {
   virtual void DidShutdown() {}
 
  private:
+  void ShutdownWith(absl::FunctionRef<void(grpc::Server&)> shutdown);
+
   absl::Mutex mutex_;
   std::unique_ptr<grpc::Server> server_ ABSL_GUARDED_BY(mutex_);
 };

@@ -12,8 +12,8 @@
 // A plain grpc::ClientContext on such a channel works for Current().
 //
 // If the context ends during the call, the call ends at once, at any stage,
-// with StatusOf(ctx) (status.h): CANCELLED or DEADLINE_EXCEEDED. If it ended
-// before the call, nothing is sent.
+// with the message of StatusOf(ctx) (status.h) and the code of ctx.Err():
+// CANCELLED or DEADLINE_EXCEEDED. If it ended before the call, nothing is sent.
 //
 // The message of a DEADLINE_EXCEEDED lists the hops that used the time:
 //

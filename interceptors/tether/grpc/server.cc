@@ -83,15 +83,16 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   // here, so this is the place to count calls per method. Calls that end
   // without an answer, as when an async server drops them, never get here.
   void OnSendStatus(InterceptorBatchMethods* methods) {
-    const grpc::Status status = methods->GetSendStatus();
+    grpc::Status status = methods->GetSendStatus();
+    if (auto instead = call_->StatusToSend(status)) {
+      methods->ModifySendStatus(*instead);
+      status = *std::move(instead);
+    }
     const bool after_messages =
         sent_message_.load(std::memory_order_relaxed) ||
         Has(methods, InterceptionHookPoints::PRE_SEND_MESSAGE);
     call_->WriteReport(info_->method(), status, after_messages,
                        *methods->GetSendTrailingMetadata());
-    if (auto without_names = call_->HideInternalNames(status)) {
-      methods->ModifySendStatus(*without_names);
-    }
     call_->OnHandlerEnded();
   }
 

@@ -59,7 +59,11 @@ struct ServerOptions {
   std::optional<EdgeOptions> edge = std::nullopt;
 
   // The parent of all requests' contexts. They have its values, and when it
-  // ends, they end for its reason. ShutdownServer (shutdown.h) cancels it.
+  // ends, they end for its reason. ShutdownServer (shutdown.h) cancels it. If
+  // you cancel it yourself, the callers get CANCELLED, unless its cause says
+  // that the server shuts down:
+  //
+  //   WithEndReason(absl::UnavailableError("…"), EndReason::kServerShutdown)
   Context base_context = {};
 
   // How long a handler may take to answer by itself after its context has ended

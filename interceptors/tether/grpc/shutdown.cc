@@ -10,10 +10,13 @@
 namespace tether {
 
 void ShutdownServer(grpc::Server& server, const CancelFunc& cancel_base_context,
-                    absl::Duration grace, absl::Duration cancel_grace) {
-  const auto end_contexts = [&cancel_base_context] {
+                    absl::Duration grace, absl::Duration cancel_grace,
+                    grpc::StatusCode code) {
+  if (code == grpc::StatusCode::OK) code = grpc::StatusCode::UNAVAILABLE;
+  const auto end_contexts = [&cancel_base_context, code] {
     cancel_base_context(
-        WithEndReason(absl::CancelledError("the server is shutting down"),
+        WithEndReason(absl::Status(static_cast<absl::StatusCode>(code),
+                                   "the server is shutting down"),
                       EndReason::kServerShutdown));
   };
   {

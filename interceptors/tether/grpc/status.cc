@@ -50,7 +50,7 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
 }
 
 grpc::Status StatusOf(const Context& ctx) {
-  return internal::StatusOfContext(ctx);
+  return internal::StatusOfRequest(ctx);
 }
 
 }  // namespace tether

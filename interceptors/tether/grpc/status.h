@@ -25,9 +25,12 @@ TETHER_EXPORT grpc::Status ToGrpcStatus(const absl::Status& status);
 // The reverse of ToGrpcStatus. A code outside of the sixteen becomes UNKNOWN.
 TETHER_EXPORT absl::Status FromGrpcStatus(const grpc::Status& status);
 
-// The status of an RPC whose context has ended: OK while `ctx` is not done;
+// The status of a request whose context has ended: OK while `ctx` is not done;
 // else the code of Err(), and its message, followed by the cause's message if
 // there is one: "context canceled: the user closed the page".
+//
+// If the server is drained (EndReason::kServerShutdown), the code is that of
+// Cause(): UNAVAILABLE, unless ShutdownServer was given another one.
 TETHER_EXPORT grpc::Status StatusOf(const Context& ctx);
 
 }  // namespace tether

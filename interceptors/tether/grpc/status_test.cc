@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/time/time.h"
+#include "tether/end_reason.h"
 
 namespace tether {
 namespace {
@@ -59,6 +60,15 @@ TEST(StatusTest, ACauseIsAddedAndDoesNotChangeTheCode) {
   EXPECT_EQ(StatusOf(timed).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(StatusOf(timed).error_message(),
             "context deadline exceeded: too slow");
+}
+
+TEST(StatusTest, ADrainHasTheCodeOfItsCause) {
+  auto [ctx, cancel] = WithCancel(Background());
+  cancel(WithEndReason(absl::UnavailableError("draining"),
+                       EndReason::kServerShutdown));
+  EXPECT_TRUE(absl::IsCancelled(ctx.Err()));
+  EXPECT_EQ(StatusOf(ctx).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(StatusOf(ctx).error_message(), "context canceled: draining");
 }
 
 }  // namespace

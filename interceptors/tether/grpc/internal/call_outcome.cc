@@ -12,6 +12,7 @@
 #include "tether/budget/blame.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/internal/messages.h"
+#include "tether/internal/rpc_context.h"
 
 namespace tether::internal {
 namespace {
@@ -39,8 +40,10 @@ bool IsAnswer(const grpc::Status& status, const ReceivedEnd& end,
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
       // Core makes most of these, when a connection fails. Only a peer sends
-      // metadata.
-      return end.has_trailers;
+      // metadata. A draining server that cuts a request off sends none, but
+      // tether's message.
+      return end.has_trailers ||
+             absl::StartsWith(status.error_message(), kCanceledMessage);
     case grpc::StatusCode::CANCELLED:
       return !context_ended && !end.tried_to_cancel;
     case grpc::StatusCode::DEADLINE_EXCEEDED:
@@ -130,6 +133,15 @@ grpc::Status StatusOfContext(const Context& ctx) {
   return grpc::Status(code, absl::StrCat(err.message(), ": ", cause.message()));
 }
 
+grpc::Status StatusOfRequest(const Context& ctx) {
+  grpc::Status status = StatusOfContext(ctx);
+  if (status.ok() || EndReasonOf(ctx) != EndReason::kServerShutdown) {
+    return status;
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(ctx.Cause().code()),
+                      status.error_message());
+}
+
 MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status) {
   const std::string& message = status.error_message();
   if (message.empty()) return MessageAuthor::kNone;
@@ -198,6 +210,16 @@ grpc::Status StatusOfPassedDeadline(const absl::Status& cause) {
   return grpc::Status(
       grpc::StatusCode::DEADLINE_EXCEEDED,
       absl::StrCat(kDeadlineExceededMessage, ": ", cause.message()));
+}
+
+std::optional<grpc::Status> WithDrainCode(const grpc::Status& status,
+                                          const Context& ctx) {
+  if (status.error_code() != grpc::StatusCode::CANCELLED || !HasEnded(ctx) ||
+      EndReasonOf(ctx) != EndReason::kServerShutdown) {
+    return std::nullopt;
+  }
+  return grpc::Status(StatusOfRequest(ctx).error_code(), status.error_message(),
+                      status.error_details());
 }
 
 std::optional<grpc::Status> WithoutInternalNames(const grpc::Status& status) {

@@ -25,8 +25,13 @@ v1::EndReason ToProto(EndReason reason);
 
 // ---- Both sides -------------------------------------------------------------
 
-// See tether::StatusOf (status.h), which returns this.
+// The status of a call that a client made for `ctx`: as StatusOfRequest, but
+// the code is always that of Err(). If the caller's own server is drained, the
+// callee isn't unavailable.
 grpc::Status StatusOfContext(const Context& ctx);
+
+// See tether::StatusOf (status.h), which returns this.
+grpc::Status StatusOfRequest(const Context& ctx);
 
 // The author of a status's message.
 enum class MessageAuthor {
@@ -84,6 +89,13 @@ absl::Duration DeadlineSlack(absl::Duration timeout, bool is_rounded);
 // The status of a call that is cut off because its context's deadline passed,
 // for `cause`.
 grpc::Status StatusOfPassedDeadline(const absl::Status& cause);
+
+// If `ctx` has ended because the server is drained, a CANCELLED of the handler
+// has this reason: the result is `status` with the code of
+// StatusOfRequest(ctx). Otherwise nullopt. Counts as observing `ctx` only if it
+// has ended.
+std::optional<grpc::Status> WithDrainCode(const grpc::Status& status,
+                                          const Context& ctx);
 
 // `status` without the names of the services behind this one, for callers that
 // aren't trusted. nullopt: it names none.

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "tether/current.h"
+#include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
-#include "tether/grpc/status.h"
 
 namespace tether::internal {
 
@@ -114,7 +114,7 @@ void ClientCallState::OnContextEnd() {
     call = call_;
     if (call != nullptr) grpc_call_ref(call);
   }
-  const grpc::Status status = StatusOf(context_);
+  const grpc::Status status = StatusOfContext(context_);
   if (call != nullptr) {
     grpc_call_cancel_with_status(
         call, static_cast<grpc_status_code>(status.error_code()),

@@ -233,8 +233,9 @@ void ServerCall::WriteReport(std::string_view method,
                  : RoomInHeaders(options.max_headers_bytes));
 }
 
-std::optional<grpc::Status> ServerCall::HideInternalNames(
+std::optional<grpc::Status> ServerCall::StatusToSend(
     const grpc::Status& status) const {
+  if (auto drained = WithDrainCode(status, scope_)) return drained;
   if (!server_->options.edge.has_value()) return std::nullopt;
   return WithoutInternalNames(status);
 }
@@ -321,7 +322,9 @@ void ServerCall::CancelCallAfter(absl::Duration delay,
 }
 
 void ServerCall::CancelCall(const grpc::Status& status) {
-  const grpc::Status sent = HideInternalNames(status).value_or(status);
+  const grpc::Status sent = server_->options.edge.has_value()
+                                ? WithoutInternalNames(status).value_or(status)
+                                : status;
   grpc_call* call;
   {
     MutexLock lock(mutex_);

@@ -65,11 +65,13 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   void WriteReport(std::string_view method, const grpc::Status& status,
                    bool after_messages, SentMetadata::Map& trailing_metadata);
 
-  // At the edge (ServerOptions::edge), returns `status` without the names of
-  // the services behind this one, which the message of a DEADLINE_EXCEEDED may
-  // contain. nullopt if `status` can be sent unchanged.
-  std::optional<grpc::Status> HideInternalNames(
-      const grpc::Status& status) const;
+  // What to send instead of the handler's `status`; nullopt: nothing else. Must
+  // be called before OnHandlerEnded.
+  //
+  // If the server is drained, a CANCELLED has the drain's code (WithDrainCode).
+  // At the edge (ServerOptions::edge), the message of a DEADLINE_EXCEEDED
+  // doesn't name the services behind this one.
+  std::optional<grpc::Status> StatusToSend(const grpc::Status& status) const;
 
   // The three events that end the context. They have no effect on a context
   // that has ended. ContextOf still finds it.
