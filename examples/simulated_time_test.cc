@@ -18,11 +18,11 @@
 #include "absl/time/time.h"
 #include "shop/v1/inventory.grpc.pb.h"
 #include "tether/context.h"
-#include "tether/context_stats.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
+#include "tether/testing/leak_checked_test.h"
 #include "tether/testing/simulated_clock.h"
 
 namespace {
@@ -66,7 +66,7 @@ class InventoryService final : public Inventory::Service {
 };
 
 // Waits for other threads, in real time. 20 s are much more than they need.
-void Await(const std::function<bool()>& condition) {
+void Eventually(const std::function<bool()>& condition) {
   const absl::Time limit = absl::Now() + absl::Seconds(20);
   while (!condition()) {
     ASSERT_LT(absl::Now(), limit);
@@ -74,7 +74,7 @@ void Await(const std::function<bool()>& condition) {
   }
 }
 
-class SimulatedTimeTest : public ::testing::Test {
+class SimulatedTimeTest : public tether::testing::LeakCheckedTest {
  protected:
   SimulatedTimeTest() {
     int port = 0;
@@ -92,11 +92,11 @@ class SimulatedTimeTest : public ::testing::Test {
                               grpc::InsecureChannelCredentials()));
   }
 
-  // The clock must outlive its contexts. gRPC drops the last ones on threads of
-  // its own.
+  // gRPC drops the last contexts on threads of its own. LeakCheckedTest waits
+  // for that, so the clock outlives them.
   void TearDown() override {
     server_->Shutdown();
-    Await([] { return tether::GetContextStats().contexts == 0; });
+    LeakCheckedTest::TearDown();
   }
 
   // Calls GetStock on another thread.
@@ -118,7 +118,7 @@ TEST_F(SimulatedTimeTest, ACallsTimeoutOfAMinutePassesAtOnce) {
   auto [ctx, cancel] =
       tether::WithTimeout(tether::Background(clock_), absl::Minutes(1));
   std::future<grpc::Status> status = GetStock(ctx);
-  Await([&] { return inventory_.asked == 1; });
+  Eventually([&] { return inventory_.asked == 1; });
   clock_.Advance(absl::Seconds(59));
   EXPECT_FALSE(ctx.Done());
   clock_.Advance(absl::Seconds(1));
@@ -129,7 +129,7 @@ TEST_F(SimulatedTimeTest, AHandlerThatWaitsForHalfAnHourAnswersAtOnce) {
   std::future<grpc::Status> status = GetStock(tether::Background());
   for (int i = 0; i < 3; ++i) {
     // The handler is in WaitFor, which has set a timer.
-    Await([&] {
+    Eventually([&] {
       return inventory_.asked == i + 1 && clock_.armed_timers() == 2;
     });
     clock_.Advance(absl::Minutes(10));
@@ -143,7 +143,7 @@ TEST_F(SimulatedTimeTest, AHandlerEndsBeforeItsCallersTimeIsUp) {
   auto [ctx, cancel] =
       tether::WithTimeout(tether::Background(clock_), absl::Minutes(1));
   std::future<grpc::Status> status = GetStock(ctx);
-  Await([&] { return inventory_.asked == 1; });
+  Eventually([&] { return inventory_.asked == 1; });
   clock_.Advance(absl::Minutes(1) - absl::Milliseconds(50));  // the reserve
   EXPECT_EQ(status.get().error_code(), grpc::DEADLINE_EXCEEDED);
   EXPECT_EQ(inventory_.reason, tether::EndReason::kInheritedDeadline);
@@ -153,7 +153,7 @@ TEST_F(SimulatedTimeTest, AHandlerEndsBeforeItsCallersTimeIsUp) {
 TEST_F(SimulatedTimeTest, AServersMaximumOfAnHourPassesAtOnce) {
   inventory_.known_when_asked = 100;
   std::future<grpc::Status> status = GetStock(tether::Background());
-  Await([&] { return inventory_.asked == 1; });
+  Eventually([&] { return inventory_.asked == 1; });
   clock_.Advance(absl::Hours(1));
   EXPECT_EQ(status.get().error_code(), grpc::DEADLINE_EXCEEDED);
   EXPECT_EQ(inventory_.reason, tether::EndReason::kOwnTimeout);
