@@ -86,7 +86,7 @@ quiet() {
   [ "$lines" -le 40 ] || { cat "$work/noise-$1.1"; echo "the build wrote $lines lines"; return 1; }
 }
 
-# tests KIND: a test whose library calls gRPC.
+# tests KIND: tests whose libraries call gRPC and Abseil.
 tests() {
   cp -r "$tether/packaging/bazel/warehouse" "$work/$1/"
   cd "$work/$1" && bazel test --test_output=errors //...
@@ -102,7 +102,7 @@ bazel_user() {
   result "$kind: README's files and first commands" workspace "$kind"
   result "$kind: the program prints what README shows" prints "$kind"
   result "$kind: the build writes no debug lines" quiet "$kind"
-  result "$kind: a test reaches gRPC through a library" tests "$kind"
+  result "$kind: tests reach gRPC and Abseil through libraries" tests "$kind"
 }
 
 for kind in "${kinds[@]}"; do

@@ -36,13 +36,17 @@ def _library(ctx, name, words, defines):
     failure = "the system lacks the library " + " or ".join(modules)
     options = _run(ctx, ["pkg-config", "--cflags", "--libs"] + modules, failure).split(" ")
     defines = defines + _unique([o[2:] for o in options if o.startswith("-D")])
-    for module in modules:
-        own += _own_libraries(ctx, module)
+    if ctx.attr.inline_calls:
+        own += [o for o in options if o.startswith("-l")]
+    else:
+        for module in modules:
+            own += _own_libraries(ctx, module)
 
     # The libraries are shared libraries, so their order doesn't matter and repeated names are removed. pkg-config also lists
     # the library's own dependencies; with --as-needed, a program loads only those that it uses. The library itself is always
     # loaded. By default, Bazel makes a shared object of each cc_library for tests. A program may then need the library only
-    # through these objects, and the gold linker doesn't detect that.
+    # through these objects, and the gold linker doesn't detect that. Inline code in Abseil's headers also calls the libraries
+    # that the library requires, so all of them are loaded, too.
     rest = [o for o in options if o.startswith("-l") or o.startswith("-L") or o == "-pthread"]
     link = []
     if own:
@@ -94,6 +98,7 @@ system_repository = repository_rule(
         "files": attr.string_dict(doc = "path in the repository -> file of third_party; BUILD files are appended"),
         "folder": attr.string(doc = "folder of the system whose content is the repository's"),
         "group": attr.string(default = "build", doc = "the group of tools/setup.sh that has the packages"),
+        "inline_calls": attr.bool(doc = "inline code in the headers calls the libraries that a module requires"),
         "libraries": attr.string_dict(doc = "label without the repository -> pkg-config modules and -l options"),
         "symlinks": attr.string_dict(doc = "path in the repository -> file of the system"),
         "version_of": attr.string(doc = "the pkg-config module whose version is the repository's"),
@@ -186,7 +191,7 @@ def _supply(rule, name, **attrs):
 
 def system_repositories():
     """Supplies tether's dependencies from the system, except repositories that the workspace has already defined."""
-    _supply(system_repository, "com_google_absl", libraries = _ABSL, version_of = "absl_base")
+    _supply(system_repository, "com_google_absl", libraries = _ABSL, version_of = "absl_base", inline_calls = True)
     _supply(
         system_repository,
         "com_google_protobuf",
