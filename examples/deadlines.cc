@@ -133,6 +133,16 @@ class StorefrontService final : public Storefront::Service {
   const std::unique_ptr<Orders::Stub> orders_;
 };
 
+// True if a second attempt may succeed, for a method that may run twice. `ctx`
+// is the request's context, or Background() in a client.
+bool IsWorthRetrying(const tether::Context& ctx, const tether::ClientCall& call,
+                     const grpc::Status& status) {
+  if (ctx.Done()) return false;  // nobody waits for it
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) return true;
+  return status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
+         tether::EndReasonOf(call) == tether::EndReason::kOwnTimeout;
+}
+
 // A server on a free port, and its address.
 std::pair<std::unique_ptr<grpc::Server>, std::string> Serve(
     grpc::Service& service, tether::ServerOptions options = {}) {
@@ -171,6 +181,10 @@ void GetPage(Storefront::Stub& storefront) {
                  tether::Explain(call.report()).c_str());
   }
 
+  std::printf(
+      "client: %s, worth retrying: %s\n",
+      std::string(EndReasonName(tether::EndReasonOf(call))).c_str(),
+      IsWorthRetrying(tether::Background(), call, status) ? "yes" : "no");
   std::printf("client: status %d, %s\n", status.error_code(),
               call.report().has_report() ? "and a report" : "and no report");
   const auto named = status.error_message().find(", of which ");

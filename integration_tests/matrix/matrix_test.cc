@@ -25,6 +25,7 @@
 #include "testing/tcp_proxy.h"
 #include "tether/context.h"
 #include "tether/current.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/loopback.h"
@@ -56,6 +57,7 @@ class MatrixTest : public testing::GrpcLeakCheckedTest,
   // What both ends observed.
   struct Outcome {
     Reply reply;
+    EndReason reason = EndReason::kNone;  // of a ClientCall
     std::shared_ptr<Observation> seen;
     absl::Time event_at;
     // How much later the server's deadline is than the client's: the time that
@@ -67,6 +69,7 @@ class MatrixTest : public testing::GrpcLeakCheckedTest,
   static Outcome Run(const Cell& cell, Binding binding, absl::Duration timeout);
 
   static void CheckReply(const Cell& cell, const Reply& reply);
+  static void CheckReason(const Cell& cell, EndReason reason);
   static void CheckHandler(const Cell& cell, const Outcome& outcome);
 };
 
@@ -92,7 +95,11 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
   std::optional<grpc::ClientContext> plain;
   std::optional<ScopedContext> current;
   if (binding == Binding::kClientCall) {
-    call_of_ctx.emplace(ctx);
+    // The callee has much less time, so that it is usually the first to notice
+    // that the deadline has passed.
+    CallOptions options;
+    options.reserve = Reserve{timeout / 4, 0, timeout / 4};
+    call_of_ctx.emplace(ctx, options);
   } else {
     current.emplace(ctx);
     plain.emplace();
@@ -138,6 +145,7 @@ MatrixTest::Outcome MatrixTest::Run(const Cell& cell, Binding binding,
                        cell.event == Event::kServerError ? Request::kFail
                        : AnswersAtOnce(cell.event)       ? Request::kAnswer
                                                          : Request::kWait);
+  if (call_of_ctx) outcome.reason = EndReasonOf(*call_of_ctx);
   answered.Notify();
   events.join();
 
@@ -197,6 +205,36 @@ void MatrixTest::CheckReply(const Cell& cell, const Reply& reply) {
   EXPECT_LE(reply.messages, streams_back ? 1 : 0);
 }
 
+void MatrixTest::CheckReason(const Cell& cell, EndReason reason) {
+  SCOPED_TRACE(EndReasonName(reason));
+  switch (cell.event) {
+    case Event::kOk:
+    case Event::kClientCancelLate:
+    case Event::kUpstreamCancelLate:
+    case Event::kServerError:
+      EXPECT_EQ(reason, EndReason::kCompleted);
+      break;
+    case Event::kClientCancelEarly:
+    case Event::kClientCancel:
+    case Event::kUpstreamCancelEarly:
+    case Event::kUpstreamCancel:
+      EXPECT_EQ(reason, EndReason::kCancelled);
+      break;
+    case Event::kDeadline:
+      // Whichever side was first to notice.
+      EXPECT_EQ(reason, EndReason::kOwnTimeout);
+      break;
+    case Event::kDisconnect:
+      EXPECT_EQ(reason, EndReason::kConnectionLost);
+      break;
+    case Event::kShutdown:
+      // The server may have closed the connection before it answered.
+      EXPECT_THAT(reason, ::testing::AnyOf(EndReason::kCompleted,
+                                           EndReason::kConnectionLost));
+      break;
+  }
+}
+
 void MatrixTest::CheckHandler(const Cell& cell, const Outcome& outcome) {
   Observation& seen = *outcome.seen;
   if (IsEarly(cell.event)) {
@@ -237,6 +275,7 @@ void MatrixTest::RunAndCheck(const Cell& cell, Binding binding) {
     outcome = Run(cell, binding, timeout);
   }
   CheckReply(cell, outcome.reply);
+  if (binding == Binding::kClientCall) CheckReason(cell, outcome.reason);
   CheckHandler(cell, outcome);
 }
 

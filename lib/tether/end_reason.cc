@@ -61,13 +61,18 @@ absl::Status WithEndReason(absl::Status cause, EndReason reason) {
   TETHER_CATCH(const std::bad_alloc&) { return cause; }
 }
 
+EndReason EndReasonIn(const absl::Status& cause) {
+  const absl::optional<absl::Cord> mark = cause.GetPayload(kPayload);
+  return mark.has_value() && mark->size() == 1
+             ? static_cast<EndReason>((*mark)[0])
+             : EndReason::kNone;
+}
+
 EndReason EndReasonOf(const Context& ctx) {
   const absl::Status err = ctx.Err();
   if (err.ok()) return EndReason::kNone;
-  const absl::optional<absl::Cord> mark = ctx.Cause().GetPayload(kPayload);
-  if (mark.has_value() && mark->size() == 1) {
-    return static_cast<EndReason>((*mark)[0]);
-  }
+  const EndReason reason = EndReasonIn(ctx.Cause());
+  if (reason != EndReason::kNone) return reason;
   return absl::IsDeadlineExceeded(err) ? EndReason::kOwnTimeout
                                        : EndReason::kCancelled;
 }

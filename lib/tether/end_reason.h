@@ -45,6 +45,10 @@ TETHER_EXPORT std::string_view EndReasonName(EndReason reason);
 [[nodiscard]] TETHER_EXPORT absl::Status WithEndReason(absl::Status cause,
                                                        EndReason reason);
 
+// The reason attached to `cause`; kNone if there is none. Thread safety: any
+// thread.
+TETHER_EXPORT EndReason EndReasonIn(const absl::Status& cause);
+
 // Why `ctx` has ended: the reason attached to its cause. If there is none, a
 // passed deadline is kOwnTimeout and everything else is kCancelled. Thread
 // safety: any thread.

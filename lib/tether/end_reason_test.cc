@@ -75,6 +75,14 @@ TEST_F(EndReasonTest, OfATaskWhoseSiblingFailed) {
   EXPECT_EQ(seen, EndReason::kSiblingFailed);
 }
 
+TEST_F(EndReasonTest, ACauseHasTheReasonThatWasAttachedToIt) {
+  EXPECT_EQ(EndReasonIn(absl::OkStatus()), EndReason::kNone);
+  EXPECT_EQ(EndReasonIn(absl::CancelledError("unmarked")), EndReason::kNone);
+  EXPECT_EQ(EndReasonIn(WithEndReason(absl::CancelledError("marked"),
+                                      EndReason::kConnectionLost)),
+            EndReason::kConnectionLost);
+}
+
 TEST_F(EndReasonTest, AnOkCauseStaysOk) {
   EXPECT_TRUE(WithEndReason(absl::OkStatus(), EndReason::kCancelled).ok());
 }

@@ -77,7 +77,6 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   void OnReceiveStatus(grpc::experimental::InterceptorBatchMethods* methods) {
     grpc::Status& status = *methods->GetRecvStatus();
     status = state_->record().OnStatus(*methods->GetRecvTrailingMetadata(),
-                                       options_->report_limits,
                                        UntilOwnDeadline(), std::move(status));
     state_->ReleaseCoreCall();
   }
@@ -106,8 +105,10 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     const Reserve& reserve = state_->options().reserve.has_value()
                                  ? *state_->options().reserve
                                  : options_->reserve;
-    std::optional<std::string> header = FormatTimeout(left - reserve.Of(left));
+    const absl::Duration kept = reserve.Of(left);
+    std::optional<std::string> header = FormatTimeout(left - kept);
     if (!header) return;  // no deadline
+    state_->record().OnTimeoutSent(kept);
     metadata.emplace(kTimeoutHeader, *std::move(header));
     if (own == absl::InfiniteDuration()) {
       // Core writes this header only if the call has a deadline.
@@ -181,7 +182,7 @@ ClientInterceptorFactory::CreateClientInterceptor(
       ClientCallState::TakeFor(*info->client_context());
   // gRPC doesn't allow a globally registered factory to return null.
   if (state == nullptr) return new PassThrough;
-  state->record().SetMethod(info->method());
+  state->record().Prepare(info->method(), options_->report_limits);
   return new ClientInterceptor(info, std::move(state), options_);
 }
 
@@ -204,6 +205,10 @@ const Context& ClientCall::context() const {
 
 v1::CallReport ClientCall::report() const {
   return ClientCallState::Of(*this)->record().report();
+}
+
+EndReason EndReasonOf(const ClientCall& call) {
+  return ClientCallState::Of(call)->record().reason();
 }
 
 Context ContextOf(const grpc::ClientContext& call) {

@@ -32,6 +32,7 @@
 
 #include "tether/budget/report.h"
 #include "tether/context.h"
+#include "tether/end_reason.h"
 #include "tether/export.h"
 #include "tether/grpc/call_options.h"
 #include "tether/grpc/reserve.h"
@@ -142,6 +143,30 @@ class TETHER_EXPORT ClientCall : public grpc::ClientContext {
   // A ClientCall has no members. Its state is found by its address, and is
   // destroyed with the ClientContext.
 };
+
+// What ended `call`, once its status has arrived. `call.report()` and the
+// message of the status agree with it.
+//
+//  - kOwnTimeout, kInheritedDeadline: the deadline of the call has passed: one
+//    that this process has set, or the one that came with the request for which
+//    the call was made. It doesn't matter who noticed first: this side, or the
+//    callee, which has less time (Reserve). If it was the callee,
+//    `call.context()` is still live.
+//  - kCompleted: the server answered, successfully or not. DEADLINE_EXCEEDED
+//    with kCompleted is the callee's own: a limit of the server, or a timeout
+//    that it gave to one of its calls. `call` had time left.
+//  - kConnectionLost: UNAVAILABLE that no server sent.
+//  - kCancelled, if the application called TryCancel; otherwise the reason of
+//    the context that was cancelled (EndReasonOf(call.context())).
+//  - kNone: no status has arrived yet, or the channel has no interceptor of
+//    tether's.
+//
+// Whose deadline it was is exact if the callee reports (ServerOptions::report)
+// or if this side noticed. Otherwise an answer of DEADLINE_EXCEEDED counts as
+// the call's deadline if the time that the callee was given is over.
+//
+// Thread safety: any thread, while `call` exists.
+TETHER_EXPORT EndReason EndReasonOf(const ClientCall& call);
 
 // The context that `call` works for: a ClientCall's context(); for a plain
 // grpc::ClientContext, the context that was Current() when the call was made.

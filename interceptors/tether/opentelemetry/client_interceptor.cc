@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "tether/grpc/internal/call_outcome.h"
+#include "tether/grpc/internal/client_call_state.h"
 #include "tether/opentelemetry/interceptors.h"
 #include "tether/opentelemetry/internal/bridge.h"
 #include "tether/opentelemetry/internal/call_headers.h"
@@ -24,6 +25,7 @@ namespace {
 
 namespace trace = opentelemetry::trace;
 using grpc::experimental::InterceptionHookPoints;
+using grpc::experimental::InterceptorBatchMethods;
 using internal::HandDown;
 using internal::RpcSpan;
 
@@ -59,11 +61,10 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     if (!span_.ended()) span_.End(nullptr, ctx_.Cause());
   }
 
-  void Intercept(
-      grpc::experimental::InterceptorBatchMethods* methods) override {
+  void Intercept(InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_STATUS)) {
-      End(*methods->GetRecvStatus());
+      End(methods);
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
@@ -76,13 +77,16 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   }
 
  private:
-  void End(const grpc::Status& status) {
-    if (span_.IsRecording()) span_.SetPeer(info_->client_context()->peer());
-    if (status.ok()) return span_.End(&status, absl::OkStatus());
+  void End(InterceptorBatchMethods* methods) {
+    const grpc::Status& received = *methods->GetRecvStatus();
+    const grpc::ClientContext& call = *info_->client_context();
+    if (span_.IsRecording()) span_.SetPeer(call.peer());
+    if (received.ok()) return span_.End(&received, absl::OkStatus());
     // The status that the application gets from tether's own interceptor.
-    const internal::ClientOutcome outcome =
-        internal::OutcomeOfClientCall(ctx_, status, internal::ReceivedEnd());
-    span_.End(&outcome.status, outcome.cause);
+    const auto outcome = internal::OutcomeOf(
+        call, *methods->GetRecvTrailingMetadata(), received);
+    if (!outcome.has_value()) return span_.End(&received, ctx_.Cause());
+    span_.End(&outcome->status, outcome->cause);
   }
 
   const std::unique_ptr<grpc::experimental::Interceptor> tether_;

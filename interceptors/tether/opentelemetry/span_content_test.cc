@@ -192,14 +192,47 @@ TEST_F(SpanContentTest, ADeadlineThatPassedIsTheCause) {
   client_gave_up.Notify();
   const auto [client_span, server_span] = ClientAndServer();
   EXPECT_EQ(client_span.code(), 4);
-  // Core's timer may fire a millisecond before the context ends. Then the
-  // context has no cause yet.
-  EXPECT_TRUE(client_span.cause() == "DEADLINE_EXCEEDED: out of time" ||
-              client_span.cause() ==
-                  "DEADLINE_EXCEEDED: context deadline exceeded")
-      << client_span.cause();
+  // Core's timer may fire a millisecond before the context ends. The cause is
+  // the same.
+  EXPECT_EQ(client_span.cause(), "DEADLINE_EXCEEDED: out of time");
   EXPECT_EQ(server_span.code(), 4);
   EXPECT_EQ(server_span.cause().substr(0, 17), "DEADLINE_EXCEEDED");
+}
+
+TEST_F(SpanContentTest, ADeadlineThatTheCalleeNoticedFirstIsTheCauseToo) {
+  ProbeServer server(Bridged());
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    ContextOf(sc).WaitFor(kGiveUp);
+    return StatusOf(ContextOf(sc));
+  };
+  auto stub = Stub(server);
+  // The callee gives up half a second before the caller.
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(2),
+                                   absl::DeadlineExceededError("out of time"));
+  CallOptions options;
+  options.reserve = Reserve{absl::Milliseconds(500), 0, absl::Seconds(1)};
+  ClientCall call(ctx, options);
+  EXPECT_EQ(Call(*stub, call).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_FALSE(ctx.Done());
+  const auto [client_span, server_span] = ClientAndServer();
+  EXPECT_EQ(client_span.cause(), "DEADLINE_EXCEEDED: out of time");
+  EXPECT_EQ(server_span.cause(),
+            "DEADLINE_EXCEEDED: the caller's deadline has passed");
+}
+
+TEST_F(SpanContentTest, AnApplicationsDeadlineExceededHasNoCause) {
+  ProbeServer server(Bridged());
+  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
+    return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "row lock");
+  };
+  auto stub = Stub(server);
+  auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
+  ClientCall call(ctx);
+  EXPECT_EQ(Call(*stub, call).error_message(), "row lock");
+  const auto [client_span, server_span] = ClientAndServer();
+  EXPECT_EQ(client_span.cause(), "");
+  EXPECT_EQ(server_span.cause(), "");
 }
 
 TEST_F(SpanContentTest, ACallOfAnEndedContextHasASpanThoughNothingIsSent) {

@@ -48,8 +48,8 @@ struct TimelineRow {
 
   // The status that the caller got, such as "ok" or "deadline exceeded", and
   // why the hop's context ended, such as "own timeout". If the hop sent no
-  // report, the latter is why the call's context ended. `reason` is empty if
-  // the context was not ended early or the reason is not known.
+  // report, the latter is what ended the call. `reason` is empty if the context
+  // was not ended early or the reason is not known.
   std::string outcome;
   std::string reason;
 

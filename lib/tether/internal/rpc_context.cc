@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "tether/internal/clock_of.h"
+#include "tether/internal/deadline_scope.h"
 #include "tether/internal/make_child.h"
+#include "tether/internal/messages.h"
 #include "tether/internal/publication.h"
 #include "tether/internal/scope_end.h"
 
@@ -47,6 +49,16 @@ DeferredCallbacks EndDeferringCallbacks(const Context& ctx, bool deadline,
   if (scope == nullptr) return {};
   return EndScopeDeferringCallbacks(
       scope, deadline ? kDeadlineExceeded : kCancelled, cause);
+}
+
+absl::Status CauseOfDeadline(const Context& ctx) {
+  const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  if (scope == nullptr || scope->deadline_owner == nullptr) {
+    return absl::OkStatus();
+  }
+  const absl::Status& cause = scope->deadline_owner->deadline_cause;
+  return cause.ok() ? absl::DeadlineExceededError(kDeadlineExceededMessage)
+                    : cause;
 }
 
 bool HasEnded(const Context& ctx) {

@@ -50,6 +50,10 @@ TETHER_EXPORT void Expire(const Context& ctx, const absl::Status& cause);
 [[nodiscard]] TETHER_EXPORT DeferredCallbacks EndDeferringCallbacks(
     const Context& ctx, bool deadline, const absl::Status& cause);
 
+// What ctx.Cause() returns if the deadline of `ctx` passes before anything else
+// ends it; OK if there is no deadline. Does not count as observing `ctx`.
+TETHER_EXPORT absl::Status CauseOfDeadline(const Context& ctx);
+
 // True if `ctx` has been ended. Does not count as observing it. A passed
 // deadline that has not fired yet does not count.
 TETHER_EXPORT bool HasEnded(const Context& ctx);

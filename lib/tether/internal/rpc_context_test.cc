@@ -306,5 +306,30 @@ TEST_F(EndDeferringCallbacksTest, ACallbackRegisteredAfterTheEndRunsAtOnce) {
   EXPECT_TRUE(ran);
 }
 
+class CauseOfDeadlineTest : public testing::LeakCheckedTest {};
+
+TEST_F(CauseOfDeadlineTest, IsWhatTheCauseWillBe) {
+  SimulatedClock clock;
+  const Context root = Background(clock);
+  EXPECT_TRUE(CauseOfDeadline(root).ok());
+  const Cancellable cancellable = WithCancel(root);
+  EXPECT_TRUE(CauseOfDeadline(cancellable.ctx).ok());
+  const Cancellable unnamed = WithTimeout(root, absl::Seconds(1));
+  const Cancellable named = WithTimeout(
+      root, absl::Seconds(1), absl::DeadlineExceededError("too slow"));
+  // The deadline is the parent's.
+  const Cancellable child =
+      WithTimeout(named.ctx, absl::Seconds(2), absl::UnavailableError("no"));
+  const Cancellable merged = Merge(cancellable.ctx, named.ctx);
+  const Context contexts[] = {unnamed.ctx, named.ctx, child.ctx, merged.ctx};
+  std::vector<absl::Status> causes;
+  for (const Context& ctx : contexts) causes.push_back(CauseOfDeadline(ctx));
+  clock.Advance(absl::Seconds(1));
+  for (size_t i = 0; i < causes.size(); ++i) {
+    EXPECT_EQ(causes[i], contexts[i].Cause()) << i;
+  }
+  EXPECT_EQ(causes[2].message(), "too slow");
+}
+
 }  // namespace
 }  // namespace tether::internal

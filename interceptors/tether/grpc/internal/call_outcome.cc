@@ -20,10 +20,6 @@ namespace {
 // The message of gRPC core's own timer.
 constexpr absl::string_view kCoreDeadlineText = "Deadline Exceeded";
 
-// Core keeps time in milliseconds, so its timer may fire earlier than ours by
-// this much.
-constexpr absl::Duration kCoreIsAhead = absl::Milliseconds(2);
-
 // Lives forever.
 const absl::Status* Marked(absl::Status cause, EndReason reason) {
   return new absl::Status(WithEndReason(std::move(cause), reason));
@@ -53,29 +49,46 @@ bool IsAnswer(const grpc::Status& status, const ReceivedEnd& end,
   }
 }
 
-// True if the end of `ctx` explains `received`; then sets the status and the
-// cause of `outcome`.
-bool ExplainedByContext(const Context& ctx, bool context_ended,
-                        const grpc::Status& received, ClientOutcome& outcome) {
-  const grpc::StatusCode code = received.error_code();
-  if (code != grpc::StatusCode::CANCELLED &&
-      code != grpc::StatusCode::DEADLINE_EXCEEDED) {
-    return false;
+// The status of a context that ended with `err` for `cause`.
+grpc::Status StatusFor(const absl::Status& err, const absl::Status& cause) {
+  const auto code = static_cast<grpc::StatusCode>(err.code());
+  // Not ==: a cause that is the error itself may be marked (end_reason.h).
+  if (cause.message().empty() ||
+      (cause.code() == err.code() && cause.message() == err.message())) {
+    return grpc::Status(code, std::string(err.message()));
   }
-  // Core's timer, or a cancellation that reached core first, may have ended the
-  // call; the reason is still the context's.
-  if (context_ended) {
-    outcome.status = StatusOfContext(ctx);
-    outcome.cause = ctx.Cause();
-    return true;
+  return grpc::Status(code, absl::StrCat(err.message(), ": ", cause.message()));
+}
+
+// True if `callee` answered DEADLINE_EXCEEDED because of a call that ended by
+// the deadline that had come with the request. The callee's own context may
+// have been live: its callee noticed first.
+bool PassesOnInheritedDeadline(const v1::BudgetReport& callee) {
+  return std::any_of(
+      callee.calls().begin(), callee.calls().end(),
+      [](const v1::CallReport& call) {
+        return call.outcome() == grpc::StatusCode::DEADLINE_EXCEEDED &&
+               call.reason() == v1::END_REASON_INHERITED_DEADLINE;
+      });
+}
+
+// True if the callee, which answered DEADLINE_EXCEEDED with `left` before the
+// call's deadline, was first to notice that deadline.
+bool CalleeNoticedDeadline(const ReceivedEnd& end, absl::Duration left) {
+  if (left == absl::InfiniteDuration()) return false;
+  if (end.callee != nullptr) {
+    switch (end.callee->reason()) {
+      case v1::END_REASON_INHERITED_DEADLINE:
+        return true;
+      case v1::END_REASON_OWN_TIMEOUT:
+      case v1::END_REASON_TOO_LITTLE_TIME:
+        return false;
+      default:
+        if (PassesOnInheritedDeadline(*end.callee)) return true;
+    }
   }
-  if (code == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      ctx.Remaining() < kCoreIsAhead) {
-    outcome.status = grpc::Status(code, kDeadlineExceededMessage);
-    outcome.cause = absl::DeadlineExceededError(kDeadlineExceededMessage);
-    return true;
-  }
-  return false;
+  // The header rounds the callee's time down.
+  return left < end.reserve + absl::Microseconds(1);
 }
 
 EndReason ReasonWithoutAnswer(grpc::StatusCode code) {
@@ -102,11 +115,23 @@ bool EndedByDeadline(const v1::CallReport& call, MessageAuthor author) {
 }
 
 // The message of the code that set the deadline, in brackets; or "".
-std::string NoteOnDeadline(const Context& ctx) {
-  if (EndReasonOf(ctx) != EndReason::kOwnTimeout) return "";
-  const absl::Status cause = ctx.Cause();
-  if (cause == ctx.Err() || cause.message().empty()) return "";
+std::string NoteOnDeadline(const ClientOutcome& outcome) {
+  if (outcome.reason != EndReason::kOwnTimeout) return "";
+  const absl::Status& cause = outcome.cause;
+  if (cause.message().empty() || cause.message() == kDeadlineExceededMessage) {
+    return "";
+  }
   return absl::StrCat(" (", cause.message(), ")");
+}
+
+// Sets the reason and the cause of a call whose deadline has passed.
+void SetDeadlineOf(const Context& ctx, const ReceivedEnd& end,
+                   ClientOutcome& outcome) {
+  outcome.reason = EndReason::kOwnTimeout;
+  if (end.own_is_earlier) return;
+  outcome.cause = CauseOfDeadline(ctx);
+  const EndReason marked = EndReasonIn(outcome.cause);
+  if (marked != EndReason::kNone) outcome.reason = marked;
 }
 
 }  // namespace
@@ -122,15 +147,7 @@ v1::EndReason ToProto(EndReason reason) {
 
 grpc::Status StatusOfContext(const Context& ctx) {
   const absl::Status err = ctx.Err();
-  if (err.ok()) return grpc::Status::OK;
-  const auto code = static_cast<grpc::StatusCode>(err.code());
-  const absl::Status cause = ctx.Cause();
-  // Not ==: a cause that is the error itself may be marked (end_reason.h).
-  if (cause.message().empty() ||
-      (cause.code() == err.code() && cause.message() == err.message())) {
-    return grpc::Status(code, std::string(err.message()));
-  }
-  return grpc::Status(code, absl::StrCat(err.message(), ": ", cause.message()));
+  return err.ok() ? grpc::Status::OK : StatusFor(err, ctx.Cause());
 }
 
 grpc::Status StatusOfRequest(const Context& ctx) {
@@ -237,17 +254,36 @@ ClientOutcome OutcomeOfClientCall(const Context& ctx,
   // agree.
   const EndReason context_reason = EndReasonOf(ctx);
   const bool context_ended = context_reason != EndReason::kNone;
+  const grpc::StatusCode code = received.error_code();
   ClientOutcome outcome;
   outcome.status = received;
   outcome.answered = IsAnswer(received, end, context_ended);
-  if (ExplainedByContext(ctx, context_ended, received, outcome) &&
-      !end.has_report) {
-    outcome.answered = false;
+  outcome.reason =
+      outcome.answered ? EndReason::kCompleted : ReasonWithoutAnswer(code);
+  if (code != grpc::StatusCode::CANCELLED &&
+      code != grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return outcome;
   }
-  outcome.reason = context_ended ? context_reason
-                   : outcome.answered
-                       ? EndReason::kCompleted
-                       : ReasonWithoutAnswer(outcome.status.error_code());
+  if (context_ended) {
+    // Core's timer, or a cancellation that reached core first, may have ended
+    // the call; the reason is still the context's.
+    outcome.status = StatusOfContext(ctx);
+    outcome.cause = ctx.Cause();
+    outcome.answered = end.has_report;
+    outcome.reason = context_reason;
+    return outcome;
+  }
+  if (code == grpc::StatusCode::CANCELLED) return outcome;
+  const absl::Duration context_left = ctx.Remaining();
+  if (context_left < kCoreIsAhead) {
+    SetDeadlineOf(ctx, end, outcome);
+    outcome.status = StatusFor(
+        absl::DeadlineExceededError(kDeadlineExceededMessage), outcome.cause);
+    outcome.answered = end.has_report;
+  } else if (!outcome.answered ||
+             CalleeNoticedDeadline(end, std::min(context_left, end.own_left))) {
+    SetDeadlineOf(ctx, end, outcome);
+  }
   return outcome;
 }
 
@@ -256,8 +292,9 @@ EndReason ReasonOfAbandonedCall(const Context& ctx) {
   return reason == EndReason::kNone ? EndReason::kCancelled : reason;
 }
 
-grpc::Status WithBlame(grpc::Status status, const Context& ctx,
+grpc::Status WithBlame(const ClientOutcome& outcome,
                        const v1::CallReport& call) {
+  const grpc::Status& status = outcome.status;
   if (status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) return status;
   const MessageAuthor author = AuthorOfDeadlineMessage(status);
   if (author == MessageAuthor::kApplication || !EndedByDeadline(call, author)) {
@@ -265,7 +302,7 @@ grpc::Status WithBlame(grpc::Status status, const Context& ctx,
   }
   return grpc::Status(
       status.error_code(),
-      absl::StrCat("context ", BlameDeadline(call), NoteOnDeadline(ctx)),
+      absl::StrCat("context ", BlameDeadline(call), NoteOnDeadline(outcome)),
       status.error_details());
 }
 

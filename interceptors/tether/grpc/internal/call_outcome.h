@@ -103,27 +103,51 @@ std::optional<grpc::Status> WithoutInternalNames(const grpc::Status& status);
 
 // ---- Client -----------------------------------------------------------------
 
+// Core keeps time in milliseconds, so its timer may fire earlier than ours by
+// this much.
+inline constexpr absl::Duration kCoreIsAhead = absl::Milliseconds(2);
+
 // What this side knows about a call whose status has arrived.
 struct ReceivedEnd {
   bool has_report = false;       // the server sent a budget report
   bool has_trailers = false;     // trailing metadata arrived
   bool tried_to_cancel = false;  // the application called TryCancel
+  // The report, if it is the called hop's own; null otherwise.
+  const v1::BudgetReport* callee = nullptr;
   // Until the ClientContext's own deadline, when the status arrived.
   absl::Duration own_left = absl::InfiniteDuration();
+  // That deadline is the application's, and earlier than the context's.
+  bool own_is_earlier = false;
+  // The callee's deadline is this much earlier than the call's.
+  absl::Duration reserve = absl::ZeroDuration();
 };
 
 struct ClientOutcome {
   // The status for the application: the context's if the context ended the
   // call, otherwise as received.
   grpc::Status status;
-  // Why the context ended the call; OK if it didn't.
+  // The cause of the context, if its end or its deadline ended the call,
+  // whoever noticed first; OK otherwise.
   absl::Status cause;
   // True if the server sent the status; false if this side ended the call.
   bool answered = false;
+  // What ended the call; kCompleted if it was the server's answer. If it was
+  // the call's deadline, whose deadline that is.
   EndReason reason = EndReason::kNone;
 };
 
 // The outcome of a call on behalf of `ctx` for which `received` has arrived.
+//
+// A call's deadline passes on both sides at about the same time, and the callee
+// notices first if its answer arrives before this side's timer fires: it has
+// less time, by the reserve. So a DEADLINE_EXCEEDED that arrives while `ctx` is
+// live counts as the call's deadline if one of these holds:
+//  - The callee reports that the deadline that came with the request has
+//    passed, or that it made a call for the request for which that is so.
+//  - The time that the callee was given is over, and the callee doesn't report
+//    a limit of its own.
+// Any other DEADLINE_EXCEEDED is the callee's answer, such as that of a limit
+// of the server, or of a call with a shorter timeout.
 ClientOutcome OutcomeOfClientCall(const Context& ctx,
                                   const grpc::Status& received,
                                   const ReceivedEnd& end);
@@ -132,9 +156,10 @@ ClientOutcome OutcomeOfClientCall(const Context& ctx,
 // status arrived.
 EndReason ReasonOfAbandonedCall(const Context& ctx);
 
-// Returns `status`. If a deadline ended `call`, and the message isn't the
-// application's, the message names the hops that used the time.
-grpc::Status WithBlame(grpc::Status status, const Context& ctx,
+// The status of `outcome`. If a deadline ended `call`, whose outcome this is,
+// and the message isn't the application's, the message names the hops that used
+// the time.
+grpc::Status WithBlame(const ClientOutcome& outcome,
                        const v1::CallReport& call);
 
 }  // namespace tether::internal

@@ -157,7 +157,7 @@ TEST(ClientOutcomeTest, OtherStatusesStayThoughTheContextHasEnded) {
   EXPECT_EQ(outcome.status.error_message(), "no such order");
   EXPECT_TRUE(outcome.cause.ok());
   EXPECT_TRUE(outcome.answered);
-  EXPECT_EQ(outcome.reason, EndReason::kCancelled);
+  EXPECT_EQ(outcome.reason, EndReason::kCompleted);
 }
 
 // Core keeps time in milliseconds, so its timer may fire before the context's.
@@ -178,6 +178,148 @@ TEST(ClientOutcomeTest, CoresTimerCountsAsTheContextsWithinTwoMilliseconds) {
   EXPECT_TRUE(outcome.answered);
   EXPECT_EQ(outcome.reason, EndReason::kCompleted);
 }
+
+// ---- Whose deadline it was --------------------------------------------------
+
+// A context that is live, with an hour left.
+Cancellable WithAnHour(const absl::Status& cause = absl::OkStatus()) {
+  return WithTimeout(Background(), absl::Hours(1), cause);
+}
+
+const absl::Status kInherited =
+    WithEndReason(absl::DeadlineExceededError("the caller's deadline"),
+                  EndReason::kInheritedDeadline);
+
+v1::BudgetReport ReportWith(v1::EndReason reason) {
+  v1::BudgetReport report;
+  report.set_outcome(grpc::StatusCode::DEADLINE_EXCEEDED);
+  report.set_reason(reason);
+  return report;
+}
+
+// A report of a hop that passed on the DEADLINE_EXCEEDED of a call that ended
+// for `reason`.
+v1::BudgetReport ReportWithCall(v1::EndReason reason) {
+  v1::BudgetReport report = ReportWith(v1::END_REASON_COMPLETED);
+  v1::CallReport& call = *report.add_calls();
+  call.set_outcome(grpc::StatusCode::DEADLINE_EXCEEDED);
+  call.set_reason(reason);
+  return report;
+}
+
+ReceivedEnd Reported(const v1::BudgetReport& report) {
+  ReceivedEnd end;
+  end.has_report = true;
+  end.callee = &report;
+  return end;
+}
+
+TEST(WhoseDeadlineTest, TheCallsIfTheCalleeNoticedThatItHasPassed) {
+  for (const v1::BudgetReport& report :
+       {ReportWith(v1::END_REASON_INHERITED_DEADLINE),
+        ReportWithCall(v1::END_REASON_INHERITED_DEADLINE)}) {
+    SCOPED_TRACE(report.ShortDebugString());
+    const Cancellable own = WithAnHour();
+    ClientOutcome outcome =
+        OutcomeOfClientCall(own.ctx, kCoreDeadline, Reported(report));
+    EXPECT_EQ(outcome.reason, EndReason::kOwnTimeout);
+    EXPECT_TRUE(absl::IsDeadlineExceeded(outcome.cause));
+    EXPECT_TRUE(outcome.answered);
+    EXPECT_EQ(outcome.status.error_message(), "Deadline Exceeded");
+
+    const Cancellable inherited = WithAnHour(kInherited);
+    outcome =
+        OutcomeOfClientCall(inherited.ctx, kCoreDeadline, Reported(report));
+    EXPECT_EQ(outcome.reason, EndReason::kInheritedDeadline);
+    EXPECT_EQ(outcome.cause, kInherited);
+  }
+}
+
+TEST(WhoseDeadlineTest, TheCalleesOwnIfItsReportShowsNoOther) {
+  const Cancellable made = WithAnHour();
+  for (const v1::BudgetReport& report :
+       {ReportWith(v1::END_REASON_OWN_TIMEOUT),
+        ReportWith(v1::END_REASON_TOO_LITTLE_TIME),
+        ReportWith(v1::END_REASON_COMPLETED),
+        ReportWithCall(v1::END_REASON_OWN_TIMEOUT),
+        ReportWithCall(v1::END_REASON_COMPLETED)}) {
+    SCOPED_TRACE(report.ShortDebugString());
+    const ClientOutcome outcome =
+        OutcomeOfClientCall(made.ctx, kCoreDeadline, Reported(report));
+    EXPECT_EQ(outcome.reason, EndReason::kCompleted);
+    EXPECT_TRUE(outcome.cause.ok());
+    EXPECT_TRUE(outcome.answered);
+  }
+}
+
+TEST(WhoseDeadlineTest, TheCallsIfTheTimeThatTheCalleeWasGivenIsOver) {
+  const Cancellable made = WithAnHour();
+  ReceivedEnd end;
+  end.reserve = absl::Hours(2);
+  EXPECT_EQ(OutcomeOfClientCall(made.ctx, kCoreDeadline, end).reason,
+            EndReason::kOwnTimeout);
+  // Unless the callee reports a limit of its own.
+  v1::BudgetReport report = ReportWith(v1::END_REASON_COMPLETED);
+  end.has_report = true;
+  end.callee = &report;
+  EXPECT_EQ(OutcomeOfClientCall(made.ctx, kCoreDeadline, end).reason,
+            EndReason::kOwnTimeout);
+  report = ReportWith(v1::END_REASON_OWN_TIMEOUT);
+  EXPECT_EQ(OutcomeOfClientCall(made.ctx, kCoreDeadline, end).reason,
+            EndReason::kCompleted);
+
+  end = ReceivedEnd();
+  end.reserve = absl::Minutes(59);
+  EXPECT_EQ(OutcomeOfClientCall(made.ctx, kCoreDeadline, end).reason,
+            EndReason::kCompleted);
+}
+
+TEST(WhoseDeadlineTest, TheApplicationsOwnIfThatIsTheEarlierOne) {
+  const Cancellable made = WithAnHour(kInherited);
+  ReceivedEnd end;
+  end.own_is_earlier = true;
+  end.own_left = absl::Minutes(30);
+  end.reserve = absl::Minutes(31);
+  const ClientOutcome outcome =
+      OutcomeOfClientCall(made.ctx, kCoreDeadline, end);
+  EXPECT_EQ(outcome.reason, EndReason::kOwnTimeout);
+  EXPECT_TRUE(outcome.cause.ok());
+}
+
+TEST(WhoseDeadlineTest, NobodysIfTheCallHasNone) {
+  const v1::BudgetReport report = ReportWith(v1::END_REASON_INHERITED_DEADLINE);
+  EXPECT_EQ(
+      OutcomeOfClientCall(Background(), kCoreDeadline, Reported(report)).reason,
+      EndReason::kCompleted);
+}
+
+TEST(WhoseDeadlineTest, TheInheritedOneThoughCoresTimerWasFirst) {
+  // The reason is the same if the context ends meanwhile.
+  const Cancellable made =
+      WithTimeout(Background(), absl::Microseconds(1500), kInherited);
+  const ClientOutcome outcome =
+      OutcomeOfClientCall(made.ctx, kCoreDeadline, ReceivedEnd());
+  EXPECT_EQ(outcome.reason, EndReason::kInheritedDeadline);
+  EXPECT_EQ(outcome.cause, kInherited);
+  EXPECT_EQ(outcome.status.error_message(),
+            "context deadline exceeded: the caller's deadline");
+  EXPECT_FALSE(outcome.answered);
+}
+
+// Only a DEADLINE_EXCEEDED is a deadline's.
+TEST(WhoseDeadlineTest, AnotherStatusIsTheCalleesAnswer) {
+  const Cancellable made = WithAnHour();
+  const v1::BudgetReport report = ReportWith(v1::END_REASON_INHERITED_DEADLINE);
+  for (const auto code :
+       {grpc::StatusCode::NOT_FOUND, grpc::StatusCode::CANCELLED}) {
+    const ClientOutcome outcome =
+        OutcomeOfClientCall(made.ctx, grpc::Status(code, ""), Reported(report));
+    EXPECT_EQ(outcome.reason, EndReason::kCompleted);
+    EXPECT_TRUE(outcome.cause.ok());
+  }
+}
+
+// -----------------------------------------------------------------------------
 
 // Each round takes a moment closer to the context's end, or just after it.
 TEST(ClientOutcomeTest, StatusCauseAndReasonAgreeIfTheContextEndsMeanwhile) {
@@ -241,10 +383,23 @@ v1::CallReport SlowCall(v1::EndReason reason) {
   return call;
 }
 
+// The outcome of a call that got `status` before its deadline passed, which
+// was for `cause`.
+ClientOutcome Outcome(const grpc::Status& status,
+                      const absl::Status& cause = absl::OkStatus(),
+                      EndReason reason = EndReason::kOwnTimeout) {
+  ClientOutcome outcome;
+  outcome.status = status;
+  outcome.cause = cause;
+  outcome.reason = reason;
+  return outcome;
+}
+
 TEST(BlameTest, ADeadlineThatEndedTheCallGetsTheNamesOfTheHops) {
-  const grpc::Status status =
-      WithBlame(kCoreDeadline, OutOfTime("the page needs it by then"),
-                SlowCall(v1::END_REASON_OWN_TIMEOUT));
+  const grpc::Status status = WithBlame(
+      Outcome(kCoreDeadline,
+              absl::DeadlineExceededError("the page needs it by then")),
+      SlowCall(v1::END_REASON_OWN_TIMEOUT));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   const std::string& message = status.error_message();
   EXPECT_EQ(message.find("context deadline exceeded: 200ms, of which "), 0u)
@@ -256,14 +411,13 @@ TEST(BlameTest, ADeadlineThatEndedTheCallGetsTheNamesOfTheHops) {
 }
 
 TEST(BlameTest, OnlyTheCauseOfATimeoutOfThisProcessIsQuoted) {
-  const absl::Status inherited =
-      WithEndReason(absl::DeadlineExceededError("the caller's deadline"),
-                    EndReason::kInheritedDeadline);
-  for (const absl::Status& cause : {absl::OkStatus(), inherited}) {
-    const Cancellable made =
-        WithTimeout(Background(), absl::ZeroDuration(), cause);
-    const grpc::Status status = WithBlame(kCoreDeadline, made.ctx,
-                                          SlowCall(v1::END_REASON_OWN_TIMEOUT));
+  for (const ClientOutcome& outcome :
+       {Outcome(kCoreDeadline),
+        Outcome(kCoreDeadline,
+                absl::DeadlineExceededError("context deadline exceeded")),
+        Outcome(kCoreDeadline, kInherited, EndReason::kInheritedDeadline)}) {
+    const grpc::Status status =
+        WithBlame(outcome, SlowCall(v1::END_REASON_OWN_TIMEOUT));
     EXPECT_EQ(status.error_message(),
               "context deadline exceeded: 200ms, of which inventory.GetStock "
               "200ms (did not answer)");
@@ -274,13 +428,13 @@ TEST(BlameTest, OtherStatusesStay) {
   const v1::CallReport call = SlowCall(v1::END_REASON_OWN_TIMEOUT);
   const grpc::Status own_words(grpc::StatusCode::DEADLINE_EXCEEDED,
                                "the database is slow");
-  EXPECT_EQ(WithBlame(own_words, Background(), call).error_message(),
+  EXPECT_EQ(WithBlame(Outcome(own_words), call).error_message(),
             own_words.error_message());
-  EXPECT_EQ(WithBlame(kCoreCancelled, Background(), call).error_message(),
+  EXPECT_EQ(WithBlame(Outcome(kCoreCancelled), call).error_message(),
             kCoreCancelled.error_message());
   // As far as the report shows, no deadline ended this call.
   EXPECT_EQ(
-      WithBlame(kCoreDeadline, Background(), SlowCall(v1::END_REASON_COMPLETED))
+      WithBlame(Outcome(kCoreDeadline), SlowCall(v1::END_REASON_COMPLETED))
           .error_message(),
       kCoreDeadline.error_message());
 }
@@ -290,10 +444,10 @@ TEST(BlameTest, AStatusThatAHopPassedOnIsTethers) {
   v1::CallReport call = SlowCall(v1::END_REASON_COMPLETED);
   const grpc::Status passed_on(grpc::StatusCode::DEADLINE_EXCEEDED,
                                "context deadline exceeded");
-  EXPECT_EQ(WithBlame(passed_on, Background(), call).error_message(),
+  EXPECT_EQ(WithBlame(Outcome(passed_on), call).error_message(),
             passed_on.error_message());
   call.mutable_report()->set_method("GetStock");
-  EXPECT_NE(WithBlame(passed_on, Background(), call).error_message(),
+  EXPECT_NE(WithBlame(Outcome(passed_on), call).error_message(),
             passed_on.error_message());
 }
 

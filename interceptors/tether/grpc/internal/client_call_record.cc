@@ -6,13 +6,31 @@
 #include <optional>
 #include <utility>
 
-#include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/method_names.h"
 #include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/internal/rpc_context.h"
 
 namespace tether::internal {
+namespace {
+
+bool HasReport(const ReceivedMetadata::Map& trailing_metadata) {
+  return trailing_metadata.find(
+             grpc::string_ref(kReportHeader.data(), kReportHeader.size())) !=
+         trailing_metadata.end();
+}
+
+// True if `report` comes from the called hop. A hop that sends no report may
+// hand back that of the hop behind it.
+bool IsOfMethod(const v1::BudgetReport& report, std::string_view method) {
+  if (report.service().empty() && report.method().empty()) return true;
+  v1::CallReport names;
+  SetNames(method, names);
+  return report.service() == names.service() &&
+         report.method() == names.method();
+}
+
+}  // namespace
 
 ClientCallRecord::ClientCallRecord(const Context& ctx, bool keeps_report)
     : context_(ctx), keeps_report_(keeps_report), hop_(ctx.Value(kHop)) {}
@@ -25,13 +43,18 @@ ClientCallRecord::~ClientCallRecord() {
   hop_->EndCall(id_in_hop_, EndTime(SteadyMicros()), std::move(call));
 }
 
-void ClientCallRecord::SetMethod(std::string_view method) {
+void ClientCallRecord::Prepare(std::string_view method,
+                               const ReportLimits& limits) {
   method_ = std::string(method);
+  limits_ = &limits;
 }
 
 void ClientCallRecord::OnStart(absl::Duration own_left) {
   start_us_ = SteadyMicros();
-  left_ = std::min(context_.Remaining(), own_left);
+  const absl::Duration context_left = context_.Remaining();
+  left_ = std::min(context_left, own_left);
+  // A ClientCall's own deadline is by default that of its context.
+  own_is_earlier_ = own_left + kCoreIsAhead < context_left;
   if (hop_ == nullptr) return;
   id_in_hop_ = hop_->BeginCall(method_, start_us_, left_);
 }
@@ -59,44 +82,65 @@ v1::CallReport ClientCallRecord::NamesAndTimes(int64_t duration_us) const {
   return call;
 }
 
+const ClientOutcome& ClientCallRecord::Decide(
+    const ReceivedMetadata::Map& trailing_metadata, absl::Duration own_left,
+    const grpc::Status& status) {
+  if (decision_ != nullptr) return decision_->outcome;
+  auto decision = std::make_unique<Decision>();
+  decision->callee = ReceiveReport(trailing_metadata, *limits_);
+  ReceivedEnd end;
+  end.has_report = decision->callee.has_value();
+  end.has_trailers = !trailing_metadata.empty();
+  end.tried_to_cancel = tried_to_cancel_;
+  end.own_left = own_left;
+  end.own_is_earlier = own_is_earlier_;
+  end.reserve = reserve_;
+  if (end.has_report && IsOfMethod(*decision->callee, method_)) {
+    end.callee = &*decision->callee;
+  }
+  decision->outcome = OutcomeOfClientCall(context_, status, end);
+  decision_ = std::move(decision);
+  return decision_->outcome;
+}
+
 grpc::Status ClientCallRecord::OnStatus(
-    const ReceivedMetadata::Map& trailing_metadata, const ReportLimits& limits,
-    absl::Duration own_left, grpc::Status status) {
-  std::optional<v1::BudgetReport> child =
-      ReceiveReport(trailing_metadata, limits);
+    const ReceivedMetadata::Map& trailing_metadata, absl::Duration own_left,
+    grpc::Status status) {
   const int64_t now = SteadyMicros();
   if (start_us_ == 0) start_us_ = now;  // no hook came earlier
   const int64_t end = EndTime(now);
   has_status_ = true;
-  if (status.ok() && !child.has_value() && !HasEnded(context_)) {
+  if (status.ok() && !HasReport(trailing_metadata) && !HasEnded(context_)) {
     if (hop_ != nullptr) hop_->EndGoodCall(id_in_hop_, end);
     if (!keeps_report_) return status;
     MutexLock lock(mutex_);
     duration_us_ = end - start_us_;
     return status;
   }
-  ReceivedEnd received;
-  received.has_report = child.has_value();
-  received.has_trailers = !trailing_metadata.empty();
-  received.tried_to_cancel = tried_to_cancel_;
-  received.own_left = own_left;
-  ClientOutcome outcome = OutcomeOfClientCall(context_, status, received);
+  const ClientOutcome& outcome = Decide(trailing_metadata, own_left, status);
   auto call = std::make_unique<v1::CallReport>(NamesAndTimes(end - start_us_));
   call->set_answered(outcome.answered);
   call->set_outcome(static_cast<int32_t>(outcome.status.error_code()));
   call->set_reason(ToProto(outcome.reason));
-  if (child.has_value()) *call->mutable_report() = *std::move(child);
-  status = std::move(outcome.status);
-  // If a call had no time from the start, no hop is to blame.
-  if (left_ > absl::ZeroDuration()) {
-    status = WithBlame(std::move(status), context_, *call);
+  if (decision_->callee.has_value()) {
+    *call->mutable_report() = *std::exchange(decision_->callee, std::nullopt);
   }
+  // If a call had no time from the start, no hop is to blame.
+  status =
+      left_ > absl::ZeroDuration() ? WithBlame(outcome, *call) : outcome.status;
   if (hop_ != nullptr) hop_->EndCall(id_in_hop_, end, *call);
   if (keeps_report_) {
     MutexLock lock(mutex_);
     report_ = std::move(call);
   }
   return status;
+}
+
+EndReason ClientCallRecord::reason() const {
+  MutexLock lock(mutex_);
+  // The numbers are the same.
+  if (report_ != nullptr) return static_cast<EndReason>(report_->reason());
+  return duration_us_ < 0 ? EndReason::kNone : EndReason::kCompleted;
 }
 
 v1::CallReport ClientCallRecord::report() const {

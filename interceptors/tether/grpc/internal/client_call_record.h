@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,8 @@
 #include "absl/time/time.h"
 #include "tether/budget/report.h"
 #include "tether/context.h"
+#include "tether/end_reason.h"
+#include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/hop_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/internal/mutex.h"
@@ -27,8 +30,8 @@ namespace tether::internal {
 // The record of a call on behalf of `ctx`. If `ctx` is the context of a request
 // to this server, the hop's own record (HopRecord) gets the call, too.
 //
-// Thread safety: report() and OnContextEnd may be called on any thread at any
-// time; the other functions not concurrently with each other.
+// Thread safety: report(), reason() and OnContextEnd may be called on any
+// thread at any time; the other functions not concurrently with each other.
 class ClientCallRecord {
  public:
   // `ctx` must outlive this. `keeps_report`: report() will be called.
@@ -41,8 +44,9 @@ class ClientCallRecord {
   ClientCallRecord(const ClientCallRecord&) = delete;
   ClientCallRecord& operator=(const ClientCallRecord&) = delete;
 
-  // `method`: "/package.Service/Method". Must be called before OnStart.
-  void SetMethod(std::string_view method);
+  // `method`: "/package.Service/Method". `limits` are those of the server's
+  // report, and must outlive this. Must be called before OnStart.
+  void Prepare(std::string_view method, const ReportLimits& limits);
 
   // The call begins, maybe long after it was prepared. Must be called once.
   // `own_left` is the time until the ClientContext's own deadline.
@@ -54,13 +58,25 @@ class ClientCallRecord {
   // The application has called TryCancel. Any thread.
   void OnTryCancel() { tried_to_cancel_ = true; }
 
+  // The headers are about to be sent. They give the callee `reserve` less time
+  // than the call has.
+  void OnTimeoutSent(absl::Duration reserve) { reserve_ = reserve; }
+
+  // The outcome of the call, whose `status` has arrived. The first call decides
+  // it, and later ones return the same. `own_left`: as for OnStart.
+  const ClientOutcome& Decide(const ReceivedMetadata::Map& trailing_metadata,
+                              absl::Duration own_left,
+                              const grpc::Status& status);
+
   // The status has arrived. Keeps the server's report, and returns the status
   // for the application. If the context ended the call, that is the context's
   // status. If a deadline passed, its message names the hops that used the
-  // time. `own_left`: as for OnStart.
+  // time. The parameters are those of Decide.
   grpc::Status OnStatus(const ReceivedMetadata::Map& trailing_metadata,
-                        const ReportLimits& limits, absl::Duration own_left,
-                        grpc::Status status);
+                        absl::Duration own_left, grpc::Status status);
+
+  // See EndReasonOf(const ClientCall&).
+  EndReason reason() const;
 
   // See ClientCall::report().
   v1::CallReport report() const;
@@ -70,6 +86,12 @@ class ClientCallRecord {
   // be read long after that.
   int64_t EndTime(int64_t now_us) const;
   v1::CallReport NamesAndTimes(int64_t duration_us) const;
+
+  // What Decide has found out.
+  struct Decision {
+    std::optional<v1::BudgetReport> callee;  // until OnStatus takes it
+    ClientOutcome outcome;
+  };
 
   const Context& context_;
   const bool keeps_report_;
@@ -82,6 +104,11 @@ class ClientCallRecord {
   uint64_t id_in_hop_ = 0;
   int64_t start_us_ = 0;
   absl::Duration left_ = absl::InfiniteDuration();  // by the nearer deadline
+  bool own_is_earlier_ = false;                     // see ReceivedEnd
+  absl::Duration reserve_ = absl::ZeroDuration();
+  const ReportLimits* limits_ = nullptr;
+
+  std::unique_ptr<Decision> decision_;
   bool has_status_ = false;
 
   std::atomic<bool> tried_to_cancel_{false};

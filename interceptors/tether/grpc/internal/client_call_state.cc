@@ -7,6 +7,7 @@
 #include "tether/current.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/time.h"
 
 namespace tether::internal {
 
@@ -126,6 +127,16 @@ void ClientCallState::OnContextEnd() {
     // needs nothing here, because the ClientContext has it, too.
     client_context_->TryCancel();
   }
+}
+
+std::optional<ClientOutcome> OutcomeOf(
+    const grpc::ClientContext& call,
+    const ReceivedMetadata::Map& trailing_metadata,
+    const grpc::Status& received) {
+  const std::shared_ptr<ClientCallState> state = ClientCallState::Of(call);
+  if (state == nullptr) return std::nullopt;
+  return state->record().Decide(trailing_metadata,
+                                UntilDeadline(call.raw_deadline()), received);
 }
 
 }  // namespace tether::internal

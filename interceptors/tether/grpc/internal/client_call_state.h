@@ -15,9 +15,12 @@
 #include "absl/base/thread_annotations.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
+#include "tether/export.h"
 #include "tether/grpc/call_options.h"
+#include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/call_registry.h"
 #include "tether/grpc/internal/client_call_record.h"
+#include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/internal/mutex.h"
 
 namespace tether::internal {
@@ -111,6 +114,14 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   // The last member, because its callback uses the others.
   std::optional<Registration> registration_;
 };
+
+// For an interceptor that sees the status of `call` before tether's own does:
+// the outcome that tether's own finds. nullopt if tether's serves no such call.
+// Call it in the hook in which `received` has arrived.
+TETHER_EXPORT std::optional<ClientOutcome> OutcomeOf(
+    const grpc::ClientContext& call,
+    const ReceivedMetadata::Map& trailing_metadata,
+    const grpc::Status& received);
 
 }  // namespace tether::internal
 
