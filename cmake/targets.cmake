@@ -446,6 +446,121 @@ tether_proto_library(proto_shop_v1_inventory_cc_grpc
   SRCS proto/shop/v1/inventory.proto
   DEPS gRPC::grpc++ proto_shop_v1_inventory_cc_proto)
 
+tether_proto_library(proto_shop_v1_orders_cc_proto
+  PREFIX proto
+  SRCS proto/shop/v1/orders.proto
+  DEPS protobuf::libprotobuf)
+
+tether_proto_library(proto_shop_v1_orders_cc_grpc
+  GRPC
+  PREFIX proto
+  SRCS proto/shop/v1/orders.proto
+  DEPS gRPC::grpc++ proto_shop_v1_orders_cc_proto)
+
+tether_program(examples_migration_before_shop
+  FOLDER examples/migration/before
+  NAME shop
+  SRCS examples/migration/before/shop.cc
+  DEPS gRPC::grpc++ proto_shop_v1_inventory_cc_grpc proto_shop_v1_orders_cc_grpc)
+
+tether_program(examples_migration_step1_shop
+  FOLDER examples/migration/step1
+  NAME shop
+  SRCS examples/migration/step1/shop.cc
+  DEPS
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    proto_shop_v1_orders_cc_grpc
+    tether_internal::tether_grpc)
+
+tether_program(examples_migration_step2_shop
+  FOLDER examples/migration/step2
+  NAME shop
+  SRCS examples/migration/step2/shop.cc
+  DEPS
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    proto_shop_v1_orders_cc_grpc
+    tether_internal::tether_grpc)
+
+tether_program(examples_migration_step3_shop
+  FOLDER examples/migration/step3
+  NAME shop
+  SRCS examples/migration/step3/shop.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    proto_shop_v1_orders_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_program(examples_migration_step4_shop
+  FOLDER examples/migration/step4
+  NAME shop
+  SRCS examples/migration/step4/shop.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    proto_shop_v1_orders_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_program(examples_migration_step5_shop
+  FOLDER examples/migration/step5
+  NAME shop
+  SRCS examples/migration/step5/shop.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    proto_shop_v1_orders_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(interceptors_tether_grpc_testing_grpc_leak_checked_test
+  SRCS interceptors/tether/grpc/testing/grpc_leak_checked_test.cc
+  PREFIX interceptors
+  DEPS GTest::gmock GTest::gtest absl::time tether_internal::tether tether_internal::tether_grpc)
+
+tether_internal_library(testing_child_process
+  SRCS testing/child_process.cc
+  DEPS absl::status absl::strings absl::time tether_internal::tether)
+
+tether_program(examples_migration_migration_test
+  FOLDER examples/migration
+  NAME migration_test
+  SRCS examples/migration/migration_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    proto_shop_v1_orders_cc_grpc
+    testing_child_process
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  PROGRAMS
+    examples_migration_before_shop
+    examples_migration_step1_shop
+    examples_migration_step2_shop
+    examples_migration_step3_shop
+    examples_migration_step4_shop
+    examples_migration_step5_shop
+  TEST
+  TIMEOUT 300)
+
+tether_script_test(examples/migration/patches_test
+  SCRIPT examples/migration/patches_test.py
+  DATA examples/migration/patches.py
+  TIMEOUT 60)
+
 tether_program(examples_quickstart_quickstart
   FOLDER examples/quickstart
   NAME quickstart
@@ -517,17 +632,6 @@ tether_script_test(examples/completion_queue_server_test
   PROGRAMS examples_completion_queue_server
   ARGS examples/completion_queue_server examples/expected/completion_queue_server.txt
   TIMEOUT 60)
-
-tether_proto_library(proto_shop_v1_orders_cc_proto
-  PREFIX proto
-  SRCS proto/shop/v1/orders.proto
-  DEPS protobuf::libprotobuf)
-
-tether_proto_library(proto_shop_v1_orders_cc_grpc
-  GRPC
-  PREFIX proto
-  SRCS proto/shop/v1/orders.proto
-  DEPS gRPC::grpc++ proto_shop_v1_orders_cc_proto)
 
 tether_proto_library(proto_shop_v1_storefront_cc_proto
   PREFIX proto
@@ -772,11 +876,6 @@ tether_internal_library(integration_tests_matrix_server
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing)
-
-tether_internal_library(interceptors_tether_grpc_testing_grpc_leak_checked_test
-  SRCS interceptors/tether/grpc/testing/grpc_leak_checked_test.cc
-  PREFIX interceptors
-  DEPS GTest::gmock GTest::gtest absl::time tether_internal::tether tether_internal::tether_grpc)
 
 tether_internal_library(interceptors_tether_grpc_testing_probe_server
   SRCS interceptors/tether/grpc/testing/probe_server.cc
@@ -1030,10 +1129,6 @@ tether_program(integration_tests_clock_jump_hop
 tether_internal_library(interceptors_tether_grpc_testing_grpc_release
   PREFIX interceptors
   DEPS gRPC::grpc++)
-
-tether_internal_library(testing_child_process
-  SRCS testing/child_process.cc
-  DEPS absl::status absl::strings absl::time tether_internal::tether)
 
 tether_program(integration_tests_clock_jump_test
   FOLDER integration_tests

@@ -8,6 +8,7 @@
    <!-- examples/gen.cc -->
  - A ```starlark, ```bazelrc, ```cmake or ```make block is in one piece in the file that the comment above it names, with
    which CI builds.
+ - A ```diff block is the whole patch that the comment above it names.
  - Each command of a ```sh block is one that a test or CI runs (COMMANDS). integration_tests/newcomer_test.sh runs the blocks
    of README.md whose comment names it.
  - In a table right below <!-- messages -->, each message in `backquotes` in the first column occurs in a string of the
@@ -77,7 +78,8 @@ LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)")
 CODE = re.compile(r"`([^`]+)`")
 OTHER_NAMES = {"c++": "cpp", "cc": "cpp", "c": "cpp", "h": "cpp", "bash": "sh", "shell": "sh", "console": "sh",
-               "python": "starlark", "py": "starlark", "bazel": "starlark", "bzl": "starlark", "makefile": "make"}
+               "python": "starlark", "py": "starlark", "bazel": "starlark", "bzl": "starlark", "makefile": "make",
+               "patch": "diff"}
 
 
 class Block:
@@ -159,6 +161,16 @@ def check_cpp(root, block):
   if not path.endswith((".cc", ".h")) or not is_compiled(root, path):
     return "Bazel doesn't compile " + path
   return check_piece(root, path, block)
+
+
+def check_diff(root, block):
+  path, problem = named_file(root, block)
+  if problem:
+    return problem
+  if not path.endswith(".patch"):
+    return "not a patch: " + path
+  source = read(os.path.join(root, path)).rstrip("\n").split("\n")
+  return None if source == block.lines else "not the same as " + path
 
 
 def check_consumer(root, block):
@@ -276,6 +288,8 @@ def check(root, commands=None):
         found(block.number - 1, "the block has no language; say text if it is none")
       elif block.language == "cpp":
         found(block.number, check_cpp(root, block))
+      elif block.language == "diff":
+        found(block.number, check_diff(root, block))
       elif block.language in CONSUMERS:
         found(block.number, check_consumer(root, block))
       elif block.language == "sh" and document == "README.md" and NEWCOMER.match(block.above):

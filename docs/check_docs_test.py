@@ -80,6 +80,16 @@ class CheckDocsTest(unittest.TestCase):
     self.assertEqual(cmake("x = 2", "packaging/pkg_config/Makefile"),
                      ["nothing builds with packaging/pkg_config/Makefile"])
 
+  def test_patches_are_shown_whole(self):
+    def diff(code, above="<!-- code/a.patch -->"):
+      return self.check("%s\n```diff\n%s\n```\n" % (above, code), **{"code/a.patch": "-a\n \n+b\n"})
+    self.assertEqual(diff("-a\n \n+b"), [])
+    self.assertEqual(diff("-a\n \n+c"), ["not the same as code/a.patch"])
+    self.assertEqual(diff("-a"), ["not the same as code/a.patch"])
+    self.assertEqual(diff("-a", "<!-- code/a.cc -->"), ["not a patch: code/a.cc"])
+    self.assertEqual(diff("-a", ""), ["no comment above the block names its file: <!-- path -->"])
+    self.assertEqual(self.check("```patch\n-a\n```\n"), ["call it diff, so that it is checked"])
+
   def test_commands_that_something_runs_are_right(self):
     self.assertEqual(self.check("```sh\n# says hello\n./run.sh   # and goes\n\n```\n"), [])
 

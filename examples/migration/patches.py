@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes step1.patch to step5.patch: what changes from before/ to step1/, from step1/ to step2/ and so on.
 
-  examples/migration/patches.py            writes them
+  examples/migration/patches.py            writes them, and into docs/migrating.md
   examples/migration/patches.py --check    applies each patch to a copy of the state before it, and fails if the result is
                                            not the next state
 
-docs/migrating.md shows the patches.
+That docs/migrating.md shows the patches is checked by docs/check_docs.py.
 """
 
 import argparse
 import filecmp
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,11 +62,25 @@ def problem_of(folder, before, state):
   return None
 
 
-def main(argv, folder=None):
+def show(guide, state, patch):
+  """Replaces what the guide shows as the patch of `state`."""
+  with open(guide, encoding="utf-8") as file:
+    text = file.read()
+  block = re.compile(r"(<!-- examples/migration/%s\.patch -->\n```diff\n).*?^```$" % state, re.S | re.M)
+  text, count = block.subn(lambda match: match.group(1) + patch + "```", text)
+  if count != 1:
+    raise RuntimeError("%s has %d blocks for %s.patch" % (guide, count, state))
+  with open(guide, "w", encoding="utf-8") as file:
+    file.write(text)
+
+
+def main(argv, folder=None, guide=None):
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--check", action="store_true")
   check = parser.parse_args(argv).check
-  folder = folder or os.path.dirname(os.path.abspath(__file__))
+  if folder is None:
+    folder = os.path.dirname(os.path.abspath(__file__))
+    guide = os.path.join(folder, "../../docs/migrating.md")
   failed = False
   for before, state in zip(STATES, STATES[1:]):
     if check:
@@ -74,8 +89,11 @@ def main(argv, folder=None):
         print(problem)
         failed = True
     else:
+      patch = diff(os.path.join(folder, before), os.path.join(folder, state))
       with open(os.path.join(folder, state + ".patch"), "w", encoding="utf-8") as file:
-        file.write(diff(os.path.join(folder, before), os.path.join(folder, state)))
+        file.write(patch)
+      if guide:
+        show(guide, state, patch)
   return 1 if failed else 0
 
 

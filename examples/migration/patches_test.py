@@ -41,6 +41,17 @@ class PatchesTest(unittest.TestCase):
     self.assertEqual(patches.main([], self.folder), 0)
     self.assertEqual(self.check(), "")
 
+  def test_the_guide_shows_all_of_them(self):
+    guide = os.path.join(FOLDER, "../../docs/migrating.md")
+    with open(guide, encoding="utf-8") as file:
+      text = file.read()
+    copy = os.path.join(self.folder, "guide.md")
+    with open(copy, "w", encoding="utf-8") as file:
+      file.write(text.replace("+", "-"))
+    self.assertEqual(patches.main([], self.folder, copy), 0)
+    with open(copy, encoding="utf-8") as file:
+      self.assertEqual(file.read(), text)
+
   def test_a_state_that_has_changed_is_found(self):
     with open(os.path.join(self.folder, "step3/shop.cc"), "a", encoding="utf-8") as file:
       file.write("// changed\n")
