@@ -156,7 +156,7 @@ def repositories():
         "Label": Label,
         # An attribute is represented by its default.
         "attr": types.SimpleNamespace(
-            string=lambda default="", doc="": default, string_dict=lambda doc="": {}),
+            bool=lambda doc="": False, string=lambda default="", doc="": default, string_dict=lambda doc="": {}),
         "fail": fail,
         "native": types.SimpleNamespace(bazel_version="7", existing_rule=lambda name: None),
         "repository_rule": repository_rule,
