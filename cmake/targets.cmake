@@ -682,6 +682,25 @@ tether_script_test(examples/debugging_test
   ARGS examples/debugging examples/expected/debugging.txt
   TIMEOUT 60)
 
+tether_program(examples_fan_out
+  FOLDER examples
+  NAME fan_out
+  SRCS examples/fan_out.cc
+  DEPS
+    absl::statusor
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/fan_out_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/fan_out.txt
+  PROGRAMS examples_fan_out
+  ARGS examples/fan_out examples/expected/fan_out.txt
+  TIMEOUT 60)
+
 tether_internal_library(examples_leftovers
   DEPS absl::time tether_internal::tether)
 
