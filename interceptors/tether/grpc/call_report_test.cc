@@ -32,6 +32,7 @@
 namespace tether {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using testing::kGiveUp;
 using testing::Ping;
@@ -194,7 +195,10 @@ TEST_F(CallReportTest, TheMessageTellsOfATimeoutOfAHopsOwn) {
   };
   const auto [status, report] = Call(kGiveUp);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_THAT(status.error_message(), HasSubstr(" (deadline 20s), of which "));
+  // Between the timeout and the call, a loaded machine may take some time.
+  EXPECT_THAT(status.error_message(),
+              ContainsRegex(" .deadline 20s, probe.Unary allowed "
+                            "[23][0-9][0-9]ms., of which "));
 }
 
 TEST_F(CallReportTest, AnApplicationsOwnDeadlineExceededStaysAsItIs) {

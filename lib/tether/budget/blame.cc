@@ -3,8 +3,10 @@
 #include "tether/budget/blame.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -24,12 +26,21 @@ using internal::CallSpan;
 using internal::ClampTime;
 
 constexpr int kMaxDepth = 64;
+constexpr int kDeadlineExceeded = 4;
 
 enum class Part {
   kHop,              // its own time
   kNetwork,          // to a service
   kEarlierAttempts,  // of a method, by gRPC
   kCallsLeftOut,     // of a hop
+};
+
+// A call's share of its entry.
+struct Share {
+  int64_t us = 0;  // on the critical path
+  bool unanswered = false;
+  bool without_report = false;
+  bool report_left_out = false;
 };
 
 // All calls to one method.
@@ -39,10 +50,21 @@ struct Entry {
   std::string_view method;
   int64_t us = 0;          // on the critical path
   int64_t longest_us = 0;  // of the unanswered calls, on it or not
-  int calls = 0;
-  int unanswered = 0;
-  int without_report = 0;
-  int reports_left_out = 0;
+  std::vector<Share> shares;
+
+  // The calls that are counted. Parallel calls end at about the same moment, in
+  // any order, so a share of less than a hundredth of the largest is chance.
+  std::vector<Share> counted() const {
+    int64_t largest = 0;
+    for (const Share& share : shares) largest = std::max(largest, share.us);
+    std::vector<Share> kept;
+    for (const Share& share : shares) {
+      if (share.unanswered || (share.us > 0 && share.us >= largest / 100)) {
+        kept.push_back(share);
+      }
+    }
+    return kept;
+  }
 
   // True if it represents unanswered calls off the critical path.
   bool parallel() const { return longest_us / 2 > us; }
@@ -71,18 +93,22 @@ class Attribution {
     return entries_[found->second];
   }
 
-  Entry& HopEntryOf(const v1::CallReport& call, int64_t length_us) {
+  // Adds a call that took `length_us`, of which `us` are its own.
+  void AddShare(const v1::CallReport& call, int64_t length_us, int64_t us,
+                bool without_report) {
     Entry& entry = EntryOf(Part::kHop, call.service(), call.method());
-    ++entry.calls;
+    Share share;
+    share.us = us;
     if (!internal::Answered(call)) {
-      ++entry.unanswered;
+      share.unanswered = true;
       entry.longest_us = std::max(entry.longest_us, length_us);
     } else if (call.report_left_out()) {
-      ++entry.reports_left_out;
-    } else if (!call.has_report()) {
-      ++entry.without_report;
+      share.report_left_out = true;
+    } else {
+      share.without_report = without_report;
     }
-    return entry;
+    entry.us += us;
+    entry.shares.push_back(share);
   }
 
   // Attributes the part `window` of `call`, which took `length_us`. `window` is
@@ -90,7 +116,8 @@ class Attribution {
   void AddCall(const v1::CallReport& call, int64_t length_us, TimeSpan window,
                int depth) {
     if (!call.has_report() || depth >= kMaxDepth) {
-      HopEntryOf(call, length_us).us += window.length_us();
+      AddShare(call, length_us, window.length_us(),
+               /*without_report=*/!call.has_report());
       return;
     }
     const v1::BudgetReport& report = call.report();
@@ -102,14 +129,12 @@ class Attribution {
         std::clamp(window.end_us - begin, int64_t{0}, total)};
     const int64_t outside = window.length_us() - inside.length_us();
     if (internal::IsOfHopBelow(call)) {
-      Entry& called = HopEntryOf(call, length_us);
-      ++called.without_report;
-      called.us += outside;
+      AddShare(call, length_us, outside, /*without_report=*/true);
       const int64_t own = AddHop(report.service(), report.method(), report,
                                  total, inside, depth);
       Entry& below = EntryOf(Part::kHop, report.service(), report.method());
-      ++below.calls;
       below.us += own;
+      below.shares.push_back({own});
       return;
     }
     if (report.previous_attempts() > 0) {
@@ -120,7 +145,7 @@ class Attribution {
     }
     const int64_t own =
         AddHop(call.service(), call.method(), report, total, inside, depth);
-    HopEntryOf(call, 0).us += own;
+    AddShare(call, length_us, own, /*without_report=*/false);
   }
 
   // Attributes the part `window` of the hop of `report`. `window` is relative
@@ -144,7 +169,8 @@ class Attribution {
       const int64_t end = std::min(other.span.end_us, at);
       if (begin >= end) {
         if (!internal::Answered(*other.call)) {
-          HopEntryOf(*other.call, other.span.length_us());
+          AddShare(*other.call, other.span.length_us(), 0,
+                   /*without_report=*/false);
         }
         continue;
       }
@@ -184,30 +210,80 @@ std::string FormatTime(int64_t us) {
                       : absl::StrFormat("%.0fs", ms / 1e3);
 }
 
+// A timeout that a hop gave to one of its calls.
+struct HopTimeout {
+  const v1::CallReport* hop;   // whose call it was
+  const v1::CallReport* call;  // which had it
+};
+
+// The timeout whose end `call` reports: that of the hop, or of a hop behind it,
+// that gave a call less time than it had, and passed its DEADLINE_EXCEEDED on.
+std::optional<HopTimeout> PassedTimeout(const v1::CallReport& call, int depth) {
+  if (depth >= kMaxDepth || call.report().outcome() != kDeadlineExceeded) {
+    return std::nullopt;
+  }
+  const v1::CallReport* last = nullptr;
+  int64_t end_us = -1;
+  for (const v1::CallReport& below : call.report().calls()) {
+    if (below.outcome() != kDeadlineExceeded) continue;
+    const int64_t us = ClampTime(below.start_us()) + internal::CallTime(below);
+    if (us <= end_us) continue;
+    last = &below;
+    end_us = us;
+  }
+  if (last == nullptr) return std::nullopt;
+  if (last->reason() == v1::END_REASON_OWN_TIMEOUT) {
+    if (!last->has_time_left_us()) return std::nullopt;
+    return HopTimeout{&call, last};
+  }
+  return PassedTimeout(*last, depth + 1);
+}
+
+// The time that the call had, as far as it is known.
 std::string TotalOf(const v1::CallReport& call) {
   const int64_t took = ClampTime(call.duration_us());
-  if (!call.has_time_left_us()) return FormatTime(took);
-  const int64_t limit = ClampTime(call.time_left_us());
-  // Replies are sent shortly before the deadline, and calls end shortly after.
-  if (took >= limit / 10 * 8 && took <= limit / 10 * 11 + 5000) {
-    return FormatTime(limit);
+  std::vector<std::string> notes;
+  if (call.has_time_left_us()) {
+    const int64_t limit = ClampTime(call.time_left_us());
+    // Replies are sent shortly before the deadline, and calls end shortly
+    // after.
+    if (took >= limit / 10 * 8 && took <= limit / 10 * 11 + 5000) {
+      return FormatTime(limit);
+    }
+    notes.push_back(absl::StrCat("deadline ", FormatTime(limit)));
   }
-  return absl::StrCat(FormatTime(took), " (deadline ", FormatTime(limit), ")");
+  if (const auto timeout = PassedTimeout(call, 0)) {
+    const bool is_below = internal::IsOfHopBelow(*timeout->hop);
+    const v1::BudgetReport& report = timeout->hop->report();
+    notes.push_back(absl::StrCat(
+        is_below ? HopName(report.service(), report.method())
+                 : HopName(timeout->hop->service(), timeout->hop->method()),
+        " allowed ", FormatTime(ClampTime(timeout->call->time_left_us()))));
+  }
+  if (notes.empty()) return FormatTime(took);
+  return absl::StrCat(FormatTime(took), " (", absl::StrJoin(notes, ", "), ")");
 }
 
 std::string TextOfHop(const Entry& entry) {
+  const std::vector<Share> calls = entry.counted();
+  const auto count = [&calls](bool Share::*is) {
+    return std::count_if(calls.begin(), calls.end(),
+                         [is](const Share& share) { return share.*is; });
+  };
+  const auto all = static_cast<std::ptrdiff_t>(calls.size());
+  const auto unanswered = count(&Share::unanswered);
   std::vector<std::string> notes;
-  if (entry.calls > 1) notes.push_back(absl::StrCat(entry.calls, " calls"));
-  if (entry.unanswered > 0) {
-    notes.push_back(entry.calls == 1 ? "did not answer"
-                    : entry.unanswered == entry.calls
+  if (all > 1) notes.push_back(absl::StrCat(all, " calls"));
+  if (unanswered > 0) {
+    notes.push_back(all == 1 ? "did not answer"
+                    : unanswered == all
                         ? "none answered"
-                        : absl::StrCat(entry.unanswered, " did not answer"));
+                        : absl::StrCat(unanswered, " did not answer"));
   }
-  if (entry.reports_left_out > 0) notes.push_back("with its calls");
+  if (count(&Share::report_left_out) > 0) notes.push_back("with its calls");
   return absl::StrCat(
       HopName(entry.service, entry.method),
-      entry.without_report > 0 ? " or the network to it " : " ",
+      count(&Share::without_report) > 0 ? " or the network to it " : " ",
       FormatTime(entry.shown_us()), entry.parallel() ? " in parallel" : "",
       notes.empty() ? "" : absl::StrCat(" (", absl::StrJoin(notes, ", "), ")"));
 }

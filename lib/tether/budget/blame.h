@@ -29,10 +29,13 @@ struct BlameLimits {
 //   answer), orders.GetOrder 9ms, storefront.GetOrderPage 4ms
 //
 // The first figure is the time that the call had. If the call took a different
-// time, that comes first: `53ms (deadline 1s)`. Then come the hops with their
-// own times, the longest first. Calls to the same method are one entry:
-// `(3 calls)`. Each moment is attributed to one entry, so the figures don't add
-// up to more than the call took:
+// time, that comes first: `53ms (deadline 1s)`. If a hop passed on that a
+// timeout of its own ended one of its calls, its name and that timeout follow:
+// `83ms (deadline 1s, frontend.Search allowed 80ms)`. Then come the hops with
+// their own times, the longest first. Calls to the same method are one entry:
+// `(3 calls)`. A call that has less than a hundredth of the time of the longest
+// one isn't counted, unless it got no answer. Each moment is attributed to one
+// entry, so the figures don't add up to more than the call took:
 //
 //  - Time during which none of a hop's calls is running is the hop's own.
 //  - Time during which calls are running is attributed to the call that ended
