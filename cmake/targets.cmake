@@ -157,6 +157,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/report_metadata.cc
     interceptors/tether/grpc/internal/request_budget.cc
     interceptors/tether/grpc/internal/server_call.cc
+    interceptors/tether/grpc/internal/server_call_status.cc
     interceptors/tether/grpc/internal/server_state.cc
     interceptors/tether/grpc/internal/shed_budget.cc
     interceptors/tether/grpc/internal/time.cc
@@ -196,6 +197,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/time.h
     interceptors/tether/grpc/policy.h
     interceptors/tether/grpc/report_options.h
+    interceptors/tether/grpc/request_summary.h
     interceptors/tether/grpc/reserve.h
     interceptors/tether/grpc/server.h
     interceptors/tether/grpc/server_options.h
@@ -976,6 +978,30 @@ tether_program(integration_tests_matrix_matrix_test
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
     testing_tcp_proxy
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(integration_tests_matrix_on_finish_test
+  FOLDER integration_tests/matrix
+  NAME on_finish_test
+  SRCS integration_tests/matrix/on_finish_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    integration_tests_matrix_cell
+    integration_tests_matrix_client
+    integration_tests_matrix_request
+    integration_tests_matrix_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing
@@ -1773,6 +1799,27 @@ tether_program(interceptors_tether_grpc_method_names_test
   NAME method_names_test
   SRCS interceptors/tether/grpc/internal/method_names_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_on_finish_test
+  FOLDER interceptors/tether/grpc
+  NAME on_finish_test
+  SRCS interceptors/tether/grpc/on_finish_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_front_and_leaf
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 

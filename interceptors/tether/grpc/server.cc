@@ -42,6 +42,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       : info_(info), call_(std::move(call)) {}
   ~ServerInterceptor() override {
     call_->OnHandlerEnded();
+    call_->Finish(/*answer=*/std::nullopt);
     call_->Unregister();
   }
 
@@ -94,6 +95,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     call_->WriteReport(info_->method(), status, after_messages,
                        *methods->GetSendTrailingMetadata());
     call_->OnHandlerEnded();
+    call_->Finish(status.error_code());
   }
 
   // Ends the context before the handler sees that one of its operations has

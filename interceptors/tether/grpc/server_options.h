@@ -23,6 +23,7 @@
 #include "tether/context.h"
 #include "tether/grpc/policy.h"
 #include "tether/grpc/report_options.h"
+#include "tether/grpc/request_summary.h"
 #include "tether/propagation/edge.h"
 #include "tether/propagation/propagator.h"
 
@@ -83,6 +84,26 @@ struct ServerOptions {
 
   // When the server reports to its callers where the time went.
   ReportOptions report = {};
+
+  // Called once for each request whose headers have arrived, in every style:
+  // for metrics and access logs. That includes requests that were turned away
+  // (min_budget), that ended before their handler looked at the context, and
+  // whose caller left. Null: costs nothing.
+  //
+  //   options.on_finish = [](const tether::RequestSummary& request) {
+  //     requests.Count(request.method, request.code, request.spent);
+  //   };
+  //
+  // When: the handler has answered, its context has ended, and its status is
+  // about to be sent, so the answer waits for this. If a handler never answers,
+  // gRPC is about to destroy the call.
+  //
+  // Threads: any, concurrently for different requests: the sync handler's, or
+  // the one that calls Finish(). So don't block, and don't take a lock that may
+  // be held around Finish(). Exceptions are swallowed and counted
+  // (GrpcStats::exceptions). When the server's shutdown has returned and its
+  // completion queues are drained, there are no more calls.
+  RequestObserver on_finish = nullptr;
 };
 
 }  // namespace tether

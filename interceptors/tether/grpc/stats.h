@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Counters of the interceptors, for monitoring and for tests. They cover the
-// whole process. For figures of one method, use OpenTelemetry
-// (tether/opentelemetry/interceptors.h) or an interceptor of your own.
+// whole process. For figures of one method, use ServerOptions::on_finish,
+// OpenTelemetry (tether/opentelemetry/interceptors.h) or an interceptor of your
+// own.
 
 #ifndef TETHER_GRPC_STATS_H_
 #define TETHER_GRPC_STATS_H_
@@ -36,7 +37,8 @@ struct GrpcStats {
   // own metadata left no room in the 8 KiB that a peer accepts. Above 7 KiB,
   // they were sent without any tether header.
   int64_t oversized = 0;
-  // Exceptions that propagators threw, and that the interceptors caught.
+  // Exceptions that propagators and ServerOptions::on_finish threw, and that the
+  // interceptors caught.
   int64_t exceptions = 0;
 };
 

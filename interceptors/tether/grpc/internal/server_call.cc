@@ -13,8 +13,6 @@
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
-#include "tether/grpc/internal/method_names.h"
-#include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/status.h"
 #include "tether/internal/exceptions.h"
@@ -75,6 +73,9 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   if (!end_is_pushed || may_cancel_call_) HoldCall(call);
   MakeContext(now, budget, end_is_pushed);
   AddRecordAndValues(headers);
+  if (server_->options.on_finish != nullptr) {
+    BeginSummary(method, *server_context);
+  }
   ScheduleCancelCall(budget);
   TurnAwayIfTooLate(method, limits.min_budget, call);
   return true;
@@ -101,11 +102,13 @@ void ServerCall::MakeContext(Nanos now, const RequestBudget& budget,
                              bool end_is_pushed) {
   const Context& parent = server_->options.base_context;
   const absl::Status& cause = CauseOfPassedDeadline(budget.owner);
+  if (!end_is_pushed || server_->options.on_finish != nullptr) {
+    arrival_ = Clock::Real().SteadyNanos();
+  }
   Cancellable made;
   if (end_is_pushed) {
     made = WithTimeoutFrom(now, parent, budget.timeout, cause);
   } else {
-    arrival_ = Clock::Real().SteadyNanos();
     made = WithLazyCancel(now, parent, budget.timeout, cause,
                           [weak = weak_from_this()] {
                             if (auto self = weak.lock()) self->OnObserved();
@@ -118,7 +121,8 @@ void ServerCall::MakeContext(Nanos now, const RequestBudget& budget,
 
 void ServerCall::AddRecordAndValues(const ReceivedMetadata& headers) {
   const bool reports =
-      server_->options.report.when != ReportOptions::When::kNever;
+      server_->options.report.when != ReportOptions::When::kNever ||
+      server_->options.on_finish != nullptr;
   if (reports) {
     context_ = WithValue(context_, kHop, HopRecord(SteadyMicros()));
     previous_attempts_ = PreviousAttemptsIn(headers);
@@ -159,6 +163,7 @@ void ServerCall::TurnAwayIfTooLate(std::string_view method,
   counters.shed.fetch_add(1, std::memory_order_relaxed);
   const absl::Status cause = CauseOfTooLittleTime(time_left_, min_budget);
   Expire(scope_, cause);
+  cut_off_with_ = grpc::StatusCode::DEADLINE_EXCEEDED;
   if (call != nullptr) {
     // This answers now. Later messages of the handler are discarded.
     grpc_call_cancel_with_status(call, GRPC_STATUS_DEADLINE_EXCEEDED,
@@ -193,51 +198,6 @@ void ServerCall::StartWatch() {
     if (auto self = weak.lock()) self->OnCallEnded();
   });
   grpc_call_unref(call);
-}
-
-// ---- The status -------------------------------------------------------------
-
-bool ServerCall::IsReportDue(const grpc::Status& status,
-                             bool context_ended) const {
-  const ReportOptions& options = server_->options.report;
-  if (options.when != ReportOptions::When::kWhenItMatters) return true;
-  if (!status.ok() || context_ended) return true;
-  return time_left_ != absl::InfiniteDuration() &&
-         record_->Elapsed() >= options.min_fraction * time_left_;
-}
-
-void ServerCall::WriteReport(std::string_view method,
-                             const grpc::Status& status, bool after_messages,
-                             SentMetadata::Map& trailing_metadata) {
-  if (record_ == nullptr || handler_ended_.load(std::memory_order_relaxed)) {
-    return;
-  }
-  const bool context_ended =
-      context_.Remaining() <= absl::ZeroDuration() || HasEnded(context_);
-  if (!IsReportDue(status, context_ended)) return;
-  const ReportOptions& options = server_->options.report;
-  v1::BudgetReport report;
-  SetNames(method, report);
-  if (time_left_ != absl::InfiniteDuration()) {
-    report.set_time_left_us(
-        std::max<int64_t>(0, absl::ToInt64Microseconds(time_left_)));
-  }
-  report.set_outcome(static_cast<int32_t>(status.error_code()));
-  report.set_reason(context_ended ? ToProto(EndReasonOf(context_))
-                                  : v1::END_REASON_COMPLETED);
-  report.set_previous_attempts(previous_attempts_);
-  record_->Fill(SteadyMicros(), report);
-  SendReport(std::move(report), options.limits, status, trailing_metadata,
-             status.ok() && after_messages
-                 ? kMetadataRoom
-                 : RoomInHeaders(options.max_headers_bytes));
-}
-
-std::optional<grpc::Status> ServerCall::StatusToSend(
-    const grpc::Status& status) const {
-  if (auto drained = WithDrainCode(status, scope_)) return drained;
-  if (!server_->options.edge.has_value()) return std::nullopt;
-  return WithoutInternalNames(status);
 }
 
 // ---- The end ----------------------------------------------------------------
@@ -332,6 +292,7 @@ void ServerCall::CancelCall(const grpc::Status& status) {
     if (call == nullptr) return;
     grpc_call_ref(call);
   }
+  cut_off_with_ = sent.error_code();
   grpc_call_cancel_with_status(call,
                                static_cast<grpc_status_code>(sent.error_code()),
                                sent.error_message().c_str(), nullptr);

@@ -17,6 +17,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/internal/call_registry.h"
 #include "tether/grpc/internal/delayed.h"
 #include "tether/grpc/internal/hop_record.h"
@@ -24,9 +25,11 @@
 #include "tether/grpc/internal/policy_table.h"
 #include "tether/grpc/internal/request_budget.h"
 #include "tether/grpc/internal/server_state.h"
+#include "tether/grpc/request_summary.h"
 #include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/nanos.h"
+#include "tether/v1/budget_report.pb.h"
 
 namespace tether::internal {
 
@@ -72,6 +75,13 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // At the edge (ServerOptions::edge), the message of a DEADLINE_EXCEEDED
   // doesn't name the services behind this one.
   std::optional<grpc::Status> StatusToSend(const grpc::Status& status) const;
+
+  // The call is over, or will be in a moment: tells ServerOptions::on_finish,
+  // if it is set. `answer` is the code of the status that is about to be sent;
+  // nullopt: there is none. Only the first call has an effect. Must be called
+  // after OnHandlerEnded, and not concurrently with the other functions that
+  // gRPC's hooks call.
+  void Finish(std::optional<grpc::StatusCode> answer) noexcept;
 
   // The three events that end the context. They have no effect on a context
   // that has ended. ContextOf still finds it.
@@ -131,7 +141,15 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   void OnObserved();
   void StartWatch();
 
-  bool IsReportDue(const grpc::Status& status, bool context_ended) const;
+  bool IsReportDue(grpc::StatusCode code, bool context_ended) const;
+  // Requires record_.
+  v1::BudgetReport MakeReport(std::string_view method, grpc::StatusCode code,
+                              bool context_ended) const;
+
+  void BeginSummary(std::string_view method,
+                    const grpc::ServerContextBase& server_context);
+  grpc::StatusCode CodeOfAnswer(std::optional<grpc::StatusCode> answer,
+                                EndReason reason) const;
 
   // The context has ended: the watch is no longer needed.
   void DropWatch();
@@ -161,6 +179,12 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   int32_t previous_attempts_ = 0;
 
   Nanos arrival_ = 0;  // on the real clock
+
+  // For on_finish. Null if it isn't set, or has been called.
+  std::unique_ptr<RequestSummary> summary_;
+  // The code with which this ended the call on behalf of the handler; OK: it
+  // didn't.
+  std::atomic<grpc::StatusCode> cut_off_with_{grpc::StatusCode::OK};
 
   // True if CancelCall may become necessary. Then call_ is kept until the call
   // has ended, as far as that is known; otherwise until the context has. (A
