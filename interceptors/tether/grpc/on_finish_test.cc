@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
@@ -29,6 +28,7 @@
 #include "tether/grpc/testing/front_and_leaf.h"
 #include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/internal/mutex.h"
 #include "tether/testing/give_up.h"
 
 namespace tether {
@@ -51,19 +51,19 @@ class OnFinishTest : public testing::FrontAndLeaf {
   // Options of a server whose summaries Take() returns.
   ServerOptions Observed(ServerOptions options = {}) {
     options.on_finish = [this](const RequestSummary& request) {
-      absl::MutexLock lock(&mutex_);
+      internal::MutexLock lock(mutex_);
       finished_.push_back(request);
     };
     return options;
   }
 
   std::vector<RequestSummary> Take() {
-    absl::MutexLock lock(&mutex_);
+    internal::MutexLock lock(mutex_);
     return std::exchange(finished_, {});
   }
 
  private:
-  absl::Mutex mutex_;
+  internal::Mutex mutex_;
   std::vector<RequestSummary> finished_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -37,8 +37,8 @@ struct GrpcStats {
   // own metadata left no room in the 8 KiB that a peer accepts. Above 7 KiB,
   // they were sent without any tether header.
   int64_t oversized = 0;
-  // Exceptions that propagators and ServerOptions::on_finish threw, and that the
-  // interceptors caught.
+  // Exceptions that propagators and ServerOptions::on_finish threw, and that
+  // the interceptors caught.
   int64_t exceptions = 0;
 };
 
