@@ -11,8 +11,10 @@
 
 #include "absl/time/time.h"
 #include "tether/current.h"
+#include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/server_state.h"
+#include "tether/grpc/internal/warn.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/edge.h"
 
@@ -177,10 +179,26 @@ void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
 }
 
 Context ContextOf(const grpc::ServerContextBase& server_context) {
-  return ServerCall::Registry().Find(
-      &server_context, [](const ServerCall* call) {
-        return call == nullptr ? Background() : call->context();
+  std::optional<Context> found =
+      ServerCall::Registry().Find(&server_context, [](const ServerCall* call) {
+        return call == nullptr ? std::nullopt
+                               : std::make_optional(call->context());
       });
+  if (found.has_value()) return *std::move(found);
+  if (internal::counters.contexts_not_found.fetch_add(
+          1, std::memory_order_relaxed) == 0) {
+    internal::Warn(
+        "ContextOf found no context for a server's request, so its handler has "
+        "no deadline, cancellation or values. Is InstallServer called, and not "
+        "replaced by a later SetInterceptorCreators? (This is told once; "
+        "GetGrpcStats().contexts_not_found counts.)");
+  }
+  return Background();
+}
+
+bool IsInstalled(const grpc::ServerContextBase& server_context) {
+  return ServerCall::Registry().Find(
+      &server_context, [](const ServerCall* call) { return call != nullptr; });
 }
 
 }  // namespace tether

@@ -39,8 +39,9 @@ class ServerState;
 }
 
 // Registers tether as the server's only interceptor: it replaces interceptor
-// creators that were set before, and ones that are set later replace it. If you
-// have interceptors of your own, use a ServerInterceptorFactory instead.
+// creators that were set before, and ones that are set later replace it
+// (IsInstalled is false then). If you have interceptors of your own, use a
+// ServerInterceptorFactory instead.
 TETHER_EXPORT void InstallServer(grpc::ServerBuilder& builder,
                                  ServerOptions options = {});
 
@@ -70,8 +71,10 @@ class TETHER_EXPORT ServerInterceptorFactory final
 // its end, and its deadline, which is the earliest of grpc-timeout,
 // tether-timeout-us and the server's max_timeout (or its default_timeout, if
 // the request brings none). EndReasonOf (tether/end_reason.h) says why it
-// ended. Returns Background() if tether isn't installed or the request has not
-// arrived yet.
+// ended. Returns Background() if tether isn't installed, if the request has not
+// arrived yet, or if it is over. That is counted
+// (GrpcStats::contexts_not_found), and the first time in the process it is told
+// to the WarningHandler (tether/grpc/warnings.h).
 //
 // Thread safety: any thread, while the server context exists. Work that
 // continues after the handler uses WithoutCancel(ContextOf(…)).
@@ -97,6 +100,12 @@ class TETHER_EXPORT ServerInterceptorFactory final
 // the context. They are cancelled then: Cause() is CANCELLED, and EndReasonOf
 // is kCompleted.
 TETHER_EXPORT Context ContextOf(const grpc::ServerContextBase& server_context);
+
+// True if ContextOf(server_context) finds the request's context. In a handler,
+// false means that the server lacks tether: InstallServer was forgotten, or a
+// later SetInterceptorCreators has replaced it. Counts and warns about nothing.
+// Any thread, while the server context exists.
+TETHER_EXPORT bool IsInstalled(const grpc::ServerContextBase& server_context);
 
 }  // namespace tether
 

@@ -17,6 +17,8 @@ GrpcStats GetGrpcStats() {
   stats.shed = c.shed.load(std::memory_order_relaxed);
   stats.oversized = c.oversized.load(std::memory_order_relaxed);
   stats.exceptions = c.exceptions.load(std::memory_order_relaxed);
+  stats.contexts_not_found =
+      c.contexts_not_found.load(std::memory_order_relaxed);
   return stats;
 }
 

@@ -40,6 +40,9 @@ struct GrpcStats {
   // Exceptions that propagators and ServerOptions::on_finish threw, and that
   // the interceptors caught.
   int64_t exceptions = 0;
+  // Calls of ContextOf(server_context) that found no context. If it isn't 0,
+  // tether is not installed on a server; see IsInstalled.
+  int64_t contexts_not_found = 0;
 };
 
 // A snapshot of this process's counters. Takes no lock. Any thread.

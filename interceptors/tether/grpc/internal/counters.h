@@ -19,6 +19,7 @@ struct Counters {
   std::atomic<int64_t> shed{0};
   std::atomic<int64_t> oversized{0};
   std::atomic<int64_t> exceptions{0};
+  std::atomic<int64_t> contexts_not_found{0};
 };
 
 inline Counters counters;
