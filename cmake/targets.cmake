@@ -166,6 +166,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/shutdown.cc
     interceptors/tether/grpc/stats.cc
     interceptors/tether/grpc/status.cc
+    interceptors/tether/grpc/warnings.cc
     lib/tether/budget/blame.cc
     lib/tether/budget/explain.cc
     lib/tether/budget/internal/call_spans.cc
@@ -195,6 +196,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/server_state.h
     interceptors/tether/grpc/internal/shed_budget.h
     interceptors/tether/grpc/internal/time.h
+    interceptors/tether/grpc/internal/warn.h
     interceptors/tether/grpc/policy.h
     interceptors/tether/grpc/report_options.h
     interceptors/tether/grpc/request_summary.h
@@ -204,6 +206,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/shutdown.h
     interceptors/tether/grpc/stats.h
     interceptors/tether/grpc/status.h
+    interceptors/tether/grpc/warnings.h
     lib/tether/budget/blame.h
     lib/tether/budget/explain.h
     lib/tether/budget/internal/call_spans.h
@@ -2003,6 +2006,22 @@ tether_program(interceptors_tether_grpc_waited_request_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_warnings_test
+  FOLDER interceptors/tether/grpc
+  NAME warnings_test
+  SRCS interceptors/tether/grpc/warnings_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
