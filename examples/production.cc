@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A service's options for production, a switch that turns tether off, and the
-// figures to export. The program shows what a handler knows while only one side
-// of a call has tether.
+// A service's options for production, its own metrics and access log, a switch
+// that turns tether off, and the figures to export. The program shows what a
+// handler knows while only one side of a call has tether.
 
 #include <grpcpp/grpcpp.h>
 
@@ -17,7 +17,9 @@
 #include "shop/v1/inventory.grpc.pb.h"
 #include "tether/context.h"
 #include "tether/context_stats.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/client.h"
+#include "tether/grpc/request_summary.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/propagation/default.h"
@@ -29,8 +31,26 @@ using shop::v1::GetStockRequest;
 using shop::v1::GetStockResponse;
 using shop::v1::Inventory;
 
+// Stands for the service's library of metrics.
+void CountRequest(const std::string& method, grpc::StatusCode code,
+                  absl::Duration spent) {
+  (void)method, (void)code, (void)spent;
+}
+
+// Called once for each request. It must not block.
+void OnFinish(const tether::RequestSummary& request) {
+  CountRequest(request.method, request.code, request.spent);
+  if (request.code == grpc::StatusCode::OK) return;
+  const std::string* id = tether::RequestIdOf(request.context);
+  std::printf("  %s: status %d, %s, request id %s\n", request.method.c_str(),
+              request.code,
+              std::string(tether::EndReasonName(request.reason)).c_str(),
+              id == nullptr ? "unknown" : id->c_str());
+}
+
 tether::ServerOptions ForProduction(const tether::Context& base) {
   tether::ServerOptions options;
+  options.on_finish = OnFinish;
   options.base_context = base;  // for ShutdownServer
   options.time.max_timeout = absl::Minutes(1);
   options.time.default_timeout = absl::Seconds(10);
@@ -78,26 +98,24 @@ class InventoryService final : public Inventory::Service {
     const bool deadline = ctx.Deadline() != absl::InfiniteFuture();
     std::printf("%s deadline, %s request id\n", deadline ? "a" : "no",
                 tether::RequestIdOf(ctx) != nullptr ? "a" : "no");
-    return grpc::Status::OK;
+    return {grpc::StatusCode::NOT_FOUND, "no such product"};
   }
 };
 
 void Call(Inventory::Stub& stub, bool with_tether) {
   GetStockResponse response;
-  grpc::Status status;
   if (with_tether) {
     const tether::Context request =
         tether::WithRequestId(tether::Background(), "r-1");
     auto [ctx, cancel] = tether::WithTimeout(request, absl::Seconds(5));
     tether::ClientCall call(ctx);
-    status = stub.GetStock(&call, GetStockRequest(), &response);
+    stub.GetStock(&call, GetStockRequest(), &response);
   } else {
     grpc::ClientContext call;
     call.set_deadline(std::chrono::system_clock::now() +
                       std::chrono::seconds(5));
-    status = stub.GetStock(&call, GetStockRequest(), &response);
+    stub.GetStock(&call, GetStockRequest(), &response);
   }
-  if (!status.ok()) std::printf("%s\n", status.error_message().c_str());
 }
 
 void Try(bool client_has_tether, bool server_has_tether) {
