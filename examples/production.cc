@@ -81,6 +81,7 @@ void ExportFigures(
   set("bad_reports_total", calls.bad_reports);
   set("shed_total", calls.shed);
   set("oversized_total", calls.oversized);
+  set("contexts_not_found_total", calls.contexts_not_found);
   set("exceptions_total", calls.exceptions);
   const tether::ContextStats contexts = tether::GetContextStats();
   set("contexts", contexts.contexts);
