@@ -3660,7 +3660,7 @@ tether_script_test(tools/count_tests_test
 tether_script_test(tools/discarded_test
   SCRIPT tools/discarded_test.py
   DATA README.md
-  TIMEOUT 60)
+  TIMEOUT 300)
 
 tether_script_test(tools/header_targets_test
   SCRIPT tools/header_targets_test.py

@@ -193,7 +193,7 @@ TEST_P(RetriedElsewhereTest, OnlyIfTheCodeSaysSo) {
   grpc::Status status;
   Pong pong;
   {
-    auto base = WithCancel(Background());
+    const Cancellable base = WithCancel(Background());
     ServerOptions options;
     options.base_context = base.ctx;
     ProbeServer first({/*callback_api=*/false, options});

@@ -236,13 +236,13 @@ Context Background(Clock& clock) {
 
 Context Todo() { return ContextAccess::MakeContext(&internal::todo_node); }
 
-Cancellable WithCancel(const Context& parent) {
+NewCancellable WithCancel(const Context& parent) {
   return LinkNewScope(
       new Scope(NodeKind::kCancel, ContextAccess::NodeOf(parent)));
 }
 
-Cancellable WithDeadline(const Context& parent, absl::Time deadline,
-                         absl::Status cause) {
+NewCancellable WithDeadline(const Context& parent, absl::Time deadline,
+                            absl::Status cause) {
   Clock& clock = internal::ClockOf(ContextAccess::NodeOf(parent));
   const Nanos now = clock.SteadyNanos();
   const absl::Time wall_now = clock.Now();
@@ -252,8 +252,8 @@ Cancellable WithDeadline(const Context& parent, absl::Time deadline,
       now, absl::ToUnixNanos(wall_now) - now, std::move(cause));
 }
 
-Cancellable WithTimeout(const Context& parent, absl::Duration timeout,
-                        absl::Status cause) {
+NewCancellable WithTimeout(const Context& parent, absl::Duration timeout,
+                           absl::Status cause) {
   const Nanos now = NowOf(parent);
   return WithSteadyDeadline(
       parent, internal::AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
@@ -266,7 +266,7 @@ Context WithoutCancel(const Context& parent) {
   return ContextAccess::MakeContext(node);
 }
 
-Cancellable Merge(const Context& primary, const Context& other) {
+NewCancellable Merge(const Context& primary, const Context& other) {
   Node* other_node = ContextAccess::NodeOf(other);
   auto* scope =
       new internal::MergeScope(ContextAccess::NodeOf(primary), other_node);

@@ -79,7 +79,10 @@
 #define TETHER_CONTEXT_H_
 
 #include <atomic>
+#include <cstddef>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -91,6 +94,7 @@ namespace tether {
 
 class Clock;
 struct Cancellable;
+class NewCancellable;
 
 // The name of a value of type T. Its identity is its address: make it a
 // constant at namespace scope.
@@ -227,16 +231,63 @@ class [[nodiscard]] TETHER_EXPORT CancelFunc {
   mutable std::atomic<bool> called_{false};
 };
 
-// A context and the power to end it:  auto [ctx, cancel] = WithCancel(parent);
-//
-// Keep `cancel` as long as the work. If you drop it, as in
-// WithCancel(parent).ctx, the context ends in the same line.
-//
-// In C++17 a lambda can't capture `ctx` by name, since it is a structured
-// binding: write [ctx = ctx], or pass it as an argument.
+// A context and the power to end it, as a member of a class or an element of a
+// container. A local variable needs no such type: see NewCancellable.
 struct [[nodiscard]] Cancellable {
   Context ctx;
   CancelFunc cancel;
+};
+
+// What WithCancel and the like return. Give its parts names, or store it:
+//
+//   auto [ctx, cancel] = WithCancel(parent);
+//   Cancellable made = WithCancel(parent);
+//
+// Keep `cancel` as long as the work. WithCancel(parent).ctx does not compile:
+// the context would end in the same line.
+//
+// In C++17 a lambda can't capture `ctx` by name, since it is a structured
+// binding: write [ctx = ctx], or pass it as an argument.
+class [[nodiscard]] NewCancellable {
+ public:
+  NewCancellable(NewCancellable&&) = default;
+  NewCancellable& operator=(NewCancellable&&) = default;
+
+  operator Cancellable() && { return {std::move(ctx), std::move(cancel)}; }
+
+  // For structured bindings.
+  template <std::size_t I>
+  friend auto&& get(NewCancellable&& made) {
+    return std::move(Part<I>(made));
+  }
+  template <std::size_t I>
+  friend auto& get(NewCancellable& made) {
+    return Part<I>(made);
+  }
+  template <std::size_t I>
+  friend auto& get(const NewCancellable& made) {
+    return Part<I>(made);
+  }
+
+ private:
+  friend struct internal::ContextAccess;
+
+  NewCancellable(Context made, CancelFunc end)
+      : ctx(std::move(made)), cancel(std::move(end)) {}
+
+  template <std::size_t I, typename Made>
+  static auto& Part(Made& made) {
+    if constexpr (I == 0) {
+      return made.ctx;
+    } else {
+      return made.cancel;
+    }
+  }
+
+  // Compilers show these lines to those who write WithCancel(parent).ctx.
+  Context ctx;  // private: write  auto [ctx, cancel] = WithCancel(parent);
+  CancelFunc
+      cancel;  // private: write  auto [ctx, cancel] = WithCancel(parent);
 };
 
 // The root: never ends, has no deadline and no values. It uses the machine's
@@ -249,16 +300,16 @@ struct [[nodiscard]] Cancellable {
 [[nodiscard]] TETHER_EXPORT Context Todo();
 
 // A child that ends when its parent ends or when it is cancelled.
-[[nodiscard]] TETHER_EXPORT Cancellable WithCancel(const Context& parent);
+[[nodiscard]] TETHER_EXPORT NewCancellable WithCancel(const Context& parent);
 
 // A child that also ends, with DEADLINE_EXCEEDED, at `deadline` or `timeout`
 // from now. Cause() is `cause` then, unless that is OK. If the time has passed
 // already, the child is born done. A parent's earlier deadline still applies.
 // InfiniteFuture() and InfiniteDuration() add no deadline.
-[[nodiscard]] TETHER_EXPORT Cancellable
+[[nodiscard]] TETHER_EXPORT NewCancellable
 WithDeadline(const Context& parent, absl::Time deadline,
              absl::Status cause = absl::OkStatus());
-[[nodiscard]] TETHER_EXPORT Cancellable
+[[nodiscard]] TETHER_EXPORT NewCancellable
 WithTimeout(const Context& parent, absl::Duration timeout,
             absl::Status cause = absl::OkStatus());
 
@@ -278,8 +329,8 @@ template <typename T>
 // `other` ends: at the same moment and for the same reason. Its deadline is the
 // earlier of the two. If `other` is a merge too, and so on, destroying the
 // chain takes stack in proportion to its length.
-[[nodiscard]] TETHER_EXPORT Cancellable Merge(const Context& primary,
-                                              const Context& other);
+[[nodiscard]] TETHER_EXPORT NewCancellable Merge(const Context& primary,
+                                                 const Context& other);
 
 // Implementation details only below.
 
@@ -293,8 +344,11 @@ struct ContextAccess {
   // Takes over a reference.
   static Context MakeContext(Node* node) { return Context(node); }
   // Takes over the two references that a scope is born with.
-  static Cancellable MakeCancellable(Scope* scope) {
+  static NewCancellable MakeCancellable(Scope* scope) {
     return {Context(scope), CancelFunc(scope)};
+  }
+  static const Context& ContextOf(const NewCancellable& made) {
+    return made.ctx;
   }
   // Makes another CancelFunc.
   static CancelFunc ShareCancel(Scope* scope) {
@@ -324,5 +378,18 @@ Context WithValue(const Context& parent, const Key<T>& key,
 }
 
 }  // namespace tether
+
+// For structured bindings.
+template <>
+struct std::tuple_size<tether::NewCancellable>
+    : std::integral_constant<std::size_t, 2> {};
+template <>
+struct std::tuple_element<0, tether::NewCancellable> {
+  using type = tether::Context;
+};
+template <>
+struct std::tuple_element<1, tether::NewCancellable> {
+  using type = tether::CancelFunc;
+};
 
 #endif  // TETHER_CONTEXT_H_

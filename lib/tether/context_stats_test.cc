@@ -61,7 +61,7 @@ TEST_F(ContextStatsTest, AContextCountsWhileAChildOrItsCancelFuncExists) {
         WithValue(WithValue(Background(), kNumber, 1), kNumber, 2);
     EXPECT_EQ(Contexts(), 2);
   }
-  CancelFunc cancel = WithCancel(Background()).cancel;
+  CancelFunc cancel = Cancellable(WithCancel(Background())).cancel;
   EXPECT_EQ(Contexts(), 1);
   cancel = CancelFunc();
   EXPECT_EQ(Contexts(), 0);

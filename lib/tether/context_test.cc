@@ -169,9 +169,41 @@ TEST_F(ContextTest, LivesOnAfterItsCancelFuncAndItsParentAreGone) {
   ExpectEnded(ctx, Cancelled(), Cancelled());
 }
 
+template <typename T, typename = void>
+struct HasParts : std::false_type {};
+template <typename T>
+struct HasParts<T, std::void_t<decltype(std::declval<T>().ctx)>>
+    : std::true_type {};
+
+TEST_F(ContextTest, TheContextOfATemporaryIsOutOfReach) {
+  static_assert(!HasParts<decltype(WithCancel(Background()))>::value);
+  static_assert(
+      !HasParts<decltype(WithTimeout(Background(), absl::Seconds(1)))>::value);
+  static_assert(
+      !HasParts<decltype(WithDeadline(Background(), absl::Time()))>::value);
+  static_assert(!HasParts<decltype(Merge(Background(), Background()))>::value);
+  static_assert(HasParts<Cancellable>::value);  // control
+
+  // All that keeps both parts compiles, and they belong together.
+  auto [ctx, cancel] = WithCancel(Background());
+  const auto [fixed, cancel_fixed] = WithCancel(ctx);
+  Cancellable stored = WithCancel(fixed);
+  auto made = WithCancel(fixed);
+  auto& [seen, cancel_seen] = made;
+  const Context last = seen;
+  stored = std::move(made);
+  EXPECT_EQ(stored.ctx, last);
+  EXPECT_FALSE(last.Done());
+  stored.cancel();
+  EXPECT_TRUE(last.Done());
+  EXPECT_FALSE(fixed.Done());
+  cancel();
+  EXPECT_TRUE(fixed.Done());
+}
+
 TEST_F(ContextTest, TheCancelFuncAloneKeepsTheContextCancellable) {
   auto [parent, cancel_parent] = WithCancel(Background());
-  CancelFunc cancel = WithCancel(parent).cancel;
+  CancelFunc cancel = Cancellable(WithCancel(parent)).cancel;
   EXPECT_EQ(LiveNodes(), 2);
   cancel_parent();
   cancel();
@@ -464,7 +496,8 @@ TEST_F(ContextTest, DebugStringDoesNotFollowMergesWithinMerges) {
     ctx = merged.ctx;
     cancels.push_back(std::move(merged.cancel));
   }
-  EXPECT_EQ(Merge(Background(), ctx).ctx.DebugString().substr(0, 40),
+  auto [last, cancel_last] = Merge(Background(), ctx);
+  EXPECT_EQ(last.DebugString().substr(0, 40),
             "Background.Merge(Background.Merge(…).M");
   EXPECT_LT(ctx.DebugString().size(), 200'000u);
 }

@@ -213,12 +213,13 @@ TEST_F(ReentranceTest, AValuesDestructorMayMakeAndEndContexts) {
   Cancellable other = WithCancel(Background());
   bool ended = false;
   {
-    const Context ctx =
-        WithValue(WithCancel(other.ctx).ctx, kValue, AtDestruction([&] {
-                    auto [child, cancel] = WithCancel(other.ctx);
-                    other.cancel();
-                    ended = child.Done();
-                  }));
+    auto [parent, cancel_parent] = WithCancel(other.ctx);
+    const Context ctx = WithValue(parent, kValue, AtDestruction([&] {
+                                    auto [child, cancel] =
+                                        WithCancel(other.ctx);
+                                    other.cancel();
+                                    ended = child.Done();
+                                  }));
   }
   EXPECT_TRUE(ended);
 }

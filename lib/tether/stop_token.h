@@ -90,8 +90,8 @@ class [[nodiscard]] StopToken {
 //     while (absl::StatusOr<Job> job = jobs.Receive(ctx)) Run(ctx, *job);
 //   });
 //   server.request_stop();  // ends the Receive, and the jobs
-[[nodiscard]] inline Cancellable WithStopToken(const Context& parent,
-                                               std::stop_token token);
+[[nodiscard]] inline NewCancellable WithStopToken(const Context& parent,
+                                                  std::stop_token token);
 
 // Implementation details only below.
 
@@ -126,13 +126,15 @@ struct StopLink {
 
 }  // namespace internal
 
-inline Cancellable WithStopToken(const Context& parent, std::stop_token token) {
-  Cancellable child = WithCancel(parent);
+inline NewCancellable WithStopToken(const Context& parent,
+                                    std::stop_token token) {
+  NewCancellable child = WithCancel(parent);
   if (!token.stop_possible()) return child;
+  const Context& ctx = internal::ContextAccess::ContextOf(child);
   auto link = std::make_shared<internal::StopLink>();
   link->cancel = internal::ContextAccess::ShareCancel(
-      internal::ContextAccess::NodeOf(child.ctx)->scope);
-  link->registration.emplace(child.ctx, [link] {});
+      internal::ContextAccess::NodeOf(ctx)->scope);
+  link->registration.emplace(ctx, [link] {});
   // From here on another thread may end the context and release its reference
   // to the link. Ours keeps the link until it is complete.
   link->on_stop.emplace(std::move(token),

@@ -181,8 +181,8 @@ bool Types() {
 bool Calls() {
   grpc::ServerBuilder builder;
   tether::InstallServer(builder);
-  const tether::Context expired =
-      tether::WithDeadline(tether::Background(), absl::InfinitePast()).ctx;
+  auto [expired, cancel] =
+      tether::WithDeadline(tether::Background(), absl::InfinitePast());
   tether::ClientCall call(expired);
   return tether::GetGrpcStats().server_calls == 0 &&
          !tether::StatusOf(expired).ok() && !call.report().answered() &&

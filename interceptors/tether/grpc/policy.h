@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "tether/export.h"
 
 namespace tether {
 

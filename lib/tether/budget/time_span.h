@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "tether/export.h"
+
 namespace tether {
 
 // The longest time in a report: 10^15 us, 31 years.

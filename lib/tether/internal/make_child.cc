@@ -7,8 +7,8 @@
 
 namespace tether::internal {
 
-Cancellable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
-                               int64_t wall_offset, absl::Status cause) {
+NewCancellable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
+                                  int64_t wall_offset, absl::Status cause) {
   Node* node = ContextAccess::NodeOf(parent);
   // If the parent has the same deadline, both end at that moment, and the
   // child's own cause is as true as the parent's. As in Go.

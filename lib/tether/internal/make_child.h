@@ -17,7 +17,7 @@ namespace tether::internal {
 
 // Links a new scope to its parent, and returns it as a context. Takes over the
 // two references that the scope is born with.
-inline Cancellable LinkNewScope(Scope* scope) {
+inline NewCancellable LinkNewScope(Scope* scope) {
   LinkToParent(scope);
   return ContextAccess::MakeCancellable(scope);
 }
@@ -29,8 +29,8 @@ inline Nanos DeadlineOf(const Node* node) {
 
 // A child that ends at `when`, on the steady clock, which says `now`.
 // `wall_offset` is DeadlineScope::WallOffset(), or kUnknownOffset.
-Cancellable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
-                               int64_t wall_offset, absl::Status cause);
+NewCancellable WithSteadyDeadline(const Context& parent, Nanos when, Nanos now,
+                                  int64_t wall_offset, absl::Status cause);
 
 }  // namespace tether::internal
 

@@ -18,16 +18,16 @@ Nanos NowOf(const Context& ctx) {
   return ClockOf(ContextAccess::NodeOf(ctx)).SteadyNanos();
 }
 
-Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
-                            absl::Duration timeout, absl::Status cause) {
+NewCancellable WithTimeoutFrom(Nanos now, const Context& parent,
+                               absl::Duration timeout, absl::Status cause) {
   return WithSteadyDeadline(
       parent, AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
       DeadlineScope::kUnknownOffset, std::move(cause));
 }
 
-Cancellable WithLazyCancel(Nanos now, const Context& parent,
-                           absl::Duration timeout, absl::Status cause,
-                           absl::AnyInvocable<void() &&> start) {
+NewCancellable WithLazyCancel(Nanos now, const Context& parent,
+                              absl::Duration timeout, absl::Status cause,
+                              absl::AnyInvocable<void() &&> start) {
   Node* node = ContextAccess::NodeOf(parent);
   const Nanos when = AddNanos(now, absl::ToInt64Nanoseconds(timeout));
   auto* scope = new LazyScope(node);

@@ -23,9 +23,9 @@ TETHER_EXPORT Nanos NowOf(const Context& ctx);
 
 // Like WithTimeout(parent, timeout, cause), but `timeout` starts at `now`.
 // InfiniteDuration() means no deadline.
-TETHER_EXPORT Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
-                                          absl::Duration timeout,
-                                          absl::Status cause);
+TETHER_EXPORT NewCancellable WithTimeoutFrom(Nanos now, const Context& parent,
+                                             absl::Duration timeout,
+                                             absl::Status cause);
 
 // Like WithTimeoutFrom, and calls `start` once, when the context is first
 // observed: by Done(), Err() or a wait, by registering a callback, or by making
@@ -33,10 +33,9 @@ TETHER_EXPORT Cancellable WithTimeoutFrom(Nanos now, const Context& parent,
 // arrange that the CancelFunc is called in the end. It is never called if the
 // context isn't observed. Its captures are destroyed after it has run, or
 // else with the context's last copy.
-TETHER_EXPORT Cancellable WithLazyCancel(Nanos now, const Context& parent,
-                                         absl::Duration timeout,
-                                         absl::Status cause,
-                                         absl::AnyInvocable<void() &&> start);
+TETHER_EXPORT NewCancellable
+WithLazyCancel(Nanos now, const Context& parent, absl::Duration timeout,
+               absl::Status cause, absl::AnyInvocable<void() &&> start);
 
 // Ends the scope of `ctx` with DEADLINE_EXCEEDED and `cause`, as if its
 // deadline had passed. No effect if it has ended. For a caller that gave up at

@@ -69,7 +69,10 @@ TEST_F(LazyCancelTest, StartsOnceWhenItIsObserved) {
       {"AfterFunc",
        [](const Context& ctx) { EXPECT_TRUE(AfterFunc(ctx, [] {}).Stop()); }},
       {"WithCancel",
-       [](const Context& ctx) { EXPECT_FALSE(WithCancel(ctx).ctx.Done()); }},
+       [](const Context& ctx) {
+         auto [child, cancel_child] = WithCancel(ctx);
+         EXPECT_FALSE(child.Done());
+       }},
       {"WithTimeout",
        [](const Context& ctx) { (void)WithTimeout(ctx, absl::Seconds(1)); }},
       {"Merge", [](const Context& ctx) { (void)Merge(ctx, Background()); }},
@@ -101,8 +104,14 @@ TEST_F(LazyCancelTest, TheFirstObservationSeesAnEndThatTheSourceReportsAtOnce) {
   const std::function<bool(const Context&)> looks[] = {
       [](const Context& ctx) { return !ctx.Err().ok(); },
       [](const Context& ctx) { return !ctx.Cause().ok(); },
-      [](const Context& ctx) { return WithCancel(ctx).ctx.Done(); },
-      [](const Context& ctx) { return Merge(Background(), ctx).ctx.Done(); },
+      [](const Context& ctx) {
+        auto [child, cancel_child] = WithCancel(ctx);
+        return child.Done();
+      },
+      [](const Context& ctx) {
+        auto [merged, cancel_merged] = Merge(Background(), ctx);
+        return merged.Done();
+      },
       [](const Context& ctx) {
         bool ran = false;
         Registration registration = AfterFunc(ctx, [&] { ran = true; });
