@@ -19,6 +19,10 @@ struct CallOptions {
   // Replaces ClientOptions::reserve of the channel.
   std::optional<Reserve> reserve = std::nullopt;
 
+  // DescribePropagation(call) (tether/grpc/describe.h) says which headers the
+  // call sent, and why others were dropped. For debugging.
+  bool describe_propagation = false;
+
   static CallOptions Detached() {
     CallOptions options;
     options.detached = true;

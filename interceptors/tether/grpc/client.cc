@@ -18,6 +18,7 @@
 #include "tether/grpc/status.h"
 #include "tether/internal/exceptions.h"
 #include "tether/propagation/default.h"
+#include "tether/propagation/describe.h"
 #include "tether/propagation/limited_carrier.h"
 #include "tether/propagation/redact.h"
 #include "tether/propagation/timeout_header.h"
@@ -94,6 +95,10 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     const size_t used = carrier.Bytes();
     if (used > internal::kMetadataRoom) {
       internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
+      if (state_->options().describe_propagation) {
+        state_->set_propagation(
+            "  nothing: the application's own metadata leaves no room\n");
+      }
       return;
     }
     WriteValues(internal::kMetadataRoom -
@@ -123,6 +128,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
       InjectLimits limits;
       limits.max_bytes = room;
       limits.max_headers = SIZE_MAX;
+      if (state_->options().describe_propagation) Describe(carrier, limits);
       if (!LimitedCarrier(carrier, limits).Inject(propagator, ctx)) {
         internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
       }
@@ -130,6 +136,15 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     TETHER_CATCH(...) {
       internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
     }
+  }
+
+  // Describes what Inject will do, on a copy of the headers.
+  void Describe(const internal::SentMetadata& carrier,
+                const InjectLimits& limits) {
+    internal::SentMetadata::Map copy = carrier.map();
+    internal::SentMetadata scratch(copy);
+    state_->set_propagation(DescribeInject(*options_->propagator,
+                                           state_->context(), scratch, limits));
   }
 
   grpc::experimental::ClientRpcInfo* const info_;

@@ -7,6 +7,7 @@
 
 #include "tether/internal/exceptions.h"
 #include "tether/propagation/internal/injected_bytes.h"
+#include "tether/propagation/internal/propagation_notes.h"
 
 namespace tether {
 namespace {
@@ -27,8 +28,9 @@ Context CompositePropagator::Extract(const Carrier& carrier,
                                      const Context& ctx) const {
   Context result = ctx;
   for (const auto& part : parts_) {
+    const internal::ScopedPart scope(*part);
     TETHER_TRY { result = part->Extract(carrier, result); }
-    TETHER_CATCH(...) { dropped_.Add(); }
+    TETHER_CATCH(...) { dropped_.Add("", "it threw an exception"); }
   }
   return result;
 }
@@ -36,10 +38,13 @@ Context CompositePropagator::Extract(const Carrier& carrier,
 void CompositePropagator::Inject(const Context& ctx, Carrier& carrier) const {
   LimitedCarrier limited(carrier, limits_);
   for (const auto& part : parts_) {
+    const internal::ScopedPart scope(*part);
     TETHER_TRY {
-      if (!limited.Inject(*part, ctx)) dropped_.Add();
+      if (!limited.Inject(*part, ctx)) {
+        dropped_.Add("", "too large for the InjectLimits");
+      }
     }
-    TETHER_CATCH(...) { dropped_.Add(); }
+    TETHER_CATCH(...) { dropped_.Add("", "it threw an exception"); }
   }
 }
 

@@ -7,6 +7,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string_view>
+
+#include "tether/propagation/internal/propagation_notes.h"
 
 namespace tether {
 
@@ -34,12 +37,23 @@ class DropCounter {
 
   // Requires n >= 0. Adding 0 writes nothing.
   void Add(int64_t n = 1) const {
-    if (n != 0) count_.fetch_add(n, std::memory_order_relaxed);
+    if (n != 0) Add(n, "", "malformed, too large, or repeated");
+  }
+
+  // The same for one value, with the reason for people who debug (describe.h).
+  // `header` is in lower case; "": the one that was read last.
+  void Add(std::string_view header, std::string_view why) const {
+    Add(1, header, why);
   }
 
   int64_t count() const { return count_.load(std::memory_order_relaxed); }
 
  private:
+  void Add(int64_t n, std::string_view header, std::string_view why) const {
+    if (internal::NoteDrop(header, why)) return;
+    count_.fetch_add(n, std::memory_order_relaxed);
+  }
+
   mutable std::atomic<int64_t> count_{0};
 };
 

@@ -10,6 +10,7 @@
 #include "tether/internal/exceptions.h"
 #include "tether/propagation/b3.h"
 #include "tether/propagation/internal/header_text.h"
+#include "tether/propagation/internal/propagation_notes.h"
 #include "tether/propagation/request_id.h"
 
 namespace tether {
@@ -25,7 +26,9 @@ class FilteredCarrier final : public Carrier {
                                       int index) const override {
     const std::optional<std::string_view> value = inner_.Get(key, index);
     if (!value.has_value() || IsKept(key)) return value;
-    if (index == 0) ++hidden_;
+    if (!internal::NoteDrop(key, "EdgeOptions doesn't keep it") && index == 0) {
+      ++hidden_;
+    }
     return std::nullopt;
   }
   void Set(std::string_view, std::string_view) override {}  // never called

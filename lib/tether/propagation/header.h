@@ -84,7 +84,7 @@ class HeaderPropagator final : public Propagator {
     if (header_.empty() || !codec_.parse) return ctx;
     const internal::SoleValue text = internal::GetSole(carrier, header_);
     if (!text.value.has_value()) {
-      if (text.repeated) dropped_.Add();
+      if (text.repeated) dropped_.Add(header_, "it has several values");
       return ctx;
     }
     if (IsGood(*text.value)) {
@@ -96,7 +96,7 @@ class HeaderPropagator final : public Propagator {
       TETHER_CATCH(...) {  // counted below
       }
     }
-    dropped_.Add();
+    dropped_.Add(header_, WhyBad(*text.value));
     return ctx;
   }
 
@@ -104,13 +104,17 @@ class HeaderPropagator final : public Propagator {
     if (header_.empty() || !codec_.format) return;
     const T* value = ctx.Value(key_);
     if (value == nullptr) return;
+    std::string_view why = "its codec can't write the value";
     TETHER_TRY {
       const std::optional<std::string> text = codec_.format(*value);
-      if (text.has_value() && IsGood(*text)) return carrier.Set(header_, *text);
+      if (text.has_value()) {
+        if (IsGood(*text)) return carrier.Set(header_, *text);
+        why = WhyBad(*text);
+      }
     }
     TETHER_CATCH(...) {  // counted below
     }
-    dropped_.Add();
+    dropped_.Add(header_, why);
   }
 
   std::vector<std::string_view> Fields() const override {
@@ -130,6 +134,12 @@ class HeaderPropagator final : public Propagator {
     return text.size() <= limits_.max_bytes &&
            (internal::IsBinaryHeaderName(header_) ||
             internal::IsHeaderText(text));
+  }
+
+  std::string_view WhyBad(std::string_view text) const {
+    if (text.size() > limits_.max_bytes) return "longer than HeaderLimits";
+    return IsGood(text) ? "its codec rejects the value"
+                        : "not printable ASCII, or a space at an end";
   }
 
   const Key<T>& key_;

@@ -9,6 +9,7 @@
 #include "absl/functional/function_ref.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/internal/header_text.h"
+#include "tether/propagation/internal/propagation_notes.h"
 
 namespace tether {
 namespace {
@@ -48,7 +49,10 @@ class RedactingCarrier final : public Carrier {
 
  private:
   bool IsRedacted(std::string_view key) const {
-    return std::find(keys_.begin(), keys_.end(), key) != keys_.end();
+    const bool redacted =
+        std::find(keys_.begin(), keys_.end(), key) != keys_.end();
+    if (redacted) internal::NoteDrop(key, "RedactOptions names it");
+    return redacted;
   }
 
   Baggage Redacted(std::string_view header) const {

@@ -81,7 +81,7 @@ Context RelayPropagator::Extract(const Carrier& carrier,
       if (value->size() > limits_.max_value_bytes ||
           bytes > limits_.max_bytes || index == limits_.max_values ||
           !(is_binary || internal::IsPrintableAscii(*value))) {
-        dropped_.Add();
+        dropped_.Add(name, "over the RelayLimits, or not printable ASCII");
         relayed->values.resize(values_before);
         bytes = bytes_before;
         break;

@@ -44,7 +44,10 @@ Context RequestIdPropagator::Extract(const Carrier& carrier,
   if (id.value.has_value() && IsGood(*id.value)) {
     return WithRequestId(ctx, std::string(*id.value));
   }
-  if (id.value.has_value() || id.repeated) dropped_.Add();
+  if (id.value.has_value()) {
+    dropped_.Add(header_, "empty, longer than max_bytes, or not visible ASCII");
+  }
+  if (id.repeated) dropped_.Add(header_, "it has several values");
   if (make_if_absent_ && RequestIdOf(ctx) == nullptr) {
     return WithRequestId(ctx, NewRequestId());
   }
@@ -55,7 +58,10 @@ void RequestIdPropagator::Inject(const Context& ctx, Carrier& carrier) const {
   if (header_.empty()) return;
   const std::string* id = RequestIdOf(ctx);
   if (id == nullptr) return;
-  if (!IsGood(*id)) return dropped_.Add();
+  if (!IsGood(*id)) {
+    return dropped_.Add(header_,
+                        "empty, longer than max_bytes, or not visible ASCII");
+  }
   carrier.Set(header_, *id);
 }
 

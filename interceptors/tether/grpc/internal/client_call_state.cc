@@ -95,6 +95,16 @@ void ClientCallState::HoldCoreCall(grpc_call* call) {
   if (context_.Done()) OnContextEnd();
 }
 
+void ClientCallState::set_propagation(std::string description) {
+  MutexLock lock(mutex_);
+  propagation_ = std::move(description);
+}
+
+std::string ClientCallState::propagation() const {
+  MutexLock lock(mutex_);
+  return propagation_;
+}
+
 void ClientCallState::ReleaseCoreCall() {
   if (released_.load(std::memory_order_acquire)) return;
   grpc_call* call;

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "tether/after_func.h"
@@ -85,6 +86,10 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
 
   const Context& context() const { return context_; }
   const CallOptions& options() const { return options_; }
+  // For CallOptions::describe_propagation; "" until it is set.
+  void set_propagation(std::string description);
+  std::string propagation() const;
+
   ClientCallRecord& record() { return record_; }
   const ClientCallRecord& record() const { return record_; }
 
@@ -106,7 +111,8 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
   std::shared_ptr<ClientCallState> self_;  // of a ClientCall's state
   bool taken_ = false;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  std::string propagation_ ABSL_GUARDED_BY(mutex_);
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
   // Once true, call_ stays null. Set under mutex_.
   std::atomic<bool> released_{false};

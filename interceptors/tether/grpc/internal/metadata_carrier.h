@@ -61,6 +61,8 @@ class SentMetadata final : public Carrier {
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override;
 
+  const Map& map() const { return map_; }
+
   // The size of all headers as HTTP/2 counts it: 32 bytes extra for each, and
   // "-bin" values in base64.
   size_t Bytes() const;

@@ -114,6 +114,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   bool IsOf(const ServerState* server) const { return server_.get() == server; }
 
   const Context& context() const { return context_; }
+  const ServerOptions& options() const { return server_->options; }
 
   static CallRegistry<ServerCall>& Registry();
 
