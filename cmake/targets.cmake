@@ -37,10 +37,12 @@ tether_public_library(tether
     lib/tether/propagation/composite.cc
     lib/tether/propagation/default.cc
     lib/tether/propagation/delegating.cc
+    lib/tether/propagation/describe.cc
     lib/tether/propagation/edge.cc
     lib/tether/propagation/internal/baggage_grammar.cc
     lib/tether/propagation/internal/header_text.cc
     lib/tether/propagation/internal/percent.cc
+    lib/tether/propagation/internal/propagation_notes.cc
     lib/tether/propagation/internal/random.cc
     lib/tether/propagation/internal/trace_state_list.cc
     lib/tether/propagation/limited_carrier.cc
@@ -96,6 +98,7 @@ tether_public_library(tether
     lib/tether/propagation/composite.h
     lib/tether/propagation/default.h
     lib/tether/propagation/delegating.h
+    lib/tether/propagation/describe.h
     lib/tether/propagation/drop_counter.h
     lib/tether/propagation/edge.h
     lib/tether/propagation/header.h
@@ -105,6 +108,7 @@ tether_public_library(tether
     lib/tether/propagation/internal/hex.h
     lib/tether/propagation/internal/injected_bytes.h
     lib/tether/propagation/internal/percent.h
+    lib/tether/propagation/internal/propagation_notes.h
     lib/tether/propagation/internal/random.h
     lib/tether/propagation/internal/sole_value.h
     lib/tether/propagation/internal/trace_state_list.h
@@ -147,6 +151,7 @@ tether_public_library(tether_grpc
   SRCS
     interceptors/tether/grpc/caller.cc
     interceptors/tether/grpc/client.cc
+    interceptors/tether/grpc/describe.cc
     interceptors/tether/grpc/internal/call_outcome.cc
     interceptors/tether/grpc/internal/client_call_record.cc
     interceptors/tether/grpc/internal/client_call_state.cc
@@ -177,6 +182,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/call_options.h
     interceptors/tether/grpc/caller.h
     interceptors/tether/grpc/client.h
+    interceptors/tether/grpc/describe.h
     interceptors/tether/grpc/finisher.h
     interceptors/tether/grpc/internal/call_outcome.h
     interceptors/tether/grpc/internal/call_registry.h
@@ -1725,6 +1731,23 @@ tether_program(interceptors_tether_grpc_client_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_describe_test
+  FOLDER interceptors/tether/grpc
+  NAME describe_test
+  SRCS interceptors/tether/grpc/describe_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_end_watcher_test
   FOLDER interceptors/tether/grpc
   NAME end_watcher_test
@@ -2696,6 +2719,19 @@ tether_program(lib_tether_propagation_delegating_test
     GTest::gtest
     lib_tether_propagation_testing_fake_propagators
     tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_propagation_describe_test
+  FOLDER lib/tether/propagation
+  NAME describe_test
+  SRCS lib/tether/propagation/describe_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    tether_internal::tether
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
