@@ -46,7 +46,7 @@ constexpr char kTrace[] = "4bf92f3577b34da6a3ce929d0e0e4736";
 constexpr char kTraceParent[] =
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 constexpr absl::Duration kAtOnce = absl::Milliseconds(500);
-constexpr int kAttempts = 5;
+constexpr int kAttempts = 10;
 
 // The states of the two services.
 struct Fleet {
@@ -244,7 +244,7 @@ TEST_P(StepTest, From3WorkEndsAtOnce) {
 
 TEST_P(StepTest, From4AShortTimeIsEnough) {
   bool answered = false;
-  for (int i = 0; i < 10 * kAttempts && !answered; ++i) {
+  for (int i = 0; i < 5 * kAttempts && !answered; ++i) {
     Order order;
     answered = GetOrder("tea", absl::Milliseconds(90), &order).ok() &&
                !order.stock_is_default();
