@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Interceptors of your own beside tether's: an access log on a server, and a
-// count of failed calls on a client. Both lists have tether last.
+// count of failed calls on a client. Both lists have tether last. (For a log
+// alone, ServerOptions::on_finish needs no interceptor.)
 //
 //   list           a server's own interceptor sees
 //   own, tether    the request's context, until the status has been sent
