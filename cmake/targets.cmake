@@ -46,6 +46,7 @@ tether_public_library(tether
     lib/tether/propagation/internal/random.cc
     lib/tether/propagation/internal/trace_state_list.cc
     lib/tether/propagation/limited_carrier.cc
+    lib/tether/propagation/log_fields.cc
     lib/tether/propagation/redact.cc
     lib/tether/propagation/relay.cc
     lib/tether/propagation/request_id.cc
@@ -113,6 +114,7 @@ tether_public_library(tether
     lib/tether/propagation/internal/sole_value.h
     lib/tether/propagation/internal/trace_state_list.h
     lib/tether/propagation/limited_carrier.h
+    lib/tether/propagation/log_fields.h
     lib/tether/propagation/propagator.h
     lib/tether/propagation/redact.h
     lib/tether/propagation/relay.h
@@ -2769,6 +2771,20 @@ tether_program(lib_tether_propagation_limited_carrier_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_propagation_log_fields_test
+  FOLDER lib/tether/propagation
+  NAME log_fields_test
+  SRCS lib/tether/propagation/log_fields_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_propagation_proto_codec_test
   FOLDER lib/tether/propagation
   NAME proto_codec_test
@@ -3112,6 +3128,7 @@ tether_program(lib_tether_end_reason_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
+    absl::cord
     absl::status
     absl::time
     tether_internal::tether

@@ -98,6 +98,19 @@ void BlockUntil(const Context& ctx, Nanos limit) {
 
 std::string Describe(const Node* last, bool within_merge);
 
+// A scope that has a deadline of its own, or is the context of a server's
+// request, which may have none.
+std::string DescribeDeadline(const internal::DeadlineScope* scope) {
+  if (scope->deadline_owner != scope) return ".WithCancel";
+  const absl::Duration left =
+      absl::Nanoseconds(scope->deadline) -
+      absl::Nanoseconds(internal::ClockOf(scope).SteadyNanos());
+  return absl::StrCat(
+      ".WithDeadline(",
+      absl::FormatTime(scope->WallDeadline(), absl::UTCTimeZone()), " [",
+      absl::FormatDuration(left), "])");
+}
+
 // One node of a chain.
 std::string DescribeNode(const Node* node, bool within_merge) {
   switch (node->kind) {
@@ -113,16 +126,10 @@ std::string DescribeNode(const Node* node, bool within_merge) {
       return ".WithoutCancel";
     case NodeKind::kCancel:
       return ".WithCancel";
-    case NodeKind::kDeadline: {
-      const auto* scope = static_cast<const internal::DeadlineScope*>(node);
-      const absl::Duration left =
-          absl::Nanoseconds(scope->deadline) -
-          absl::Nanoseconds(internal::ClockOf(node).SteadyNanos());
-      return absl::StrCat(
-          ".WithDeadline(",
-          absl::FormatTime(scope->WallDeadline(), absl::UTCTimeZone()), " [",
-          absl::FormatDuration(left), "])");
-    }
+    case NodeKind::kDeadline:
+    case NodeKind::kLazy:
+      return DescribeDeadline(
+          static_cast<const internal::DeadlineScope*>(node));
     case NodeKind::kMerge:
       if (within_merge) return ".Merge(…)";
       return absl::StrCat(
@@ -130,8 +137,6 @@ std::string DescribeNode(const Node* node, bool within_merge) {
           Describe(static_cast<const internal::MergeScope*>(node)->other,
                    /*within_merge=*/true),
           ")");
-    case NodeKind::kLazy:
-      return ".WithLazyCancel";
   }
   return "";  // unreachable
 }

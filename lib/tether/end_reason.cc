@@ -3,8 +3,10 @@
 #include "tether/end_reason.h"
 
 #include <new>
+#include <string>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "tether/internal/exceptions.h"
@@ -14,6 +16,34 @@ namespace {
 
 // A type URL, as payloads of absl::Status have. Nothing is stored at it.
 constexpr absl::string_view kPayload = "tether/end-reason";
+
+constexpr std::string_view kUnknown = "unknown";
+constexpr int kLastReason = static_cast<int>(EndReason::kTooLittleTime);
+
+// The payload is text, since absl::Status::ToString() shows it: the name of the
+// reason, or the number of a reason that has no name.
+absl::string_view View(std::string_view text) {
+  return absl::string_view(text.data(), text.size());
+}
+
+std::string TextOf(EndReason reason) {
+  const std::string_view name = EndReasonName(reason);
+  return name == kUnknown ? std::to_string(static_cast<int>(reason))
+                          : std::string(name);
+}
+
+EndReason ReasonOfText(const absl::Cord& text) {
+  for (int i = 0; i <= kLastReason; ++i) {
+    const auto reason = static_cast<EndReason>(i);
+    if (text == View(EndReasonName(reason))) return reason;
+  }
+  int number = 0;
+  if (text.size() > 3 || !absl::SimpleAtoi(std::string(text), &number) ||
+      number < 0 || number > 255) {
+    return EndReason::kNone;
+  }
+  return static_cast<EndReason>(number);
+}
 
 }  // namespace
 
@@ -40,12 +70,11 @@ std::string_view EndReasonName(EndReason reason) {
     case EndReason::kTooLittleTime:
       return "too little time";
   }
-  return "unknown";
+  return kUnknown;
 }
 
 absl::Status WithEndReason(absl::Status cause, EndReason reason) {
   if (cause.ok()) return cause;
-  const char mark = static_cast<char>(reason);
   TETHER_TRY {
     // A copy of `cause` would share its representation. If SetPayload then runs
     // out of memory, newer Abseil drops its reference to the representation
@@ -55,7 +84,7 @@ absl::Status WithEndReason(absl::Status cause, EndReason reason) {
         [&marked](absl::string_view type_url, const absl::Cord& payload) {
           marked.SetPayload(type_url, payload);
         });
-    marked.SetPayload(kPayload, absl::Cord(absl::string_view(&mark, 1)));
+    marked.SetPayload(kPayload, absl::Cord(View(TextOf(reason))));
     return marked;
   }
   TETHER_CATCH(const std::bad_alloc&) { return cause; }
@@ -63,9 +92,7 @@ absl::Status WithEndReason(absl::Status cause, EndReason reason) {
 
 EndReason EndReasonIn(const absl::Status& cause) {
   const absl::optional<absl::Cord> mark = cause.GetPayload(kPayload);
-  return mark.has_value() && mark->size() == 1
-             ? static_cast<EndReason>((*mark)[0])
-             : EndReason::kNone;
+  return mark.has_value() ? ReasonOfText(*mark) : EndReason::kNone;
 }
 
 EndReason EndReasonOf(const Context& ctx) {

@@ -34,9 +34,11 @@ enum class EndReason : uint8_t {
 // that is not listed.
 TETHER_EXPORT std::string_view EndReasonName(EndReason reason);
 
-// Returns `cause` with `reason` attached as a payload. Pass the result to a
-// CancelFunc or WithTimeout; EndReasonOf then returns `reason` for all contexts
-// that end for that cause. Code and message stay. An OK `cause` stays OK.
+// Returns `cause` with `reason` attached as a payload, which
+// absl::Status::ToString() shows as [tether/end-reason='connection lost']. Pass
+// the result to a CancelFunc or WithTimeout; EndReasonOf then returns `reason`
+// for all contexts that end for that cause. Code and message stay. An OK
+// `cause` stays OK.
 //
 // Example:
 //

@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/task_group.h"
@@ -81,6 +83,34 @@ TEST_F(EndReasonTest, ACauseHasTheReasonThatWasAttachedToIt) {
   EXPECT_EQ(EndReasonIn(WithEndReason(absl::CancelledError("marked"),
                                       EndReason::kConnectionLost)),
             EndReason::kConnectionLost);
+}
+
+TEST_F(EndReasonTest, TheTextOfACauseNamesTheReason) {
+  auto [ctx, cancel] = WithCancel(Background());
+  cancel(WithEndReason(absl::CancelledError("bye"), EndReason::kCallerLeft));
+  EXPECT_EQ(ctx.Cause().ToString(),
+            "CANCELLED: bye [tether/end-reason='caller left']");
+}
+
+TEST_F(EndReasonTest, EachReasonIsReturnedAsItWasAttached) {
+  for (int number = 1; number <= 255; ++number) {
+    const auto reason = static_cast<EndReason>(number);
+    auto [ctx, cancel] = WithCancel(Background());
+    cancel(WithEndReason(absl::CancelledError("bye"), reason));
+    EXPECT_EQ(EndReasonOf(ctx), reason) << number;
+    // No byte needs an escape, which would be unreadable.
+    EXPECT_EQ(ctx.Cause().ToString().find('\\'), std::string::npos) << number;
+  }
+}
+
+TEST_F(EndReasonTest, APayloadThatIsNotFromTetherIsNoReason) {
+  for (const char* text : {"?", "-1", "256", "7 apples", "\x04"}) {
+    absl::Status cause = absl::CancelledError("bye");
+    cause.SetPayload("tether/end-reason", absl::Cord(text));
+    auto [ctx, cancel] = WithCancel(Background());
+    cancel(cause);
+    EXPECT_EQ(EndReasonOf(ctx), EndReason::kCancelled) << text;
+  }
 }
 
 TEST_F(EndReasonTest, AnOkCauseStaysOk) {

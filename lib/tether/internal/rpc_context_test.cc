@@ -100,6 +100,24 @@ TEST_F(LazyCancelTest, ItsSourceMayEndItAtOnce) {
   EXPECT_EQ(lazy.ctx.Cause(), absl::AbortedError("gone"));
 }
 
+TEST_F(LazyCancelTest, DebugStringShowsTheDeadlineAndStartsNothing) {
+  testing::SimulatedClock clock(absl::FromUnixSeconds(0));
+  const Context root = Background(clock);
+  bool started = false;
+  const auto make = [&](absl::Duration timeout) {
+    return Cancellable(WithLazyCancel(NowOf(root), root, timeout,
+                                      absl::OkStatus(),
+                                      [&started] { started = true; }));
+  };
+  const Cancellable timed = make(absl::Seconds(2));
+  clock.Advance(absl::Milliseconds(50));
+  EXPECT_EQ(timed.ctx.DebugString(),
+            "Background.WithDeadline(1970-01-01T00:00:02+00:00 [1.95s])");
+  const Cancellable endless = make(absl::InfiniteDuration());
+  EXPECT_EQ(endless.ctx.DebugString(), "Background.WithCancel");
+  EXPECT_FALSE(started);
+}
+
 TEST_F(LazyCancelTest, TheFirstObservationSeesAnEndThatTheSourceReportsAtOnce) {
   const std::function<bool(const Context&)> looks[] = {
       [](const Context& ctx) { return !ctx.Err().ok(); },

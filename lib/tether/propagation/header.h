@@ -56,10 +56,11 @@ struct HeaderLimits {
 //    contain any bytes.
 // Empty values are passed to the codec.
 //
-// `header` is converted to lower case. If it is not a legal header name, the
-// propagator does nothing. Legal names consist of letters, digits and "-_.",
-// do not begin with "grpc-" or "tether-", and are not used by the connection
-// itself, as "te" and "content-type" are.
+// `header` is converted to lower case. Legal names consist of letters, digits
+// and "-_.", do not begin with "grpc-" or "tether-", and are not used by the
+// connection itself, as "te" and "content-type" are. For any other name, the
+// constructor throws std::invalid_argument with a message that says why; in a
+// program without exceptions, it prints the message and aborts.
 //
 // Thread safety: any thread. Lifetime: `key` must outlive the propagator. Keys
 // at namespace scope do.
@@ -76,12 +77,12 @@ class HeaderPropagator final : public Propagator {
   HeaderPropagator(const Key<T>& key, std::string_view header,
                    HeaderCodec<T> codec, HeaderLimits limits = {})
       : key_(key),
-        header_(internal::HeaderNameOrEmpty(header)),
+        header_(internal::HeaderNameOrThrow("HeaderPropagator", header)),
         codec_(std::move(codec)),
         limits_(limits) {}
 
   Context Extract(const Carrier& carrier, const Context& ctx) const override {
-    if (header_.empty() || !codec_.parse) return ctx;
+    if (!codec_.parse) return ctx;
     const internal::SoleValue text = internal::GetSole(carrier, header_);
     if (!text.value.has_value()) {
       if (text.repeated) dropped_.Add(header_, "it has several values");
@@ -101,7 +102,7 @@ class HeaderPropagator final : public Propagator {
   }
 
   void Inject(const Context& ctx, Carrier& carrier) const override {
-    if (header_.empty() || !codec_.format) return;
+    if (!codec_.format) return;
     const T* value = ctx.Value(key_);
     if (value == nullptr) return;
     std::string_view why = "its codec can't write the value";
@@ -117,13 +118,10 @@ class HeaderPropagator final : public Propagator {
     dropped_.Add(header_, why);
   }
 
-  std::vector<std::string_view> Fields() const override {
-    if (header_.empty()) return {};
-    return {header_};
-  }
+  std::vector<std::string_view> Fields() const override { return {header_}; }
 
   size_t MaxInjectBytes(const Context& ctx) const override {
-    if (header_.empty() || !codec_.format || !ctx.Value(key_)) return 0;
+    if (!codec_.format || !ctx.Value(key_)) return 0;
     return internal::InjectedBytes(header_, limits_.max_bytes);
   }
 
@@ -143,7 +141,7 @@ class HeaderPropagator final : public Propagator {
   }
 
   const Key<T>& key_;
-  const std::string header_;  // empty if it was not legal
+  const std::string header_;
   const HeaderCodec<T> codec_;
   const HeaderLimits limits_;
   const DropCounter dropped_;

@@ -26,9 +26,8 @@ constexpr Key<Relayed> kRelayed{"relayed"};
 std::vector<std::string> LegalNames(const std::vector<std::string>& names) {
   std::vector<std::string> legal;
   for (const std::string& name : names) {
-    std::string lower = internal::HeaderNameOrEmpty(name);
-    if (!lower.empty() &&
-        std::find(legal.begin(), legal.end(), lower) == legal.end()) {
+    std::string lower = internal::HeaderNameOrThrow("RelayPropagator", name);
+    if (std::find(legal.begin(), legal.end(), lower) == legal.end()) {
       legal.push_back(std::move(lower));
     }
   }

@@ -39,9 +39,10 @@ struct RelayLimits {
 // 0x20 to 0x7e. Inject keeps headers that the carrier already has, because the
 // application has set them.
 //
-// Names are converted to lower case. Illegal names are ignored, and so are
-// headers that must not be forwarded: those of gRPC ("grpc-..."), of tether
-// ("tether-...") and of the connection ("te", "host", "content-type" etc.).
+// Names are converted to lower case. For an illegal name, the constructor fails
+// as that of a HeaderPropagator does (header.h). So it does for headers that
+// must not be forwarded: those of gRPC ("grpc-..."), of tether ("tether-...")
+// and of the connection ("te", "host", "content-type" etc.).
 //
 // All RelayPropagators keep the headers under the same key of the context, and
 // each writes those that it lists. So a server and a client may use different

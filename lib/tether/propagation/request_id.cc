@@ -33,13 +33,13 @@ std::string NewRequestId() {
 }
 
 RequestIdPropagator::RequestIdPropagator(RequestIdOptions options)
-    : header_(internal::HeaderNameOrEmpty(options.header)),
+    : header_(
+          internal::HeaderNameOrThrow("RequestIdPropagator", options.header)),
       max_bytes_(options.max_bytes),
       make_if_absent_(options.make_if_absent) {}
 
 Context RequestIdPropagator::Extract(const Carrier& carrier,
                                      const Context& ctx) const {
-  if (header_.empty()) return ctx;
   const internal::SoleValue id = internal::GetSole(carrier, header_);
   if (id.value.has_value() && IsGood(*id.value)) {
     return WithRequestId(ctx, std::string(*id.value));
@@ -55,7 +55,6 @@ Context RequestIdPropagator::Extract(const Carrier& carrier,
 }
 
 void RequestIdPropagator::Inject(const Context& ctx, Carrier& carrier) const {
-  if (header_.empty()) return;
   const std::string* id = RequestIdOf(ctx);
   if (id == nullptr) return;
   if (!IsGood(*id)) {
@@ -66,12 +65,11 @@ void RequestIdPropagator::Inject(const Context& ctx, Carrier& carrier) const {
 }
 
 std::vector<std::string_view> RequestIdPropagator::Fields() const {
-  if (header_.empty()) return {};
   return {header_};
 }
 
 size_t RequestIdPropagator::MaxInjectBytes(const Context&) const {
-  return header_.empty() ? 0 : internal::InjectedBytes(header_, max_bytes_);
+  return internal::InjectedBytes(header_, max_bytes_);
 }
 
 int64_t RequestIdPropagator::Dropped() const { return dropped_.count(); }

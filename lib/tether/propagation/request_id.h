@@ -31,8 +31,8 @@ TETHER_EXPORT const std::string* RequestIdOf(const Context& ctx);
 TETHER_EXPORT Context WithRequestId(const Context& parent, std::string id);
 
 struct RequestIdOptions {
-  // Converted to lower case. If it is not a legal header name, the propagator
-  // does nothing.
+  // Converted to lower case. If it is not a legal header name, the constructor
+  // fails as that of a HeaderPropagator does (header.h).
   std::string header = std::string(kRequestIdHeader);
 
   // The longest id, in bytes.
@@ -75,7 +75,7 @@ class TETHER_EXPORT RequestIdPropagator final : public Propagator {
  private:
   bool IsGood(std::string_view id) const;
 
-  const std::string header_;  // empty if it was not legal
+  const std::string header_;
   const size_t max_bytes_;
   const bool make_if_absent_;
   const DropCounter dropped_;

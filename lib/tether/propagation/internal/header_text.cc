@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <stdexcept>
+
+#include "tether/internal/exceptions.h"
 
 namespace tether::internal {
 namespace {
@@ -19,6 +23,18 @@ constexpr std::array<std::string_view, 11> kConnectionHeaders = {
     "host",       "keep-alive",       "proxy-connection",  "te",
     "upgrade",    "user-agent",       "transfer-encoding",
 };
+
+// For a `name` that is not a header name.
+std::string_view WhyNotHeaderName(std::string_view name) {
+  if (name.empty()) return "it is empty";
+  if (StartsWith(name, "grpc-")) return "\"grpc-...\" belongs to gRPC";
+  if (StartsWith(name, "tether-")) return "\"tether-...\" belongs to tether";
+  if (std::find(kConnectionHeaders.begin(), kConnectionHeaders.end(), name) !=
+      kConnectionHeaders.end()) {
+    return "it belongs to the connection";
+  }
+  return "only letters, digits, '-', '_' and '.' are allowed";
+}
 
 }  // namespace
 
@@ -44,6 +60,21 @@ bool IsHeaderName(std::string_view name) {
 std::string HeaderNameOrEmpty(std::string_view name) {
   std::string lower = LowerAscii(name);
   return IsHeaderName(lower) ? lower : std::string();
+}
+
+std::string HeaderNameOrThrow(const char* user, std::string_view name) {
+  std::string lower = LowerAscii(name);
+  if (IsHeaderName(lower)) return lower;
+  std::string message = "tether::";
+  message += user;
+  message += ": '";
+  for (const char c : name) message += IsPrintableAscii({&c, 1}) ? c : '?';
+  message += "' can't be the name of a header: ";
+  message += WhyNotHeaderName(lower);
+#if !defined(__cpp_exceptions)
+  std::fprintf(stderr, "%s\n", message.c_str());
+#endif
+  TETHER_THROW(std::invalid_argument(message));
 }
 
 bool IsVisibleAscii(std::string_view text) {

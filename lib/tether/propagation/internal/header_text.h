@@ -26,6 +26,13 @@ TETHER_EXPORT bool IsHeaderName(std::string_view name);
 // Returns `name` in lower case if that is a header name, else "".
 TETHER_EXPORT std::string HeaderNameOrEmpty(std::string_view name);
 
+// Returns `name` in lower case. If that is not a header name, throws
+// std::invalid_argument, with a message that names `user` (a class) and says
+// what is wrong; without exceptions, prints the message to stderr and aborts.
+// For names from the program, never for names from a peer.
+TETHER_EXPORT std::string HeaderNameOrThrow(const char* user,
+                                            std::string_view name);
+
 // True if header `name` may contain arbitrary bytes in gRPC ("...-bin").
 inline bool IsBinaryHeaderName(std::string_view name) {
   constexpr std::string_view kSuffix = "-bin";
