@@ -159,6 +159,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/client_call_state.cc
     interceptors/tether/grpc/internal/end_watcher.cc
     interceptors/tether/grpc/internal/hop_record.cc
+    interceptors/tether/grpc/internal/kept_time.cc
     interceptors/tether/grpc/internal/metadata_carrier.cc
     interceptors/tether/grpc/internal/policy_table.cc
     interceptors/tether/grpc/internal/report_metadata.cc
@@ -195,6 +196,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/end_watcher.h
     interceptors/tether/grpc/internal/grpc_version.h
     interceptors/tether/grpc/internal/hop_record.h
+    interceptors/tether/grpc/internal/kept_time.h
     interceptors/tether/grpc/internal/metadata_carrier.h
     interceptors/tether/grpc/internal/method_names.h
     interceptors/tether/grpc/internal/policy_table.h
@@ -382,6 +384,32 @@ tether_program(benchmarks_memory_benchmark
   DEPS absl::time benchmark::benchmark benchmarks_harness tether_internal::tether
   TEST
   ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_internal_library(interceptors_tether_grpc_testing_probe_server
+  SRCS interceptors/tether/grpc/testing/probe_server.cc
+  PREFIX interceptors
+  DEPS
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    tether_internal::tether_grpc)
+
+tether_program(benchmarks_reserve_benchmark
+  FOLDER benchmarks
+  NAME reserve_benchmark
+  SRCS benchmarks/reserve_benchmark.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::random_random
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  ARGS --calls=1
   TIMEOUT 60)
 
 tether_program(benchmarks_rpc_benchmark
@@ -908,15 +936,6 @@ tether_internal_library(integration_tests_matrix_server
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing)
-
-tether_internal_library(interceptors_tether_grpc_testing_probe_server
-  SRCS interceptors/tether/grpc/testing/probe_server.cc
-  PREFIX interceptors
-  DEPS
-    gRPC::grpc++
-    interceptors_tether_grpc_testing_loopback
-    interceptors_tether_grpc_testing_probe_cc_grpc
-    tether_internal::tether_grpc)
 
 tether_program(integration_tests_matrix_client_styles_test
   FOLDER integration_tests/matrix
@@ -1733,6 +1752,25 @@ tether_program(interceptors_tether_grpc_client_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_cold_channel_test
+  FOLDER interceptors/tether/grpc
+  NAME cold_channel_test
+  SRCS interceptors/tether/grpc/cold_channel_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 300)
+
 tether_program(interceptors_tether_grpc_describe_test
   FOLDER interceptors/tether/grpc
   NAME describe_test
@@ -1811,6 +1849,14 @@ tether_program(interceptors_tether_grpc_interceptor_order_test
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_kept_time_test
+  FOLDER interceptors/tether/grpc
+  NAME kept_time_test
+  SRCS interceptors/tether/grpc/internal/kept_time_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 

@@ -205,7 +205,6 @@ TEST_F(BudgetBlameTest, ControlWithoutReserveAndReportsTheLeafIsNotNamed) {
   const auto names_leaf = [](const Result& result) {
     return absl::StrContains(result.status.error_message(), "inventory");
   };
-  // A request that has waited on the way has a reserve even so.
   EXPECT_LT(CountRight(chain, names_leaf), absl::GetFlag(FLAGS_runs) / 2);
 }
 

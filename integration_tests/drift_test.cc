@@ -82,11 +82,7 @@ TEST_P(AnyDeadlineTest, WithoutAReserveDriftsByWhatTheMessagesTake) {
   for (const Passage& passage :
        Calls(chain, GetParam().timeout, GetParam().descending, 25)) {
     EXPECT_EQ(BrokenBound(passage, Reserve::None()), "");
-    bool waited = false;
-    for (const Passage::Hop& hop : passage.hops) waited |= hop.Waited();
-    if (!waited) {
-      EXPECT_GE(passage.Drift(), -8 * absl::Milliseconds(2));
-    }
+    EXPECT_GE(passage.Drift(), -8 * absl::Milliseconds(2));
     EXPECT_LE(passage.Drift(), passage.Latencies() + absl::Milliseconds(1));
   }
 }
@@ -149,9 +145,6 @@ TEST_F(DriftTest, BoundsAreBounds) {
   passage.hops[0].deadline = passage.deadline - absl::Milliseconds(2.5);
   passage.hops[1].deadline = passage.hops[0].deadline;
   EXPECT_EQ(BrokenBound(passage, reserve), "");
-  passage.hops[0].arrived = absl::Seconds(5) + absl::Milliseconds(6);
-  EXPECT_EQ(BrokenBound(passage, Reserve::None()), "") << "it has waited";
-  passage.hops[0].arrived = absl::Seconds(5) + absl::Milliseconds(3);
   EXPECT_EQ(BrokenBound(passage, Reserve::None()).rfind("too early: hop 1", 0),
             0u)
       << BrokenBound(passage, Reserve::None());

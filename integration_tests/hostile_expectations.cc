@@ -93,18 +93,30 @@ bool HasB3(const Map& metadata) {
          (it != metadata.end() && it->first.starts_with("x-b3-"));
 }
 
-ExpectedTimeout TimeoutOf(const std::vector<MetadataHeader>& headers) {
+namespace {
+
+// As in ExpectedTimeout, for the header `name`.
+ExpectedTimeout TimeOf(const std::vector<MetadataHeader>& headers,
+                       const std::string& name) {
   std::vector<std::string> values;
   for (const MetadataHeader& header : headers) {
-    if (header.name == "tether-timeout-us") values.push_back(header.value);
+    if (header.name == name) values.push_back(header.value);
   }
   if (values.empty()) return {};
   const std::string& sole = values[0];
   if (!AreOneValue(values) || sole.empty() || sole.size() > 18 ||
       !AllAre(sole, '0', '9')) {
-    return {true, std::nullopt};
+    return {1, std::nullopt};
   }
-  return {false, std::stoll(sole)};
+  return {0, std::stoll(sole)};
+}
+
+}  // namespace
+
+ExpectedTimeout TimeoutOf(const std::vector<MetadataHeader>& headers) {
+  ExpectedTimeout timeout = TimeOf(headers, "tether-timeout-us");
+  timeout.bad += TimeOf(headers, "tether-reserve-us").bad;
+  return timeout;
 }
 
 }  // namespace tether

@@ -46,9 +46,9 @@ std::optional<std::string> ExpectedTraceId(const Map& metadata);
 // True if there is a header that B3 may read a trace from.
 bool HasB3(const Map& metadata);
 
-// The timeout headers of a set.
+// The headers of a set that tell times.
 struct ExpectedTimeout {
-  bool is_bad = false;
+  int bad = 0;  // how many of them are dropped
   std::optional<int64_t> micros;
 };
 ExpectedTimeout TimeoutOf(const std::vector<MetadataHeader>& headers);

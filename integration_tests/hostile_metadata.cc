@@ -134,7 +134,7 @@ std::string Report(Random& random) {
 
 // A valid header of those that tether reads.
 MetadataHeader GoodHeader(Random& random) {
-  switch (random.Below(18)) {
+  switch (random.Below(19)) {
     case 0:
     case 1:
       return {"traceparent", TraceParent(random)};
@@ -167,6 +167,8 @@ MetadataHeader GoodHeader(Random& random) {
       return {kOwnProto, Report(random)};
     case 16:
       return {kRelayed, Word(random, 40)};
+    case 17:
+      return {"tether-reserve-us", Timeout(random)};
     default:
       return {kRelayedBinary, Bytes(random, random.Below(100))};
   }

@@ -358,7 +358,7 @@ TEST_F(HostileMetadataTest, NoRequestBreaksAServer) {
       slot.call->AddMetadata(header.name, header.value);
     }
     slot.expected = TimeoutOf(headers);
-    if (slot.expected.is_bad) ++bad_timeouts;
+    bad_timeouts += slot.expected.bad;
   };
   load.send = [&](auto& slot, auto done) {
     Probe::Stub& stub = goes_to_edge(slot.number) ? *to_edge : *to_inner;

@@ -13,6 +13,7 @@
 #include "tether/current.h"
 #include "tether/grpc/internal/client_call_state.h"
 #include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/kept_time.h"
 #include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/status.h"
@@ -33,8 +34,12 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
  public:
   ClientInterceptor(grpc::experimental::ClientRpcInfo* info,
                     std::shared_ptr<ClientCallState> state,
-                    std::shared_ptr<const ClientOptions> options)
-      : info_(info), state_(std::move(state)), options_(std::move(options)) {}
+                    std::shared_ptr<const ClientOptions> options,
+                    bool asks_state)
+      : info_(info),
+        state_(std::move(state)),
+        options_(std::move(options)),
+        asks_state_(asks_state) {}
 
   ~ClientInterceptor() override { state_->Unregister(); }
 
@@ -92,6 +97,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     constexpr size_t kForCredentials = 2048;
     internal::SentMetadata carrier(metadata);
     carrier.Remove(kTimeoutHeader);
+    carrier.Remove(kReserveHeader);
     const size_t used = carrier.Bytes();
     if (used > internal::kMetadataRoom) {
       internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
@@ -110,15 +116,25 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     const Reserve& reserve = state_->options().reserve.has_value()
                                  ? *state_->options().reserve
                                  : options_->reserve;
-    const absl::Duration kept = reserve.Of(left);
+    const absl::Duration kept =
+        internal::KeptTime(reserve, left, IsConnected());
     std::optional<std::string> header = FormatTimeout(left - kept);
     if (!header) return;  // no deadline
     state_->record().OnTimeoutSent(kept);
     metadata.emplace(kTimeoutHeader, *std::move(header));
+    if (kept != Reserve().Of(left)) {
+      metadata.emplace(kReserveHeader, FormatTimeout(kept).value_or("0"));
+    }
     if (own == absl::InfiniteDuration()) {
       // Core writes this header only if the call has a deadline.
       metadata.emplace("grpc-timeout", internal::FormatGrpcTimeout(left));
     }
+  }
+
+  // False if the request will wait for a connection, as far as that is known.
+  bool IsConnected() const {
+    return !asks_state_ || info_->channel()->GetState(
+                               /*try_to_connect=*/false) == GRPC_CHANNEL_READY;
   }
 
   void WriteValues(size_t room, internal::SentMetadata& carrier) noexcept {
@@ -150,6 +166,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   grpc::experimental::ClientRpcInfo* const info_;
   const std::shared_ptr<ClientCallState> state_;
   const std::shared_ptr<const ClientOptions> options_;
+  const bool asks_state_;
   std::atomic<bool> started_{false};
 };
 
@@ -170,8 +187,9 @@ std::shared_ptr<grpc::Channel> internal::ChannelMaker::operator()(
   std::vector<
       std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>
       creators;
-  creators.push_back(
-      std::make_unique<ClientInterceptorFactory>(std::move(options)));
+  auto factory = std::make_unique<ClientInterceptorFactory>(std::move(options));
+  factory->asks_state_ = true;
+  creators.push_back(std::move(factory));
   return grpc::experimental::CreateCustomChannelWithInterceptors(
       target, credentials, arguments, std::move(creators));
 }
@@ -198,7 +216,7 @@ ClientInterceptorFactory::CreateClientInterceptor(
   // gRPC doesn't allow a globally registered factory to return null.
   if (state == nullptr) return new PassThrough;
   state->record().Prepare(info->method(), options_->report_limits);
-  return new ClientInterceptor(info, std::move(state), options_);
+  return new ClientInterceptor(info, std::move(state), options_, asks_state_);
 }
 
 ClientCall::ClientCall(const Context& ctx, CallOptions options) {

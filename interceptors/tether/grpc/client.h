@@ -99,7 +99,11 @@ class TETHER_EXPORT ClientInterceptorFactory final
       grpc::experimental::ClientRpcInfo* info) override;
 
  private:
+  friend struct internal::ChannelMaker;
+
   const std::shared_ptr<const ClientOptions> options_;
+  // Only for channels with a connectivity state: others log an error if asked.
+  bool asks_state_ = false;
 };
 
 // A grpc::ClientContext that works for the given Context, whatever Current()

@@ -20,15 +20,20 @@ namespace tether {
 //
 //   Of(left) = min(fixed + fraction * left, cap, left / 4)
 //
-// A request may wait before its handler begins: for a connection, or for a
-// thread of the server. If grpc-timeout then ends before tether-timeout-us, the
-// wait has used up the caller's reserve. The server then subtracts the default
-// reserve from the time left by grpc-timeout. (It can't see a wait that is
-// shorter than the reserve plus 5 ms.)
+// A request may wait before its handler begins: for a connection, for a new
+// attempt, or for a thread of the server. The caller doesn't wait for longer
+// because of that. So the server takes the caller's reserve off the time that
+// grpc-timeout leaves, if that is earlier than tether-timeout-us.
 //
-// By default, a hop keeps 2.5 ms of 50 ms, 7 ms of 200 ms, 31 ms of one second,
-// and 50 ms from 1.7 s on. That is about the time that a reply takes, with some
+// By default, a hop keeps 4.5 ms of 50 ms, 9 ms of 200 ms, 33 ms of one second,
+// and 50 ms from 1.6 s on. That is about the time that a reply takes, with some
 // slack for a busy machine. Raise it if replies are large or networks slow.
+// (docs/performance.md says why it isn't more or less.)
+//
+// A handler must notice within the reserve that its time is up. If it checks
+// its context now and then, it must do so more often than the reserve is long:
+// a handler that looks every 10 ms loses most of its reports at 80 ms. Wait
+// with WaitFor, or let AfterFunc wake the handler.
 //
 // Negative members count as zero, and a `fraction` above 1 counts as 1. A value
 // type.
@@ -36,16 +41,17 @@ namespace tether {
 // Example:
 //
 //   tether::ClientOptions options;
-//   options.reserve.fixed = absl::Milliseconds(20);  // another continent
+//   options.reserve = tether::Reserve::Fixed(absl::Milliseconds(200));
 struct TETHER_EXPORT Reserve {
-  absl::Duration fixed = absl::Milliseconds(1);
+  absl::Duration fixed = absl::Milliseconds(3);
   double fraction = 0.03;
   absl::Duration cap = absl::Milliseconds(50);
 
-  // Gives the server the same deadline as the caller, unless the request waits.
-  static Reserve None() {
-    return Reserve{absl::ZeroDuration(), 0, absl::ZeroDuration()};
-  }
+  // Gives the server the same deadline as the caller.
+  static Reserve None() { return Fixed(absl::ZeroDuration()); }
+
+  // Keeps `time` of every call, but at most a quarter.
+  static Reserve Fixed(absl::Duration time) { return Reserve{time, 0, time}; }
 
   // The reserve for a call with `left` until its deadline: at most a quarter of
   // it; zero if `left` is infinite, zero or negative.

@@ -12,9 +12,9 @@ namespace tether {
 namespace {
 
 TEST(ReserveTest, KeepsAFixedPartAndAFraction) {
-  EXPECT_EQ(Reserve().Of(absl::Milliseconds(50)), absl::Microseconds(2500));
-  EXPECT_EQ(Reserve().Of(absl::Milliseconds(200)), absl::Milliseconds(7));
-  EXPECT_EQ(Reserve().Of(absl::Seconds(1)), absl::Milliseconds(31));
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(50)), absl::Microseconds(4500));
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(200)), absl::Milliseconds(9));
+  EXPECT_EQ(Reserve().Of(absl::Seconds(1)), absl::Milliseconds(33));
 }
 
 TEST(ReserveTest, KeepsNoMoreThanTheCap) {
@@ -23,7 +23,7 @@ TEST(ReserveTest, KeepsNoMoreThanTheCap) {
 }
 
 TEST(ReserveTest, KeepsNoMoreThanAQuarter) {
-  EXPECT_EQ(Reserve().Of(absl::Milliseconds(4)), absl::Milliseconds(1));
+  EXPECT_EQ(Reserve().Of(absl::Milliseconds(13)), absl::Milliseconds(3.25));
   EXPECT_EQ(Reserve().Of(absl::Nanoseconds(4)), absl::Nanoseconds(1));
 }
 
@@ -36,6 +36,13 @@ TEST(ReserveTest, KeepsNothingOfNoDeadlineAndOfNone) {
 
 TEST(ReserveTest, NoneKeepsNothing) {
   EXPECT_EQ(Reserve::None().Of(absl::Seconds(10)), absl::ZeroDuration());
+}
+
+TEST(ReserveTest, FixedKeepsThatTimeUpToAQuarter) {
+  const Reserve reserve = Reserve::Fixed(absl::Milliseconds(400));
+  EXPECT_EQ(reserve.Of(absl::Hours(1)), absl::Milliseconds(400));
+  EXPECT_EQ(reserve.Of(absl::Seconds(2)), absl::Milliseconds(400));
+  EXPECT_EQ(reserve.Of(absl::Seconds(1)), absl::Milliseconds(250));
 }
 
 TEST(ReserveTest, SenselessPartsAreTamed) {

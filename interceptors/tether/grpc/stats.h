@@ -26,7 +26,8 @@ struct GrpcStats {
 
   // ---- Since the process started ----
 
-  // tether-timeout-us headers that were dropped: malformed, or sent twice.
+  // tether-timeout-us and tether-reserve-us headers that were dropped:
+  // malformed, or sent twice.
   int64_t bad_timeouts = 0;
   // tether-report-bin headers that were dropped: malformed, too large, or sent
   // twice.

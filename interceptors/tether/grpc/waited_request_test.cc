@@ -97,7 +97,8 @@ TEST_F(WaitedRequestTest, TheReserveIsTakenOffWhatTheWaitHasLeft) {
   EXPECT_LT(result.standard, kTimeout - kBusy + absl::Milliseconds(50));
   // The two were read one after the other, both after the context was made.
   EXPECT_GT(result.standard - result.left, absl::Milliseconds(30));
-  EXPECT_LT(result.standard - result.left, absl::Milliseconds(60));
+  // 50 ms, and 12 ms because the channel is new (KeptTime).
+  EXPECT_LT(result.standard - result.left, absl::Milliseconds(75));
 }
 
 TEST_F(WaitedRequestTest, ControlWithoutAWaitItIsTheCallersOwnBusiness) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The header `tether-timeout-us`: the time left for a call.
+// The headers `tether-timeout-us`, the time left for a call, and
+// `tether-reserve-us`, the time that the caller keeps for itself.
 //
 // Wire format, version 1: 1 to 18 ASCII digits and nothing else. The number is
 // the time that the callee has from the moment when the headers are sent, in
@@ -10,9 +11,12 @@
 //   tether-timeout-us: 1500000      1.5 s are left
 //   tether-timeout-us: 0            no time is left
 //
-// Calls without a deadline have no such header. gRPC's own `grpc-timeout` is
-// sent too. It is rounded up, so it grows over many hops. Receivers use the
-// earlier of the two. docs/wire_format.md describes the whole protocol.
+// Calls without a deadline have no such header. `tether-reserve-us` has the
+// same form. It is sent if the reserve isn't the default (docs/wire_format.md):
+// the receiver of a request that has waited must know it. gRPC's own
+// `grpc-timeout` is sent too. It is rounded up, so it grows over many hops.
+// Receivers use the earlier of the two. docs/wire_format.md describes the whole
+// protocol.
 //
 // Thread safety: these are pure functions.
 
@@ -29,14 +33,16 @@
 namespace tether {
 
 inline constexpr std::string_view kTimeoutHeader = "tether-timeout-us";
+inline constexpr std::string_view kReserveHeader = "tether-reserve-us";
 
 // The maximum number of digits. 10^18 µs are 31,700 years.
 inline constexpr int kMaxTimeoutDigits = 18;
 
-// Parses the value of the header: 0 to 10^18 - 1 µs. Leading zeros are accepted
-// if there are at most 18 digits in total. Returns nullopt for anything else,
-// such as "", "+1", "-1", "1 ", "0x1", "1.5", "1e6", or 19 digits. `header` may
-// have any content and length; at most 19 bytes are examined.
+// Parses the value of either header: 0 to 10^18 - 1 µs. Leading zeros are
+// accepted if there are at most 18 digits in total. Returns nullopt for
+// anything else, such as "", "+1", "-1", "1 ", "0x1", "1.5", "1e6", or 19
+// digits. `header` may have any content and length; at most 19 bytes are
+// examined.
 TETHER_EXPORT std::optional<absl::Duration> ParseTimeout(
     std::string_view header);
 

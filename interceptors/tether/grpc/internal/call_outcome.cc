@@ -87,8 +87,9 @@ bool CalleeNoticedDeadline(const ReceivedEnd& end, absl::Duration left) {
         if (PassesOnInheritedDeadline(*end.callee)) return true;
     }
   }
-  // The header rounds the callee's time down.
-  return left < end.reserve + absl::Microseconds(1);
+  // If the request has waited, the callee's time is that of core's clock, which
+  // ticks in milliseconds (TimeLeft in request_budget.h).
+  return left < end.reserve + absl::Milliseconds(1);
 }
 
 EndReason ReasonWithoutAnswer(grpc::StatusCode code) {

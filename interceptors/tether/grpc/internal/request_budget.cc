@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <optional>
+#include <string_view>
 
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/reserve.h"
@@ -13,30 +14,51 @@
 
 namespace tether::internal {
 
-absl::Duration TimeoutIn(const ReceivedMetadata& headers) {
-  const SoleValue header = GetSole(headers, kTimeoutHeader);
-  if (!header.value && !header.repeated) return absl::InfiniteDuration();
-  const auto timeout =
+namespace {
+
+// nullopt if the header is absent, malformed or repeated.
+std::optional<absl::Duration> TimeIn(const ReceivedMetadata& headers,
+                                     std::string_view name) {
+  const SoleValue header = GetSole(headers, name);
+  if (!header.value && !header.repeated) return std::nullopt;
+  const auto time =
       header.repeated ? std::nullopt : ParseTimeout(*header.value);
-  if (!timeout) {
-    counters.bad_timeouts.fetch_add(1, std::memory_order_relaxed);
-    return absl::InfiniteDuration();
-  }
-  return *timeout;
+  if (!time) counters.bad_timeouts.fetch_add(1, std::memory_order_relaxed);
+  return time;
 }
 
-absl::Duration TimeLeft(absl::Duration standard, absl::Duration exact) {
-  constexpr absl::Duration kNoWait = absl::Milliseconds(5);
-  if (exact == absl::InfiniteDuration() || exact - standard <= kNoWait) {
+}  // namespace
+
+ArrivedTime ArrivedTimeIn(const ReceivedMetadata& headers,
+                          absl::Duration standard) {
+  ArrivedTime arrived;
+  arrived.standard = standard;
+  arrived.exact =
+      TimeIn(headers, kTimeoutHeader).value_or(absl::InfiniteDuration());
+  arrived.reserve = TimeIn(headers, kReserveHeader);
+  return arrived;
+}
+
+absl::Duration TimeLeft(const ArrivedTime& arrived) {
+  // Core's clock ticks in milliseconds, so `standard` may be one too short.
+  constexpr absl::Duration kTick = absl::Milliseconds(1);
+  const absl::Duration standard = arrived.standard;
+  const absl::Duration exact = arrived.exact;
+  if (standard == absl::InfiniteDuration() ||
+      exact == absl::InfiniteDuration() || standard <= absl::ZeroDuration()) {
     return std::min(standard, exact);
   }
-  return standard - Reserve().Of(standard);
+  const absl::Duration reserve = arrived.reserve
+                                     ? std::min(*arrived.reserve, standard / 4)
+                                     : Reserve().Of(standard);
+  const absl::Duration left = standard - reserve;
+  return exact - left <= kTick ? std::min(standard, exact) : left;
 }
 
-RequestBudget BudgetOf(absl::Duration standard, absl::Duration exact,
-                       const TimeLimits& limits, absl::Duration answer_grace) {
+RequestBudget BudgetOf(const ArrivedTime& arrived, const TimeLimits& limits,
+                       absl::Duration answer_grace) {
   RequestBudget budget;
-  budget.time_left = TimeLeft(standard, exact);
+  budget.time_left = TimeLeft(arrived);
   if (budget.time_left != absl::InfiniteDuration()) {
     budget.timeout = budget.time_left;
   } else {
@@ -51,7 +73,8 @@ RequestBudget BudgetOf(absl::Duration standard, absl::Duration exact,
   absl::Duration grace = answer_grace;
   if (timeout == budget.time_left) {
     if (timeout != absl::InfiniteDuration()) {
-      budget.slack = DeadlineSlack(timeout, /*is_rounded=*/exact > standard);
+      budget.slack =
+          DeadlineSlack(timeout, /*is_rounded=*/timeout < arrived.exact);
     }
     // The caller's own time is up a reserve later. Then the caller ends the
     // call itself and has the better message. grpc-timeout is that time,
@@ -61,7 +84,8 @@ RequestBudget BudgetOf(absl::Duration standard, absl::Duration exact,
   }
   // gRPC ends the handler's pending operations only at its own deadline.
   const absl::Duration until_cancelled = timeout + grace;
-  if (until_cancelled < standard) budget.until_cancelled = until_cancelled;
+  if (until_cancelled < arrived.standard)
+    budget.until_cancelled = until_cancelled;
   return budget;
 }
 

@@ -5,6 +5,8 @@
 #ifndef TETHER_GRPC_INTERNAL_REQUEST_BUDGET_H_
 #define TETHER_GRPC_INTERNAL_REQUEST_BUDGET_H_
 
+#include <optional>
+
 #include "absl/time/time.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/metadata_carrier.h"
@@ -12,19 +14,31 @@
 
 namespace tether::internal {
 
-// Reads tether-timeout-us. InfiniteDuration() if it is absent, malformed or
-// repeated; the last two are counted.
-absl::Duration TimeoutIn(const ReceivedMetadata& headers);
+// The time that a request brings.
+struct ArrivedTime {
+  // From grpc-timeout, as gRPC keeps it. Core writes that header when it sends
+  // the request, and rounds the time up.
+  absl::Duration standard = absl::InfiniteDuration();
+  // From tether-timeout-us: counts from the moment when the headers were handed
+  // to gRPC, and the caller's reserve is taken off already.
+  absl::Duration exact = absl::InfiniteDuration();
+  // The caller's reserve, from tether-reserve-us. nullopt: the default.
+  std::optional<absl::Duration> reserve = std::nullopt;
+};
 
-// Returns the time that a request has left. `standard` comes from grpc-timeout,
-// as gRPC keeps it. `exact` comes from tether-timeout-us: it counts from the
-// moment when the headers were handed to gRPC, and the caller's reserve is
-// taken off already.
+// Reads tether-timeout-us and tether-reserve-us. A header that is malformed or
+// repeated counts as absent, and is counted as dropped.
+ArrivedTime ArrivedTimeIn(const ReceivedMetadata& headers,
+                          absl::Duration standard);
+
+// Returns the time that a request has left.
 //
-// If grpc-timeout ends more than some milliseconds before `exact`, the request
-// has waited, for a connection or for a thread of the server, and the caller's
-// reserve is used up. Then the default reserve is taken off `standard`.
-absl::Duration TimeLeft(absl::Duration standard, absl::Duration exact);
+// If `standard` less the caller's reserve ends before `exact`, by more than
+// gRPC's clocks explain, then the request has waited between the two headers
+// or after both: for a connection, for a stream, or for a thread of the server.
+// The caller doesn't wait for longer because of that, so the former is the time
+// left. Never more than `standard` or `exact`.
+absl::Duration TimeLeft(const ArrivedTime& arrived);
 
 struct RequestBudget {
   // The time that the caller has left. Infinite if it set no deadline.
@@ -42,10 +56,9 @@ struct RequestBudget {
   absl::Duration until_cancelled = absl::InfiniteDuration();
 };
 
-// `standard` and `exact` as for TimeLeft; `answer_grace` as in ServerOptions,
-// not negative.
-RequestBudget BudgetOf(absl::Duration standard, absl::Duration exact,
-                       const TimeLimits& limits, absl::Duration answer_grace);
+// `answer_grace` as in ServerOptions, not negative.
+RequestBudget BudgetOf(const ArrivedTime& arrived, const TimeLimits& limits,
+                       absl::Duration answer_grace);
 
 }  // namespace tether::internal
 

@@ -62,9 +62,9 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   const TimeLimits& limits = server_->policies.For(method);
   // Read the arrival before the time left, so that no time is added to it.
   const Nanos now = NowOf(server_->options.base_context);
-  const RequestBudget budget =
-      BudgetOf(UntilDeadline(server_context->raw_deadline()),
-               TimeoutIn(headers), limits, server_->answer_grace());
+  const RequestBudget budget = BudgetOf(
+      ArrivedTimeIn(headers, UntilDeadline(server_context->raw_deadline())),
+      limits, server_->answer_grace());
   time_left_ = budget.time_left;
   deadline_slack_ = budget.slack;
   may_cancel_call_ = budget.until_cancelled != absl::InfiniteDuration() ||

@@ -103,9 +103,7 @@ std::string BrokenBound(const Passage& passage, const Reserve& reserve) {
   for (size_t i = 0; i < passage.hops.size(); ++i) {
     const Passage::Hop& hop = passage.hops[i];
     // The caller computed the reserve at some time between these two.
-    absl::Duration most = reserve.Of(before - hop.sent);
-    // A hop whose request has waited subtracts a reserve itself.
-    if (hop.Waited()) most = std::max(most, Reserve().Of(before - hop.sent));
+    const absl::Duration most = reserve.Of(before - hop.sent);
     const absl::Duration least = reserve.Of(before - hop.arrived);
     const absl::Duration later = hop.deadline - before;
     const std::string facts = absl::StrCat(
@@ -180,6 +178,7 @@ class DeadlineChain::Relay final : public Probe::Service {
       internal::MutexLock lock(record.mutex);
       record.passage.hops[index_ + 1].sent = Now();
     }
+    call.set_wait_for_ready(true);
     return next_->Unary(&call, ping, pong);
   }
 
@@ -263,6 +262,8 @@ grpc::Status DeadlineChain::Call(absl::Duration timeout, Record& record) {
       record.passage.deadline = deadline;
       record.passage.hops[0].sent = Now();
     }
+    // Otherwise one failed attempt to connect would fail the call.
+    call.set_wait_for_ready(true);
     return links_.back()->stub->Unary(&call, ping, &pong);
   };
   if (reserve_) {

@@ -39,8 +39,6 @@ struct Passage {
 
     // The time that the message took, with gRPC and tether at both ends.
     absl::Duration Latency() const { return arrived - sent; }
-    // True if the hop subtracts a reserve itself (reserve.h).
-    bool Waited() const { return Latency() > absl::Milliseconds(5); }
   };
 
   absl::Duration deadline;  // at the origin

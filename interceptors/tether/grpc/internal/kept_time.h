@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Decides how much of a call's time its caller keeps.
+
+#ifndef TETHER_GRPC_INTERNAL_KEPT_TIME_H_
+#define TETHER_GRPC_INTERNAL_KEPT_TIME_H_
+
+#include "absl/time/time.h"
+#include "tether/grpc/reserve.h"
+
+namespace tether::internal {
+
+// The time that the caller keeps of `left`: its reserve. If the call isn't
+// `connected`, its request will wait, and the server learns that from
+// grpc-timeout alone (TimeLeft in request_budget.h). That header is rounded up,
+// so a part of the wait can stay hidden. That part is kept as well, if there is
+// a reserve at all. Never more than a quarter of `left`, like a reserve.
+absl::Duration KeptTime(const Reserve& reserve, absl::Duration left,
+                        bool connected);
+
+}  // namespace tether::internal
+
+#endif  // TETHER_GRPC_INTERNAL_KEPT_TIME_H_

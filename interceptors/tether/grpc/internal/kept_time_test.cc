@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tether/grpc/internal/kept_time.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/time/time.h"
+#include "tether/grpc/reserve.h"
+
+namespace tether::internal {
+namespace {
+
+// What is kept beyond the reserve, if the call isn't connected.
+absl::Duration More(absl::Duration left, const Reserve& reserve = Reserve()) {
+  return KeptTime(reserve, left, /*connected=*/false) - reserve.Of(left);
+}
+
+TEST(KeptTimeTest, IsTheReserveOnceConnected) {
+  for (const absl::Duration left :
+       {absl::Milliseconds(-1), absl::ZeroDuration(), absl::Milliseconds(50),
+        absl::Seconds(60), absl::Hours(1), absl::InfiniteDuration()}) {
+    EXPECT_EQ(KeptTime(Reserve(), left, /*connected=*/true),
+              Reserve().Of(left));
+  }
+}
+
+TEST(KeptTimeTest, IsMoreByWhatGrpcTimeoutCanHideIfNotConnected) {
+  EXPECT_EQ(More(absl::Milliseconds(50)), absl::Milliseconds(3));
+  EXPECT_EQ(More(absl::Milliseconds(999)), absl::Milliseconds(3));
+  EXPECT_EQ(More(absl::Seconds(1)), absl::Milliseconds(12));
+  EXPECT_EQ(More(absl::Seconds(60)), absl::Milliseconds(102));
+  EXPECT_EQ(More(absl::Seconds(200)), absl::Milliseconds(1002));
+  EXPECT_EQ(More(absl::Hours(1)), absl::Milliseconds(1002));
+}
+
+TEST(KeptTimeTest, IsNeverMoreThanAQuarter) {
+  const absl::Duration left = absl::Milliseconds(12);
+  EXPECT_EQ(KeptTime(Reserve(), left, /*connected=*/false), left / 4);
+}
+
+TEST(KeptTimeTest, IsNothingIfThereIsNoReserve) {
+  EXPECT_EQ(More(absl::Seconds(1), Reserve::None()), absl::ZeroDuration());
+  EXPECT_EQ(More(absl::ZeroDuration()), absl::ZeroDuration());
+  EXPECT_EQ(More(-absl::Seconds(1)), absl::ZeroDuration());
+  EXPECT_EQ(KeptTime(Reserve(), absl::InfiniteDuration(), /*connected=*/false),
+            absl::ZeroDuration());
+}
+
+}  // namespace
+}  // namespace tether::internal
