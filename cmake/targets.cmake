@@ -617,7 +617,8 @@ tether_script_test(examples/quickstart/quickstart_test
   SCRIPT examples/quickstart/quickstart_test.sh
   PROGRAMS examples_quickstart_quickstart
   ARGS examples/quickstart/quickstart
-  TIMEOUT 60)
+  TIMEOUT 60
+  EXCLUSIVE)
 
 tether_program(examples_background_work
   FOLDER examples
