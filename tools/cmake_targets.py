@@ -5,6 +5,8 @@
   tools/cmake_targets.py            writes it
   tools/cmake_targets.py --check    fails if it isn't what it would write
 
+The tables of headers also come from the BUILD.bazel files, so tools/header_targets.py then runs with the same options.
+
 A BUILD file has Python's syntax. This script runs it with rules that only record their arguments. Each library that users
 link (PUBLIC below) contains everything that its Bazel target needs. Every other target becomes a CMake target:
 //services/demo:chain is services_demo_chain. Targets with the tag "manual" are left out, except those that are manual only
@@ -451,4 +453,5 @@ def main(argv, public=None):
 
 
 if __name__ == "__main__":
-  sys.exit(main(sys.argv[1:]))
+  import header_targets  # it imports this file
+  sys.exit(main(sys.argv[1:]) or header_targets.main(sys.argv[1:]))
