@@ -1627,6 +1627,25 @@ tether_program(interceptors_tether_grpc_call_end_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_call_label_test
+  FOLDER interceptors/tether/grpc
+  NAME call_label_test
+  SRCS interceptors/tether/grpc/call_label_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_front_and_leaf
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_call_outcome_test
   FOLDER interceptors/tether/grpc
   NAME call_outcome_test

@@ -6,6 +6,7 @@
 #define TETHER_GRPC_CALL_OPTIONS_H_
 
 #include <optional>
+#include <string>
 
 #include "tether/grpc/reserve.h"
 
@@ -22,6 +23,13 @@ struct CallOptions {
   // DescribePropagation(call) (tether/grpc/describe.h) says which headers the
   // call sent, and why others were dropped. For debugging.
   bool describe_propagation = false;
+
+  // Tells this call from others to the same method, in messages and reports:
+  // "shard 2" gives `index.Query[shard 2]`. At most 64 bytes are kept. Allowed
+  // are ASCII letters, digits, blanks, and . _ - / : % @ = # + [ ]; other
+  // characters become _. Callers see it in reports and messages, unless
+  // ServerOptions::edge is set, so it should contain nothing secret.
+  std::string label = {};
 
   static CallOptions Detached() {
     CallOptions options;

@@ -82,8 +82,9 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   // abandons never get here.
   void OnReceiveStatus(grpc::experimental::InterceptorBatchMethods* methods) {
     grpc::Status& status = *methods->GetRecvStatus();
-    status = state_->record().OnStatus(*methods->GetRecvTrailingMetadata(),
-                                       UntilOwnDeadline(), std::move(status));
+    status = state_->record().OnStatus(*info_->client_context(),
+                                       *methods->GetRecvTrailingMetadata(),
+                                       std::move(status));
     state_->ReleaseCoreCall();
   }
 

@@ -47,8 +47,11 @@ struct ReportOptions {
 
   // Limits of the report itself. Its least important parts are left out first;
   // a report that doesn't fit next to the application's own trailing metadata
-  // is not sent. Lower limits.max_bytes if some callers accept less than gRPC's
-  // default of 8 KiB of metadata. Otherwise their calls would fail.
+  // is not sent. If limits.has_labels_and_addresses is false, callers don't see
+  // the labels and addresses of this server's calls and of those further on; it
+  // is false if ServerOptions::edge is set. Lower limits.max_bytes if some
+  // callers accept less than gRPC's default of 8 KiB of metadata. Otherwise
+  // their calls would fail.
   ReportLimits limits = {};
 };
 

@@ -148,6 +148,9 @@ ServerOptions WithDefaults(ServerOptions options) {
   if (options.edge.has_value() && !options.time.max_timeout.has_value()) {
     options.time.max_timeout = absl::Minutes(1);
   }
+  if (options.edge.has_value()) {
+    options.report.limits.has_labels_and_addresses = false;
+  }
   if (!options.report.when.has_value()) {
     options.report.when = options.edge.has_value()
                               ? ReportOptions::When::kNever

@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "tether/budget/internal/call_spans.h"
+#include "tether/budget/internal/names.h"
 #include "tether/budget/time_span.h"
 #include "tether/budget/timeline.h"
 
@@ -43,11 +44,12 @@ struct Share {
   bool report_left_out = false;
 };
 
-// All calls to one method.
+// All calls to one method with one label.
 struct Entry {
   Part part = Part::kHop;
   std::string_view service;
   std::string_view method;
+  std::string_view label;
   int64_t us = 0;          // on the critical path
   int64_t longest_us = 0;  // of the unanswered calls, on it or not
   std::vector<Share> shares;
@@ -81,14 +83,16 @@ class Attribution {
   }
 
  private:
-  Entry& EntryOf(Part part, std::string_view service, std::string_view method) {
+  Entry& EntryOf(Part part, std::string_view service, std::string_view method,
+                 std::string_view label) {
     const auto [found, is_new] =
-        index_.try_emplace({part, service, method}, entries_.size());
+        index_.try_emplace({part, service, method, label}, entries_.size());
     if (is_new) {
       Entry& entry = entries_.emplace_back();
       entry.part = part;
       entry.service = service;
       entry.method = method;
+      entry.label = label;
     }
     return entries_[found->second];
   }
@@ -96,7 +100,8 @@ class Attribution {
   // Adds a call that took `length_us`, of which `us` are its own.
   void AddShare(const v1::CallReport& call, int64_t length_us, int64_t us,
                 bool without_report) {
-    Entry& entry = EntryOf(Part::kHop, call.service(), call.method());
+    Entry& entry =
+        EntryOf(Part::kHop, call.service(), call.method(), call.label());
     Share share;
     share.us = us;
     if (!internal::Answered(call)) {
@@ -132,16 +137,17 @@ class Attribution {
       AddShare(call, length_us, outside, /*without_report=*/true);
       const int64_t own = AddHop(report.service(), report.method(), report,
                                  total, inside, depth);
-      Entry& below = EntryOf(Part::kHop, report.service(), report.method());
+      Entry& below = EntryOf(Part::kHop, report.service(), report.method(), "");
       below.us += own;
       below.shares.push_back({own});
       return;
     }
     if (report.previous_attempts() > 0) {
-      EntryOf(Part::kEarlierAttempts, call.service(), call.method()).us +=
-          outside;
+      EntryOf(Part::kEarlierAttempts, call.service(), call.method(),
+              call.label())
+          .us += outside;
     } else {
-      EntryOf(Part::kNetwork, call.service(), "").us += outside;
+      EntryOf(Part::kNetwork, call.service(), "", call.label()).us += outside;
     }
     const int64_t own =
         AddHop(call.service(), call.method(), report, total, inside, depth);
@@ -191,14 +197,17 @@ class Attribution {
       const auto share =
           static_cast<double>(self) / static_cast<double>(between);
       const auto kept = static_cast<int64_t>(static_cast<double>(own) * share);
-      EntryOf(Part::kCallsLeftOut, service, method).us += own - kept;
+      EntryOf(Part::kCallsLeftOut, service, method, "").us += own - kept;
       own = kept;
     }
     return own;
   }
 
   std::vector<Entry> entries_;
-  std::map<std::tuple<Part, std::string_view, std::string_view>, size_t> index_;
+  std::map<
+      std::tuple<Part, std::string_view, std::string_view, std::string_view>,
+      size_t>
+      index_;
 };
 
 std::string FormatTime(int64_t us) {
@@ -283,6 +292,7 @@ std::string TextOfHop(const Entry& entry) {
   if (count(&Share::report_left_out) > 0) notes.push_back("with its calls");
   return absl::StrCat(
       HopName(entry.service, entry.method),
+      internal::LabelInBrackets(entry.label),
       count(&Share::without_report) > 0 ? " or the network to it " : " ",
       FormatTime(entry.shown_us()), entry.parallel() ? " in parallel" : "",
       notes.empty() ? "" : absl::StrCat(" (", absl::StrJoin(notes, ", "), ")"));
@@ -293,12 +303,13 @@ std::string TextOf(const Entry& entry) {
     case Part::kHop:
       return TextOfHop(entry);
     case Part::kNetwork:
-      return absl::StrCat("network to ", ServiceName(entry.service), " ",
+      return absl::StrCat("network to ", ServiceName(entry.service),
+                          internal::LabelInBrackets(entry.label), " ",
                           FormatTime(entry.us));
     case Part::kEarlierAttempts:
-      return absl::StrCat("earlier attempts of ",
-                          HopName(entry.service, entry.method), " ",
-                          FormatTime(entry.us));
+      return absl::StrCat(
+          "earlier attempts of ", HopName(entry.service, entry.method),
+          internal::LabelInBrackets(entry.label), " ", FormatTime(entry.us));
     case Part::kCallsLeftOut:
       return absl::StrCat("other calls of ",
                           HopName(entry.service, entry.method), " ",

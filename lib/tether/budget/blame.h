@@ -32,7 +32,9 @@ struct BlameLimits {
 // time, that comes first: `53ms (deadline 1s)`. If a hop passed on that a
 // timeout of its own ended one of its calls, its name and that timeout follow:
 // `83ms (deadline 1s, frontend.Search allowed 80ms)`. Then come the hops with
-// their own times, the longest first. Calls to the same method are one entry:
+// their own times, the longest first. A call's label follows its name:
+// `index.Query[shard 2]`. Calls to the same method with the same label, or
+// without one, are one entry:
 // `(3 calls)`. A call that has less than a hundredth of the time of the longest
 // one isn't counted, unless it got no answer. Each moment is attributed to one
 // entry, so the figures don't add up to more than the call took:

@@ -311,6 +311,29 @@ TEST_F(BlameTest, ACallThatHoldsHardlyAnyOfTheTimeIsNotCounted) {
   EXPECT_THAT(Blame(), HasSubstr("index.Query 190ms (2 calls)"));
 }
 
+TEST_F(BlameTest, CallsWithLabelsAreEntriesOfTheirOwn) {
+  for (const char* label : {"shard 0", "shard 1", "shard 2"}) {
+    AddCall(AnsweredCall("Index/Query", 2'000, 100'000))->set_label(label);
+  }
+  v1::CallReport& slow = *front_.mutable_report()->mutable_calls(2);
+  slow.set_duration_us(190'000);
+  slow.mutable_report()->set_total_us(188'000);
+  EXPECT_EQ(Blame(),
+            "index.Query[shard 2] 188ms, storefront.GetOrderPage 10ms");
+  slow.mutable_report()->set_total_us(10'000);
+  EXPECT_THAT(Blame(), StartsWith("network to index[shard 2] 180ms, "));
+  slow.clear_report();
+  slow.set_answered(false);
+  EXPECT_EQ(Blame(),
+            "index.Query[shard 2] 190ms (did not answer), "
+            "storefront.GetOrderPage 10ms");
+}
+
+TEST_F(BlameTest, ALabelIsHarmless) {
+  AddCall(AnsweredCall("Index/Query", 0, 200'000))->set_label("a\n\x1b[0m");
+  EXPECT_EQ(Blame(), "index.Query[a__[0m] 200ms");
+}
+
 TEST_F(BlameTest, ManyShortCallsAreAllCounted) {
   for (int i = 0; i < 150; ++i) {
     AddCall(AnsweredCall("Index/Query", i * 1'000, 1'000));

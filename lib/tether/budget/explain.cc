@@ -107,14 +107,19 @@ const char* ColorOf(int code) {
   }
 }
 
-std::string OutcomeOf(const TimelineRow& row, bool color) {
+std::string OutcomeOf(const TimelineRow& row, const ExplainOptions& options) {
   std::string text = row.outcome;
-  if (color) {
+  if (options.color) {
     text = absl::StrCat("\x1b[", ColorOf(row.code), "m", text, "\x1b[0m");
   }
   std::vector<std::string> more;
   if (!row.reason.empty()) more.push_back(row.reason);
   more.insert(more.end(), row.notes.begin(), row.notes.end());
+  const std::string address = absl::StrCat("at ", row.address);
+  if (options.addresses && !row.address.empty() &&
+      std::find(more.begin(), more.end(), address) == more.end()) {
+    more.push_back(address);
+  }
   if (!more.empty()) {
     absl::StrAppend(&text, " (", absl::StrJoin(more, ", "), ")");
   }
@@ -155,7 +160,7 @@ std::string ExplainTimeline(const Timeline& timeline,
     absl::StrAppendFormat(
         &text, "%*s%*s  %s\n", kTimeColumns,
         row.time_left_us ? ColumnTime(*row.time_left_us) : "no limit",
-        kTimeColumns, ColumnTime(row.own_us), OutcomeOf(row, options.color));
+        kTimeColumns, ColumnTime(row.own_us), OutcomeOf(row, options));
   }
   if (timeline.cut) absl::StrAppend(&text, "… and more\n");
   std::vector<std::string> legend;

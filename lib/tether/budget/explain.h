@@ -16,6 +16,10 @@ namespace tether {
 struct ExplainOptions {
   // If true, the text uses terminal colours.
   bool color = false;
+
+  // If true, the notes contain the address of each call's server. Otherwise
+  // only if a hop called the same method at several addresses.
+  bool addresses = false;
 };
 
 // Returns a line of titles, a line for each call, followed by the calls that

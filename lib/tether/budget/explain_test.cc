@@ -94,6 +94,15 @@ TEST(ExplainTest, OfNothingItSaysSo) {
   EXPECT_EQ(Explain(v1::CallReport()), "there is no report of this call\n");
 }
 
+TEST(ExplainTest, AddressesOfAllCallsOnlyWhenAsked) {
+  v1::CallReport call = AnsweredCall("Index/Query", 0, 100);
+  call.set_address("10.0.0.7:50051");
+  EXPECT_THAT(Explain(call), Not(HasSubstr("10.0.0.7")));
+  ExplainOptions options;
+  options.addresses = true;
+  EXPECT_THAT(Explain(call, options), HasSubstr("  ok (at 10.0.0.7:50051)\n"));
+}
+
 TEST(ExplainTest, ColorsOnlyWhenAsked) {
   ExplainOptions options;
   options.color = true;

@@ -93,6 +93,20 @@ void MendCommon(Message& message, const ReportLimits& limits) {
   }
 }
 
+void MendTexts(v1::CallReport& call, const ReportLimits& limits) {
+  if (!limits.has_labels_and_addresses) {
+    call.clear_label();
+    call.clear_address();
+    return;
+  }
+  if (!internal::IsReportText(call.label())) {
+    call.set_label(internal::CleanReportText(call.label()));
+  }
+  if (!internal::IsReportText(call.address())) {
+    call.set_address(internal::CleanReportText(call.address()));
+  }
+}
+
 // Removes the calls whose position is set in `remove`.
 void RemoveCalls(v1::BudgetReport& hop, const std::vector<bool>& remove) {
   // While no call is missing, the time between the calls is the hop's own.
@@ -147,6 +161,7 @@ int64_t Mend(v1::BudgetReport& hop, const ReportLimits& limits, int depth) {
   weights.reserve(static_cast<size_t>(hop.calls_size()));
   for (v1::CallReport& call : *hop.mutable_calls()) {
     MendCommon(call, limits);
+    MendTexts(call, limits);
     call.set_start_us(ClampTime(call.start_us()));
     call.set_duration_us(ClampTime(call.duration_us()));
     int64_t weight = WeightOf(call);
@@ -281,7 +296,8 @@ bool CheckHop(v1::BudgetReport& hop, const ReportLimits& limits) {
   DropUnknownFields(hop);
   for (v1::CallReport& call : *hop.mutable_calls()) {
     if (!IsCommonGood(call, limits) || !IsTime(call.start_us()) ||
-        !IsTime(call.duration_us())) {
+        !IsTime(call.duration_us()) || !internal::IsReportText(call.label()) ||
+        !internal::IsReportText(call.address())) {
       return false;
     }
     DropUnknownFields(call);

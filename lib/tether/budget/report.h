@@ -39,14 +39,17 @@ struct ReportLimits {
 
   // The size of a service's or a method's name.
   size_t max_name_bytes = 128;
+
+  // If false, EncodeReport leaves out the labels and addresses of all calls.
+  bool has_labels_and_addresses = true;
 };
 
 // Serializes as much of `report` as the limits allow. Accepts any report:
 //
 //  - Times, codes and names that ParseReport would reject are repaired. Times
 //    are clamped; codes that gRPC doesn't define become UNKNOWN (2); illegal
-//    characters become `_`; long names keep their end. Unknown fields are
-//    dropped.
+//    characters become `_`; long names keep their end, long labels and
+//    addresses their begin. Unknown fields are dropped.
 //  - Times are made to nest: a call lies within its hop's time, and a hop's
 //    time within the duration of the call that it served.
 //  - Calls that exceed the limits are left out, the least important first. The
@@ -79,7 +82,7 @@ TETHER_EXPORT std::string EncodeReport(v1::BudgetReport report,
 //  - fields of the wrong type;
 //  - negative or absurd times (kMaxReportTimeUs) and counts;
 //  - codes other than gRPC's 17;
-//  - names with illegal characters.
+//  - names, labels or addresses that have illegal characters or are too long.
 // Input that is too long is rejected without being parsed.
 //
 // Times that don't nest are clamped as in EncodeReport, so rounding differences

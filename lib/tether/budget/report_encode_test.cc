@@ -127,6 +127,33 @@ TEST(EncodeReportTest, NamesThatMayNotBeAreMendedOnTheWayOut) {
   EXPECT_EQ(read.method(), std::string(28, 'a') + std::string(100, 'b'));
 }
 
+TEST(EncodeReportTest, LabelsAndAddressesAreMendedOnTheWayOut) {
+  v1::BudgetReport report = ReportOf(StuckInventory());
+  v1::CallReport& call = *report.mutable_calls(0);
+  call.set_label("shard 2\n<b>");
+  call.set_address(std::string(70, '1'));
+  const v1::BudgetReport read = Sent(report);
+  EXPECT_EQ(read.calls(0).label(), "shard 2__b_");
+  EXPECT_EQ(read.calls(0).address(), std::string(64, '1'));
+}
+
+TEST(EncodeReportTest, LabelsAndAddressesStayAtEachDepthUnlessTheyMustNot) {
+  v1::BudgetReport report = ReportOf(StuckInventory());
+  v1::CallReport& orders = *report.mutable_calls(0);
+  v1::CallReport& inventory = *orders.mutable_report()->mutable_calls(0);
+  for (v1::CallReport* call : {&orders, &inventory}) {
+    call->set_label("shard 2");
+    call->set_address("10.0.0.7:50051");
+  }
+  EXPECT_TRUE(MessageDifferencer::Equals(Sent(report), report));
+  ReportLimits limits;
+  limits.has_labels_and_addresses = false;
+  const std::string bytes = EncodeReport(report, limits);
+  EXPECT_EQ(bytes.find("shard"), std::string::npos);
+  EXPECT_EQ(bytes.find("10.0.0.7"), std::string::npos);
+  EXPECT_NE(bytes.find("Inventory"), std::string::npos);
+}
+
 TEST(EncodeReportTest, CodesThatGrpcDoesNotHaveAreUnknown) {
   for (const int code : {-1, 17, 1 << 30}) {
     v1::BudgetReport report = Hop(10);

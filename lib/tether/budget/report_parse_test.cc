@@ -225,6 +225,31 @@ TEST(ParseReportTest, NamesInOtherCharactersAreRejected) {
   EXPECT_FALSE(IsRejected(report));
 }
 
+TEST(ParseReportTest, LabelsAndAddressesInOtherCharactersAreRejected) {
+  const auto is_valid = [](const std::string& text) {
+    v1::BudgetReport with_label = ReportOf(StuckInventory());
+    with_label.mutable_calls(0)->set_label(text);
+    v1::BudgetReport with_address = ReportOf(StuckInventory());
+    with_address.mutable_calls(0)
+        ->mutable_report()
+        ->mutable_calls(0)
+        ->set_address(text);
+    const bool valid = ParseReport(with_label.SerializeAsString()).has_value();
+    EXPECT_EQ(ParseReport(with_address.SerializeAsString()).has_value(), valid);
+    return valid;
+  };
+  for (const char* text : {"", "shard 2", "[fd00::7%eth0]:50051",
+                           "unix:/run/index", "k=v #3 +@"}) {
+    EXPECT_TRUE(is_valid(text)) << text;
+  }
+  EXPECT_TRUE(is_valid(std::string(64, 'a')));
+  EXPECT_FALSE(is_valid(std::string(65, 'a')));
+  for (const char* text :
+       {"a\nb", "\x1b[31m", "<b>", "a,b", "(a)", "\"", "\xc3\xa9", "\x7f"}) {
+    EXPECT_FALSE(is_valid(text)) << text;
+  }
+}
+
 TEST(ParseReportTest, ANewerPeerIsUnderstoodAsFarAsItCanBe) {
   v1::BudgetReport report = Hop(10);
   *report.add_calls() = AnsweredCall("A/B", 0, 1);

@@ -32,7 +32,22 @@ struct Kinship {
   bool parallel = false;
   int attempt = 1;  // of `attempts`
   int attempts = 1;
+  bool shows_address = false;
 };
+
+bool HaveSameMethod(const v1::CallReport& a, const v1::CallReport& b) {
+  return a.service() == b.service() && a.method() == b.method();
+}
+
+// True if another of `calls`, to the same method, went to another address.
+bool IsOneOfSeveralAddresses(const v1::CallReport& call,
+                             const std::vector<CallSpan>& calls) {
+  return !call.address().empty() &&
+         std::any_of(calls.begin(), calls.end(), [&call](const CallSpan& c) {
+           return HaveSameMethod(*c.call, call) && !c.call->address().empty() &&
+                  c.call->address() != call.address();
+         });
+}
 
 // Returns the relations of the first kMaxRows of `calls`. More are not shown.
 std::vector<Kinship> KinshipOf(const std::vector<CallSpan>& calls) {
@@ -61,8 +76,7 @@ std::vector<Kinship> KinshipOf(const std::vector<CallSpan>& calls) {
       const v1::CallReport& earlier = *calls[j].call;
       if (has_next[j] || earlier.outcome() == 0 ||
           calls[j].span.end_us > calls[i].span.begin_us ||
-          earlier.service() != call.service() ||
-          earlier.method() != call.method()) {
+          !HaveSameMethod(earlier, call) || earlier.label() != call.label()) {
         continue;
       }
       before[i] = j;
@@ -72,6 +86,7 @@ std::vector<Kinship> KinshipOf(const std::vector<CallSpan>& calls) {
     }
   }
   for (size_t i = count; i-- > 0;) {
+    kin[i].shows_address = IsOneOfSeveralAddresses(*calls[i].call, calls);
     if (!has_next[i]) kin[i].attempts = kin[i].attempt;
     if (before[i] != kNone) kin[before[i]].attempts = kin[i].attempts;
   }
@@ -105,7 +120,9 @@ class TimelineMaker {
       return;
     }
     TimelineRow& row = timeline_.rows.emplace_back();
-    row.name = HopName(call.service(), call.method());
+    row.name = HopName(call.service(), call.method()) +
+               internal::LabelInBrackets(call.label());
+    row.address = internal::CleanReportText(call.address());
     row.depth = depth;
     row.call = span;
     row.code = call.outcome();
@@ -122,6 +139,9 @@ class TimelineMaker {
     if (kin.attempts > 1) {
       row.notes.push_back(
           absl::StrCat("attempt ", kin.attempt, " of ", kin.attempts));
+    }
+    if (kin.shows_address) {
+      row.notes.push_back(absl::StrCat("at ", row.address));
     }
     if (!call.has_report() || internal::IsOfHopBelow(call)) {
       row.own_us = span.length_us();

@@ -21,7 +21,8 @@ namespace tether {
 // One call and the hop that served it. Times are relative to the begin of the
 // first call.
 struct TimelineRow {
-  // The HopName of the called method.
+  // The HopName of the called method, and the label of the call, if it has one:
+  // "index.Query[shard 2]".
   std::string name;
 
   // 0 for the first call.
@@ -56,8 +57,13 @@ struct TimelineRow {
   // The gRPC status code that the caller got.
   int code = 0;
 
+  // The address of the called server; "" if it is not known.
+  std::string address;
+
   // More about the call, in this order: "did not answer", "no report", "report
-  // left out", "parallel", "attempt 2 of 3", "gRPC attempt 2", "3 more calls".
+  // left out", "parallel", "attempt 2 of 3", "at 10.0.0.7:50051" (if the hop
+  // called the method at another address, too), "gRPC attempt 2", "3 more
+  // calls".
   std::vector<std::string> notes;
 
   bool answered = false;
@@ -84,7 +90,8 @@ struct Timeline {
 // the called hop says "no report".
 //
 // Overlapping calls of one hop are "parallel". A call to the same method that
-// begins after another one has failed counts as its next attempt.
+// and with the same label that begins after another one has failed counts as
+// its next attempt.
 //
 // Thread safety: any thread.
 TETHER_EXPORT Timeline MakeTimeline(const v1::CallReport& call);

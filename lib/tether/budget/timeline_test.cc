@@ -171,6 +171,29 @@ TEST_F(TimelineTest, ANewCallAfterAFailedOneIsTheNextAttempt) {
   EXPECT_THAT(RowOf(4).notes, IsEmpty());
 }
 
+TEST_F(TimelineTest, ALabelFollowsTheName) {
+  AddCall(UnansweredCall("Index/Query", 0, 100))->set_label("shard 1");
+  AddCall(AnsweredCall("Index/Query", 200, 100))->set_label("shard <2>");
+  EXPECT_EQ(RowOf(0).name, "index.Query[shard 1]");
+  EXPECT_EQ(RowOf(1).name, "index.Query[shard _2_]");
+  // A call to another shard isn't another attempt.
+  EXPECT_THAT(RowOf(0).notes, ElementsAre("did not answer"));
+  EXPECT_THAT(RowOf(1).notes, IsEmpty());
+}
+
+TEST_F(TimelineTest, AddressesTellCallsToOneMethodApart) {
+  AddCall(AnsweredCall("Index/Query", 0, 100))->set_address("10.0.0.7:1");
+  AddCall(AnsweredCall("Index/Query", 200, 100))->set_address("10.0.0.8:1");
+  AddCall(AnsweredCall("Index/Query", 400, 100));
+  AddCall(AnsweredCall("Orders/GetOrder", 600, 100))->set_address("[::1]:2");
+  EXPECT_THAT(RowOf(0).notes, ElementsAre("at 10.0.0.7:1"));
+  EXPECT_THAT(RowOf(1).notes, ElementsAre("at 10.0.0.8:1"));
+  EXPECT_THAT(RowOf(2).notes, IsEmpty());
+  // The control: one address needs no note.
+  EXPECT_THAT(RowOf(3).notes, IsEmpty());
+  EXPECT_EQ(RowOf(3).address, "[::1]:2");
+}
+
 TEST_F(TimelineTest, AttemptsInParallelAreTwoSeries) {
   AddCall(UnansweredCall("Orders/GetOrder", 0, 100));
   AddCall(UnansweredCall("Orders/GetOrder", 10, 100));

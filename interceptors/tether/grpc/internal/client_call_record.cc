@@ -3,9 +3,13 @@
 #include "tether/grpc/internal/client_call_record.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
+#include "tether/budget/internal/names.h"
 #include "tether/grpc/internal/method_names.h"
 #include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
@@ -30,10 +34,24 @@ bool IsOfMethod(const v1::BudgetReport& report, std::string_view method) {
          report.method() == names.method();
 }
 
+// `peer`, as gRPC writes it ("ipv6:%5B::1%5D:80"), for a report.
+std::string AddressOf(std::string_view peer) {
+  if (peer == "unknown") return "";
+  const std::string_view scheme = peer.substr(0, 5);
+  if (scheme == "ipv4:" || scheme == "ipv6:") peer.remove_prefix(5);
+  return CleanReportText(
+      absl::StrReplaceAll(absl::string_view(peer.data(), peer.size()),
+                          {{"%5B", "["}, {"%5D", "]"}, {"%25", "%"}}));
+}
+
 }  // namespace
 
-ClientCallRecord::ClientCallRecord(const Context& ctx, bool keeps_report)
-    : context_(ctx), keeps_report_(keeps_report), hop_(ctx.Value(kHop)) {}
+ClientCallRecord::ClientCallRecord(const Context& ctx, std::string_view label,
+                                   bool keeps_report)
+    : context_(ctx),
+      label_(CleanReportText(label)),
+      keeps_report_(keeps_report),
+      hop_(ctx.Value(kHop)) {}
 
 ClientCallRecord::~ClientCallRecord() {
   if (id_in_hop_ == 0 || has_status_) return;
@@ -56,7 +74,7 @@ void ClientCallRecord::OnStart(absl::Duration own_left) {
   // A ClientCall's own deadline is by default that of its context.
   own_is_earlier_ = own_left + kCoreIsAhead < context_left;
   if (hop_ == nullptr) return;
-  id_in_hop_ = hop_->BeginCall(method_, start_us_, left_);
+  id_in_hop_ = hop_->BeginCall(method_, start_us_, left_, label_);
 }
 
 void ClientCallRecord::OnContextEnd() { context_end_us_ = SteadyMicros(); }
@@ -74,6 +92,7 @@ int64_t ClientCallRecord::EndTime(int64_t now_us) const {
 v1::CallReport ClientCallRecord::NamesAndTimes(int64_t duration_us) const {
   v1::CallReport call;
   SetNames(method_, call);
+  if (!label_.empty()) call.set_label(label_);
   call.set_duration_us(std::max<int64_t>(0, duration_us));
   if (left_ != absl::InfiniteDuration()) {
     call.set_time_left_us(
@@ -82,8 +101,14 @@ v1::CallReport ClientCallRecord::NamesAndTimes(int64_t duration_us) const {
   return call;
 }
 
+bool ClientCallRecord::TookLong(int64_t duration_us) const {
+  return left_ != absl::InfiniteDuration() &&
+         absl::Microseconds(duration_us) > left_ / 10;
+}
+
 const ClientOutcome& ClientCallRecord::Decide(
-    const ReceivedMetadata::Map& trailing_metadata, absl::Duration own_left,
+    const grpc::ClientContext& rpc,
+    const ReceivedMetadata::Map& trailing_metadata,
     const grpc::Status& status) {
   if (decision_ != nullptr) return decision_->outcome;
   auto decision = std::make_unique<Decision>();
@@ -92,7 +117,7 @@ const ClientOutcome& ClientCallRecord::Decide(
   end.has_report = decision->callee.has_value();
   end.has_trailers = !trailing_metadata.empty();
   end.tried_to_cancel = tried_to_cancel_;
-  end.own_left = own_left;
+  end.own_left = UntilDeadline(rpc.raw_deadline());
   end.own_is_earlier = own_is_earlier_;
   end.reserve = reserve_;
   if (end.has_report && IsOfMethod(*decision->callee, method_)) {
@@ -104,21 +129,23 @@ const ClientOutcome& ClientCallRecord::Decide(
 }
 
 grpc::Status ClientCallRecord::OnStatus(
-    const ReceivedMetadata::Map& trailing_metadata, absl::Duration own_left,
-    grpc::Status status) {
+    const grpc::ClientContext& rpc,
+    const ReceivedMetadata::Map& trailing_metadata, grpc::Status status) {
   const int64_t now = SteadyMicros();
   if (start_us_ == 0) start_us_ = now;  // no hook came earlier
   const int64_t end = EndTime(now);
   has_status_ = true;
-  if (status.ok() && !HasReport(trailing_metadata) && !HasEnded(context_)) {
+  if (status.ok() && !HasReport(trailing_metadata) && !HasEnded(context_) &&
+      !TookLong(end - start_us_)) {
     if (hop_ != nullptr) hop_->EndGoodCall(id_in_hop_, end);
     if (!keeps_report_) return status;
     MutexLock lock(mutex_);
     duration_us_ = end - start_us_;
     return status;
   }
-  const ClientOutcome& outcome = Decide(trailing_metadata, own_left, status);
+  const ClientOutcome& outcome = Decide(rpc, trailing_metadata, status);
   auto call = std::make_unique<v1::CallReport>(NamesAndTimes(end - start_us_));
+  call->set_address(AddressOf(rpc.peer()));
   call->set_answered(outcome.answered);
   call->set_outcome(static_cast<int32_t>(outcome.status.error_code()));
   call->set_reason(ToProto(outcome.reason));

@@ -5,7 +5,7 @@
 #ifndef TETHER_GRPC_INTERNAL_CLIENT_CALL_RECORD_H_
 #define TETHER_GRPC_INTERNAL_CLIENT_CALL_RECORD_H_
 
-#include <grpcpp/support/status.h>
+#include <grpcpp/grpcpp.h>
 
 #include <atomic>
 #include <cstdint>
@@ -34,8 +34,10 @@ namespace tether::internal {
 // thread at any time; the other functions not concurrently with each other.
 class ClientCallRecord {
  public:
-  // `ctx` must outlive this. `keeps_report`: report() will be called.
-  ClientCallRecord(const Context& ctx, bool keeps_report);
+  // `ctx` must outlive this. `label`: see CallOptions. `keeps_report`: report()
+  // will be called.
+  ClientCallRecord(const Context& ctx, std::string_view label,
+                   bool keeps_report);
 
   // Ends a call that never got a status, such as a stream that the application
   // abandoned.
@@ -62,18 +64,19 @@ class ClientCallRecord {
   // than the call has.
   void OnTimeoutSent(absl::Duration reserve) { reserve_ = reserve; }
 
-  // The outcome of the call, whose `status` has arrived. The first call decides
-  // it, and later ones return the same. `own_left`: as for OnStart.
-  const ClientOutcome& Decide(const ReceivedMetadata::Map& trailing_metadata,
-                              absl::Duration own_left,
+  // The outcome of the RPC `rpc`, whose `status` has arrived. The first call
+  // decides it, and later ones return the same.
+  const ClientOutcome& Decide(const grpc::ClientContext& rpc,
+                              const ReceivedMetadata::Map& trailing_metadata,
                               const grpc::Status& status);
 
   // The status has arrived. Keeps the server's report, and returns the status
   // for the application. If the context ended the call, that is the context's
   // status. If a deadline passed, its message names the hops that used the
   // time. The parameters are those of Decide.
-  grpc::Status OnStatus(const ReceivedMetadata::Map& trailing_metadata,
-                        absl::Duration own_left, grpc::Status status);
+  grpc::Status OnStatus(const grpc::ClientContext& rpc,
+                        const ReceivedMetadata::Map& trailing_metadata,
+                        grpc::Status status);
 
   // See EndReasonOf(const ClientCall&).
   EndReason reason() const;
@@ -86,6 +89,8 @@ class ClientCallRecord {
   // be read long after that.
   int64_t EndTime(int64_t now_us) const;
   v1::CallReport NamesAndTimes(int64_t duration_us) const;
+  // True if the call took a part of its time that is worth explaining.
+  bool TookLong(int64_t duration_us) const;
 
   // What Decide has found out.
   struct Decision {
@@ -94,6 +99,7 @@ class ClientCallRecord {
   };
 
   const Context& context_;
+  const std::string label_;
   const bool keeps_report_;
   // The record of the hop that makes the call; null if it keeps none.
   const HopRecord* const hop_;

@@ -7,7 +7,6 @@
 #include "tether/current.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
-#include "tether/grpc/internal/time.h"
 
 namespace tether::internal {
 
@@ -51,7 +50,8 @@ ClientCallState::ClientCallState(Context ctx, const CallOptions& options,
     : context_(std::move(ctx)),
       options_(options),
       client_context_(client_context),
-      record_(context_, /*keeps_report=*/client_context != nullptr) {
+      record_(context_, options_.label,
+              /*keeps_report=*/client_context != nullptr) {
   counters.client_calls.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -145,8 +145,7 @@ std::optional<ClientOutcome> OutcomeOf(
     const grpc::Status& received) {
   const std::shared_ptr<ClientCallState> state = ClientCallState::Of(call);
   if (state == nullptr) return std::nullopt;
-  return state->record().Decide(trailing_metadata,
-                                UntilDeadline(call.raw_deadline()), received);
+  return state->record().Decide(call, trailing_metadata, received);
 }
 
 }  // namespace tether::internal

@@ -16,9 +16,11 @@ absl::Duration HopRecord::Elapsed() const {
 }
 
 uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
-                              absl::Duration left) const {
+                              absl::Duration left,
+                              std::string_view label) const {
   Call call;
   SetNames(method, call.report);
+  if (!label.empty()) call.report.set_label(std::string(label));
   call.report.set_start_us(std::max<int64_t>(0, now_us - arrival_us_));
   if (left != absl::InfiniteDuration()) {
     call.report.set_time_left_us(
@@ -85,6 +87,7 @@ void HopRecord::EndCall(uint64_t id, int64_t now_us,
   call.set_duration_us(kept.duration_us());
   *call.mutable_service() = std::move(*kept.mutable_service());
   *call.mutable_method() = std::move(*kept.mutable_method());
+  *call.mutable_label() = std::move(*kept.mutable_label());
   if (kept.has_time_left_us()) call.set_time_left_us(kept.time_left_us());
   kept = std::move(call);
 }

@@ -40,12 +40,13 @@ class HopRecord {
   absl::Duration Elapsed() const;
 
   // A call begins. Returns its id for EndCall or EndGoodCall, one of which must
-  // be called once. `method` is "/package.Service/Name".
+  // be called once. `method` is "/package.Service/Name". `label` is that of
+  // the call's report.
   uint64_t BeginCall(std::string_view method, int64_t now_us,
-                     absl::Duration left) const;
+                     absl::Duration left, std::string_view label = "") const;
 
   // The call ended at `now_us`, which may be in the past. Takes everything from
-  // `call` except its names, its start and its duration.
+  // `call` except its names, its label, its start and its duration.
   void EndCall(uint64_t id, int64_t now_us, v1::CallReport call) const;
   // Like EndCall, for a call that was answered OK without a report.
   void EndGoodCall(uint64_t id, int64_t now_us) const;

@@ -40,6 +40,14 @@ class HopRecordTest : public ::testing::Test {
   HopRecord record_{kArrival};
 };
 
+TEST_F(HopRecordTest, ALabelStaysWithItsCallFromTheBegin) {
+  const uint64_t id =
+      record_.BeginCall(kMethod, kArrival, absl::InfiniteDuration(), "shard 2");
+  EXPECT_EQ(ReportAt(100).calls(0).label(), "shard 2");
+  End(id, 200);
+  EXPECT_EQ(ReportAt(300).calls(0).label(), "shard 2");
+}
+
 TEST_F(HopRecordTest, AHopWithoutCallsIsAllItsOwn) {
   const v1::BudgetReport report = ReportAt(500);
   EXPECT_EQ(report.total_us(), 500);

@@ -13,6 +13,11 @@ bool IsNameCharacter(char c) {
          (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' || c == '/';
 }
 
+bool IsTextCharacter(char c) {
+  return IsNameCharacter(c) ||
+         std::string_view(" :%@=#+[]").find(c) != std::string_view::npos;
+}
+
 }  // namespace
 
 bool IsReportName(std::string_view text) {
@@ -26,6 +31,23 @@ std::string CleanReportName(std::string_view text, size_t max_bytes) {
     if (!IsNameCharacter(c)) c = '_';
   }
   return clean;
+}
+
+bool IsReportText(std::string_view text) {
+  return text.size() <= kMaxReportTextBytes &&
+         std::all_of(text.begin(), text.end(), IsTextCharacter);
+}
+
+std::string CleanReportText(std::string_view text) {
+  std::string clean(text.substr(0, kMaxReportTextBytes));
+  for (char& c : clean) {
+    if (!IsTextCharacter(c)) c = '_';
+  }
+  return clean;
+}
+
+std::string LabelInBrackets(std::string_view label) {
+  return label.empty() ? "" : "[" + CleanReportText(label) + "]";
 }
 
 }  // namespace tether::internal

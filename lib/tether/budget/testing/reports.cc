@@ -72,6 +72,8 @@ v1::BudgetReport RandomHop(std::mt19937_64& random, bool wild, int depth) {
     call.set_duration_us(RandomTime(random, wild));
     call.set_answered(Below(random, 2) == 0);
     call.set_report_left_out(Below(random, 8) == 0);
+    if (Below(random, 2) == 0) call.set_label(RandomName(random, wild));
+    if (Below(random, 2) == 0) call.set_address(RandomName(random, wild));
     if (depth < max_depth && Below(random, 2) == 0) {
       *call.mutable_report() = RandomHop(random, wild, depth + 1);
     }
