@@ -153,9 +153,14 @@ TEST_F(BudgetReportTest, ALeafThatNeverAnswersIsNamedByItsCaller) {
     absl::SleepFor(until - absl::Now());
     return grpc::Status::OK;
   };
-  StartReporting(When::kWhenItMatters);
-  until = absl::Now() + absl::Milliseconds(1500);
-  const auto [status, report] = Call(absl::Seconds(1));
+  // The front has a reserve that suffices on a loaded machine. The leaf has the
+  // default: with a longer one, its server would answer for it (answer_grace).
+  Options options = Reporting(When::kWhenItMatters);
+  options.to_front->reserve = {absl::Milliseconds(400), 0,
+                               absl::Milliseconds(400)};
+  Start(std::move(options));
+  until = absl::Now() + absl::Milliseconds(2500);
+  const auto [status, report] = Call(absl::Seconds(2));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(), HasSubstr("did not answer)"));
   ASSERT_TRUE(report.has_report()) << status.error_message();
