@@ -32,7 +32,7 @@ namespace tether {
 //
 // A handler must notice within the reserve that its time is up. If it checks
 // its context now and then, it must do so more often than the reserve is long:
-// a handler that looks every 10 ms loses most of its reports at 80 ms. Wait
+// a handler that looks every 10 ms loses half of its reports at 80 ms. Wait
 // with WaitFor, or let AfterFunc wake the handler.
 //
 // Negative members count as zero, and a `fraction` above 1 counts as 1. A value
