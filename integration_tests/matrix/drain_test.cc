@@ -91,6 +91,7 @@ TEST_P(DrainTest, ARequestThatADrainingServerEndsIsUnavailableToItsCaller) {
   // So does the caller.
   const v1::CallReport report = call.report();
   EXPECT_TRUE(report.answered());
+  EXPECT_EQ(EndReasonOf(call), EndReason::kCompleted);  // it was answered
   EXPECT_EQ(report.outcome(), static_cast<int>(grpc::StatusCode::UNAVAILABLE));
   EXPECT_EQ(report.report().reason(), v1::END_REASON_SERVER_SHUTDOWN);
 }
