@@ -29,6 +29,7 @@
 #include "tether/grpc/server_options.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/loopback.h"
+#include "tether/propagation/log_fields.h"
 #include "tether/propagation/request_id.h"
 #include "tether/testing/give_up.h"
 
@@ -122,6 +123,8 @@ TEST_P(OnFinishTest, ARequestThatIsAnswered) {
   ASSERT_NE(RequestIdOf(request.context), nullptr);
   EXPECT_EQ(*RequestIdOf(request.context), "4711");
   EXPECT_FALSE(request.report.has_value());
+  EXPECT_EQ(LogFields(request.context),
+            "method=" + MethodPath(kind()) + " request_id=4711");
 }
 
 TEST_P(OnFinishTest, ARequestThatFails) {

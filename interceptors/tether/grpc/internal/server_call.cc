@@ -17,6 +17,7 @@
 #include "tether/grpc/status.h"
 #include "tether/internal/exceptions.h"
 #include "tether/internal/rpc_context.h"
+#include "tether/propagation/log_fields.h"
 
 namespace tether::internal {
 namespace {
@@ -72,7 +73,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   grpc_call* const call = server_context->c_call();
   if (!end_is_pushed || may_cancel_call_) HoldCall(call);
   MakeContext(now, budget, end_is_pushed);
-  AddRecordAndValues(headers);
+  AddRecordAndValues(method, headers);
   if (server_->options.on_finish != nullptr) {
     BeginSummary(method, *server_context);
   }
@@ -119,7 +120,9 @@ void ServerCall::MakeContext(Nanos now, const RequestBudget& budget,
   context_ = std::move(made.ctx);
 }
 
-void ServerCall::AddRecordAndValues(const ReceivedMetadata& headers) {
+void ServerCall::AddRecordAndValues(std::string_view method,
+                                    const ReceivedMetadata& headers) {
+  context_ = WithMethod(context_, std::string(method));
   const bool reports =
       server_->options.report.when != ReportOptions::When::kNever ||
       server_->options.on_finish != nullptr;

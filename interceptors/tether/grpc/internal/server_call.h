@@ -123,7 +123,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   bool Register(const void* rpc, grpc::ServerContextBase* server_context);
   void HoldCall(grpc_call* call);
   void MakeContext(Nanos now, const RequestBudget& budget, bool end_is_pushed);
-  void AddRecordAndValues(const ReceivedMetadata& headers);
+  void AddRecordAndValues(std::string_view method,
+                          const ReceivedMetadata& headers);
   void ScheduleCancelCall(const RequestBudget& budget);
   void TurnAwayIfTooLate(std::string_view method, absl::Duration min_budget,
                          grpc_call* call);
