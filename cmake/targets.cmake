@@ -409,7 +409,7 @@ tether_program(benchmarks_reserve_benchmark
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
-  ARGS --calls=1
+  ARGS --calls=1 --timeout=50ms
   TIMEOUT 60)
 
 tether_program(benchmarks_rpc_benchmark
