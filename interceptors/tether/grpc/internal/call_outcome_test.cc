@@ -23,9 +23,9 @@ const grpc::Status kUnavailable(grpc::StatusCode::UNAVAILABLE, "");
 
 // A context whose deadline has passed, with the message `cause`.
 Context OutOfTime(const std::string& cause = "") {
-  return WithTimeout(Background(), absl::ZeroDuration(),
-                     absl::DeadlineExceededError(cause))
-      .ctx;
+  const Cancellable made = WithTimeout(Background(), absl::ZeroDuration(),
+                                       absl::DeadlineExceededError(cause));
+  return made.ctx;
 }
 
 Context Cancelled(const std::string& cause) {
@@ -66,9 +66,9 @@ TEST(MessageAuthorTest, OtherMessagesAreCoresOrTheApplications) {
 
 TEST(ServerOutcomeTest, EachDeadlineOwnerHasItsReasonAndWords) {
   const auto reason = [](DeadlineOwner owner) {
-    return EndReasonOf(WithTimeout(Background(), absl::ZeroDuration(),
-                                   CauseOfPassedDeadline(owner))
-                           .ctx);
+    const Cancellable made = WithTimeout(Background(), absl::ZeroDuration(),
+                                         CauseOfPassedDeadline(owner));
+    return EndReasonOf(made.ctx);
   };
   EXPECT_EQ(reason(DeadlineOwner::kCaller), EndReason::kInheritedDeadline);
   EXPECT_EQ(reason(DeadlineOwner::kDefaultTimeout), EndReason::kOwnTimeout);
