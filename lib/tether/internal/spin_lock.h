@@ -8,8 +8,8 @@
 // std::atomic, so ThreadSanitizer sees every acquire and release.
 //
 // Do not block, allocate or call user code while holding it. A thread that
-// finds it taken spins, then yields, then sleeps, so a holder that was
-// preempted gets to run again. Not recursive.
+// finds it taken pauses for some microseconds, then yields, then sleeps, so a
+// holder that was preempted gets to run again. Not recursive.
 
 #ifndef TETHER_INTERNAL_SPIN_LOCK_H_
 #define TETHER_INTERNAL_SPIN_LOCK_H_
@@ -38,7 +38,8 @@ class ABSL_LOCKABLE TETHER_EXPORT SpinLock {
   bool taken() const { return taken_.load(std::memory_order_relaxed); }
 
  private:
-  void LockSlow();
+  bool TryLock() ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true);
+  void LockSlow() ABSL_EXCLUSIVE_LOCK_FUNCTION();
 
   std::atomic<bool> taken_{false};
 };
