@@ -39,6 +39,23 @@ BENCHMARK_CAPTURE(ChildWithTimeout, 0, 0)
     ->UseRealTime()
     ->Threads(1)
     ->Threads(2);
+
+// Each thread has its own parent, as the requests of a server do.
+void ChildOfOwnParentWithTimeout(benchmark::State& state) {
+  const Cancellable parent = WithCancel(Background());
+  CountAllocations count(state);
+  for (auto _ : state) {
+    auto [ctx, cancel] = WithTimeout(parent.ctx, absl::Seconds(1));
+    benchmark::DoNotOptimize(ctx);
+    cancel();
+  }
+}
+BENCHMARK(ChildOfOwnParentWithTimeout)
+    ->Name("child with timeout, own parent: create and cancel")
+    ->UseRealTime()
+    ->Threads(1)
+    ->Threads(2);
+
 BENCHMARK_CAPTURE(ChildWithTimeout, 4000, 4000)
     ->Name("child with timeout: create and cancel, beside 4000");
 BENCHMARK_CAPTURE(ChildWithTimeout, 400000, 400'000)

@@ -3490,6 +3490,21 @@ tether_program(lib_tether_task_group_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_timer_service_test
+  FOLDER lib/tether
+  NAME timer_service_test
+  SRCS lib/tether/internal/timer_service_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_timer_thread_test
   FOLDER lib/tether
   NAME timer_thread_test

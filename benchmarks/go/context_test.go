@@ -40,6 +40,8 @@ func BenchmarkContext(b *testing.B) {
 	}
 	b.Run("child with timeout: create and cancel", func(b *testing.B) { childWithTimeout(b, 0) })
 	b.Run("child with timeout: create and cancel@2", childWithTimeoutOnTwo)
+	b.Run("child with timeout, own parent: create and cancel", func(b *testing.B) { childWithTimeout(b, 0) })
+	b.Run("child with timeout, own parent: create and cancel@2", childOfOwnParentWithTimeoutOnTwo)
 	b.Run("child with timeout: create and cancel, beside 4000", func(b *testing.B) { childWithTimeout(b, 4000) })
 	b.Run("child with timeout: create and cancel, beside 400000", func(b *testing.B) { childWithTimeout(b, 400000) })
 	b.Run("add a value", addValue)
@@ -286,6 +288,19 @@ func childWithTimeoutOnTwo(b *testing.B) {
 	defer cancelParent()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			_, cancel := context.WithTimeout(parent, time.Second)
+			cancel()
+		}
+	})
+}
+
+func childOfOwnParentWithTimeoutOnTwo(b *testing.B) {
+	armBeside(0)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		parent, cancelParent := context.WithCancel(background)
+		defer cancelParent()
 		for pb.Next() {
 			_, cancel := context.WithTimeout(parent, time.Second)
 			cancel()

@@ -56,10 +56,11 @@ LiveCell* MakeCell() {
   auto* cell = new (std::nothrow) LiveCell;
   if (cell == nullptr) return nullptr;
   cell->taken.store(true, std::memory_order_relaxed);
-  cell->next = all_cells.load(std::memory_order_relaxed);
-  while (!all_cells.compare_exchange_weak(
-      cell->next, cell, std::memory_order_release, std::memory_order_relaxed)) {
-  }
+  cell->next = all_cells.load(std::memory_order_acquire);
+  do {
+    cell->number = cell->next == nullptr ? 1 : cell->next->number + 1;
+  } while (!all_cells.compare_exchange_weak(
+      cell->next, cell, std::memory_order_release, std::memory_order_acquire));
   return cell;
 }
 

@@ -27,10 +27,12 @@ enum class Live : uint8_t {
 };
 inline constexpr int kLiveKinds = 3;
 
-struct LiveCell {
+// A cache line of its own, and its neighbour, which processors fetch with it.
+struct alignas(128) LiveCell {
   std::atomic<int64_t> counts[kLiveKinds] = {};
   std::atomic<bool> taken{false};  // whether a thread uses it
   LiveCell* next = nullptr;        // constant once the cell is in the list
+  uint32_t number = 0;             // its place in the list; constant, too
 };
 
 // This thread's cell. Null before the first count, if there is no memory for a
@@ -54,6 +56,14 @@ inline void CountLive(Live kind, int64_t delta) noexcept {
 // does not allocate (unless there is no memory now).
 inline void PrepareLiveCount() noexcept {
   if (live_cell == nullptr) TakeLiveCell();
+}
+
+// A number for this thread that no other thread has at the same time. The
+// numbers are small: those of threads that have ended are used again. A thread
+// without a cell has 0.
+inline uint32_t ThreadNumber() noexcept {
+  PrepareLiveCount();
+  return live_cell == nullptr ? 0 : live_cell->number;
 }
 
 // The process-wide count of `kind`. O(number of threads).

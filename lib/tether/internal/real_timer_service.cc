@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <new>
+#include <thread>
 #include <utility>
 
 namespace tether::internal {
@@ -14,6 +15,10 @@ namespace {
 // 2^18 ns, a quarter of a millisecond: the wheel fires at most this late, and
 // wake-ups are at least this far apart.
 constexpr int kRealTickShift = 18;
+
+// There are more threads than cores, and those that run at the same time should
+// rarely share a shard.
+constexpr size_t kShardsPerCore = 4;
 
 // For the handlers of fork and exit, which take no arguments.
 RealTimerService* the_service = nullptr;
@@ -27,7 +32,8 @@ Nanos RealSteadyNanos() {
 }
 
 RealTimerService::RealTimerService()
-    : TimerService(kRealTickShift, RealSteadyNanos(), /*attended=*/false) {
+    : TimerService(kRealTickShift, RealSteadyNanos(), /*attended=*/false,
+                   kShardsPerCore * std::thread::hardware_concurrency()) {
   the_service = this;
   pthread_atfork([] { the_service->BeforeFork(); },
                  [] { the_service->AfterForkInParent(); },
@@ -149,11 +155,11 @@ void RealTimerService::Stop() {
 void RealTimerService::BeforeFork() ABSL_NO_THREAD_SAFETY_ANALYSIS {
   firing_.lock();
   mutex_.lock();
-  lock_.lock();
+  LockAll();
 }
 
 void RealTimerService::AfterForkInParent() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  lock_.unlock();
+  UnlockAll();
   mutex_.unlock();
   firing_.unlock();
 }

@@ -24,8 +24,9 @@
 // all locks. The child has no threads; it abandons them and all timers, and its
 // first deadline starts new threads.
 //
-// Lock order: firing_, then mutex_, then the service's lock_. Under firing_,
-// the timekeeper also takes the locks of scopes, and lock_ under those.
+// Lock order: firing_, then mutex_, then the locks of the shards. Under
+// firing_, the timekeeper also takes the locks of scopes, and those of shards
+// under them.
 
 #ifndef TETHER_INTERNAL_REAL_TIMER_SERVICE_H_
 #define TETHER_INTERNAL_REAL_TIMER_SERVICE_H_

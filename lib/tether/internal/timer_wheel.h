@@ -36,11 +36,14 @@
 namespace tether::internal {
 
 struct Timer {
+  static constexpr uint16_t kNoShard = 0xFFFF;
+
   Timer* next = nullptr;
   Timer** pprev = nullptr;  // null: not in a wheel
   Nanos when = kNever;
-  uint32_t generation = 0;  // of the service (timer_service.h)
-  uint16_t position = 0;    // level * 64 + slot, while in a wheel
+  uint32_t generation = 0;    // of the service (timer_service.h)
+  uint16_t position = 0;      // level * 64 + slot, while in a wheel
+  uint16_t shard = kNoShard;  // constant once armed (timer_service.h)
 
   bool armed() const { return pprev != nullptr; }
 };
