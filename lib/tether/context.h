@@ -234,6 +234,11 @@ class [[nodiscard]] TETHER_EXPORT CancelFunc {
 // A context and the power to end it, as a member of a class or an element of a
 // container. A local variable needs no such type: see NewCancellable.
 struct [[nodiscard]] Cancellable {
+  Cancellable() = default;  // ctx is Background()
+  Cancellable(Context made, CancelFunc end)
+      : ctx(std::move(made)), cancel(std::move(end)) {}
+  Cancellable(NewCancellable&& made);
+
   Context ctx;
   CancelFunc cancel;
 };
@@ -253,8 +258,6 @@ class [[nodiscard]] NewCancellable {
   NewCancellable(NewCancellable&&) = default;
   NewCancellable& operator=(NewCancellable&&) = default;
 
-  operator Cancellable() && { return {std::move(ctx), std::move(cancel)}; }
-
   // For structured bindings.
   template <std::size_t I>
   friend auto&& get(NewCancellable&& made) {
@@ -270,6 +273,7 @@ class [[nodiscard]] NewCancellable {
   }
 
  private:
+  friend struct Cancellable;
   friend struct internal::ContextAccess;
 
   NewCancellable(Context made, CancelFunc end)
@@ -289,6 +293,9 @@ class [[nodiscard]] NewCancellable {
   CancelFunc
       cancel;  // private: write  auto [ctx, cancel] = WithCancel(parent);
 };
+
+inline Cancellable::Cancellable(NewCancellable&& made)
+    : Cancellable(std::move(made.ctx), std::move(made.cancel)) {}
 
 // The root: never ends, has no deadline and no values. It uses the machine's
 // clocks, or `clock`, which must outlive it.

@@ -188,6 +188,10 @@ TEST_F(ContextTest, TheContextOfATemporaryIsOutOfReach) {
   auto [ctx, cancel] = WithCancel(Background());
   const auto [fixed, cancel_fixed] = WithCancel(ctx);
   Cancellable stored = WithCancel(fixed);
+  struct Owner {
+    Cancellable member{WithCancel(Background())};
+  };
+  EXPECT_FALSE(Owner().member.ctx.Done());
   auto made = WithCancel(fixed);
   auto& [seen, cancel_seen] = made;
   const Context last = seen;

@@ -141,6 +141,9 @@ using AnswersOf =
 //  3. When FirstOf returns, all tasks are over, and everything that they
 //     captured has been destroyed. So FirstOf takes as long as the slowest task
 //     takes to notice that its context has ended. A ClientCall notices at once.
+//     A task that `executor` hasn't begun yet is over when `executor` comes to
+//     it and drops it. So on a busy pool, FirstOf waits for the pool; on one
+//     that is full of tasks that wait for their own FirstOf, forever.
 //  4. A task that has not begun by the time that 1. or 2. applies is not run.
 //     If `executor` runs each task before it returns, the tasks run one after
 //     the other, until there are enough answers.
