@@ -105,6 +105,7 @@ tether_public_library(tether
     lib/tether/propagation/header.h
     lib/tether/propagation/internal/baggage_grammar.h
     lib/tether/propagation/internal/chars.h
+    lib/tether/propagation/internal/described_inject.h
     lib/tether/propagation/internal/header_text.h
     lib/tether/propagation/internal/hex.h
     lib/tether/propagation/internal/injected_bytes.h

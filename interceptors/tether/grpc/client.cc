@@ -19,7 +19,7 @@
 #include "tether/grpc/status.h"
 #include "tether/internal/exceptions.h"
 #include "tether/propagation/default.h"
-#include "tether/propagation/describe.h"
+#include "tether/propagation/internal/described_inject.h"
 #include "tether/propagation/limited_carrier.h"
 #include "tether/propagation/redact.h"
 #include "tether/propagation/timeout_header.h"
@@ -145,8 +145,11 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
       InjectLimits limits;
       limits.max_bytes = room;
       limits.max_headers = SIZE_MAX;
-      if (state_->options().describe_propagation) Describe(carrier, limits);
-      if (!LimitedCarrier(carrier, limits).Inject(propagator, ctx)) {
+      const bool fits =
+          state_->options().describe_propagation
+              ? InjectAndDescribe(carrier, limits)
+              : LimitedCarrier(carrier, limits).Inject(propagator, ctx);
+      if (!fits) {
         internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
       }
     }
@@ -155,13 +158,15 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     }
   }
 
-  // Describes what Inject will do, on a copy of the headers.
-  void Describe(const internal::SentMetadata& carrier,
-                const InjectLimits& limits) {
-    internal::SentMetadata::Map copy = carrier.map();
-    internal::SentMetadata scratch(copy);
-    state_->set_propagation(DescribeInject(*options_->propagator,
-                                           state_->context(), scratch, limits));
+  bool InjectAndDescribe(internal::SentMetadata& carrier,
+                         const InjectLimits& limits) {
+    internal::DescribedInject described = internal::InjectAndDescribe(
+        *options_->propagator, state_->context(), carrier, limits);
+    state_->set_propagation(std::move(described.text));
+    if (described.threw) {
+      internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+    }
+    return described.fits;
   }
 
   grpc::experimental::ClientRpcInfo* const info_;

@@ -9,16 +9,22 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/stats.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/carrier.h"
 #include "tether/propagation/codecs.h"
 #include "tether/propagation/composite.h"
 #include "tether/propagation/default.h"
@@ -168,6 +174,65 @@ TEST_F(DescribePropagationTest, ACallWithoutRoomForValues) {
   Pong pong;
   static_cast<void>(server.Stub()->Unary(&call, Ping(), &pong));
   EXPECT_THAT(DescribePropagation(call), HasSubstr("leaves no room"));
+}
+
+// A propagator of one's own with a state: it numbers the calls.
+class NumberingPropagator final : public Propagator {
+ public:
+  Context Extract(const Carrier&, const Context& ctx) const override {
+    return ctx;
+  }
+  void Inject(const Context&, Carrier& carrier) const override {
+    carrier.Set("x-number", std::to_string(++calls_));
+    dropped_.Add("x-dropped", "on purpose");
+    if (throws_) throw std::runtime_error("no");
+  }
+  std::vector<std::string_view> Fields() const override { return {"x-number"}; }
+  int64_t Dropped() const override { return dropped_.count(); }
+
+  bool throws_ = false;
+  mutable int calls_ = 0;
+  const DropCounter dropped_;
+};
+
+TEST_F(DescribePropagationTest, ADescriptionChangesNothing) {
+  for (const bool throws : {false, true}) {
+    for (const bool describe : {false, true}) {
+      const auto numbering = std::make_shared<NumberingPropagator>();
+      numbering->throws_ = throws;
+      std::string number;
+      ProbeServer server({});
+      server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+        const auto found = sc.client_metadata().find("x-number");
+        if (found != sc.client_metadata().end()) {
+          number = std::string(found->second.data(), found->second.size());
+        }
+        return grpc::Status::OK;
+      };
+      ClientOptions client;
+      client.propagator = numbering;
+      CallOptions options;
+      options.describe_propagation = describe;
+      const int64_t exceptions = GetGrpcStats().exceptions;
+      std::string sent;
+      {
+        ClientCall call(Background(), options);
+        Pong pong;
+        EXPECT_TRUE(server.Stub(client)->Unary(&call, Ping(), &pong).ok());
+        sent = DescribePropagation(call);
+      }
+      EXPECT_EQ(number, throws ? "" : "1");
+      EXPECT_EQ(numbering->calls_, 1);
+      EXPECT_EQ(numbering->Dropped(), 1);
+      EXPECT_EQ(GetGrpcStats().exceptions, exceptions + (throws ? 1 : 0));
+      if (!describe) continue;
+      EXPECT_THAT(sent, HasSubstr("x-dropped: dropped by NumberingPropagator: "
+                                  "on purpose"));
+      EXPECT_THAT(sent, HasSubstr(throws ? "threw an exception"
+                                         : "x-number (1 bytes): written by "
+                                           "NumberingPropagator"));
+    }
+  }
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "opentelemetry/trace/scope.h"
 #include "tether/current.h"
 #include "tether/grpc/client.h"
+#include "tether/grpc/describe.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/opentelemetry/propagator.h"
@@ -95,6 +96,32 @@ TEST_F(SpanTreeTest, SpansFormTheCallTreeOverThreeHops) {
     path += span.is_server() ? 'S' : span.is_client() ? 'C' : 'R';
   }
   EXPECT_EQ(path, "SCSCSCR");
+}
+
+TEST_F(SpanTreeTest, ACallThatIsDescribedHasTheSameTrace) {
+  ProbeServer server(Bridged());
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    EXPECT_NE(DescribePropagation(sc), "");
+    return grpc::Status::OK;
+  };
+  auto stub = Stub(server);
+  for (const bool describe : {false, true}) {
+    CallOptions options;
+    options.describe_propagation = describe;
+    std::string sent;
+    {
+      ClientCall call(Background(), options);
+      EXPECT_TRUE(Call(*stub, call).ok());
+      sent = DescribePropagation(call);
+    }
+    EXPECT_EQ(sent.find("traceparent (55 bytes): written") != std::string::npos,
+              describe)
+        << sent;
+    const auto [client_span, server_span] = ClientAndServer();
+    EXPECT_EQ(server_span.parent_id, client_span.id);
+    EXPECT_EQ(server_span.trace_id, client_span.trace_id);
+    EXPECT_EQ(client_span.parent_id, kNoSpan);
+  }
 }
 
 TEST_F(SpanTreeTest, ATraceThatCameInIsTheParentOfTheServerSpan) {

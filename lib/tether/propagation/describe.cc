@@ -9,12 +9,14 @@
 
 #include "absl/functional/function_ref.h"
 #include "tether/internal/exceptions.h"
+#include "tether/propagation/internal/described_inject.h"
 #include "tether/propagation/internal/header_text.h"
 #include "tether/propagation/internal/propagation_notes.h"
 
 namespace tether {
 namespace {
 
+using internal::DescribedInject;
 using internal::PropagationNote;
 using internal::PropagationNotes;
 using What = internal::PropagationNote::What;
@@ -34,8 +36,9 @@ class NotingCarrier final : public Carrier {
   }
   void Set(std::string_view key, std::string_view value) override {
     if (out_ == nullptr) return;
+    const std::string copy(value);  // `value` may be a view of what is replaced
     out_->Set(key, value);
-    notes_.OnWrite(key, /*kept=*/in_.Get(key, 0) != value);
+    notes_.OnWrite(key, /*kept=*/in_.Get(key, 0) != copy);
   }
   bool Add(std::string_view key, std::string_view value) override {
     if (out_ == nullptr || !out_->Add(key, value)) return false;
@@ -114,6 +117,33 @@ std::string FateOfSent(const PropagationNotes& notes, const std::string& header,
   return header + ": nothing to send";
 }
 
+DescribedInject Inject(const Propagator& propagator, const Context& ctx,
+                       Carrier& carrier, InjectLimits limits,
+                       PropagationNotes& notes) {
+  DescribedInject result;
+  {
+    const internal::ScopedNotes scope(notes);
+    const internal::ScopedPart whole(propagator);
+    NotingCarrier noting(carrier, &carrier, notes);
+    TETHER_TRY {
+      result.fits = LimitedCarrier(noting, limits).Inject(propagator, ctx);
+    }
+    TETHER_CATCH(...) { result.threw = true; }
+    if (!result.fits) {
+      internal::NoteDrop(propagator, "all headers together are too large");
+    }
+  }
+  if (result.threw) {
+    AppendLine(result.text, "the propagator threw an exception");
+  }
+  std::set<std::string> headers = FieldsOf(propagator);
+  for (const PropagationNote& note : notes.all()) headers.insert(note.header);
+  for (const std::string& header : headers) {
+    AppendLine(result.text, FateOfSent(notes, header, carrier));
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string DescribeExtract(const Propagator& propagator,
@@ -148,24 +178,14 @@ std::string DescribeExtract(const Propagator& propagator,
 std::string DescribeInject(const Propagator& propagator, const Context& ctx,
                            Carrier& carrier, InjectLimits limits) {
   PropagationNotes notes;
-  std::string text;
-  {
-    const internal::ScopedNotes scope(notes);
-    const internal::ScopedPart whole(propagator);
-    NotingCarrier noting(carrier, &carrier, notes);
-    TETHER_TRY {
-      if (!LimitedCarrier(noting, limits).Inject(propagator, ctx)) {
-        internal::NoteDrop(propagator, "all headers together are too large");
-      }
-    }
-    TETHER_CATCH(...) { AppendLine(text, "the propagator threw an exception"); }
-  }
-  std::set<std::string> headers = FieldsOf(propagator);
-  for (const PropagationNote& note : notes.all()) headers.insert(note.header);
-  for (const std::string& header : headers) {
-    AppendLine(text, FateOfSent(notes, header, carrier));
-  }
-  return text;
+  return Inject(propagator, ctx, carrier, limits, notes).text;
+}
+
+internal::DescribedInject internal::InjectAndDescribe(
+    const Propagator& propagator, const Context& ctx, Carrier& carrier,
+    InjectLimits limits) {
+  PropagationNotes notes(/*counts_drops=*/true);
+  return Inject(propagator, ctx, carrier, limits, notes);
 }
 
 }  // namespace tether

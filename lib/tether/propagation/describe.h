@@ -23,8 +23,8 @@ namespace tether {
 //
 //   x-request-id (32 bytes): read by RequestIdPropagator
 //   x-shard (3 bytes): no propagator reads it
-//   x-tenant (5000 bytes): dropped by HeaderPropagator: longer than
-//   HeaderLimits not received: baggage, traceparent, tracestate
+//   x-tenant (99 bytes): dropped by HeaderPropagator: longer than HeaderLimits
+//   not received: baggage, traceparent, tracestate
 //
 // Names and sizes are shown, never values. Drops are not counted
 // (Propagator::Dropped). For debugging: it costs some microseconds, and calls

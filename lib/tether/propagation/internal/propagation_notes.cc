@@ -73,20 +73,20 @@ void PropagationNotes::Add(PropagationNote::What what, std::string_view header,
                     std::string(why)});
 }
 
-ScopedNotes::ScopedNotes(PropagationNotes& notes) {
-  notes_of_this_thread = &notes;
+ScopedNotes::ScopedNotes(PropagationNotes& notes)
+    : former_(std::exchange(notes_of_this_thread, &notes)) {
   threads_with_notes.fetch_add(1, std::memory_order_relaxed);
 }
 
 ScopedNotes::~ScopedNotes() {
   threads_with_notes.fetch_sub(1, std::memory_order_relaxed);
-  notes_of_this_thread = nullptr;
+  notes_of_this_thread = former_;
 }
 
 bool NoteDropOnThisThread(std::string_view header, std::string_view why) {
   if (notes_of_this_thread == nullptr) return false;
   notes_of_this_thread->OnDrop(header, why);
-  return true;
+  return !notes_of_this_thread->counts_drops();
 }
 
 bool NoteDropOnThisThread(const Propagator& propagator, std::string_view why) {
@@ -94,7 +94,7 @@ bool NoteDropOnThisThread(const Propagator& propagator, std::string_view why) {
   for (const std::string_view field : propagator.Fields()) {
     notes_of_this_thread->OnDrop(field, why);
   }
-  return true;
+  return !notes_of_this_thread->counts_drops();
 }
 
 void ScopedPart::Enter(const Propagator& part) {

@@ -34,6 +34,11 @@ struct PropagationNote {
 // Not thread-safe.
 class PropagationNotes {
  public:
+  // `counts_drops`: the call is real, and its drops are counted too.
+  explicit PropagationNotes(bool counts_drops = false)
+      : counts_drops_(counts_drops) {}
+
+  bool counts_drops() const { return counts_drops_; }
   void OnRead(std::string_view header);
   void OnWrite(std::string_view header, bool kept);
   void OnDrop(std::string_view header, std::string_view why);
@@ -45,6 +50,7 @@ class PropagationNotes {
   void Add(PropagationNote::What what, std::string_view header,
            std::string_view why);
 
+  const bool counts_drops_;
   std::vector<PropagationNote> notes_;
   const Propagator* part_ = nullptr;
   std::string last_read_;  // by this part
@@ -54,13 +60,16 @@ class PropagationNotes {
 // there are none.
 TETHER_EXPORT extern std::atomic<int> threads_with_notes;
 
-// Makes `notes` those of this thread.
+// Makes `notes` those of this thread, instead of the former ones.
 class ScopedNotes {
  public:
   explicit ScopedNotes(PropagationNotes& notes);
   ~ScopedNotes();
   ScopedNotes(const ScopedNotes&) = delete;
   ScopedNotes& operator=(const ScopedNotes&) = delete;
+
+ private:
+  PropagationNotes* const former_;
 };
 
 TETHER_EXPORT bool NoteDropOnThisThread(std::string_view header,
@@ -68,9 +77,9 @@ TETHER_EXPORT bool NoteDropOnThisThread(std::string_view header,
 TETHER_EXPORT bool NoteDropOnThisThread(const Propagator& propagator,
                                         std::string_view why);
 
-// Returns true if this thread has notes; then a drop must not be counted, since
-// the call is only described. `header`: "" for the one that was read last, or a
-// propagator, for all its headers.
+// Notes a drop if this thread has notes. Returns true if the drop must not be
+// counted, since the call is only described. `header`: "" for the one that was
+// read last, or a propagator, for all its headers.
 template <typename Header>
 bool NoteDrop(const Header& header, std::string_view why) {
   return threads_with_notes.load(std::memory_order_relaxed) != 0 &&
