@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "tether/budget/report.h"
 #include "tether/context.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/client.h"
@@ -22,6 +23,7 @@
 #include "tether/grpc/testing/front_and_leaf.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/testing/give_up.h"
+#include "tether/v1/budget_report.pb.h"
 
 namespace tether {
 namespace {
@@ -211,6 +213,27 @@ TEST_F(CallReasonTest, ALimitOfTheServerIsTheCalleesOwn) {
   EXPECT_EQ(Make(*to_leaf_, call).error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(EndReasonOf(call), EndReason::kCompleted);
+}
+
+// A proxy has shortened grpc-timeout, or the callee's report is untrue.
+TEST_F(CallReasonTest, ACalleeIsNotBelievedWhileMostOfTheTimeIsLeft) {
+  testing::ProbeServer server(
+      {/*callback_api=*/false, /*tether=*/std::nullopt, {}});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    v1::BudgetReport report;
+    report.set_outcome(grpc::StatusCode::DEADLINE_EXCEEDED);
+    report.set_reason(v1::END_REASON_INHERITED_DEADLINE);
+    sc.AddTrailingMetadata("tether-report-bin", EncodeReport(report));
+    return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "too early");
+  };
+  const auto stub = server.Stub();
+  const auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
+  ClientCall call(ctx);
+  EXPECT_EQ(Make(*stub, call).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(EndReasonOf(call), EndReason::kCompleted);
+  EXPECT_FALSE(ctx.Done());
+  EXPECT_EQ(call.report().report().reason(), v1::END_REASON_INHERITED_DEADLINE);
 }
 
 TEST_F(CallReasonTest, ACancelledContextGivesItsOwnReason) {

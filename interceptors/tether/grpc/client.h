@@ -155,7 +155,8 @@ class TETHER_EXPORT ClientCall : public grpc::ClientContext {
 //    that this process has set, or the one that came with the request for which
 //    the call was made. It doesn't matter who noticed first: this side, or the
 //    callee, which has less time (Reserve). If it was the callee,
-//    `call.context()` is still live.
+//    `call.context()` is still live. A callee is not believed while more than
+//    half of the call's time is left, besides the reserve.
 //  - kCompleted: the server answered, successfully or not. DEADLINE_EXCEEDED
 //    with kCompleted is the callee's own: a limit of the server, or a timeout
 //    that it gave to one of its calls. `call` had time left.

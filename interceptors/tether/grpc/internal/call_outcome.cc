@@ -72,19 +72,29 @@ bool PassesOnInheritedDeadline(const v1::BudgetReport& callee) {
       });
 }
 
+// True if so much of the call's time is over, with `left` until its deadline,
+// that a callee may have seen its own deadline pass. Each hop on the way keeps
+// a reserve, a quarter of its time at most.
+bool IsHalfOver(const ReceivedEnd& end, absl::Duration left) {
+  return left <= end.time_at_start / 2 + end.reserve;
+}
+
 // True if the callee, which answered DEADLINE_EXCEEDED with `left` before the
 // call's deadline, was first to notice that deadline.
 bool CalleeNoticedDeadline(const ReceivedEnd& end, absl::Duration left) {
   if (left == absl::InfiniteDuration()) return false;
   if (end.callee != nullptr) {
     switch (end.callee->reason()) {
-      case v1::END_REASON_INHERITED_DEADLINE:
-        return true;
       case v1::END_REASON_OWN_TIMEOUT:
       case v1::END_REASON_TOO_LITTLE_TIME:
         return false;
+      case v1::END_REASON_INHERITED_DEADLINE:
+        if (IsHalfOver(end, left)) return true;
+        break;
       default:
-        if (PassesOnInheritedDeadline(*end.callee)) return true;
+        if (PassesOnInheritedDeadline(*end.callee) && IsHalfOver(end, left)) {
+          return true;
+        }
     }
   }
   // If the request has waited, the callee's time is that of core's clock, which

@@ -114,6 +114,8 @@ struct ReceivedEnd {
   bool tried_to_cancel = false;  // the application called TryCancel
   // The report, if it is the called hop's own; null otherwise.
   const v1::BudgetReport* callee = nullptr;
+  // The time until the call's deadline when it started.
+  absl::Duration time_at_start = absl::InfiniteDuration();
   // Until the ClientContext's own deadline, when the status arrived.
   absl::Duration own_left = absl::InfiniteDuration();
   // That deadline is the application's, and earlier than the context's.
@@ -143,7 +145,10 @@ struct ClientOutcome {
 // less time, by the reserve. So a DEADLINE_EXCEEDED that arrives while `ctx` is
 // live counts as the call's deadline if one of these holds:
 //  - The callee reports that the deadline that came with the request has
-//    passed, or that it made a call for the request for which that is so.
+//    passed, or that it made a call for the request for which that is so; and
+//    by this side's clock, at least half of the call's time is used, apart from
+//    the reserve. (A proxy may have shortened the callee's deadline, and a
+//    report may be untrue.)
 //  - The time that the callee was given is over, and the callee doesn't report
 //    a limit of its own.
 // Any other DEADLINE_EXCEEDED is the callee's answer, such as that of a limit

@@ -235,6 +235,34 @@ TEST(WhoseDeadlineTest, TheCallsIfTheCalleeNoticedThatItHasPassed) {
   }
 }
 
+// A proxy has shortened grpc-timeout, or the report is untrue.
+TEST(WhoseDeadlineTest, TheCalleesOwnIfMostOfTheCallsTimeIsLeft) {
+  for (const v1::BudgetReport& report :
+       {ReportWith(v1::END_REASON_INHERITED_DEADLINE),
+        ReportWithCall(v1::END_REASON_INHERITED_DEADLINE)}) {
+    SCOPED_TRACE(report.ShortDebugString());
+    const Cancellable made = WithAnHour(kInherited);
+    const auto outcome_with = [&](absl::Duration left) {
+      ReceivedEnd end = Reported(report);
+      end.time_at_start = absl::Seconds(30);
+      end.reserve = absl::Milliseconds(50);
+      end.own_left = left;
+      return OutcomeOfClientCall(made.ctx, kCoreDeadline, end);
+    };
+    for (const absl::Duration left :
+         {absl::Seconds(29), absl::Milliseconds(15051)}) {
+      EXPECT_EQ(outcome_with(left).reason, EndReason::kCompleted);
+      EXPECT_TRUE(outcome_with(left).cause.ok());
+      EXPECT_TRUE(outcome_with(left).answered);
+    }
+    // The control.
+    for (const absl::Duration left :
+         {absl::Milliseconds(15049), absl::Seconds(1), absl::ZeroDuration()}) {
+      EXPECT_EQ(outcome_with(left).reason, EndReason::kInheritedDeadline);
+    }
+  }
+}
+
 TEST(WhoseDeadlineTest, TheCalleesOwnIfItsReportShowsNoOther) {
   const Cancellable made = WithAnHour();
   for (const v1::BudgetReport& report :

@@ -117,6 +117,7 @@ const ClientOutcome& ClientCallRecord::Decide(
   end.has_report = decision->callee.has_value();
   end.has_trailers = !trailing_metadata.empty();
   end.tried_to_cancel = tried_to_cancel_;
+  end.time_at_start = left_;
   end.own_left = UntilDeadline(rpc.raw_deadline());
   end.own_is_earlier = own_is_earlier_;
   end.reserve = reserve_;
