@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -55,6 +56,28 @@ class OnFinishTest : public testing::FrontAndLeaf {
       finished_.push_back(request);
     };
     return options;
+  }
+
+  // Calls `method`, whether the server has it or not.
+  static grpc::Status CallGeneric(const std::string& address,
+                                  const std::string& method) {
+    grpc::GenericStub stub(CreateChannel(address,
+                                         grpc::InsecureChannelCredentials(), {},
+                                         testing::OwnConnection()));
+    ClientCall call{Background()};
+    grpc::CompletionQueue queue;
+    grpc::ByteBuffer reply;
+    grpc::Status status;
+    const auto rpc =
+        stub.PrepareUnaryCall(&call, method, grpc::ByteBuffer(), &queue);
+    rpc->StartCall();
+    rpc->Finish(&reply, &status, &call);
+    void* tag;
+    bool ok;
+    EXPECT_TRUE(queue.Next(&tag, &ok));
+    queue.Shutdown();
+    EXPECT_FALSE(queue.Next(&tag, &ok));
+    return status;
   }
 
   std::vector<RequestSummary> Take() {
@@ -131,33 +154,23 @@ TEST_F(OnFinishTest, ACodeThatTetherSendsForTheHandlerCounts) {
   EXPECT_TRUE(finished[0].answered);
 }
 
+// gRPC's sync API doesn't tell its name.
 TEST_F(OnFinishTest, AMethodThatTheServerDoesNotHave) {
-  Options options;
-  options.front = Observed();
-  Start(options);
-  {
-    grpc::GenericStub stub(CreateChannel(front_->address(),
-                                         grpc::InsecureChannelCredentials(), {},
-                                         testing::OwnConnection()));
-    ClientCall call{Background()};
-    grpc::CompletionQueue queue;
-    grpc::ByteBuffer reply;
-    grpc::Status status;
-    const auto rpc = stub.PrepareUnaryCall(
-        &call, "/tether.testing.Probe/Nothing", grpc::ByteBuffer(), &queue);
-    rpc->StartCall();
-    rpc->Finish(&reply, &status, &call);
-    void* tag;
-    bool ok;
-    EXPECT_TRUE(queue.Next(&tag, &ok));
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-    queue.Shutdown();
-    EXPECT_FALSE(queue.Next(&tag, &ok));
+  const char* const kMethod = "/tether.testing.Probe/Nothing";
+  for (const bool callback_api : {false, true}) {
+    SCOPED_TRACE(callback_api);
+    {
+      testing::ProbeServer server({callback_api, Observed(), {}});
+      EXPECT_EQ(CallGeneric(server.address(), kMethod).error_code(),
+                grpc::StatusCode::UNIMPLEMENTED);
+    }
+    const std::vector<RequestSummary> finished = Take();
+    ASSERT_EQ(finished.size(), 1u);
+    EXPECT_EQ(finished[0].method, callback_api ? kMethod : "unknown");
+    EXPECT_EQ(finished[0].code, grpc::StatusCode::UNIMPLEMENTED);
+    EXPECT_TRUE(finished[0].answered);
+    EXPECT_EQ(finished[0].reason, EndReason::kCompleted);
   }
-  Stop();
-  const std::vector<RequestSummary> finished = Take();
-  for (const auto& f : finished)
-    fprintf(stderr, "%s %d\n", f.method.c_str(), f.code);
 }
 
 // A server with a completion queue that destroys a call without an answer.
