@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/server_call.h"
 #include "tether/internal/exceptions.h"
 #include "tether/internal/rpc_context.h"
 #include "tether/opentelemetry/interceptors.h"
@@ -28,14 +29,16 @@ using grpc::experimental::InterceptionHookPoints;
 using internal::HandDown;
 using internal::RpcSpan;
 
-// Returns why `ctx` has ended; OK if it has not ended, or if nothing has
-// observed it. Unlike Cause(), this does not observe `ctx`, which would start a
-// watch over each call.
+// Returns true if `ctx` has ended and something has seen it. Unlike
+// Done(), this does not observe `ctx`, which would start a watch over each
+// call.
+bool HasEnded(const Context& ctx) {
+  return internal::HasEnded(ctx) || ctx.Remaining() <= absl::ZeroDuration();
+}
+
+// The same, with the reason; OK if `ctx` has not ended.
 absl::Status CauseIfEnded(const Context& ctx) {
-  if (!internal::HasEnded(ctx) && ctx.Remaining() > absl::ZeroDuration()) {
-    return absl::OkStatus();
-  }
-  return ctx.Cause();
+  return HasEnded(ctx) ? ctx.Cause() : absl::OkStatus();
 }
 
 // A request that has arrived. Its handler may run before this is destroyed.
@@ -100,7 +103,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
-      const grpc::Status status = methods->GetSendStatus();
+      const grpc::Status status = StatusToSend(methods);
       End(&status);
     }
     if (methods->QueryInterceptionHookPoint(
@@ -115,6 +118,14 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   }
 
  private:
+  // What tether will send: as long as the context lives, the handler's status.
+  grpc::Status StatusToSend(
+      grpc::experimental::InterceptorBatchMethods* methods) const {
+    const grpc::Status status = methods->GetSendStatus();
+    if (!HasEnded(ctx_)) return status;
+    return internal::StatusOfAnswer(*info_->server_context(), status);
+  }
+
   void End(const grpc::Status* status) {
     if (!span_.ended()) span_.End(status, CauseIfEnded(ctx_));
   }

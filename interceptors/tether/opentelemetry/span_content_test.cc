@@ -20,6 +20,7 @@
 #include "absl/time/time.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/grpc/shutdown.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/probe_server.h"
@@ -219,6 +220,56 @@ TEST_F(SpanContentTest, ADeadlineThatTheCalleeNoticedFirstIsTheCauseToo) {
   EXPECT_EQ(client_span.cause(), "DEADLINE_EXCEEDED: out of time");
   EXPECT_EQ(server_span.cause(),
             "DEADLINE_EXCEEDED: the caller's deadline has passed");
+}
+
+// In these two, tether sends another status than the handler's.
+TEST_F(SpanContentTest, ARequestThatADrainingServerEndsIsUnavailable) {
+  Cancellable base = WithCancel(Background());
+  {
+    ServerOptions options;
+    options.base_context = base.ctx;
+    ProbeServer server(Bridged(options));
+    absl::Notification entered;
+    server.unary = [&](grpc::ServerContext& sc, const Ping&, Pong*) {
+      entered.Notify();
+      const Context ctx = ContextOf(sc);
+      ctx.WaitFor(kGiveUp);
+      return ToGrpcStatus(ctx.Err());  // CANCELLED
+    };
+    auto stub = Stub(server);
+    std::thread drain([&] {
+      entered.WaitForNotification();
+      ShutdownServer(server.server(), base.cancel, absl::ZeroDuration(),
+                     /*cancel_grace=*/kGiveUp);
+    });
+    grpc::ClientContext call;
+    EXPECT_EQ(Call(*stub, call).error_code(), grpc::StatusCode::UNAVAILABLE);
+    drain.join();
+  }
+  const auto [client_span, server_span] = ClientAndServer();
+  EXPECT_EQ(client_span.code(), 14);
+  EXPECT_EQ(server_span.code(), 14);
+  EXPECT_EQ(server_span.status, trace::StatusCode::kError);
+  base = Cancellable();
+}
+
+TEST_F(SpanContentTest, ARequestThatIsTurnedAwayIsDeadlineExceeded) {
+  ServerOptions options;
+  options.time.min_budget = absl::Hours(1);
+  options.shed_fraction = 1;
+  ProbeServer server(Bridged(options));
+  server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
+    return grpc::Status::OK;
+  };
+  auto stub = Stub(server);
+  auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
+  ClientCall call(ctx);
+  EXPECT_EQ(Call(*stub, call).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  const auto [client_span, server_span] = ClientAndServer();
+  EXPECT_EQ(client_span.code(), 4);
+  EXPECT_EQ(server_span.code(), 4);
+  EXPECT_EQ(server_span.status, trace::StatusCode::kError);
 }
 
 TEST_F(SpanContentTest, AnApplicationsDeadlineExceededHasNoCause) {

@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/end_reason.h"
+#include "tether/export.h"
 #include "tether/grpc/internal/call_registry.h"
 #include "tether/grpc/internal/delayed.h"
 #include "tether/grpc/internal/hop_record.h"
@@ -75,6 +76,11 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // At the edge (ServerOptions::edge), the message of a DEADLINE_EXCEEDED
   // doesn't name the services behind this one.
   std::optional<grpc::Status> StatusToSend(const grpc::Status& status) const;
+
+  // The status that the caller gets if the handler answers with `status`: that
+  // of StatusToSend, unless tether has cut the call off before. Must be called
+  // before OnHandlerEnded.
+  grpc::Status StatusOfAnswer(const grpc::Status& status) const;
 
   // The call is over, or will be in a moment: tells ServerOptions::on_finish,
   // if it is set. `answer` is the code of the status that is about to be sent;
@@ -201,6 +207,11 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   std::unique_ptr<Delayed> delayed_cancel_ ABSL_GUARDED_BY(mutex_);
   DeferredCallbacks deferred_ ABSL_GUARDED_BY(mutex_);
 };
+
+// ServerCall::StatusOfAnswer of the call that `server_context` serves. `status`
+// itself if tether isn't installed. For the OpenTelemetry bridge.
+TETHER_EXPORT grpc::Status StatusOfAnswer(
+    const grpc::ServerContextBase& server_context, const grpc::Status& status);
 
 }  // namespace tether::internal
 

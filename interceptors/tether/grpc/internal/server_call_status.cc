@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -75,6 +76,14 @@ std::optional<grpc::Status> ServerCall::StatusToSend(
   return WithoutInternalNames(status);
 }
 
+grpc::Status ServerCall::StatusOfAnswer(const grpc::Status& status) const {
+  const grpc::StatusCode cut_off = cut_off_with_.load();
+  if (cut_off != grpc::StatusCode::OK) {
+    return grpc::Status(cut_off, StatusOfRequest(scope_).error_message());
+  }
+  return StatusToSend(status).value_or(status);
+}
+
 void ServerCall::BeginSummary(std::string_view method,
                               const grpc::ServerContextBase& server_context) {
   summary_ = std::make_unique<RequestSummary>();
@@ -111,6 +120,16 @@ grpc::StatusCode ServerCall::CodeOfAnswer(
   // Core cancels a call that is destroyed without an answer.
   return reason == EndReason::kCompleted ? grpc::StatusCode::CANCELLED
                                          : StatusOfRequest(scope_).error_code();
+}
+
+grpc::Status StatusOfAnswer(const grpc::ServerContextBase& server_context,
+                            const grpc::Status& status) {
+  // Null if there is none, or it is about to be destroyed.
+  const std::shared_ptr<const ServerCall> call =
+      ServerCall::Registry().Find(&server_context, [](const ServerCall* found) {
+        return found == nullptr ? nullptr : found->weak_from_this().lock();
+      });
+  return call == nullptr ? status : call->StatusOfAnswer(status);
 }
 
 }  // namespace tether::internal
