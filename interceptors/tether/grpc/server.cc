@@ -41,8 +41,11 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
  public:
   ServerInterceptor(grpc::experimental::ServerRpcInfo* info,
                     std::shared_ptr<ServerCall> call)
-      : info_(info), call_(std::move(call)) {}
+      : info_(info), call_(std::move(call)) {
+    internal::counters.arriving_calls.fetch_add(1, std::memory_order_relaxed);
+  }
   ~ServerInterceptor() override {
+    NoteArrival();
     call_->OnHandlerEnded();
     call_->Finish(/*answer=*/std::nullopt);
     call_->Unregister();
@@ -67,7 +70,14 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   }
 
  private:
+  // The first call counts.
+  void NoteArrival() {
+    if (std::exchange(has_arrived_, true)) return;
+    internal::counters.arriving_calls.fetch_sub(1, std::memory_order_relaxed);
+  }
+
   void OnHeaders(InterceptorBatchMethods* methods) {
+    NoteArrival();
     grpc::ServerContextBase* const server_context = info_->server_context();
     // gRPC's `info_` owns the interceptors of this RPC.
     if (!call_->Begin(info_, server_context, info_->method(),
@@ -133,6 +143,8 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   // True if another tether interceptor serves the call. Set before the handler
   // runs.
   bool stands_aside_ = false;
+  // As above: set before the handler runs.
+  bool has_arrived_ = false;
   // The batch whose message is being sent; there is at most one.
   std::atomic<const void*> writing_{nullptr};
   std::atomic<bool> sent_message_{false};
@@ -188,6 +200,11 @@ Context ContextOf(const grpc::ServerContextBase& server_context) {
                                : std::make_optional(call->context());
       });
   if (found.has_value()) return *std::move(found);
+  // An interceptor may ask before tether's has the request, which then isn't
+  // lost. It can't be told which request that is, so no miss counts meanwhile.
+  if (internal::counters.arriving_calls.load(std::memory_order_relaxed) != 0) {
+    return Background();
+  }
   if (internal::counters.contexts_not_found.fetch_add(
           1, std::memory_order_relaxed) == 0) {
     internal::Warn(

@@ -38,11 +38,13 @@ struct GrpcStats {
   // own metadata left no room in the 8 KiB that a peer accepts. Above 7 KiB,
   // they were sent without any tether header.
   int64_t oversized = 0;
-  // Exceptions that propagators and ServerOptions::on_finish threw, and that
-  // the interceptors caught.
+  // Exceptions that propagators, ServerOptions::on_finish and the
+  // WarningHandler threw, and that tether caught.
   int64_t exceptions = 0;
   // Calls of ContextOf(server_context) that found no context. If it isn't 0,
-  // tether is not installed on a server; see IsInstalled.
+  // tether is not installed on a server (see IsInstalled), or a handler asked
+  // after its request was over. Calls that an interceptor makes before tether's
+  // has the request don't count; neither do those of others at that moment.
   int64_t contexts_not_found = 0;
 };
 

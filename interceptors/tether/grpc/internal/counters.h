@@ -12,6 +12,8 @@ namespace tether::internal {
 
 struct Counters {
   std::atomic<int64_t> server_calls{0};
+  // Those whose headers haven't reached tether's interceptor. Not in GrpcStats.
+  std::atomic<int64_t> arriving_calls{0};
   std::atomic<int64_t> client_calls{0};
   std::atomic<int64_t> watches{0};
   std::atomic<int64_t> bad_timeouts{0};
