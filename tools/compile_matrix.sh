@@ -46,7 +46,7 @@ while IFS= read -r file; do
   esac
 done < <(git ls-files --cached --others --exclude-standard -- 'lib/*.cc' 'lib/*.h' 'interceptors/*.cc' 'interceptors/*.h')
 must_fail=-DTETHER_MUST_NAME_ITS_STANDARD # marks cases that must fail
-any_standard=" lib/tether/propagation/drop_counter.h lib/tether/version.h "
+any_standard=" lib/tether/version.h "
 needs_20=" lib/tether/coroutine.h lib/tether/stop_token.h "
 
 # The path that a user includes.
