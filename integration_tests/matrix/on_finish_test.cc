@@ -106,7 +106,8 @@ class OnFinishTest
     EXPECT_EQ(Run(ctx, Request::kWait).error_code(),
               grpc::StatusCode::DEADLINE_EXCEEDED);
     return seen_->waiting.HasBeenNotified() &&
-           seen_->deadline - ctx.Deadline() <= absl::Milliseconds(4);
+           seen_->deadline - ctx.Deadline() <= absl::Milliseconds(4) &&
+           finished().time_left > absl::ZeroDuration();
   }
 
   RequestSummary finished() {
