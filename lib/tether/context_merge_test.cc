@@ -214,13 +214,12 @@ TEST_F(MergeTest, HasTheEarlierDeadlineWhicheverSideItIsOn) {
   auto [early, cancel_early] =
       WithTimeout(Background(clock_), absl::Seconds(1));
   auto [late, cancel_late] = WithTimeout(Background(clock_), absl::Seconds(2));
-  for (const Cancellable& merged : {
-           Merge(early, late),
-           Merge(late, early),
-           Merge(early, Background()),
-           Merge(Background(clock_), early),
-           Merge(early, early),
-       }) {
+  const Cancellable all[] = {
+      Merge(early, late),         Merge(late, early),
+      Merge(early, Background()), Merge(Background(clock_), early),
+      Merge(early, early),
+  };
+  for (const Cancellable& merged : all) {
     SCOPED_TRACE(merged.ctx.DebugString());
     EXPECT_EQ(merged.ctx.Deadline(), start + absl::Seconds(1));
     EXPECT_EQ(merged.ctx.Remaining(), absl::Seconds(1));

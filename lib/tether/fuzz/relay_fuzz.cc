@@ -47,7 +47,7 @@ void Run(std::string_view text) {
                                             ? std::string_view()
                                             : line.substr(colon + 1));
   }
-  const RelayPropagator relay({"a", "b-bin", "c", "te", "grpc-x"}, kLimits);
+  const RelayPropagator relay({"a", "b-bin", "c"}, kLimits);
   MapCarrier outgoing;
   relay.Inject(relay.Extract(incoming, Background()), outgoing);
   size_t total = 0;
