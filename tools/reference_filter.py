@@ -10,7 +10,8 @@ tether's headers have plain comments, in Google's C++ style:
  - The first comment of a file describes the file.
  - Lines that are indented by three spaces or more are code.
 
-Comments inside function bodies, and those with an empty line below them, are left as they are.
+Comments inside function bodies, and those with an empty line below them, are left as they are. Specialisations of the
+standard library's templates are left out: they are no part of tether's API.
 """
 
 import re
@@ -19,7 +20,13 @@ import sys
 COMMENT = re.compile(r"^(\s*)//(?!/)(?: (.*)|)$")
 TRAILING = re.compile(r"^(.*[;,({}\w\]=>]) +// (.+)$")
 CODE = re.compile(r"^ {2,}\S")
+STD = re.compile(r"^template <>\nstruct std::[^;]*?\{(\}|\n.*?^\});$", re.M | re.S)
 SCOPE = re.compile(r"\b(namespace|class|struct|enum|union)\b|^extern \"C\"")
+
+
+def without_std(text):
+  """Empties the lines of specialisations in namespace std."""
+  return STD.sub(lambda match: "\n" * match.group(0).count("\n"), text)
 
 
 def escaped(text):
@@ -100,7 +107,8 @@ def main(arguments):
   if len(arguments) != 1:
     sys.exit("usage: tools/reference_filter.py FILE")
   with open(arguments[0], encoding="utf-8") as file:
-    sys.stdout.write("\n".join(converted(file.read().splitlines())) + "\n")
+    text = without_std(file.read())
+  sys.stdout.write("\n".join(converted(text.splitlines())) + "\n")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,13 @@ class ReferenceFilterTest(unittest.TestCase):
                      "\n/// A `List<T>` of \\@x; 5 \\% of \\\\n.\nint a;")
     self.assertEqual(converted("\n// One of _`|.\nint a;"), "\n/// One of _&#96;|.\nint a;")
 
+  def test_specialisations_in_std_are_left_out_and_lines_keep_their_numbers(self):
+    self.assertEqual(
+        reference_filter.without_std("int a;\ntemplate <>\nstruct std::size<A>\n    : B<2> {};\ntemplate <>\n"
+                                     "struct std::element<0, A> {\n  using type = B;\n};\nint b;\n"),
+        "int a;\n\n\n\n\n\n\n\nint b;\n")
+    self.assertEqual(reference_filter.without_std("template <>\nstruct A<int> {};\n"), "template <>\nstruct A<int> {};\n")
+
   def test_comments_in_bodies_stay_as_they_are(self):
     body = "\nclass A {\n  int F() const {\n    // Why.\n    return 1;  // one\n  }\n"
     self.assertEqual(converted(body + "  // Waits.\n  void G();\n};"), body + "  /// Waits.\n  void G();\n};")

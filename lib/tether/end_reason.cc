@@ -17,7 +17,7 @@ namespace {
 // A type URL, as payloads of absl::Status have. Nothing is stored at it.
 constexpr absl::string_view kPayload = "tether/end-reason";
 
-constexpr std::string_view kUnknown = "unknown";
+constexpr std::string_view kNoName = "unknown";
 constexpr int kLastReason = static_cast<int>(EndReason::kTooLittleTime);
 
 // The payload is text, since absl::Status::ToString() shows it: the name of the
@@ -28,8 +28,8 @@ absl::string_view View(std::string_view text) {
 
 std::string TextOf(EndReason reason) {
   const std::string_view name = EndReasonName(reason);
-  return name == kUnknown ? std::to_string(static_cast<int>(reason))
-                          : std::string(name);
+  return name == kNoName ? std::to_string(static_cast<int>(reason))
+                         : std::string(name);
 }
 
 EndReason ReasonOfText(const absl::Cord& text) {
@@ -70,7 +70,7 @@ std::string_view EndReasonName(EndReason reason) {
     case EndReason::kTooLittleTime:
       return "too little time";
   }
-  return kUnknown;
+  return kNoName;
 }
 
 absl::Status WithEndReason(absl::Status cause, EndReason reason) {

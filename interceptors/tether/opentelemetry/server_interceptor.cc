@@ -121,7 +121,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   // What tether will send: as long as the context lives, the handler's status.
   grpc::Status StatusToSend(
       grpc::experimental::InterceptorBatchMethods* methods) const {
-    const grpc::Status status = methods->GetSendStatus();
+    grpc::Status status = methods->GetSendStatus();
     if (!HasEnded(ctx_)) return status;
     return internal::StatusOfAnswer(*info_->server_context(), status);
   }
