@@ -12,7 +12,7 @@
 #  - each source of the libraries, as C++17
 #  - all sources of a library in one file, like a unity build
 #  - all public headers without exceptions, as a user's program may include them
-#  - each public header as C++14: the compiler must say that tether needs a newer standard
+#  - each public header as C++14: the compiler must say that a newer standard is needed
 #  - the sources without exceptions and without RTTI (interceptors: without exceptions; gRPC's own headers need RTTI)
 #
 # Nothing is linked or run. Warnings in system headers don't count. The last line is "N passed, N failed".
@@ -88,8 +88,10 @@ cat >"$work/run" <<'END'
 if ! $compiler $flags -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -Ilib -Iinterceptors -I. \
   -isystem "$1/proto" "$file" >"$2.log" 2>&1; then
   if [[ $flags == *TETHER_MUST_NAME_ITS_STANDARD* ]]; then
-    first=$(grep -E 'tether/[^ ]*: error: ' "$2.log" | sed -n 1p)
-    if [[ $first =~ "tether needs C++17"|"compile with -std=c++20" ]]; then : >"$2.log"; fi
+    # Newer Abseil says it, too, and may be the first.
+    abseil="C++ versions less than C++17 are not supported"
+    first=$(grep -E "tether/[^ ]*: error: |error: .*${abseil//+/\\+}" "$2.log" | sed -n 1p)
+    if [[ $first =~ "tether needs C++17"|"compile with -std=c++20"|"$abseil" ]]; then : >"$2.log"; fi
   fi
   if [ -s "$2.log" ]; then
     echo "FAILED: $compiler $flags ${file#"$1/"}"

@@ -154,7 +154,7 @@ class ThrowingPropagator final : public Propagator {
   int64_t Dropped() const override { return dropped_.count(); }
 
   bool throws_ = false;
-  const DropCounter dropped_;
+  DropCounter dropped_;
 };
 
 TEST_F(DescribeTest, APropagatorOfOnesOwnIsDescribed) {
