@@ -192,7 +192,7 @@ class NumberingPropagator final : public Propagator {
 
   bool throws_ = false;
   mutable int calls_ = 0;
-  const DropCounter dropped_;
+  DropCounter dropped_;
 };
 
 TEST_F(DescribePropagationTest, ADescriptionChangesNothing) {
