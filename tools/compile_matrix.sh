@@ -45,7 +45,7 @@ while IFS= read -r file; do
     *.h) ! is_public "$file" || headers+=("$file") ;;
   esac
 done < <(git ls-files --cached --others --exclude-standard -- 'lib/*.cc' 'lib/*.h' 'interceptors/*.cc' 'interceptors/*.h')
-must_fail=-DTETHER_MUST_NAME_ITS_STANDARD # marks cases that must fail
+must_fail="-Wfatal-errors -DTETHER_MUST_NAME_ITS_STANDARD" # for cases that must fail, at the first error
 any_standard=" lib/tether/version.h "
 needs_20=" lib/tether/coroutine.h lib/tether/stop_token.h "
 
@@ -88,9 +88,9 @@ cat >"$work/run" <<'END'
 if ! $compiler $flags -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -Ilib -Iinterceptors -I. \
   -isystem "$1/proto" "$file" >"$2.log" 2>&1; then
   if [[ $flags == *TETHER_MUST_NAME_ITS_STANDARD* ]]; then
-    # Newer Abseil says it, too, and may be the first.
     abseil="C++ versions less than C++17 are not supported"
-    first=$(grep -E "tether/[^ ]*: error: |error: .*${abseil//+/\\+}" "$2.log" | sed -n 1p)
+    first=$(grep -E ": (fatal )?error: " "$2.log" | sed -n 1p)
+    # Newer Abseil says it, too, and may be the first.
     if [[ $first =~ "tether needs C++17"|"compile with -std=c++20"|"$abseil" ]]; then : >"$2.log"; fi
   fi
   if [ -s "$2.log" ]; then
