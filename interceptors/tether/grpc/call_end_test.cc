@@ -231,15 +231,15 @@ TEST_F(CallEndTest, WhatComesAfterTheDeadlineIsNobodysFault) {
     ContextOf(sc).Wait();
     return StatusOf(ContextOf(sc));
   };
-  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(200));
+  // Long, so that a loaded machine's network doesn't use a tenth of it.
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(2));
   ClientCall call(ctx);
   const grpc::Status status = CallAndReadLate(*to_leaf_, call, kWhile);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(),
-              ContainsRegex(std::string("^context deadline exceeded: ") +
-                            kUpTo200ms + ", of which "));
+              ContainsRegex("^context deadline exceeded: (1\\.[0-9]+|2)s, "));
   EXPECT_THAT(status.error_message(), Not(HasSubstr("network")));
-  EXPECT_LE(call.report().duration_us(), 200'000);
+  EXPECT_LE(call.report().duration_us(), 2'000'000);
 }
 
 // The same for a hop: the time that it uses after the call's end is its own.
