@@ -38,7 +38,7 @@ LIBRARY = ("lib/", "interceptors/")
 FOREIGN = {
     r"grpc(pp)?/|.*\.grpc\.pb\.h$": ("lib/",),
     r"opentelemetry/": ("lib/", "interceptors/tether/grpc/", "services/"),
-    # Users compile these with their Abseil: MutexLock's constructor of all older versions is deprecated in newer ones.
+    # Users compile these with their own Abseil. Newer versions deprecate the only constructor of MutexLock that older ones have.
     r"absl/synchronization/mutex\.h": LIBRARY,
 }
 # Internal names that public declarations may use.
