@@ -12,7 +12,9 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -42,6 +44,23 @@ using shop::v1::Inventory;
 inline constexpr tether::Key<int> kPriority{"priority"};
 inline constexpr tether::Key<GetStockRequest> kAskedFor{"asked_for"};
 
+// A type with a format of its own.
+enum class Region { kEurope, kAmerica };
+inline constexpr tether::Key<Region> kRegion{"region"};
+
+tether::HeaderCodec<Region> RegionCodec() {
+  tether::HeaderCodec<Region> codec;
+  codec.parse = [](std::string_view text) -> std::optional<Region> {
+    if (text == "eu") return Region::kEurope;
+    if (text == "us") return Region::kAmerica;
+    return std::nullopt;  // malformed, or newer than this program
+  };
+  codec.format = [](const Region& region) -> std::optional<std::string> {
+    return region == Region::kEurope ? "eu" : "us";
+  };
+  return codec;
+}
+
 // Carries our services' values, the most important first.
 std::shared_ptr<const tether::Propagator> OurPropagator() {
   static const auto& propagator =
@@ -53,6 +72,8 @@ std::shared_ptr<const tether::Propagator> OurPropagator() {
               tether::HeaderPropagator<GetStockRequest>(
                   kAskedFor, "x-asked-for-bin",
                   tether::ProtoCodec<GetStockRequest>()),
+              tether::HeaderPropagator<Region>(kRegion, "x-region",
+                                               RegionCodec()),
               tether::RelayPropagator(
                   std::vector<std::string>{"x-canary", "x-session-bin"})));
   return propagator;
@@ -130,6 +151,7 @@ class Storefront final : public Inventory::Service {
     // Only code that has the key can read these.
     ctx = tether::WithValue(ctx, kPriority, 3);
     ctx = tether::WithValue(ctx, kAskedFor, *request);
+    ctx = tether::WithValue(ctx, kRegion, Region::kEurope);
 
     // Another thread has no context: Bind passes it on.
     GetStockResponse of_partner;
@@ -178,6 +200,10 @@ class Warehouse final : public Inventory::Service {
     }
     if (const GetStockRequest* asked_for = ctx.Value(kAskedFor)) {
       std::printf("  asked for: %s\n", asked_for->product_id().c_str());
+    }
+    if (const Region* region = ctx.Value(kRegion)) {
+      std::printf("  region: %s\n",
+                  *region == Region::kEurope ? "Europe" : "America");
     }
     // No key exists for this header here. It is passed on anyway.
     std::printf("  x-canary came %zu times\n",

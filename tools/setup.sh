@@ -108,6 +108,8 @@ command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
     "elsewhere, install the equivalent of: ${wanted[*]}"
 
 missing=()
+# Several groups may want the same package.
+mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | awk '!seen[$0]++')
 for package in "${wanted[@]}"; do
   # dpkg-query also lists packages that were removed but not purged, so only "installed" counts.
   status=$(dpkg-query -W -f '${db:Status-Status}\n' "${package%/*}" 2>/dev/null | sed -n 1p || true)

@@ -34,6 +34,8 @@ check "an unknown group" 1 "" "*unknown group 'nope'*" nope
 MISSING="g++ pkg-config"
 check "only what is missing is installed" 0 \
   $'update\ninstall -y --no-install-recommends g++ pkg-config' "*g++ pkg-config"
+check "a package of two groups is installed, and counted, once" 0 \
+  $'update\ninstall -y --no-install-recommends g++ pkg-config' "*installing 2 Debian packages: g++ pkg-config" build cmake
 APT_FAILS=1
 check "a failure shows apt's output" 1 "update" "*apt says no*failed*"
 APT_FAILS="" USER_ID=1000
