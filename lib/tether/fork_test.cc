@@ -138,6 +138,8 @@ TEST_F(ForkTest, ADeadlineOfTheParentsCallsNothingInTheChild) {
   const Registration on_ctx(ctx, [&calls] { ++calls; });
   const Registration on_far(far, [&calls] { ++calls; });
   const pid_t child = Fork([&calls, far = far] {
+    // On a busy machine, the fork itself may come after the first deadline.
+    const int at_fork = calls;
     // The child uses its own threads and later deadlines.
     UseContexts();
     auto [own, cancel_own] = WithTimeout(Background(), absl::Milliseconds(300));
@@ -146,7 +148,7 @@ TEST_F(ForkTest, ADeadlineOfTheParentsCallsNothingInTheChild) {
     far.Wait();  // a wait watches the time itself
     own.Wait();
     while (!own_called) std::this_thread::yield();
-    TETHER_REQUIRE(calls == 0);
+    TETHER_REQUIRE(calls == at_fork);
   });
   ExpectSuccess(child);
   // The parent is not affected.
