@@ -78,7 +78,7 @@ class EmptyClientFactory final
 
 // Writes tether's headers by hand.
 constexpr const char* kHeaders[] = {"traceparent", "x-request-id",
-                                    "tether-timeout-us"};
+                                    "tether-timeout"};
 
 enum ServerOrder { kPort, kUsage, kCountServer };
 

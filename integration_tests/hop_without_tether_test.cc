@@ -275,7 +275,7 @@ class AnyMiddleTest : public HopWithoutTetherTest,
         break;
       case Middle::kPythonWithHeaders:
         START_PYTHON(
-            {absl::StrCat("--forward=", kIdHeaders, ",tether-timeout-us")});
+            {absl::StrCat("--forward=", kIdHeaders, ",tether-timeout")});
         break;
     }
   }
@@ -357,7 +357,7 @@ TEST_F(HopWithoutTetherTest,
 
 // A middle hop that forwards only the header limits the leaf's time.
 TEST_F(HopWithoutTetherTest, TheExactHeaderAloneBoundsTheLeaf) {
-  START_PYTHON({"--propagate=no", "--forward=tether-timeout-us"});
+  START_PYTHON({"--propagate=no", "--forward=tether-timeout"});
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
   EXPECT_EQ(Call(ctx, kWait).status.error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -395,7 +395,7 @@ TEST_F(HopWithoutTetherTest, ControlIdsAreLostInPlainGrpc) {
 // ---- Exact time ----
 
 TEST_F(HopWithoutTetherTest, TheLeafIsExactWhereTheHeaderPasses) {
-  START_PYTHON({"--forward=tether-timeout-us"});
+  START_PYTHON({"--forward=tether-timeout"});
   const auto [ctx, cancel] = WithTimeout(Background(), kUnround);
   const Seen seen = SeenBy(ctx);
   ASSERT_TRUE(seen.exact_timeout);
@@ -425,7 +425,7 @@ TEST_F(HopWithoutTetherTest, AndElseHasTheStandardDeadlineThroughPython) {
 // A header that is forwarded unchanged is out of date by the time that the
 // middle hop took: a second, here. grpc-timeout is up to date, so it counts.
 TEST_F(HopWithoutTetherTest, AStaleHeaderGivesNoTime) {
-  START_PYTHON({"--forward=tether-timeout-us", "--hold=1"});
+  START_PYTHON({"--forward=tether-timeout", "--hold=1"});
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(9));
   const Seen seen = SeenBy(ctx);
   ASSERT_TRUE(seen.exact_timeout);

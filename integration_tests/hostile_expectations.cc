@@ -114,8 +114,8 @@ ExpectedTimeout TimeOf(const std::vector<MetadataHeader>& headers,
 }  // namespace
 
 ExpectedTimeout TimeoutOf(const std::vector<MetadataHeader>& headers) {
-  ExpectedTimeout timeout = TimeOf(headers, "tether-timeout-us");
-  timeout.bad += TimeOf(headers, "tether-reserve-us").bad;
+  ExpectedTimeout timeout = TimeOf(headers, "tether-timeout");
+  timeout.bad += TimeOf(headers, "tether-reserve").bad;
   return timeout;
 }
 

@@ -158,7 +158,7 @@ MetadataHeader GoodHeader(Random& random) {
     case 11:
       return {"x-request-id", Hex(random, 1 + random.Below(128))};
     case 12:
-      return {"tether-timeout-us", Timeout(random)};
+      return {"tether-timeout", Timeout(random)};
     case 13:
       return {kOwnNumber, std::to_string(random.Below(1'000'000))};
     case 14:
@@ -168,7 +168,7 @@ MetadataHeader GoodHeader(Random& random) {
     case 16:
       return {kRelayed, Word(random, 40)};
     case 17:
-      return {"tether-reserve-us", Timeout(random)};
+      return {"tether-reserve", Timeout(random)};
     default:
       return {kRelayedBinary, Bytes(random, random.Below(100))};
   }

@@ -506,7 +506,7 @@ TEST_F(HostileMetadataTest, WhatGrpcRejectsIsRejectedAsWithoutTether) {
       std::vector<MetadataHeader> set = {
           {"traceparent",
            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
-          {"tether-timeout-us", "99999999999"},
+          {"tether-timeout", "99999999999"},
           {"baggage", ""}};
       set[2].value = "k=" + std::string(size - BytesOf(set) - 2, 'v');
       return set;

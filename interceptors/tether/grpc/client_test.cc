@@ -56,7 +56,7 @@ class ClientTest : public testing::GrpcLeakCheckedTest {
       ++entered_;
       remaining_ = ctx.Remaining();
       sent_timeouts_ =
-          static_cast<int>(sc.client_metadata().count("tether-timeout-us"));
+          static_cast<int>(sc.client_metadata().count("tether-timeout"));
       if (const TraceContext* trace = TraceOf(ctx)) {
         trace_ = FormatTraceParent(*trace);
       }

@@ -82,7 +82,7 @@ struct Way {
   // whether it is connected.
   bool is_listed = false;
   bool is_plain = false;  // a plain grpc::ClientContext, for Current()
-  // Otherwise the call only has the header tether-timeout-us.
+  // Otherwise the call only has the header tether-timeout.
   bool has_tether = true;
   std::string service_config = "";
 };
@@ -127,9 +127,8 @@ std::optional<absl::Duration> Kept(Probe::Stub& stub, const Observer& observer,
   grpc::ClientContext& call = is_own ? own.emplace(ctx) : plain.emplace();
   call.set_wait_for_ready(true);
   if (!way.has_tether) {
-    call.AddMetadata("tether-timeout-us",
-                     absl::StrCat(absl::ToInt64Microseconds(
-                         timeout - Reserve().Of(timeout))));
+    call.AddMetadata("tether-timeout", absl::StrCat(absl::ToInt64Microseconds(
+                                           timeout - Reserve().Of(timeout))));
   }
   Pong pong;
   if (!stub.Unary(&call, Ping(), &pong).ok()) return std::nullopt;

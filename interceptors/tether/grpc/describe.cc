@@ -30,8 +30,8 @@ std::string DescribePropagation(const grpc::ServerContextBase& server_context) {
   return "received:\n" +
          DescribeExtract(*call->options().propagator, headers,
                          call->options().base_context) +
-         (timeout.has_value() ? "  tether-timeout-us: the deadline\n"
-                              : "  no tether-timeout-us: the caller set no "
+         (timeout.has_value() ? "  tether-timeout: the deadline\n"
+                              : "  no tether-timeout: the caller set no "
                                 "deadline, or has no tether\n");
 }
 

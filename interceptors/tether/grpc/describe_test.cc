@@ -102,7 +102,7 @@ TEST_F(DescribePropagationTest, BothSidesNameTheValue) {
   EXPECT_THAT(both.received,
               AllOf(HasSubstr("x-tenant (4 bytes): read by HeaderPropagator"),
                     HasSubstr("x-shard (1 bytes): no propagator reads it"),
-                    HasSubstr("tether-timeout-us: the deadline")));
+                    HasSubstr("tether-timeout: the deadline")));
   EXPECT_THAT(both.sent + both.received, Not(HasSubstr("acme")));
 }
 
@@ -137,7 +137,7 @@ TEST_F(DescribePropagationTest, TetherOnOneSideOnly) {
   EXPECT_THAT(no_server.sent, HasSubstr("x-tenant (4 bytes): written"));
   const Both no_client = Call(ServerOptions(), std::nullopt);
   EXPECT_THAT(no_client.sent, HasSubstr("the channel has no tether"));
-  EXPECT_THAT(no_client.received, HasSubstr("no tether-timeout-us"));
+  EXPECT_THAT(no_client.received, HasSubstr("no tether-timeout"));
 }
 
 TEST_F(DescribePropagationTest, ACallThatIsNotDescribed) {

@@ -108,7 +108,7 @@ class OnClient final : public Interceptor {
             InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
       seen_->id_of_context = IdOf(ContextOf(*context_));
       const auto* headers = methods->GetSendInitialMetadata();
-      seen_->headers = headers->count("tether-timeout-us") > 0 &&
+      seen_->headers = headers->count("tether-timeout") > 0 &&
                        headers->count("x-request-id") > 0;
     }
     if (methods->QueryInterceptionHookPoint(

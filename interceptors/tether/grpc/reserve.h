@@ -14,7 +14,7 @@
 namespace tether {
 
 // A caller with `left` until its deadline sends left - Of(left) to the server,
-// in tether-timeout-us. Its own call and the standard grpc-timeout keep all of
+// in tether-timeout. Its own call and the standard grpc-timeout keep all of
 // it. So the leaf's time is up first, and each caller has its reserve left to
 // receive the answer, to try something else, and to answer its own caller.
 //
@@ -23,7 +23,7 @@ namespace tether {
 // A request may wait before its handler begins: for a connection, for a new
 // attempt, or for a thread of the server. The caller doesn't wait for longer
 // because of that. So the server takes the caller's reserve off the time that
-// grpc-timeout leaves, if that is earlier than tether-timeout-us.
+// grpc-timeout leaves, if that is earlier than tether-timeout.
 //
 // By default, a hop keeps 4.5 ms of 50 ms, 9 ms of 200 ms, 33 ms of one second,
 // and 50 ms from 1.6 s on. That is about the time that a reply takes, with some

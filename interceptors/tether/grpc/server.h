@@ -69,7 +69,7 @@ class TETHER_EXPORT ServerInterceptorFactory final
 
 // Returns the context of the request that `server_context` serves: its values,
 // its end, and its deadline, which is the earliest of grpc-timeout,
-// tether-timeout-us and the server's max_timeout (or its default_timeout, if
+// tether-timeout and the server's max_timeout (or its default_timeout, if
 // the request brings none). EndReasonOf (tether/end_reason.h) says why it
 // ended. Returns Background() if tether isn't installed, if the request has not
 // arrived yet, or if it is over. That is counted

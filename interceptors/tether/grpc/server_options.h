@@ -69,12 +69,12 @@ struct ServerOptions {
 
   // How long a handler may take to answer by itself after its context has ended
   // for a reason that gRPC doesn't know: max_timeout, default_timeout, a
-  // tether-timeout-us that is shorter than grpc-timeout, or the end of
+  // tether-timeout that is shorter than grpc-timeout, or the end of
   // base_context. After that the call is ended for the handler. The caller gets
   // the context's status. The handler's current and later gRPC operations fail.
   // So a peer that doesn't read holds no thread for longer.
   //
-  // If the deadline is the caller's tether-timeout-us, the grace may be longer:
+  // If the deadline is the caller's tether-timeout, the grace may be longer:
   // a quarter of that timeout, but at most one second plus 3 % of it. The
   // caller knows this deadline and normally ends the call itself.
   //

@@ -26,7 +26,7 @@ struct GrpcStats {
 
   // ---- Since the process started ----
 
-  // tether-timeout-us and tether-reserve-us headers that were dropped:
+  // tether-timeout and tether-reserve headers that were dropped:
   // malformed, or sent twice.
   int64_t bad_timeouts = 0;
   // tether-report-bin headers that were dropped: malformed, too large, or sent

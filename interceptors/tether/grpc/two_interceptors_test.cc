@@ -51,8 +51,7 @@ class TwoInterceptorsTest : public testing::GrpcLeakCheckedTest {
       const std::string* id = RequestIdOf(ContextOf(sc));
       id_ = id == nullptr ? "none" : *id;
       remaining_ = ContextOf(sc).Remaining();
-      headers_ =
-          static_cast<int>(sc.client_metadata().count("tether-timeout-us"));
+      headers_ = static_cast<int>(sc.client_metadata().count("tether-timeout"));
       return grpc::Status::OK;
     };
   }

@@ -62,8 +62,7 @@ class ValuesTest : public testing::GrpcLeakCheckedTest {
       route_ = std::string(BaggageOf(ctx).Get("route").value_or(""));
       if (const std::string* tenant = ctx.Value(kTenant)) tenant_ = *tenant;
       remaining_ = ctx.Remaining();
-      exact_deadline_came_ =
-          sc.client_metadata().count("tether-timeout-us") != 0;
+      exact_deadline_came_ = sc.client_metadata().count("tether-timeout") != 0;
       return grpc::Status::OK;
     };
     auto stub = server.Stub(client_options);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tether-timeout-us: a timeout that is read is in range and is written
+// tether-timeout: a timeout that is read is in range and is written
 // unchanged.
 
 #include <optional>

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The headers `tether-timeout-us`, the time left for a call, and
-// `tether-reserve-us`, the time that the caller keeps for itself.
+// The headers `tether-timeout`, the time left for a call, and
+// `tether-reserve`, the time that the caller keeps for itself.
 //
 // Wire format, version 1: 1 to 18 ASCII digits and nothing else. The number is
 // the time that the callee has from the moment when the headers are sent, in
 // microseconds, rounded down. It is the caller's remaining time minus its
 // reserve for the reply. It is relative, because the clocks of hosts differ.
 //
-//   tether-timeout-us: 1500000      1.5 s are left
-//   tether-timeout-us: 0            no time is left
+//   tether-timeout: 1500000      1.5 s are left
+//   tether-timeout: 0            no time is left
 //
-// Calls without a deadline have no such header. `tether-reserve-us` has the
+// Calls without a deadline have no such header. `tether-reserve` has the
 // same form. It is sent if the reserve isn't the default (docs/wire_format.md):
 // the receiver of a request that has waited must know it. gRPC's own
 // `grpc-timeout` is sent too. It is rounded up, so it grows over many hops.
@@ -32,8 +32,9 @@
 
 namespace tether {
 
-inline constexpr std::string_view kTimeoutHeader = "tether-timeout-us";
-inline constexpr std::string_view kReserveHeader = "tether-reserve-us";
+// At most 15 characters, which a std::string holds without an allocation.
+inline constexpr std::string_view kTimeoutHeader = "tether-timeout";
+inline constexpr std::string_view kReserveHeader = "tether-reserve";
 
 // The maximum number of digits. 10^18 µs are 31,700 years.
 inline constexpr int kMaxTimeoutDigits = 18;

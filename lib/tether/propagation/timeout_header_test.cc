@@ -2,6 +2,7 @@
 
 #include "tether/propagation/timeout_header.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -13,6 +14,12 @@
 
 namespace tether {
 namespace {
+
+TEST(TimeoutHeaderTest, NamesFitInAStringWithoutAnAllocation) {
+  const size_t inline_capacity = std::string().capacity();
+  EXPECT_EQ(std::string(kTimeoutHeader).capacity(), inline_capacity);
+  EXPECT_EQ(std::string(kReserveHeader).capacity(), inline_capacity);
+}
 
 TEST(ParseTimeoutTest, ReadsWholeMicroseconds) {
   EXPECT_EQ(ParseTimeout("0"), absl::ZeroDuration());

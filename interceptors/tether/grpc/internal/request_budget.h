@@ -19,14 +19,14 @@ struct ArrivedTime {
   // From grpc-timeout, as gRPC keeps it. Core writes that header when it sends
   // the request, and rounds the time up.
   absl::Duration standard = absl::InfiniteDuration();
-  // From tether-timeout-us: counts from the moment when the headers were handed
+  // From tether-timeout: counts from the moment when the headers were handed
   // to gRPC, and the caller's reserve is taken off already.
   absl::Duration exact = absl::InfiniteDuration();
-  // The caller's reserve, from tether-reserve-us. nullopt: the default.
+  // The caller's reserve, from tether-reserve. nullopt: the default.
   std::optional<absl::Duration> reserve = std::nullopt;
 };
 
-// Reads tether-timeout-us and tether-reserve-us. A header that is malformed or
+// Reads tether-timeout and tether-reserve. A header that is malformed or
 // repeated counts as absent, and is counted as dropped.
 ArrivedTime ArrivedTimeIn(const ReceivedMetadata& headers,
                           absl::Duration standard);
