@@ -3,6 +3,8 @@
 #include "tether/grpc/internal/hop_record.h"
 
 #include <algorithm>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -11,6 +13,13 @@
 #include "tether/grpc/internal/time.h"
 
 namespace tether::internal {
+namespace {
+
+// Room for so many calls is made at once.
+constexpr size_t kUsualCalls = 4;
+
+}  // namespace
+
 absl::Duration HopRecord::Elapsed() const {
   return absl::Microseconds(SteadyMicros() - arrival_us_);
 }
@@ -19,12 +28,11 @@ uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
                               absl::Duration left,
                               std::string_view label) const {
   Call call;
-  SetNames(method, call.report);
-  if (!label.empty()) call.report.set_label(std::string(label));
-  call.report.set_start_us(std::max<int64_t>(0, now_us - arrival_us_));
+  call.method = std::string(method);
+  call.label = std::string(label);
+  call.start_us = std::max<int64_t>(0, now_us - arrival_us_);
   if (left != absl::InfiniteDuration()) {
-    call.report.set_time_left_us(
-        std::max<int64_t>(0, absl::ToInt64Microseconds(left)));
+    call.time_left_us = std::max<int64_t>(0, absl::ToInt64Microseconds(left));
   }
   MutexLock lock(mutex_);
   if (under_way_++ == 0) busy_since_us_ = latest_end_us_ = now_us;
@@ -32,6 +40,7 @@ uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
   if (calls_.size() >= kMostCalls && !MakeRoom()) {
     ++left_out_;
   } else {
+    if (calls_.empty()) calls_.reserve(kUsualCalls);
     calls_.push_back(std::move(call));
   }
   return last_id_;
@@ -41,8 +50,7 @@ bool HopRecord::MakeRoom() const {
   auto shortest = calls_.end();
   for (auto it = calls_.begin(); it != calls_.end(); ++it) {
     if (it->over &&
-        (shortest == calls_.end() ||
-         it->report.duration_us() < shortest->report.duration_us())) {
+        (shortest == calls_.end() || it->duration_us < shortest->duration_us)) {
       shortest = it;
     }
   }
@@ -64,32 +72,36 @@ HopRecord::Call* HopRecord::MarkEnded(uint64_t id, int64_t now_us) const {
   if (--under_way_ == 0) busy_us_ += latest_end_us_ - busy_since_us_;
   if (it == calls_.rend()) return nullptr;
   it->over = true;
-  it->report.set_duration_us(
-      std::max<int64_t>(0, now_us - arrival_us_ - it->report.start_us()));
+  it->duration_us = std::max<int64_t>(0, now_us - arrival_us_ - it->start_us);
   return &*it;
 }
 
 void HopRecord::EndGoodCall(uint64_t id, int64_t now_us) const {
   MutexLock lock(mutex_);
-  Call* kept = MarkEnded(id, now_us);
-  if (kept == nullptr) return;
-  kept->report.set_answered(true);
-  kept->report.set_reason(v1::END_REASON_COMPLETED);
+  MarkEnded(id, now_us);
 }
 
 void HopRecord::EndCall(uint64_t id, int64_t now_us,
                         v1::CallReport call) const {
+  auto rest = std::make_unique<v1::CallReport>(std::move(call));
   MutexLock lock(mutex_);
-  Call* entry = MarkEnded(id, now_us);
-  if (entry == nullptr) return;
-  v1::CallReport& kept = entry->report;
-  call.set_start_us(kept.start_us());
-  call.set_duration_us(kept.duration_us());
-  *call.mutable_service() = std::move(*kept.mutable_service());
-  *call.mutable_method() = std::move(*kept.mutable_method());
-  *call.mutable_label() = std::move(*kept.mutable_label());
-  if (kept.has_time_left_us()) call.set_time_left_us(kept.time_left_us());
-  kept = std::move(call);
+  if (Call* kept = MarkEnded(id, now_us)) kept->rest = std::move(rest);
+}
+
+void HopRecord::Write(const Call& call, int64_t duration_us,
+                      v1::CallReport& message) {
+  if (call.rest != nullptr) {
+    message = *call.rest;
+  } else if (call.over) {
+    message.set_answered(true);
+    message.set_reason(v1::END_REASON_COMPLETED);
+  }
+  message.clear_method();
+  SetNames(call.method, message);
+  message.set_label(call.label);
+  message.set_start_us(call.start_us);
+  message.set_duration_us(duration_us);
+  if (call.time_left_us >= 0) message.set_time_left_us(call.time_left_us);
 }
 
 void HopRecord::Fill(int64_t now_us, v1::BudgetReport& report) const {
@@ -97,14 +109,14 @@ void HopRecord::Fill(int64_t now_us, v1::BudgetReport& report) const {
   report.set_total_us(total);
   MutexLock lock(mutex_);
   for (const Call& call : calls_) {
-    v1::CallReport& copy = *report.add_calls();
-    copy = call.report;
+    int64_t duration = call.duration_us;
     if (!call.over) {
-      copy.set_duration_us(std::max<int64_t>(0, total - copy.start_us()));
-      if (copy.has_time_left_us()) {
-        copy.set_duration_us(std::min(copy.duration_us(), copy.time_left_us()));
+      duration = std::max<int64_t>(0, total - call.start_us);
+      if (call.time_left_us >= 0) {
+        duration = std::min(duration, call.time_left_us);
       }
     }
+    Write(call, duration, *report.add_calls());
   }
   if (left_out_ == 0) return;
   report.set_calls_left_out(left_out_);

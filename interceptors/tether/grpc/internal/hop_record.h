@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -58,11 +60,23 @@ class HopRecord {
  private:
   static constexpr size_t kMostCalls = 64;
 
+  // Plain data: most calls succeed, and most reports are never sent. Only Fill
+  // makes messages.
   struct Call {
     uint64_t id = 0;
     bool over = false;
-    v1::CallReport report;
+    int64_t start_us = 0;
+    int64_t duration_us = 0;
+    int64_t time_left_us = -1;  // -1: no deadline
+    std::string method;
+    std::string label;
+    // The rest, if the call didn't end by EndGoodCall.
+    std::unique_ptr<v1::CallReport> rest;
   };
+
+  // Writes `call`, which has lasted for `duration_us`, into `message`.
+  static void Write(const Call& call, int64_t duration_us,
+                    v1::CallReport& message);
 
   // Marks the call as ended. Null if the call isn't kept.
   Call* MarkEnded(uint64_t id, int64_t now_us) const

@@ -82,6 +82,33 @@ TEST_F(HopRecordTest, KeepsWhatTheCallerKnowsAndAddsTheTimes) {
   EXPECT_EQ(SelfTimeUs(report), 800);
 }
 
+TEST_F(HopRecordTest, AGoodCallIsAnsweredAndCompleted) {
+  const uint64_t id =
+      record_.BeginCall("no slash", kArrival + 100, absl::Microseconds(7000));
+  record_.EndGoodCall(id, kArrival + 300);
+  const v1::BudgetReport report = ReportAt(1000);
+  ASSERT_EQ(report.calls_size(), 1);
+  const v1::CallReport& kept = report.calls(0);
+  EXPECT_EQ(kept.service(), "no slash");
+  EXPECT_EQ(kept.method(), "");
+  EXPECT_EQ(kept.start_us(), 100);
+  EXPECT_EQ(kept.duration_us(), 200);
+  EXPECT_EQ(kept.time_left_us(), 7000);
+  EXPECT_TRUE(kept.answered());
+  EXPECT_EQ(kept.outcome(), 0);
+  EXPECT_EQ(kept.reason(), v1::END_REASON_COMPLETED);
+  EXPECT_FALSE(kept.has_report());
+}
+
+TEST_F(HopRecordTest, ControlACallUnderWayIsNot) {
+  Begin(100);
+  const v1::BudgetReport report = ReportAt(1000);
+  ASSERT_EQ(report.calls_size(), 1);
+  EXPECT_FALSE(report.calls(0).answered());
+  EXPECT_EQ(report.calls(0).reason(), v1::END_REASON_UNSPECIFIED);
+  EXPECT_FALSE(report.calls(0).has_time_left_us());
+}
+
 TEST_F(HopRecordTest, ACallUnderWayCountsUpToNow) {
   Begin(100);
   const v1::BudgetReport report = ReportAt(1000);
