@@ -279,7 +279,9 @@ TEST_F(LoadTest, AStalledDownstreamHoldsNoMoreHandlersThanTheDeadlineAllows) {
 TEST_F(LoadTest, ControlAStalledDownstreamHoldsThemAll) {
   Chain chain(Stalled(false, /*fallback=*/false, absl::Seconds(10)));
   EXPECT_EQ(Run(chain), 0);
-  EXPECT_EQ(chain.MostRunning(), kWaves * kWave);
+  // More than the test above allows. On a fast machine it is all of them; on a
+  // slow one, some don't reach their handler within the deadline.
+  EXPECT_GT(chain.MostRunning(), 3 * kWave);
 }
 
 }  // namespace
