@@ -378,6 +378,28 @@ tether_program(benchmarks_drift_benchmark
 tether_internal_library(benchmarks_header_row
   PREFIX benchmarks)
 
+tether_internal_library(benchmarks_rpc_peers
+  SRCS benchmarks/rpc_peers.cc
+  PREFIX benchmarks
+  DEPS benchmarks_worker gRPC::grpc++ tether_internal::tether)
+
+tether_program(benchmarks_instructions_benchmark
+  FOLDER benchmarks
+  NAME instructions_benchmark
+  SRCS benchmarks/instructions_benchmark.cc
+  DEPS
+    absl::time
+    benchmarks_rpc_peers
+    benchmarks_worker
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  ARGS --mode=observed --calls=1 --rounds=1
+  TIMEOUT 60)
+
 tether_program(benchmarks_memory_benchmark
   FOLDER benchmarks
   NAME memory_benchmark

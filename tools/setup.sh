@@ -49,6 +49,7 @@ packages_of() {
         bookworm) echo libclang-rt-14-dev ;;
         *) echo libclang-rt-dev ;;
       esac ;;
+    instructions) echo valgrind ;;  # for benchmarks/instructions.py
     opentelemetry) echo opentelemetry-cpp-dev ;;
     proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
     reference) echo doxygen git ;;  # for tools/reference.sh
@@ -96,7 +97,7 @@ backports_source() {
 wanted=() backports=""
 for group in "$@"; do
   list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake, compilers," \
-    "experimental, fuzz, opentelemetry, proxy, reference, tidy)"
+    "experimental, fuzz, instructions, opentelemetry, proxy, reference, tidy)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
   # Later releases include these packages.
