@@ -1814,6 +1814,14 @@ tether_program(interceptors_tether_grpc_cold_channel_test
   TEST
   TIMEOUT 300)
 
+tether_program(interceptors_tether_grpc_counters_test
+  FOLDER interceptors/tether/grpc
+  NAME counters_test
+  SRCS interceptors/tether/grpc/internal/counters_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_describe_test
   FOLDER interceptors/tether/grpc
   NAME describe_test

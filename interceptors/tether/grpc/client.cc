@@ -101,7 +101,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     carrier.Remove(kReserveHeader);
     const size_t used = carrier.Bytes();
     if (used > internal::kMetadataRoom) {
-      internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
+      internal::CountEvent(internal::RpcEvent::kOversized);
       if (state_->options().describe_propagation) {
         state_->set_propagation(
             "  nothing: the application's own metadata leaves no room\n");
@@ -150,12 +150,10 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
               ? InjectAndDescribe(carrier, limits)
               : LimitedCarrier(carrier, limits).Inject(propagator, ctx);
       if (!fits) {
-        internal::counters.oversized.fetch_add(1, std::memory_order_relaxed);
+        internal::CountEvent(internal::RpcEvent::kOversized);
       }
     }
-    TETHER_CATCH(...) {
-      internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
-    }
+    TETHER_CATCH(...) { internal::CountEvent(internal::RpcEvent::kException); }
   }
 
   bool InjectAndDescribe(internal::SentMetadata& carrier,
@@ -164,7 +162,7 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
         *options_->propagator, state_->context(), carrier, limits);
     state_->set_propagation(std::move(described.text));
     if (described.threw) {
-      internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+      internal::CountEvent(internal::RpcEvent::kException);
     }
     return described.fits;
   }

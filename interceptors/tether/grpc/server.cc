@@ -41,11 +41,8 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
  public:
   ServerInterceptor(grpc::experimental::ServerRpcInfo* info,
                     std::shared_ptr<ServerCall> call)
-      : info_(info), call_(std::move(call)) {
-    internal::counters.arriving_calls.fetch_add(1, std::memory_order_relaxed);
-  }
+      : info_(info), call_(std::move(call)) {}
   ~ServerInterceptor() override {
-    NoteArrival();
     call_->OnHandlerEnded();
     call_->Finish(/*answer=*/std::nullopt);
     call_->Unregister();
@@ -70,14 +67,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   }
 
  private:
-  // The first call counts.
-  void NoteArrival() {
-    if (std::exchange(has_arrived_, true)) return;
-    internal::counters.arriving_calls.fetch_sub(1, std::memory_order_relaxed);
-  }
-
   void OnHeaders(InterceptorBatchMethods* methods) {
-    NoteArrival();
     grpc::ServerContextBase* const server_context = info_->server_context();
     // gRPC's `info_` owns the interceptors of this RPC.
     if (!call_->Begin(info_, server_context, info_->method(),
@@ -143,8 +133,6 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   // True if another tether interceptor serves the call. Set before the handler
   // runs.
   bool stands_aside_ = false;
-  // As above: set before the handler runs.
-  bool has_arrived_ = false;
   // The batch whose message is being sent; there is at most one.
   std::atomic<const void*> writing_{nullptr};
   std::atomic<bool> sent_message_{false};
@@ -194,6 +182,7 @@ void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
 }
 
 Context ContextOf(const grpc::ServerContextBase& server_context) {
+  using internal::RpcEvent;
   std::optional<Context> found =
       ServerCall::Registry().Find(&server_context, [](const ServerCall* call) {
         return call == nullptr ? std::nullopt
@@ -202,11 +191,14 @@ Context ContextOf(const grpc::ServerContextBase& server_context) {
   if (found.has_value()) return *std::move(found);
   // An interceptor may ask before tether's has the request, which then isn't
   // lost. It can't be told which request that is, so no miss counts meanwhile.
-  if (internal::counters.arriving_calls.load(std::memory_order_relaxed) != 0) {
+  if (internal::CountBetween(RpcEvent::kServerCallMade,
+                             RpcEvent::kServerCallArrived) != 0) {
     return Background();
   }
-  if (internal::counters.contexts_not_found.fetch_add(
-          1, std::memory_order_relaxed) == 0) {
+  internal::CountEvent(RpcEvent::kContextNotFound);
+  static std::atomic<bool> warned{false};
+  if (!warned.load(std::memory_order_relaxed) &&
+      !warned.exchange(true, std::memory_order_relaxed)) {
     internal::Warn(
         "ContextOf found no context for a server's request, so its handler has "
         "no deadline, cancellation or values. Is InstallServer called, and not "

@@ -7,18 +7,21 @@
 namespace tether {
 
 GrpcStats GetGrpcStats() {
-  const internal::Counters& c = internal::counters;
+  using internal::CountBetween;
+  using internal::CountOf;
+  using internal::RpcEvent;
   GrpcStats stats;
-  stats.server_calls = c.server_calls.load(std::memory_order_relaxed);
-  stats.client_calls = c.client_calls.load(std::memory_order_relaxed);
-  stats.watches = c.watches.load(std::memory_order_relaxed);
-  stats.bad_timeouts = c.bad_timeouts.load(std::memory_order_relaxed);
-  stats.bad_reports = c.bad_reports.load(std::memory_order_relaxed);
-  stats.shed = c.shed.load(std::memory_order_relaxed);
-  stats.oversized = c.oversized.load(std::memory_order_relaxed);
-  stats.exceptions = c.exceptions.load(std::memory_order_relaxed);
-  stats.contexts_not_found =
-      c.contexts_not_found.load(std::memory_order_relaxed);
+  stats.server_calls =
+      CountBetween(RpcEvent::kServerCallMade, RpcEvent::kServerCallGone);
+  stats.client_calls =
+      CountBetween(RpcEvent::kClientCallMade, RpcEvent::kClientCallGone);
+  stats.watches = CountBetween(RpcEvent::kWatchMade, RpcEvent::kWatchGone);
+  stats.bad_timeouts = CountOf(RpcEvent::kBadTimeout);
+  stats.bad_reports = CountOf(RpcEvent::kBadReport);
+  stats.shed = CountOf(RpcEvent::kShed);
+  stats.oversized = CountOf(RpcEvent::kOversized);
+  stats.exceptions = CountOf(RpcEvent::kException);
+  stats.contexts_not_found = CountOf(RpcEvent::kContextNotFound);
   return stats;
 }
 

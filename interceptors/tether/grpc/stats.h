@@ -48,7 +48,14 @@ struct GrpcStats {
   int64_t contexts_not_found = 0;
 };
 
-// A snapshot of this process's counters. Takes no lock. Any thread.
+// The counters of this process. Everything that happened before this call is in
+// them. Takes no lock, so while other threads begin and end calls, the numbers
+// need not be from the same moment. A number of what is alive is never too low
+// and never negative, but may contain calls that begin or end meanwhile. The
+// other numbers never fall from one call to the next.
+//
+// O(number of threads that have made or served calls, or used contexts). Any
+// thread.
 TETHER_EXPORT GrpcStats GetGrpcStats();
 
 }  // namespace tether

@@ -28,9 +28,7 @@ void internal::Warn(std::string_view message) noexcept {
   const WarningHandler handler = warning_handler;
   if (handler == nullptr) return;
   TETHER_TRY { handler(message); }
-  TETHER_CATCH(...) {
-    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
-  }
+  TETHER_CATCH(...) { CountEvent(RpcEvent::kException); }
 }
 
 }  // namespace tether

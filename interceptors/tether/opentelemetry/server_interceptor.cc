@@ -83,7 +83,7 @@ class ServerPropagator final : public DelegatingPropagator {
     Context extracted = ctx;
     TETHER_TRY { extracted = DelegatingPropagator::Extract(carrier, ctx); }
     TETHER_CATCH(...) {  // the request still gets a span
-      internal::counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+      internal::CountEvent(internal::RpcEvent::kException);
     }
     return arrival->Begin(extracted);
   }

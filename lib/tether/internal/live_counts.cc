@@ -78,19 +78,19 @@ void TakeLiveCell() noexcept {
   live_cell = cell;
 }
 
-void CountLiveSlow(Live kind, int64_t delta) noexcept {
+void CountInSlotSlow(int slot, int64_t delta) noexcept {
   TakeLiveCell();
-  if (live_cell != nullptr) return CountLive(kind, delta);
-  shared_cell.counts[static_cast<int>(kind)].fetch_add(
-      delta, std::memory_order_relaxed);
+  if (live_cell != nullptr) {
+    return CountInSlot(slot, delta, std::memory_order_release);
+  }
+  shared_cell.counts[slot].fetch_add(delta, std::memory_order_release);
 }
 
-int64_t LiveCount(Live kind) {
-  const int index = static_cast<int>(kind);
-  int64_t total = shared_cell.counts[index].load(std::memory_order_relaxed);
+int64_t CountOfSlot(int slot) {
+  int64_t total = shared_cell.counts[slot].load(std::memory_order_acquire);
   for (const LiveCell* cell = all_cells.load(std::memory_order_acquire);
        cell != nullptr; cell = cell->next) {
-    total += cell->counts[index].load(std::memory_order_relaxed);
+    total += cell->counts[slot].load(std::memory_order_acquire);
   }
   return total;
 }

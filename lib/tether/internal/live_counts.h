@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Counts of the objects that are alive in the process: for GetContextStats()
-// and for tests that nothing is left behind. Internal.
+// and for tests that nothing is left behind. The layers above count events of
+// their own in the same cells. Internal.
 //
 // Each thread counts in a cell of its own with plain stores; a reader adds up
-// the cells. A count is exact once the threads that changed it have been
-// joined. Before that, it may miss changes that are in progress.
+// the cells. A count contains all changes that happened before it was read. It
+// may contain some of the changes that are in progress, and miss others.
 //
 // Nothing here takes a lock, so a process may fork at any time. Nothing throws:
 // if there is no memory for a thread's cell, the thread uses a shared one.
@@ -27,9 +28,16 @@ enum class Live : uint8_t {
 };
 inline constexpr int kLiveKinds = 3;
 
-// A cache line of its own, and its neighbour, which processors fetch with it.
+// A cell has one slot for each kind above, and these for the layers above,
+// which say what they count there. Those that they change most often should
+// come first.
+inline constexpr int kUpperSlots = 13;
+inline constexpr int kFirstUpperSlot = kLiveKinds;
+inline constexpr int kSlots = kLiveKinds + kUpperSlots;
+
+// Cache lines of its own, in pairs, since processors fetch them so.
 struct alignas(128) LiveCell {
-  std::atomic<int64_t> counts[kLiveKinds] = {};
+  std::atomic<int64_t> counts[kSlots] = {};
   std::atomic<bool> taken{false};  // whether a thread uses it
   LiveCell* next = nullptr;        // constant once the cell is in the list
   uint32_t number = 0;             // its place in the list; constant, too
@@ -40,16 +48,22 @@ struct alignas(128) LiveCell {
 TETHER_EXPORT extern thread_local LiveCell* live_cell;
 
 TETHER_EXPORT void TakeLiveCell() noexcept;
-TETHER_EXPORT void CountLiveSlow(Live kind, int64_t delta) noexcept;
+TETHER_EXPORT void CountInSlotSlow(int slot, int64_t delta) noexcept;
 
-// Adds `delta` to the count of `kind`. Any thread, at any time of the process,
-// static destruction included.
-inline void CountLive(Live kind, int64_t delta) noexcept {
+// Adds `delta` to the count in `slot`. Any thread, at any time of the process,
+// static destruction included. With `order` release, a reader that finds this
+// change finds everything that happened before it, other counts included.
+inline void CountInSlot(
+    int slot, int64_t delta,
+    std::memory_order order = std::memory_order_relaxed) noexcept {
   LiveCell* cell = live_cell;
-  if (cell == nullptr) return CountLiveSlow(kind, delta);
-  std::atomic<int64_t>& count = cell->counts[static_cast<int>(kind)];
-  count.store(count.load(std::memory_order_relaxed) + delta,
-              std::memory_order_relaxed);
+  if (cell == nullptr) return CountInSlotSlow(slot, delta);
+  std::atomic<int64_t>& count = cell->counts[slot];
+  count.store(count.load(std::memory_order_relaxed) + delta, order);
+}
+
+inline void CountLive(Live kind, int64_t delta) noexcept {
+  CountInSlot(static_cast<int>(kind), delta);
 }
 
 // Allocates this thread's cell, so that a later CountLive under a spin lock
@@ -66,8 +80,12 @@ inline uint32_t ThreadNumber() noexcept {
   return live_cell == nullptr ? 0 : live_cell->number;
 }
 
-// The process-wide count of `kind`. O(number of threads).
-TETHER_EXPORT int64_t LiveCount(Live kind);
+// The process-wide count in `slot`. O(number of threads).
+TETHER_EXPORT int64_t CountOfSlot(int slot);
+
+inline int64_t LiveCount(Live kind) {
+  return CountOfSlot(static_cast<int>(kind));
+}
 
 }  // namespace tether::internal
 

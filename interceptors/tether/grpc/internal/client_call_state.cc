@@ -52,13 +52,13 @@ ClientCallState::ClientCallState(Context ctx, const CallOptions& options,
       client_context_(client_context),
       record_(context_, options_.label,
               /*keeps_report=*/client_context != nullptr) {
-  counters.client_calls.fetch_add(1, std::memory_order_relaxed);
+  CountEvent(RpcEvent::kClientCallMade);
 }
 
 ClientCallState::~ClientCallState() {
   registration_.reset();
   ReleaseCoreCall();
-  counters.client_calls.fetch_sub(1, std::memory_order_relaxed);
+  CountEvent(RpcEvent::kClientCallGone);
 }
 
 void ClientCallState::Register(const grpc::ClientContext& call) {

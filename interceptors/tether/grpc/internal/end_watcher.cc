@@ -70,13 +70,13 @@ class IdleChannel {
 struct EndWatcher::Child {
   explicit Child(absl::AnyInvocable<void() &&> fn) : on_end(std::move(fn)) {
     grpc_metadata_array_init(&trailing_metadata);
-    counters.watches.fetch_add(1, std::memory_order_relaxed);
+    CountEvent(RpcEvent::kWatchMade);
   }
   ~Child() {
     grpc_metadata_array_destroy(&trailing_metadata);
     grpc_slice_unref(status_details);
     grpc_call_unref(call);
-    counters.watches.fetch_sub(1, std::memory_order_relaxed);
+    CountEvent(RpcEvent::kWatchGone);
   }
 
   absl::AnyInvocable<void() &&> on_end;

@@ -58,9 +58,7 @@ void SendReport(v1::BudgetReport report, ReportLimits limits,
     if (bytes.empty()) return;
     trailing_metadata.emplace(kReportHeader, std::move(bytes));
   }
-  TETHER_CATCH(...) {
-    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
-  }
+  TETHER_CATCH(...) { CountEvent(RpcEvent::kException); }
 }
 
 std::optional<v1::BudgetReport> ReceiveReport(
@@ -79,11 +77,11 @@ std::optional<v1::BudgetReport> ReceiveReport(
         })) {
       report = ParseReport({it->second.data(), it->second.size()}, limits);
     }
-    if (!report) counters.bad_reports.fetch_add(1, std::memory_order_relaxed);
+    if (!report) CountEvent(RpcEvent::kBadReport);
     return report;
   }
   TETHER_CATCH(...) {
-    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
+    CountEvent(RpcEvent::kException);
     return std::nullopt;
   }
 }

@@ -23,7 +23,7 @@ std::optional<absl::Duration> TimeIn(const ReceivedMetadata& headers,
   if (!header.value && !header.repeated) return std::nullopt;
   const auto time =
       header.repeated ? std::nullopt : ParseTimeout(*header.value);
-  if (!time) counters.bad_timeouts.fetch_add(1, std::memory_order_relaxed);
+  if (!time) CountEvent(RpcEvent::kBadTimeout);
   return time;
 }
 

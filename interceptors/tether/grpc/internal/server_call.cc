@@ -43,21 +43,29 @@ CallRegistry<ServerCall>& ServerCall::Registry() {
 
 ServerCall::ServerCall(std::shared_ptr<ServerState> server)
     : server_(std::move(server)) {
-  counters.server_calls.fetch_add(1, std::memory_order_relaxed);
+  CountEvent(RpcEvent::kServerCallMade);
 }
 
 ServerCall::~ServerCall() {
+  NoteArrival();
   OnHandlerEnded();
   DropCall();
-  counters.server_calls.fetch_sub(1, std::memory_order_relaxed);
+  CountEvent(RpcEvent::kServerCallGone);
 }
 
 // ---- The beginning ----------------------------------------------------------
+
+void ServerCall::NoteArrival() {
+  if (!std::exchange(has_arrived_, true)) {
+    CountEvent(RpcEvent::kServerCallArrived);
+  }
+}
 
 bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
                        std::string_view method,
                        const ReceivedMetadata::Map& metadata,
                        bool end_is_pushed) {
+  NoteArrival();
   if (!Register(rpc, server_context)) return false;
   const ReceivedMetadata headers(metadata);
   const TimeLimits& limits = server_->policies.For(method);
@@ -139,9 +147,7 @@ void ServerCall::ExtractValues(const ReceivedMetadata& headers) noexcept {
   TETHER_TRY {
     context_ = server_->options.propagator->Extract(headers, context_);
   }
-  TETHER_CATCH(...) {
-    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
-  }
+  TETHER_CATCH(...) { CountEvent(RpcEvent::kException); }
 }
 
 void ServerCall::ScheduleCancelCall(const RequestBudget& budget) {
@@ -163,7 +169,7 @@ void ServerCall::TurnAwayIfTooLate(std::string_view method,
   ShedBudget& shed_budget = server_->shed_budgets.For(method);
   shed_budget.Earn();
   if (time_left_ >= min_budget || !shed_budget.Spend()) return;
-  counters.shed.fetch_add(1, std::memory_order_relaxed);
+  CountEvent(RpcEvent::kShed);
   const absl::Status cause = CauseOfTooLittleTime(time_left_, min_budget);
   Expire(scope_, cause);
   cut_off_with_ = grpc::StatusCode::DEADLINE_EXCEEDED;

@@ -125,6 +125,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   static CallRegistry<ServerCall>& Registry();
 
  private:
+  // The headers are here, or will never be. The first call counts.
+  void NoteArrival();
+
   // The steps of Begin, in this order.
   bool Register(const void* rpc, grpc::ServerContextBase* server_context);
   void HoldCall(grpc_call* call);
@@ -173,6 +176,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // a key.
   const void* address_ = nullptr;
   const void* rpc_ = nullptr;
+  bool has_arrived_ = false;
   std::atomic<bool> handler_ended_{false};
   absl::Duration deadline_slack_;  // see DeadlineSlack
   CancelFunc cancel_;

@@ -107,9 +107,7 @@ void ServerCall::Finish(std::optional<grpc::StatusCode> answer) noexcept {
     summary->context = context_;
     server_->options.on_finish(*summary);
   }
-  TETHER_CATCH(...) {
-    counters.exceptions.fetch_add(1, std::memory_order_relaxed);
-  }
+  TETHER_CATCH(...) { CountEvent(RpcEvent::kException); }
 }
 
 grpc::StatusCode ServerCall::CodeOfAnswer(
