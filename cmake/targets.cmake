@@ -3413,6 +3413,7 @@ tether_program(lib_tether_rpc_context_test
     GTest::gtest
     absl::status
     absl::time
+    lib_tether_together
     tether_internal::tether
     tether_internal::tether_testing
   TEST

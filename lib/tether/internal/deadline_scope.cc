@@ -84,8 +84,8 @@ bool DeadlineScope::ArmTimer() {
   const uint8_t before = state.load(std::memory_order_relaxed);
   const bool near = (before & kNear) != 0;
   const TimerService::Armed armed = TimersOf(this).Arm(*this, deadline, near);
-  // A scope that isn't near yet has no children here: it is new. A scope that
-  // is armed again, by ComeNear, is near.
+  // No scope below has to come near too: if this one wasn't near, it is new or
+  // has just been observed for the first time (invariant 7).
   if (armed.near && !near) {
     state.store(before | kNear, std::memory_order_release);
   }
@@ -143,7 +143,7 @@ void DeadlineSeenPassed(Scope* scope) {
     AwaitPublished(s);
   };
   // Done() is exact for a scope in one of these states.
-  constexpr uint8_t kExact = kNear | kEnded;
+  constexpr uint8_t kExact = kClockDecides | kEnded;
   if ((scope->state.load(std::memory_order_acquire) & kExact) != 0) return;
   // Start at the scope that owns the deadline, so that no ancestor of `scope`
   // with the same deadline seems to outlive it.

@@ -31,9 +31,9 @@ struct DeadlineScope : Scope, Timer {
 
   // Arms the timer if the deadline is this scope's own. Requires that no one
   // can end the scope meanwhile: the caller holds its lock or, for a new scope,
-  // its parent's. Requires a call of TimerService::EnsureAttended before any
-  // lock was taken. If it returns true, the caller must call TimerService::Wake
-  // once it holds no lock.
+  // its parent's. Unless the scope is near, it has no children. Requires a call
+  // of TimerService::EnsureAttended before any lock was taken. If it returns
+  // true, the caller must call TimerService::Wake once it holds no lock.
   [[nodiscard]] bool ArmTimer();
 
   // The timer fired: the deadline came near or passed. The caller holds a
@@ -56,9 +56,9 @@ struct DeadlineScope : Scope, Timer {
 };
 
 // True if the deadline of `scope`, whose state is `state`, has passed. Reads
-// the clock only if the scope is near.
+// the clock only if the scope is near or unobserved.
 inline bool DeadlinePassed(const Scope* scope, uint8_t state) {
-  return (state & kNear) != 0 &&
+  return (state & kClockDecides) != 0 &&
          scope->deadline <= ClockOf(scope).SteadyNanos();
 }
 

@@ -29,6 +29,9 @@
 //     scopes below are near, and a child of a near parent is born near. (In the
 //     child of a fork this does not hold for scopes whose lock was taken at the
 //     fork. Such scopes must not be used.)
+//  7. A scope that is kUnobserved has no children and no observers, and its
+//     timer is not armed. Whoever would add one of them calls StartSource
+//     first. If the scope is kUnobserved afterwards, its deadline has passed.
 
 #ifndef TETHER_INTERNAL_NODE_H_
 #define TETHER_INTERNAL_NODE_H_
@@ -122,6 +125,8 @@ enum ScopeState : uint8_t {
   kLive = 0,
   kNear = 1,        // the deadline may pass soon: compare the clock
   kUnobserved = 2,  // a LazyScope whose source has not been started
+  // No timer says whether the deadline has passed, so the clock is compared.
+  kClockDecides = kNear | kUnobserved,
   kCancelled = 4,
   kDeadlineExceeded = 8,
   kEnded = kCancelled | kDeadlineExceeded,

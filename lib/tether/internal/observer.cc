@@ -61,6 +61,7 @@ void NotifyCallbackOver() {
 }  // namespace
 
 bool AddObserver(Scope* scope, Observer* observer) {
+  if (IsUnobserved(scope)) StartSource(scope);
   uint8_t state;
   {
     SpinLockHolder lock(scope->lock);
@@ -76,7 +77,6 @@ bool AddObserver(Scope* scope, Observer* observer) {
     return false;
   }
   CountLive(Live::kCallback, 1);
-  if ((state & kUnobserved) != 0) StartSource(scope);
   return true;
 }
 

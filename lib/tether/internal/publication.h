@@ -19,9 +19,11 @@ inline uint8_t HowOf(uint8_t state) {
 }
 
 // The state of a scope that will have ended as `how` says once that is
-// published. `state` is its present state.
+// published. `state` is its present state. The scope is no longer unobserved,
+// since its source must not be started; but it compares the clock as before.
 inline uint8_t EndingAs(uint8_t how, uint8_t state) {
-  return static_cast<uint8_t>((state & kNear) | (how << 2));
+  const uint8_t near = (state & kClockDecides) != 0 ? kNear : kLive;
+  return static_cast<uint8_t>(near | (how << 2));
 }
 
 // True if `scope`, which was kEnding, has ended. It ends when a scope above it

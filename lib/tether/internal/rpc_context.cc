@@ -18,13 +18,6 @@ Nanos NowOf(const Context& ctx) {
   return ClockOf(ContextAccess::NodeOf(ctx)).SteadyNanos();
 }
 
-NewCancellable WithTimeoutFrom(Nanos now, const Context& parent,
-                               absl::Duration timeout, absl::Status cause) {
-  return WithSteadyDeadline(
-      parent, AddNanos(now, absl::ToInt64Nanoseconds(timeout)), now,
-      DeadlineScope::kUnknownOffset, std::move(cause));
-}
-
 NewCancellable WithLazyCancel(Nanos now, const Context& parent,
                               absl::Duration timeout, absl::Status cause,
                               absl::AnyInvocable<void() &&> start) {

@@ -16,23 +16,20 @@
 
 namespace tether::internal {
 
-// The time on the clock of `ctx`. The timeouts of the functions below start at
-// it. Call it before you read how much time is left: then the time that passes
+// The time on the clock of `ctx`. The timeout of WithLazyCancel starts at it.
+// Call it before you read how much time is left: then the time that passes
 // until the context is made counts too.
 TETHER_EXPORT Nanos NowOf(const Context& ctx);
 
-// Like WithTimeout(parent, timeout, cause), but `timeout` starts at `now`.
-// InfiniteDuration() means no deadline.
-TETHER_EXPORT NewCancellable WithTimeoutFrom(Nanos now, const Context& parent,
-                                             absl::Duration timeout,
-                                             absl::Status cause);
-
-// Like WithTimeoutFrom, and calls `start` once, when the context is first
-// observed: by Done(), Err() or a wait, by registering a callback, or by making
-// a child. `start` runs on the observing thread, without any lock held. It must
-// arrange that the CancelFunc is called in the end. It is never called if the
-// context isn't observed. Its captures are destroyed after it has run, or
-// else with the context's last copy.
+// Like WithTimeout(parent, timeout, cause), but `timeout` starts at `now`, and
+// InfiniteDuration() means no deadline. The context costs little until it is
+// first observed: by Done(), Err() or a wait, by registering a callback, or by
+// making a child. Only then is its timer armed, and `start` called, once, if
+// it isn't null. Neither happens if the deadline has passed by then.
+//
+// `start` runs on the observing thread, without any lock held. It must arrange
+// that the CancelFunc is called in the end. Its captures are destroyed after it
+// has run, or else with the context's last copy.
 TETHER_EXPORT NewCancellable
 WithLazyCancel(Nanos now, const Context& parent, absl::Duration timeout,
                absl::Status cause, absl::AnyInvocable<void() &&> start);

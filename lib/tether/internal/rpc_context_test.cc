@@ -18,6 +18,7 @@
 #include "tether/context.h"
 #include "tether/testing/leak_checked_test.h"
 #include "tether/testing/simulated_clock.h"
+#include "tether/testing/together.h"
 
 namespace tether::internal {
 namespace {
@@ -33,6 +34,32 @@ class LazyCancelTest : public ::tether::testing::LeakCheckedTest {
                           [this] { ++starts_; });
   }
   Cancellable Make() { return Make(Background(clock_)); }
+
+  // The ways to observe a context.
+  using Look = std::pair<const char*, std::function<void(const Context&)>>;
+  static std::vector<Look> Looks() {
+    return {
+        {"Done", [](const Context& ctx) { EXPECT_FALSE(ctx.Done()); }},
+        {"Err", [](const Context& ctx) { EXPECT_TRUE(ctx.Err().ok()); }},
+        {"Cause", [](const Context& ctx) { EXPECT_TRUE(ctx.Cause().ok()); }},
+        {"WaitFor",
+         [](const Context& ctx) {
+           EXPECT_FALSE(ctx.WaitFor(absl::ZeroDuration()));
+         }},
+        {"AfterFunc",
+         [](const Context& ctx) { EXPECT_TRUE(AfterFunc(ctx, [] {}).Stop()); }},
+        {"WithCancel",
+         [](const Context& ctx) {
+           auto [child, cancel_child] = WithCancel(ctx);
+           EXPECT_FALSE(child.Done());
+         }},
+        {"WithTimeout",
+         [](const Context& ctx) { (void)WithTimeout(ctx, absl::Seconds(1)); }},
+        {"Merge", [](const Context& ctx) { (void)Merge(ctx, Background()); }},
+        {"Merge with it",
+         [](const Context& ctx) { (void)Merge(Background(), ctx); }},
+    };
+  }
 
   SimulatedClock clock_;
   std::atomic<int> starts_{0};
@@ -58,28 +85,7 @@ TEST_F(LazyCancelTest, DoesNotStartIfItIsNotObserved) {
 }
 
 TEST_F(LazyCancelTest, StartsOnceWhenItIsObserved) {
-  const std::pair<const char*, std::function<void(const Context&)>> looks[] = {
-      {"Done", [](const Context& ctx) { EXPECT_FALSE(ctx.Done()); }},
-      {"Err", [](const Context& ctx) { EXPECT_TRUE(ctx.Err().ok()); }},
-      {"Cause", [](const Context& ctx) { EXPECT_TRUE(ctx.Cause().ok()); }},
-      {"WaitFor",
-       [](const Context& ctx) {
-         EXPECT_FALSE(ctx.WaitFor(absl::ZeroDuration()));
-       }},
-      {"AfterFunc",
-       [](const Context& ctx) { EXPECT_TRUE(AfterFunc(ctx, [] {}).Stop()); }},
-      {"WithCancel",
-       [](const Context& ctx) {
-         auto [child, cancel_child] = WithCancel(ctx);
-         EXPECT_FALSE(child.Done());
-       }},
-      {"WithTimeout",
-       [](const Context& ctx) { (void)WithTimeout(ctx, absl::Seconds(1)); }},
-      {"Merge", [](const Context& ctx) { (void)Merge(ctx, Background()); }},
-      {"Merge with it",
-       [](const Context& ctx) { (void)Merge(Background(), ctx); }},
-  };
-  for (const auto& [name, look] : looks) {
+  for (const auto& [name, look] : Looks()) {
     SCOPED_TRACE(name);
     starts_ = 0;
     auto [ctx, cancel] = Make();
@@ -152,8 +158,9 @@ TEST_F(LazyCancelTest, IsAContextLikeAnyOtherOnceStarted) {
   auto [parent, cancel_parent] = WithCancel(Background(clock_));
   auto [ctx, cancel] =
       Make(parent, absl::Seconds(1), absl::UnavailableError("budget"));
-  EXPECT_EQ(clock_.armed_timers(), 1u);
+  EXPECT_EQ(clock_.armed_timers(), 0u);
   auto [child, cancel_child] = WithCancel(ctx);
+  EXPECT_EQ(clock_.armed_timers(), 1u);
   clock_.Advance(absl::Seconds(1) - absl::Nanoseconds(1));
   EXPECT_FALSE(child.Done());
   clock_.Advance(absl::Nanoseconds(1));
@@ -170,6 +177,103 @@ TEST_F(LazyCancelTest, ItsDeadlineIsExactEvenIfItWasNotObservedBefore) {
     EXPECT_TRUE(ctx.Done());
     EXPECT_TRUE(absl::IsDeadlineExceeded(ctx.Err()));
   }
+}
+
+TEST_F(LazyCancelTest, ItsTimerIsArmedWhenItIsFirstObserved) {
+  for (const auto& [name, look] : Looks()) {
+    SCOPED_TRACE(name);
+    auto [ctx, cancel] = Make(Background(clock_), absl::Hours(1));
+    (void)ctx.Remaining();
+    (void)WithoutCancel(ctx);
+    EXPECT_EQ(clock_.armed_timers(), 0u);
+    look(ctx);
+    EXPECT_EQ(clock_.armed_timers(), 1u);
+    look(ctx);
+    EXPECT_EQ(clock_.armed_timers(), 1u);
+    cancel();
+    EXPECT_EQ(clock_.armed_timers(), 0u);
+  }
+}
+
+TEST_F(LazyCancelTest, WithoutASourceItsTimerIsArmedAllTheSame) {
+  auto [ctx, cancel] =
+      WithLazyCancel(NowOf(Background(clock_)), Background(clock_),
+                     absl::Hours(1), absl::OkStatus(), nullptr);
+  EXPECT_EQ(clock_.armed_timers(), 0u);
+  EXPECT_FALSE(ctx.Done());
+  EXPECT_EQ(clock_.armed_timers(), 1u);
+  bool ran = false;
+  const Registration callback(ctx, [&ran] { ran = true; });
+  clock_.Advance(absl::Hours(1));
+  EXPECT_TRUE(ran);
+}
+
+TEST_F(LazyCancelTest, FirstObservedShortlyBeforeItsDeadlineItIsNearAtOnce) {
+  const auto is_near = [](const Context& ctx) {
+    return (ContextAccess::NodeOf(ctx)->scope->state.load() & kNear) != 0;
+  };
+  auto [ctx, cancel] = Make(Background(clock_), absl::Hours(1));
+  clock_.Advance(absl::Hours(1) - absl::Milliseconds(100));
+  EXPECT_FALSE(is_near(ctx));
+  auto [child, cancel_child] = WithCancel(ctx);
+  EXPECT_TRUE(is_near(ctx));
+  EXPECT_TRUE(is_near(child));
+  // The control: a moment earlier it is not.
+  auto [far, cancel_far] = Make(Background(clock_), absl::Milliseconds(200));
+  clock_.Advance(absl::Milliseconds(99));
+  EXPECT_FALSE(far.Done());
+  EXPECT_FALSE(is_near(far));
+}
+
+// Nobody looked, so no timer was armed. Whoever asks later is told the same.
+TEST_F(LazyCancelTest, ItEndsByItsDeadlineThoughItWasNeverObserved) {
+  const absl::Status late = absl::DeadlineExceededError("late");
+  for (const bool by_parent : {false, true}) {
+    for (const bool just_passed : {false, true}) {
+      auto [parent, cancel_parent] = WithCancel(Background(clock_));
+      auto [ctx, cancel] = Make(parent, absl::Seconds(1), late);
+      clock_.Advance(absl::Seconds(1) - absl::Nanoseconds(just_passed ? 0 : 1));
+      if (by_parent) {
+        cancel_parent(absl::AbortedError("over"));
+      } else {
+        cancel(absl::AbortedError("over"));
+      }
+      EXPECT_EQ(ctx.Cause(), just_passed ? late : absl::AbortedError("over"));
+      EXPECT_EQ(absl::IsDeadlineExceeded(ctx.Err()), just_passed);
+    }
+  }
+  EXPECT_EQ(starts_.load(), 0);
+}
+
+TEST_F(LazyCancelTest, FirstObservedAfterItsDeadlineItIsDoneAndNeverStarts) {
+  const std::function<bool(const Context&)> looks[] = {
+      [](const Context& ctx) { return ctx.Done(); },
+      [](const Context& ctx) { return absl::IsDeadlineExceeded(ctx.Err()); },
+      [](const Context& ctx) { return ctx.Cause().message() == "late"; },
+      [](const Context& ctx) { return ctx.WaitFor(absl::ZeroDuration()); },
+      [](const Context& ctx) {
+        auto [child, cancel_child] = WithCancel(ctx);
+        return child.Done() && child.Cause().message() == "late";
+      },
+      [](const Context& ctx) {
+        auto [merged, cancel_merged] = Merge(Background(), ctx);
+        return merged.Done() && merged.Cause().message() == "late";
+      },
+      [](const Context& ctx) {
+        bool ran = false;
+        Registration registration = AfterFunc(ctx, [&] { ran = true; });
+        return ran;
+      },
+  };
+  for (const auto& look : looks) {
+    auto [ctx, cancel] = Make(Background(clock_), absl::Seconds(1),
+                              absl::DeadlineExceededError("late"));
+    clock_.Advance(absl::Seconds(1));
+    EXPECT_TRUE(look(ctx));
+    EXPECT_TRUE(look(ctx));
+    EXPECT_EQ(clock_.armed_timers(), 0u);
+  }
+  EXPECT_EQ(starts_.load(), 0);
 }
 
 TEST_F(LazyCancelTest, OfADoneParentIsDoneAndNeverStarts) {
@@ -246,6 +350,39 @@ TEST_F(LazyCancelTest, MayBeCancelledWhileItStarts) {
     cancels.join();
     EXPECT_TRUE(ctx.Done());
     EXPECT_TRUE(absl::IsCancelled(ctx.Err()));
+  }
+}
+
+TEST_F(LazyCancelTest, MayEndInEveryWayWhileManyThreadsObserveItFirst) {
+  for (int round = 0; round < 300; ++round) {
+    auto [parent, cancel_parent] = WithCancel(Background());
+    // In a third of the rounds, the deadline passes meanwhile.
+    auto [ctx, cancel] =
+        Make(parent, absl::Microseconds(round % 3 == 0 ? 50 : 150'000));
+    std::atomic<int> ran{0};
+    testing::Together({
+        [&, ctx = ctx] { ctx.Wait(); },
+        [&, ctx = ctx] {
+          auto [child, cancel_child] = WithTimeout(ctx, absl::Hours(1));
+          child.Wait();
+          EXPECT_TRUE(ctx.Done());
+        },
+        [&, ctx = ctx] {
+          Registration callback(ctx, [&ran] { ++ran; });
+          ctx.Wait();
+          while (ran.load() == 0) std::this_thread::yield();
+        },
+        [&, ctx = ctx] {
+          while (!ctx.Done()) std::this_thread::yield();
+          EXPECT_FALSE(ctx.Err().ok());
+        },
+        [&, round, &cancel = cancel, &cancel_parent = cancel_parent] {
+          if (round % 2 == 0) cancel();
+          cancel_parent();
+        },
+    });
+    EXPECT_EQ(ran.load(), 1);
+    EXPECT_LE(starts_.exchange(0), 1);
   }
 }
 

@@ -22,9 +22,14 @@ namespace {
   return StatusOf(kCancelled).ok();
 }();
 
-// Links `child`, unless it has ended, and arms its timer. Returns true if the
-// caller must call TimerService::Wake. Requires the parent's lock; and the
-// child's lock if other threads can reach it.
+// True if the timer of the new scope `child` is armed at once.
+bool IsArmedAtBirth(const Scope* child) {
+  return child->deadline_owner == child && child->kind != NodeKind::kLazy;
+}
+
+// Links `child`, unless it has ended, and arms its timer, unless it is lazy.
+// Returns true if the caller must call TimerService::Wake. Requires the
+// parent's lock; and the child's lock if other threads can reach it.
 bool LinkAndArm(Scope* parent, uint8_t parent_state, Scope* child) {
   if (child->ended()) return false;
   if ((parent_state & kNear) != 0) {
@@ -32,30 +37,50 @@ bool LinkAndArm(Scope* parent, uint8_t parent_state, Scope* child) {
                        std::memory_order_release);
   }
   if (parent != nullptr) LinkChild(parent, child);
-  return child->kind >= NodeKind::kDeadline &&
+  return IsArmedAtBirth(child) &&
          static_cast<DeadlineScope*>(child)->ArmTimer();
 }
 
 }  // namespace
 
 void StartSource(Scope* scope) {
+  auto* lazy = static_cast<LazyScope*>(scope);
+  const bool has_timer = lazy->deadline_owner == lazy;
+  if (has_timer) {
+    PrepareLiveCount();
+    TimersOf(lazy).EnsureAttended();
+  }
+  bool wake = false;
   absl::AnyInvocable<void() &&> start;
   {
-    SpinLockHolder lock(scope->lock);
-    const uint8_t state = scope->state.load(std::memory_order_relaxed);
+    SpinLockHolder lock(lazy->lock);
+    uint8_t state = lazy->state.load(std::memory_order_relaxed);
     if ((state & kUnobserved) == 0) return;
-    scope->state.store(state & ~kUnobserved, std::memory_order_release);
-    start = std::move(static_cast<LazyScope*>(scope)->start);
+    if (has_timer) {
+      const Nanos now = ClockOf(lazy).SteadyNanos();
+      if (lazy->deadline <= now) return;
+      if (lazy->deadline <= AddNanos(now, kNearWindow)) {
+        lazy->state.store(state | kNear, std::memory_order_relaxed);
+      }
+      wake = lazy->ArmTimer();
+    }
+    // Last, so that a thread that finds the scope observed finds it near, or
+    // armed on an attended timer service.
+    state = lazy->state.load(std::memory_order_relaxed);
+    lazy->state.store(state & ~kUnobserved, std::memory_order_release);
+    start = std::move(lazy->start);
   }
+  if (wake) TimersOf(lazy).Wake();
   if (start) RunCallback(std::move(start));
 }
 
 void LinkToParent(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   PrepareLiveCount();
-  if (child->deadline_owner == child) TimersOf(child).EnsureAttended();
+  if (IsArmedAtBirth(child)) TimersOf(child).EnsureAttended();
   Scope* parent = child->parent_scope();
   uint8_t parent_state = kLive;
   if (parent != nullptr) {
+    if (IsUnobserved(parent)) StartSource(parent);
     parent->lock.lock();
     parent_state = parent->state.load(std::memory_order_relaxed);
     const bool decided = (parent_state & kDecided) != 0;
@@ -74,7 +99,6 @@ void LinkToParent(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   if (shared) child->lock.unlock();
   if (parent != nullptr) parent->lock.unlock();
   if (wake) TimersOf(child).Wake();
-  if ((parent_state & kUnobserved) != 0) StartSource(parent);
 }
 
 bool DoneSlow(Scope* scope) {

@@ -6,6 +6,7 @@
 #ifndef TETHER_INTERNAL_SCOPE_H_
 #define TETHER_INTERNAL_SCOPE_H_
 
+#include <atomic>
 #include <cstdint>
 
 #include "absl/functional/any_invocable.h"
@@ -37,21 +38,28 @@ struct MergeScope : DeadlineScope {
   bool ended_by_other = false;
 };
 
-// A scope whose end is reported by a costly source. The source is started when
-// the scope is first observed.
+// A scope that costs little until it is first observed: only then is its timer
+// armed, and the source started that reports its end.
 struct LazyScope : DeadlineScope {
   explicit LazyScope(Node* parent_node)
       : DeadlineScope(NodeKind::kLazy, parent_node) {}
 
-  absl::AnyInvocable<void() &&> start;  // guarded by lock; null once started
+  // Guarded by lock. Null once started, or if there is no source.
+  absl::AnyInvocable<void() &&> start;
 };
 
-// Starts the source of a LazyScope, once.
+// Arms the timer of a LazyScope and starts its source, once. Does neither if
+// the deadline, if it is the scope's own, has passed: the scope then stays
+// kUnobserved. Call it without any lock.
 void StartSource(Scope* scope);
 
-// Links a new scope below its parent scope and arms its timer. If the parent is
-// done, it ends the new scope for the same reason instead. The caller holds a
-// reference.
+inline bool IsUnobserved(const Scope* scope) {
+  return (scope->state.load(std::memory_order_acquire) & kUnobserved) != 0;
+}
+
+// Links a new scope below its parent scope and, unless it is lazy, arms its
+// timer. If the parent is done, it ends the new scope for the same reason
+// instead. The caller holds a reference.
 void LinkToParent(Scope* child);
 
 // Why a scope has ended. `how` is kLive if it is not done.

@@ -122,8 +122,8 @@ class SubtreeEnder {
   // Writes the cause, and returns how `scope` ends: as `how` and `cause` say,
   // or by its deadline, if that has passed and another thread may have seen it.
   uint8_t DecideReason(Scope* scope, uint8_t how, const absl::Status& cause) {
-    if ((scope->state.load(std::memory_order_relaxed) & kNear) != 0 &&
-        Passed(scope)) {
+    const uint8_t state = scope->state.load(std::memory_order_relaxed);
+    if ((state & kClockDecides) != 0 && Passed(scope)) {
       how = kDeadlineExceeded;
       scope->cause = scope->deadline_owner->deadline_cause;
     } else {
@@ -139,6 +139,7 @@ class SubtreeEnder {
   // not that it hasn't: another thread may have seen the scope done since then.
   // A merge may be on another clock.
   bool Passed(const Scope* scope) {
+    if (scope->deadline == kNever) return false;
     if (scope->clock != clock_ || scope->deadline > now_) {
       clock_ = scope->clock;
       now_ = ClockOf(scope).SteadyNanos();
@@ -191,8 +192,9 @@ DeferredCallbacks EndScopeDeferringCallbacks(Scope* scope, uint8_t how,
 void EndAtBirth(Scope* scope, const Reason& reason) {
   {
     SpinLockHolder lock(scope->lock);
-    scope->state.store(scope->state.load(std::memory_order_relaxed) & ~kNear,
-                       std::memory_order_release);
+    scope->state.store(
+        scope->state.load(std::memory_order_relaxed) & ~kClockDecides,
+        std::memory_order_release);
   }
   EndScope(scope, reason.how, reason.cause);
 }

@@ -56,7 +56,7 @@ TimerService::~TimerService() = default;
 TimerService::Armed TimerService::Arm(Timer& timer, Nanos deadline, bool near) {
   CountLive(Live::kTimer, 1);
   // A timer that is armed again stays in its shard, so that `shard` is constant
-  // once the scope is known to other threads.
+  // from then on. Until then it is guarded by the scope's lock, like `state`.
   if (timer.shard == Timer::kNoShard) {
     timer.shard = static_cast<uint16_t>(ThreadNumber() & (shards_.size() - 1));
   }

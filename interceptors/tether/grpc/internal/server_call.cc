@@ -114,15 +114,14 @@ void ServerCall::MakeContext(Nanos now, const RequestBudget& budget,
   if (!end_is_pushed || server_->options.on_finish != nullptr) {
     arrival_ = Clock::Real().SteadyNanos();
   }
-  Cancellable made;
-  if (end_is_pushed) {
-    made = WithTimeoutFrom(now, parent, budget.timeout, cause);
-  } else {
-    made = WithLazyCancel(now, parent, budget.timeout, cause,
-                          [weak = weak_from_this()] {
-                            if (auto self = weak.lock()) self->OnObserved();
-                          });
+  absl::AnyInvocable<void() &&> start;
+  if (!end_is_pushed) {
+    start = [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->OnObserved();
+    };
   }
+  Cancellable made =
+      WithLazyCancel(now, parent, budget.timeout, cause, std::move(start));
   cancel_ = std::move(made.cancel);
   scope_ = made.ctx;
   context_ = std::move(made.ctx);
