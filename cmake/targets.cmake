@@ -189,7 +189,6 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/describe.h
     interceptors/tether/grpc/finisher.h
     interceptors/tether/grpc/internal/call_outcome.h
-    interceptors/tether/grpc/internal/call_registry.h
     interceptors/tether/grpc/internal/client_call_record.h
     interceptors/tether/grpc/internal/client_call_state.h
     interceptors/tether/grpc/internal/counters.h
@@ -225,6 +224,7 @@ tether_public_library(tether_grpc
     lib/tether/budget/report.h
     lib/tether/budget/time_span.h
     lib/tether/budget/timeline.h
+    lib/tether/internal/address_table.h
   PROTOS proto proto/tether/v1/budget_report.proto
   DEPS
     absl::any_invocable
@@ -2960,6 +2960,23 @@ tether_program(lib_tether_propagation_trace_state_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_failing_allocations
+  SRCS lib/tether/testing/failing_allocations.cc
+  PREFIX lib)
+
+tether_program(lib_tether_address_table_test
+  FOLDER lib/tether
+  NAME address_table_test
+  SRCS lib/tether/internal/address_table_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    lib_tether_failing_allocations
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_after_func_stop_test
   FOLDER lib/tether
   NAME after_func_stop_test
@@ -3266,10 +3283,6 @@ tether_program(lib_tether_exit_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
-
-tether_internal_library(lib_tether_failing_allocations
-  SRCS lib/tether/testing/failing_allocations.cc
-  PREFIX lib)
 
 tether_internal_library(lib_tether_task_group_tools
   PREFIX lib

@@ -264,6 +264,39 @@ TEST_F(BlockedServerTest, AReplyThatCannotBeSentHoldsNoHandler) {
   }
 }
 
+// More calls than the server expects at first (ServerState::CancelAllCalls).
+TEST_F(BlockedServerTest, TheEndOfTheBaseContextCutsOffHundredsOfCalls) {
+  class Reactor final : public grpc::ServerWriteReactor<Pong> {
+   public:
+    Reactor() { StartSendInitialMetadata(); }
+    void OnCancel() override { Finish(grpc::Status::OK); }
+    void OnDone() override { delete this; }
+  };
+  constexpr size_t kCalls = 300;
+  auto [base_context, cancel_base_context] = WithCancel(Background());
+  ServerOptions options;
+  options.base_context = base_context;
+  options.answer_grace = kGrace;
+  testing::ProbeServer server({/*callback_api=*/true, options});
+  server.callback_download = [](grpc::CallbackServerContext*, const Ping*) {
+    return new Reactor;
+  };
+  const auto stub = server.Stub(std::nullopt);
+  std::vector<std::unique_ptr<grpc::ClientContext>> calls;
+  std::vector<std::unique_ptr<grpc::ClientReader<Pong>>> downloads;
+  for (size_t i = 0; i < kCalls; ++i) {
+    calls.push_back(std::make_unique<grpc::ClientContext>());
+    calls.back()->set_deadline(absl::ToChronoTime(absl::Now() + kGiveUp));
+    downloads.push_back(stub->Download(calls.back().get(), Ping()));
+  }
+  for (const auto& download : downloads) download->WaitForInitialMetadata();
+  cancel_base_context(absl::CancelledError("that's it"));
+  for (const auto& download : downloads) {
+    EXPECT_EQ(download->Finish().error_message(),
+              "context canceled: that's it");
+  }
+}
+
 TEST_F(BlockedServerTest, AHandlerThatAnswersWithinTheGraceIsHeard) {
   ServerOptions options;
   options.time.max_timeout = absl::Milliseconds(20);

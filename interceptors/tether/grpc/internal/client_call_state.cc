@@ -10,8 +10,8 @@
 
 namespace tether::internal {
 
-CallRegistry<ClientCallState>& ClientCallState::Registry() {
-  static auto& registry = *new CallRegistry<ClientCallState>;
+AddressTable<ClientCallState>& ClientCallState::Registry() {
+  static auto& registry = *new AddressTable<ClientCallState>;
   return registry;
 }
 

@@ -19,9 +19,9 @@
 #include "tether/export.h"
 #include "tether/grpc/call_options.h"
 #include "tether/grpc/internal/call_outcome.h"
-#include "tether/grpc/internal/call_registry.h"
 #include "tether/grpc/internal/client_call_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/internal/address_table.h"
 #include "tether/internal/mutex.h"
 
 namespace tether::internal {
@@ -45,7 +45,8 @@ namespace tether::internal {
 //
 // Thread safety: any thread. Lock order: while mutex_ is held, nothing is
 // called that could block or call back.
-class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
+class ClientCallState : public std::enable_shared_from_this<ClientCallState>,
+                        public AddressTableEntry<ClientCallState> {
  public:
   // `client_context`: the ClientCall; null for a plain ClientContext. It must
   // stay valid until Unregister.
@@ -95,7 +96,7 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState> {
 
  private:
   // From the address of a ClientContext.
-  static CallRegistry<ClientCallState>& Registry();
+  static AddressTable<ClientCallState>& Registry();
 
   void Register(const grpc::ClientContext& call);
   void CancelAtContextEnd();

@@ -36,8 +36,8 @@ int32_t PreviousAttemptsIn(const ReceivedMetadata& headers) {
 
 }  // namespace
 
-CallRegistry<ServerCall>& ServerCall::Registry() {
-  static auto& registry = *new CallRegistry<ServerCall>;
+AddressTable<ServerCall>& ServerCall::Registry() {
+  static auto& registry = *new AddressTable<ServerCall>;
   return registry;
 }
 

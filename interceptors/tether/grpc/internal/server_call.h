@@ -19,7 +19,6 @@
 #include "tether/context.h"
 #include "tether/end_reason.h"
 #include "tether/export.h"
-#include "tether/grpc/internal/call_registry.h"
 #include "tether/grpc/internal/delayed.h"
 #include "tether/grpc/internal/hop_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
@@ -27,6 +26,7 @@
 #include "tether/grpc/internal/request_budget.h"
 #include "tether/grpc/internal/server_state.h"
 #include "tether/grpc/request_summary.h"
+#include "tether/internal/address_table.h"
 #include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/nanos.h"
@@ -42,7 +42,8 @@ namespace tether::internal {
 // Lock order: scopes' locks may be taken under `mutex_` (OnOperationFailed),
 // but no other lock. No user code runs under it, and of gRPC only
 // grpc_call_ref.
-class ServerCall : public std::enable_shared_from_this<ServerCall> {
+class ServerCall : public std::enable_shared_from_this<ServerCall>,
+                   public AddressTableEntry<ServerCall> {
  public:
   explicit ServerCall(std::shared_ptr<ServerState> server);
   ~ServerCall();
@@ -122,7 +123,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   const Context& context() const { return context_; }
   const ServerOptions& options() const { return server_->options; }
 
-  static CallRegistry<ServerCall>& Registry();
+  // By the address of gRPC's server context.
+  static AddressTable<ServerCall>& Registry();
 
  private:
   // The headers are here, or will never be. The first call counts.

@@ -3,6 +3,7 @@
 #include "tether/grpc/internal/server_state.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -46,15 +47,26 @@ void ServerState::OnBaseContextEnded() {
   delayed_cancel_.swap(cancel);
 }
 
+// A call that begins meanwhile cancels itself (ServerCall::ScheduleCancelCall).
 void ServerState::CancelAllCalls() {
   std::vector<std::shared_ptr<ServerCall>> calls;
-  ServerCall::Registry().ForEach([&](ServerCall* call) {
-    if (!call->IsOf(this)) return;
-    // Null if its interceptor is about to be destroyed.
-    if (auto held = call->weak_from_this().lock()) {
-      calls.push_back(std::move(held));
-    }
-  });
+  // Under the registry's lock, nothing may be allocated.
+  bool complete = false;
+  for (size_t room = 64; !complete; room *= 2) {
+    calls.clear();
+    calls.reserve(room);
+    complete = true;
+    ServerCall::Registry().ForEach([&](ServerCall* call) {
+      if (!call->IsOf(this)) return;
+      complete = complete && calls.size() < calls.capacity();
+      if (!complete) return;
+      // Null if its interceptor is about to be destroyed. Not the last owner:
+      // the interceptor removes the call before it drops its own reference.
+      if (auto held = call->weak_from_this().lock()) {
+        calls.push_back(std::move(held));
+      }
+    });
+  }
   const grpc::Status status = StatusOf(options.base_context);
   for (const auto& call : calls) call->CancelCall(status);
 }
