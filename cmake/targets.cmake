@@ -225,6 +225,7 @@ tether_public_library(tether_grpc
     lib/tether/budget/time_span.h
     lib/tether/budget/timeline.h
     lib/tether/internal/address_table.h
+    lib/tether/internal/spread.h
   PROTOS proto proto/tether/v1/budget_report.proto
   DEPS
     absl::any_invocable
@@ -2013,6 +2014,22 @@ tether_program(interceptors_tether_grpc_reserve_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_server_state_test
+  FOLDER interceptors/tether/grpc
+  NAME server_state_test
+  SRCS interceptors/tether/grpc/internal/server_state_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_server_test
   FOLDER interceptors/tether/grpc
   NAME server_test
@@ -3453,6 +3470,14 @@ tether_program(lib_tether_simulated_clock_test
   NAME simulated_clock_test
   SRCS lib/tether/testing/simulated_clock_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_spread_test
+  FOLDER lib/tether
+  NAME spread_test
+  SRCS lib/tether/internal/spread_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 

@@ -15,6 +15,7 @@
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/server_state.h"
 #include "tether/grpc/internal/warn.h"
+#include "tether/internal/spread.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/edge.h"
 
@@ -162,14 +163,19 @@ ServerOptions WithDefaults(ServerOptions options) {
 }  // namespace
 
 ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options)
-    : server_(internal::ServerState::Make(WithDefaults(std::move(options)))) {}
+    : server_(std::make_shared<
+              const internal::Spread<std::shared_ptr<internal::ServerState>>>(
+          internal::SpreadOwners(
+              internal::ServerState::Make(WithDefaults(std::move(options)))))) {
+}
 
 ServerInterceptorFactory::~ServerInterceptorFactory() = default;
 
 grpc::experimental::Interceptor*
 ServerInterceptorFactory::CreateServerInterceptor(
     grpc::experimental::ServerRpcInfo* info) {
-  return new ServerInterceptor(info, std::make_shared<ServerCall>(server_));
+  return new ServerInterceptor(info,
+                               std::make_shared<ServerCall>(server_->get()));
 }
 
 void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {

@@ -36,7 +36,9 @@ namespace tether {
 
 namespace internal {
 class ServerState;
-}
+template <typename T>
+class Spread;
+}  // namespace internal
 
 // Registers tether as the server's only interceptor: it replaces interceptor
 // creators that were set before, and ones that are set later replace it
@@ -64,7 +66,9 @@ class TETHER_EXPORT ServerInterceptorFactory final
       grpc::experimental::ServerRpcInfo* info) override;
 
  private:
-  std::shared_ptr<internal::ServerState> server_;
+  std::shared_ptr<
+      const internal::Spread<std::shared_ptr<internal::ServerState>>>
+      server_;
 };
 
 // Returns the context of the request that `server_context` serves: its values,

@@ -59,7 +59,7 @@ struct ServerOptions {
   // headers is checked, the content is not.
   std::optional<EdgeOptions> edge = std::nullopt;
 
-  // The parent of all requests' contexts. They have its values, and when it
+  // All requests' contexts descend from it. They have its values, and when it
   // ends, they end for its reason. ShutdownServer (shutdown.h) cancels it. If
   // you cancel it yourself, the callers get CANCELLED, unless its cause says
   // that the server shuts down:

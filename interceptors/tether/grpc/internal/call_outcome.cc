@@ -13,6 +13,7 @@
 #include "tether/grpc/internal/time.h"
 #include "tether/internal/messages.h"
 #include "tether/internal/rpc_context.h"
+#include "tether/internal/spread.h"
 
 namespace tether::internal {
 namespace {
@@ -20,9 +21,13 @@ namespace {
 // The message of gRPC core's own timer.
 constexpr absl::string_view kCoreDeadlineText = "Deadline Exceeded";
 
-// Lives forever.
-const absl::Status* Marked(absl::Status cause, EndReason reason) {
-  return new absl::Status(WithEndReason(std::move(cause), reason));
+// A cause that lives forever. Each request copies one, so each thread has one
+// of its own: all copies of a Status write one count of references.
+const Spread<absl::Status>* Marked(absl::StatusCode code,
+                                   absl::string_view message,
+                                   EndReason reason) {
+  return new Spread<absl::Status>(
+      [&] { return WithEndReason(absl::Status(code, message), reason); });
 }
 
 // True if the server sent `status`, and not this side. The message doesn't show
@@ -181,30 +186,31 @@ MessageAuthor AuthorOfDeadlineMessage(const grpc::Status& status) {
 }
 
 const absl::Status& CauseOfPassedDeadline(DeadlineOwner owner) {
-  static const absl::Status* const caller =
-      Marked(absl::DeadlineExceededError("the caller's deadline has passed"),
-             EndReason::kInheritedDeadline);
-  static const absl::Status* const default_timeout = Marked(
-      absl::DeadlineExceededError("the server's default_timeout has passed"),
-      EndReason::kOwnTimeout);
-  static const absl::Status* const max_timeout =
-      Marked(absl::DeadlineExceededError("the server's max_timeout has passed"),
-             EndReason::kOwnTimeout);
+  static const auto* const caller =
+      Marked(absl::StatusCode::kDeadlineExceeded,
+             "the caller's deadline has passed", EndReason::kInheritedDeadline);
+  static const auto* const default_timeout =
+      Marked(absl::StatusCode::kDeadlineExceeded,
+             "the server's default_timeout has passed", EndReason::kOwnTimeout);
+  static const auto* const max_timeout =
+      Marked(absl::StatusCode::kDeadlineExceeded,
+             "the server's max_timeout has passed", EndReason::kOwnTimeout);
   switch (owner) {
     case DeadlineOwner::kDefaultTimeout:
-      return *default_timeout;
+      return default_timeout->get();
     case DeadlineOwner::kMaxTimeout:
-      return *max_timeout;
+      return max_timeout->get();
     case DeadlineOwner::kCaller:
       break;
   }
-  return *caller;
+  return caller->get();
 }
 
 const absl::Status& CauseOfReturnedHandler() {
-  static const absl::Status* const cause = Marked(
-      absl::CancelledError("the handler has returned"), EndReason::kCompleted);
-  return *cause;
+  static const auto* const cause =
+      Marked(absl::StatusCode::kCancelled, "the handler has returned",
+             EndReason::kCompleted);
+  return cause->get();
 }
 
 absl::Status CauseOfTooLittleTime(absl::Duration time_left,
@@ -218,14 +224,14 @@ absl::Status CauseOfTooLittleTime(absl::Duration time_left,
 }
 
 ServerCallEnd EndOfServerCall(absl::Duration time_left, absl::Duration slack) {
-  static const absl::Status* const gave_up =
-      Marked(absl::DeadlineExceededError("the caller gave up at its deadline"),
-             EndReason::kInheritedDeadline);
-  static const absl::Status* const left =
-      Marked(absl::CancelledError("the caller cancelled the call or is gone"),
-             EndReason::kCallerLeft);
-  if (time_left <= slack) return {true, *gave_up};
-  return {false, *left};
+  static const auto* const gave_up = Marked(
+      absl::StatusCode::kDeadlineExceeded, "the caller gave up at its deadline",
+      EndReason::kInheritedDeadline);
+  static const auto* const left = Marked(
+      absl::StatusCode::kCancelled, "the caller cancelled the call or is gone",
+      EndReason::kCallerLeft);
+  if (time_left <= slack) return {true, gave_up->get()};
+  return {false, left->get()};
 }
 
 absl::Duration DeadlineSlack(absl::Duration timeout, bool is_rounded) {

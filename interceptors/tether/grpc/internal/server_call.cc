@@ -109,7 +109,7 @@ void ServerCall::HoldCall(grpc_call* call) {
 
 void ServerCall::MakeContext(Nanos now, const RequestBudget& budget,
                              bool end_is_pushed) {
-  const Context& parent = server_->options.base_context;
+  const Context& parent = server_->parent();
   const absl::Status& cause = CauseOfPassedDeadline(budget.owner);
   if (!end_is_pushed || server_->options.on_finish != nullptr) {
     arrival_ = Clock::Real().SteadyNanos();

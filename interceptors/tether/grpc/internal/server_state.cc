@@ -12,6 +12,18 @@
 #include "tether/grpc/status.h"
 
 namespace tether::internal {
+namespace {
+
+// One for each of some threads.
+Spread<Cancellable> ParentsOfRequests(const Context& base_context) {
+  const bool is_root = ContextAccess::NodeOf(base_context)->is_root();
+  return Spread<Cancellable>([&]() -> Cancellable {
+    if (is_root) return Cancellable{base_context, {}};
+    return WithCancel(base_context);
+  });
+}
+
+}  // namespace
 
 ServerState::ServerState(ServerOptions server_options)
     : options(std::move(server_options)),
@@ -19,7 +31,8 @@ ServerState::ServerState(ServerOptions server_options)
       shed_budgets(options.shed_fraction),
       watcher(EndWatcher::Get()),
       cancels_calls_at_end(options.base_context != Background() &&
-                           options.answer_grace != absl::InfiniteDuration()) {}
+                           options.answer_grace != absl::InfiniteDuration()),
+      parents_(ParentsOfRequests(options.base_context)) {}
 
 std::shared_ptr<ServerState> ServerState::Make(ServerOptions options) {
   std::shared_ptr<ServerState> state(new ServerState(std::move(options)));

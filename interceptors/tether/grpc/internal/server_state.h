@@ -11,12 +11,14 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "tether/after_func.h"
+#include "tether/context.h"
 #include "tether/grpc/internal/delayed.h"
 #include "tether/grpc/internal/end_watcher.h"
 #include "tether/grpc/internal/policy_table.h"
 #include "tether/grpc/internal/shed_budget.h"
 #include "tether/grpc/server_options.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/spread.h"
 
 namespace tether::internal {
 
@@ -35,11 +37,20 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
   const PolicyTable policies;
   ShedBudgets shed_budgets;
   const std::shared_ptr<EndWatcher> watcher;
+  // The parent of the contexts of requests that begin on this thread: a child
+  // of options.base_context for each of some threads, or base_context itself if
+  // it is a root. Otherwise each request would take the lock of the base
+  // context twice, and write its count of references.
+  const Context& parent() const { return parents_.get().ctx; }
+
   // True if options.base_context can end, and the calls are cancelled then.
   const bool cancels_calls_at_end;
 
  private:
   explicit ServerState(ServerOptions options);
+
+  // Their CancelFuncs run when the last call is over.
+  const Spread<Cancellable> parents_;
 
   void OnBaseContextEnded();
   void CancelAllCalls();
