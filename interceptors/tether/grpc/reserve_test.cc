@@ -22,6 +22,11 @@ TEST(ReserveTest, KeepsNoMoreThanTheCap) {
   EXPECT_EQ(Reserve().Of(absl::Hours(24 * 365)), absl::Milliseconds(50));
 }
 
+TEST(ReserveTest, OfCenturiesIsNotThatOfNoDeadline) {
+  const absl::Duration left = absl::Hours(24 * 365 * 1000);
+  EXPECT_EQ(Reserve().Of(left), absl::Milliseconds(50));
+}
+
 TEST(ReserveTest, KeepsNoMoreThanAQuarter) {
   EXPECT_EQ(Reserve().Of(absl::Milliseconds(13)), absl::Milliseconds(3.25));
   EXPECT_EQ(Reserve().Of(absl::Nanoseconds(4)), absl::Nanoseconds(1));

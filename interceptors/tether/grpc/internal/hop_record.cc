@@ -20,10 +20,6 @@ constexpr size_t kUsualCalls = 4;
 
 }  // namespace
 
-absl::Duration HopRecord::Elapsed() const {
-  return absl::Microseconds(SteadyMicros() - arrival_us_);
-}
-
 uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
                               absl::Duration left,
                               std::string_view label) const {

@@ -38,9 +38,6 @@ class HopRecord {
   // Used to move the record into the context, before it is shared.
   HopRecord(HopRecord&& other) noexcept : arrival_us_(other.arrival_us_) {}
 
-  // The time since the request arrived.
-  absl::Duration Elapsed() const;
-
   // A call begins. Returns its id for EndCall or EndGoodCall, one of which must
   // be called once. `method` is "/package.Service/Name". `label` is that of
   // the call's report.

@@ -16,6 +16,9 @@ absl::string_view Key(std::string_view s) { return {s.data(), s.size()}; }
 // Load balancers and operators probe with short deadlines by habit, so a short
 // deadline of a probe says nothing about the service's work.
 bool IsProbe(std::string_view method) {
+  // Other methods cost one comparison.
+  constexpr std::string_view kCommon = "/grpc.";
+  if (method.substr(0, kCommon.size()) != kCommon) return false;
   for (const std::string_view service :
        {"/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/",
         "/grpc.reflection.v1alpha.ServerReflection/"}) {

@@ -11,25 +11,27 @@
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/grpc/internal/policy_table.h"
+#include "tether/internal/nanos.h"
 
 namespace tether::internal {
+
+// All times here are nanoseconds; kNever: there is no limit (time.h).
 
 // The time that a request brings.
 struct ArrivedTime {
   // From grpc-timeout, as gRPC keeps it. Core writes that header when it sends
   // the request, and rounds the time up.
-  absl::Duration standard = absl::InfiniteDuration();
+  Nanos standard = kNever;
   // From tether-timeout: counts from the moment when the headers were handed
   // to gRPC, and the caller's reserve is taken off already.
-  absl::Duration exact = absl::InfiniteDuration();
+  Nanos exact = kNever;
   // The caller's reserve, from tether-reserve. nullopt: the default.
-  std::optional<absl::Duration> reserve = std::nullopt;
+  std::optional<Nanos> reserve = std::nullopt;
 };
 
 // Reads tether-timeout and tether-reserve. A header that is malformed or
 // repeated counts as absent, and is counted as dropped.
-ArrivedTime ArrivedTimeIn(const ReceivedMetadata& headers,
-                          absl::Duration standard);
+ArrivedTime ArrivedTimeIn(const ReceivedMetadata& headers, Nanos standard);
 
 // Returns the time that a request has left.
 //
@@ -38,22 +40,25 @@ ArrivedTime ArrivedTimeIn(const ReceivedMetadata& headers,
 // or after both: for a connection, for a stream, or for a thread of the server.
 // The caller doesn't wait for longer because of that, so the former is the time
 // left. Never more than `standard` or `exact`.
-absl::Duration TimeLeft(const ArrivedTime& arrived);
+Nanos TimeLeft(const ArrivedTime& arrived);
 
 struct RequestBudget {
   // The time that the caller has left. Infinite if it set no deadline.
-  absl::Duration time_left = absl::InfiniteDuration();
+  Nanos time_left = kNever;
 
   // The timeout of the request's context, and the timeout's origin.
-  absl::Duration timeout = absl::InfiniteDuration();
+  Nanos timeout = kNever;
   DeadlineOwner owner = DeadlineOwner::kCaller;
 
-  // See DeadlineSlack; zero if the deadline isn't the caller's.
-  absl::Duration slack = absl::ZeroDuration();
+  // True if the deadline is the caller's, and comes from grpc-timeout alone.
+  bool is_rounded = false;
 
   // The time after which the call is cancelled for a handler that doesn't
   // answer. Infinite if gRPC's own deadline ends the call before.
-  absl::Duration until_cancelled = absl::InfiniteDuration();
+  Nanos until_cancelled = kNever;
+
+  // See DeadlineSlack; zero if the deadline isn't the caller's.
+  absl::Duration Slack() const;
 };
 
 // `answer_grace` as in ServerOptions, not negative.

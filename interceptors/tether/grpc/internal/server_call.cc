@@ -49,7 +49,6 @@ ServerCall::ServerCall(std::shared_ptr<ServerState> server)
 ServerCall::~ServerCall() {
   NoteArrival();
   OnHandlerEnded();
-  DropCall();
   CountEvent(RpcEvent::kServerCallGone);
 }
 
@@ -70,29 +69,31 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
   const ReceivedMetadata headers(metadata);
   const TimeLimits& limits = server_->policies.For(method);
   // Read the arrival before the time left, so that no time is added to it.
-  const Nanos now = NowOf(server_->options.base_context);
-  const RequestBudget budget = BudgetOf(
-      ArrivedTimeIn(headers, UntilDeadline(server_context->raw_deadline())),
-      limits, server_->answer_grace());
-  time_left_ = budget.time_left;
-  deadline_slack_ = budget.slack;
-  may_cancel_call_ = budget.until_cancelled != absl::InfiniteDuration() ||
-                     server_->cancels_calls_at_end;
-  grpc_call* const call = server_context->c_call();
-  if (!end_is_pushed || may_cancel_call_) HoldCall(call);
-  MakeContext(now, budget, end_is_pushed);
+  arrival_ = Clock::Real().SteadyNanos();
+  const Nanos now = server_->is_on_real_clock
+                        ? arrival_
+                        : NowOf(server_->options.base_context);
+  budget_ =
+      BudgetOf(ArrivedTimeIn(
+                   headers, NanosUntilDeadline(server_context->raw_deadline())),
+               limits, server_->answer_grace());
+  MakeContext(now, end_is_pushed);
   AddRecordAndValues(method, headers);
   if (server_->options.on_finish != nullptr) {
     BeginSummary(method, *server_context);
   }
-  ScheduleCancelCall(budget);
-  TurnAwayIfTooLate(method, limits.min_budget, call);
+  ScheduleCancelCall();
+  TurnAwayIfTooLate(method, limits.min_budget, server_context->c_call());
   return true;
 }
 
+// No other thread knows this object before it is in the registry, so call_
+// needs no lock.
 bool ServerCall::Register(const void* rpc,
-                          grpc::ServerContextBase* server_context) {
+                          grpc::ServerContextBase* server_context)
+    ABSL_NO_THREAD_SAFETY_ANALYSIS {
   rpc_ = rpc;
+  call_ = server_context->c_call();
   const auto is_of_this_rpc = [rpc](const ServerCall& call) {
     return call.rpc_ == rpc;
   };
@@ -101,27 +102,17 @@ bool ServerCall::Register(const void* rpc,
   return true;
 }
 
-void ServerCall::HoldCall(grpc_call* call) {
-  MutexLock lock(mutex_);
-  call_ = call;
-  if (call_ != nullptr) grpc_call_ref(call_);
-}
-
-void ServerCall::MakeContext(Nanos now, const RequestBudget& budget,
-                             bool end_is_pushed) {
+void ServerCall::MakeContext(Nanos now, bool end_is_pushed) {
   const Context& parent = server_->parent();
-  const absl::Status& cause = CauseOfPassedDeadline(budget.owner);
-  if (!end_is_pushed || server_->options.on_finish != nullptr) {
-    arrival_ = Clock::Real().SteadyNanos();
-  }
+  const absl::Status& cause = CauseOfPassedDeadline(budget_.owner);
   absl::AnyInvocable<void() &&> start;
   if (!end_is_pushed) {
     start = [weak = weak_from_this()] {
       if (auto self = weak.lock()) self->OnObserved();
     };
   }
-  Cancellable made =
-      WithLazyCancel(now, parent, budget.timeout, cause, std::move(start));
+  Cancellable made = WithLazyCancel(now, parent, ToDuration(budget_.timeout),
+                                    cause, std::move(start));
   cancel_ = std::move(made.cancel);
   scope_ = made.ctx;
   context_ = std::move(made.ctx);
@@ -134,7 +125,7 @@ void ServerCall::AddRecordAndValues(std::string_view method,
       server_->options.report.when != ReportOptions::When::kNever ||
       server_->options.on_finish != nullptr;
   if (reports) {
-    context_ = WithValue(context_, kHop, HopRecord(SteadyMicros()));
+    context_ = WithValue(context_, kHop, HopRecord(arrival_ / 1000));
     previous_attempts_ = PreviousAttemptsIn(headers);
   }
   ExtractValues(headers);
@@ -149,16 +140,17 @@ void ServerCall::ExtractValues(const ReceivedMetadata& headers) noexcept {
   TETHER_CATCH(...) { CountEvent(RpcEvent::kException); }
 }
 
-void ServerCall::ScheduleCancelCall(const RequestBudget& budget) {
+void ServerCall::ScheduleCancelCall() {
   if (server_->cancels_calls_at_end && HasEnded(scope_)) {
     // The call came too late for ServerState::CancelAllCalls.
     CancelCallAfter(server_->answer_grace(), [server = server_] {
       return StatusOf(server->options.base_context);
     });
-  } else if (budget.until_cancelled != absl::InfiniteDuration()) {
-    CancelCallAfter(budget.until_cancelled, [owner = budget.owner] {
-      return StatusOfPassedDeadline(CauseOfPassedDeadline(owner));
-    });
+  } else if (budget_.until_cancelled != kNever) {
+    CancelCallAfter(
+        ToDuration(budget_.until_cancelled), [owner = budget_.owner] {
+          return StatusOfPassedDeadline(CauseOfPassedDeadline(owner));
+        });
   }
 }
 
@@ -167,9 +159,10 @@ void ServerCall::TurnAwayIfTooLate(std::string_view method,
   if (min_budget <= absl::ZeroDuration()) return;
   ShedBudget& shed_budget = server_->shed_budgets.For(method);
   shed_budget.Earn();
-  if (time_left_ >= min_budget || !shed_budget.Spend()) return;
+  const absl::Duration time_left = ToDuration(budget_.time_left);
+  if (time_left >= min_budget || !shed_budget.Spend()) return;
   CountEvent(RpcEvent::kShed);
-  const absl::Status cause = CauseOfTooLittleTime(time_left_, min_budget);
+  const absl::Status cause = CauseOfTooLittleTime(time_left, min_budget);
   Expire(scope_, cause);
   cut_off_with_ = grpc::StatusCode::DEADLINE_EXCEEDED;
   if (call != nullptr) {
@@ -223,7 +216,7 @@ void ServerCall::OnCallEnded() {
   // If the handler has returned, that is the reason.
   if (handler_ended_.load(std::memory_order_relaxed)) return;
   const ServerCallEnd end =
-      EndOfServerCall(scope_.Remaining(), deadline_slack_);
+      EndOfServerCall(scope_.Remaining(), budget_.Slack());
   EndDeferringCallbacks(scope_, end.by_deadline, end.cause).Run();
   RunDeferredCallbacks();
 }
@@ -233,16 +226,19 @@ void ServerCall::OnOperationFailed() {
     return;
   }
   const ServerCallEnd end =
-      EndOfServerCall(scope_.Remaining(), deadline_slack_);
-  // Both under the lock, so that a thread that finds the context ended by this
-  // and takes the lock next finds the deferred callbacks.
+      EndOfServerCall(scope_.Remaining(), budget_.Slack());
+  // A thread that finds the context ended by this sees may_have_deferred_, and
+  // then waits for the lock. So it finds the deferred callbacks.
   MutexLock lock(mutex_);
+  may_have_deferred_.store(true, std::memory_order_relaxed);
   DeferredCallbacks deferred =
       EndDeferringCallbacks(scope_, end.by_deadline, end.cause);
   if (!deferred.empty()) deferred_ = std::move(deferred);
 }
 
 void ServerCall::RunDeferredCallbacks() {
+  // The end of the context, which the caller has seen, orders the two.
+  if (!may_have_deferred_.load(std::memory_order_relaxed)) return;
   DeferredCallbacks deferred;
   {
     MutexLock lock(mutex_);
@@ -252,29 +248,22 @@ void ServerCall::RunDeferredCallbacks() {
 }
 
 void ServerCall::DropWatch() {
-  grpc_call* call = nullptr;
+  // Destroyed after the lock is released.
   std::unique_ptr<Delayed> watch;
-  {
-    MutexLock lock(mutex_);
-    context_ended_ = true;
-    watch = std::move(delayed_watch_);
-    if (!may_cancel_call_) call = std::exchange(call_, nullptr);
-  }
-  if (call != nullptr) grpc_call_unref(call);
+  MutexLock lock(mutex_);
+  context_ended_ = true;
+  watch = std::move(delayed_watch_);
 }
 
 void ServerCall::DropCall() {
-  grpc_call* call;
+  // Destroyed after the lock is released.
   std::unique_ptr<Delayed> watch;
   std::unique_ptr<Delayed> cancel;
-  {
-    MutexLock lock(mutex_);
-    context_ended_ = true;
-    watch = std::move(delayed_watch_);
-    cancel = std::move(delayed_cancel_);
-    call = std::exchange(call_, nullptr);
-  }
-  if (call != nullptr) grpc_call_unref(call);
+  MutexLock lock(mutex_);
+  context_ended_ = true;
+  watch = std::move(delayed_watch_);
+  cancel = std::move(delayed_cancel_);
+  call_ = nullptr;
 }
 
 void ServerCall::CancelCallAfter(absl::Duration delay,

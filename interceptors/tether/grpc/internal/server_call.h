@@ -42,6 +42,12 @@ namespace tether::internal {
 // Lock order: scopes' locks may be taken under `mutex_` (OnOperationFailed),
 // but no other lock. No user code runs under it, and of gRPC only
 // grpc_call_ref.
+//
+// The core call: gRPC drops its last reference to it after it has destroyed the
+// interceptors of the RPC, in every style (core_call_life_test.cc). The
+// interceptor's destructor calls Unregister, which clears `call_` under
+// `mutex_`. So `call_` needs no reference of its own. A thread that uses the
+// core call outside the hooks takes one under `mutex_`, while `call_` is set.
 class ServerCall : public std::enable_shared_from_this<ServerCall>,
                    public AddressTableEntry<ServerCall> {
  public:
@@ -132,11 +138,10 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
 
   // The steps of Begin, in this order.
   bool Register(const void* rpc, grpc::ServerContextBase* server_context);
-  void HoldCall(grpc_call* call);
-  void MakeContext(Nanos now, const RequestBudget& budget, bool end_is_pushed);
+  void MakeContext(Nanos now, bool end_is_pushed);
   void AddRecordAndValues(std::string_view method,
                           const ReceivedMetadata& headers);
-  void ScheduleCancelCall(const RequestBudget& budget);
+  void ScheduleCancelCall();
   void TurnAwayIfTooLate(std::string_view method, absl::Duration min_budget,
                          grpc_call* call);
 
@@ -180,7 +185,6 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   const void* rpc_ = nullptr;
   bool has_arrived_ = false;
   std::atomic<bool> handler_ended_{false};
-  absl::Duration deadline_slack_;  // see DeadlineSlack
   CancelFunc cancel_;
   // The context that cancel_ ends. Set before it can be observed and never
   // changed, because the watch may read it while Begin still runs.
@@ -188,11 +192,11 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   Context context_;  // scope_ with the values
 
   // For the report. Null if none is ever sent.
-  const HopRecord* record_ = nullptr;                    // in context_
-  absl::Duration time_left_ = absl::InfiniteDuration();  // on arrival
+  const HopRecord* record_ = nullptr;  // in context_
   int32_t previous_attempts_ = 0;
 
-  Nanos arrival_ = 0;  // on the real clock
+  Nanos arrival_ = 0;     // on the real clock
+  RequestBudget budget_;  // on arrival
 
   // For on_finish. Null if it isn't set, or has been called.
   std::unique_ptr<RequestSummary> summary_;
@@ -200,13 +204,12 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   // didn't.
   std::atomic<grpc::StatusCode> cut_off_with_{grpc::StatusCode::OK};
 
-  // True if CancelCall may become necessary. Then call_ is kept until the call
-  // has ended, as far as that is known; otherwise until the context has. (A
-  // reply may be blocked after the handler returned.)
-  bool may_cancel_call_ = false;
+  // Set before deferred_ may be. Until then, nobody looks for callbacks there.
+  std::atomic<bool> may_have_deferred_{false};
 
   Mutex mutex_;
-  // Holds a reference, or is null.
+  // Null before Begin, and once the call has ended, as far as that is known. (A
+  // reply may be blocked after the handler returned.)
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool context_ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<Delayed> delayed_watch_ ABSL_GUARDED_BY(mutex_);

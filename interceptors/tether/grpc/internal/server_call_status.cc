@@ -28,8 +28,10 @@ bool ServerCall::IsReportDue(grpc::StatusCode code, bool context_ended) const {
   const ReportOptions& options = server_->options.report;
   if (options.when == ReportOptions::When::kAlways) return true;
   if (code != grpc::StatusCode::OK || context_ended) return true;
-  return time_left_ != absl::InfiniteDuration() &&
-         record_->Elapsed() >= options.min_fraction * time_left_;
+  if (budget_.time_left == kNever) return false;
+  const Nanos elapsed = Clock::Real().SteadyNanos() - arrival_;
+  return static_cast<double>(elapsed) >=
+         options.min_fraction * static_cast<double>(budget_.time_left);
 }
 
 v1::BudgetReport ServerCall::MakeReport(std::string_view method,
@@ -37,9 +39,8 @@ v1::BudgetReport ServerCall::MakeReport(std::string_view method,
                                         bool context_ended) const {
   v1::BudgetReport report;
   SetNames(method, report);
-  if (time_left_ != absl::InfiniteDuration()) {
-    report.set_time_left_us(
-        std::max<int64_t>(0, absl::ToInt64Microseconds(time_left_)));
+  if (budget_.time_left != kNever) {
+    report.set_time_left_us(std::max<int64_t>(0, budget_.time_left / 1000));
   }
   report.set_outcome(static_cast<int32_t>(code));
   report.set_reason(context_ended ? ToProto(EndReasonOf(context_))
@@ -89,7 +90,7 @@ void ServerCall::BeginSummary(std::string_view method,
   summary_ = std::make_unique<RequestSummary>();
   summary_->method = std::string(method);
   summary_->peer = server_context.peer();
-  summary_->time_left = time_left_;
+  summary_->time_left = ToDuration(budget_.time_left);
 }
 
 void ServerCall::Finish(std::optional<grpc::StatusCode> answer) noexcept {

@@ -7,9 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "tether/clock.h"
 #include "tether/context.h"
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/status.h"
+#include "tether/internal/clock_of.h"
 
 namespace tether::internal {
 namespace {
@@ -32,6 +34,8 @@ ServerState::ServerState(ServerOptions server_options)
       watcher(EndWatcher::Get()),
       cancels_calls_at_end(options.base_context != Background() &&
                            options.answer_grace != absl::InfiniteDuration()),
+      is_on_real_clock(&ClockOf(ContextAccess::NodeOf(options.base_context)) ==
+                       &Clock::Real()),
       parents_(ParentsOfRequests(options.base_context)) {}
 
 std::shared_ptr<ServerState> ServerState::Make(ServerOptions options) {

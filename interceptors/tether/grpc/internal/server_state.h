@@ -45,6 +45,8 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
 
   // True if options.base_context can end, and the calls are cancelled then.
   const bool cancels_calls_at_end;
+  // True if options.base_context is on the machine's clock, not on a test's.
+  const bool is_on_real_clock;
 
  private:
   explicit ServerState(ServerOptions options);

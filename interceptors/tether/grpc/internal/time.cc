@@ -12,23 +12,36 @@ namespace tether::internal {
 
 int64_t SteadyMicros() { return Clock::Real().SteadyNanos() / 1000; }
 
-absl::Duration UntilDeadline(gpr_timespec deadline) {
-  if (deadline.tv_sec == std::numeric_limits<int64_t>::max()) {
-    return absl::InfiniteDuration();
-  }
-  if (deadline.clock_type == GPR_TIMESPAN) {  // core accepts these, too
-    return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec);
-  }
-  const gpr_timespec now = gpr_now(deadline.clock_type);
+Nanos ToNanos(absl::Duration duration) {
+  const Nanos nanos = absl::ToInt64Nanoseconds(duration);
+  return nanos == kNever && duration != absl::InfiniteDuration() ? kNever - 1
+                                                                 : nanos;
+}
+
+absl::Duration ToDuration(Nanos nanos) {
+  return nanos == kNever ? absl::InfiniteDuration() : absl::Nanoseconds(nanos);
+}
+
+Nanos NanosUntilDeadline(gpr_timespec deadline) {
+  if (deadline.tv_sec == std::numeric_limits<int64_t>::max()) return kNever;
+  // Core accepts time spans, too.
+  const gpr_timespec now = deadline.clock_type == GPR_TIMESPAN
+                               ? gpr_time_0(GPR_TIMESPAN)
+                               : gpr_now(deadline.clock_type);
   constexpr int64_t kCentury = int64_t{100} * 366 * 24 * 3600;
   if (deadline.tv_sec > now.tv_sec - kCentury &&
       deadline.tv_sec < now.tv_sec + kCentury) {
-    return absl::Nanoseconds((deadline.tv_sec - now.tv_sec) * 1'000'000'000 +
-                             deadline.tv_nsec - now.tv_nsec);
+    return (deadline.tv_sec - now.tv_sec) * 1'000'000'000 + deadline.tv_nsec -
+           now.tv_nsec;
   }
   // 64-bit nanoseconds would overflow; absl::Duration doesn't.
-  return absl::Seconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec) -
-         absl::Seconds(now.tv_sec) - absl::Nanoseconds(now.tv_nsec);
+  return ToNanos(absl::Seconds(deadline.tv_sec) +
+                 absl::Nanoseconds(deadline.tv_nsec) -
+                 absl::Seconds(now.tv_sec) - absl::Nanoseconds(now.tv_nsec));
+}
+
+absl::Duration UntilDeadline(gpr_timespec deadline) {
+  return ToDuration(NanosUntilDeadline(deadline));
 }
 
 gpr_timespec DeadlineAfter(absl::Duration timeout) {

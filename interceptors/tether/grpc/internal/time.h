@@ -12,15 +12,24 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "tether/internal/nanos.h"
 
 namespace tether::internal {
 
 // Now, in microseconds of the steady clock.
 int64_t SteadyMicros();
 
+// Durations as nanoseconds, whose arithmetic is far cheaper. kNever stands for
+// InfiniteDuration(); a finite duration beyond 292 years becomes the longest
+// that isn't kNever.
+Nanos ToNanos(absl::Duration duration);
+absl::Duration ToDuration(Nanos nanos);
+
 // The time from now to `deadline`, which may be on any of gRPC's clocks.
 // InfiniteDuration() for gRPC's infinite future.
 absl::Duration UntilDeadline(gpr_timespec deadline);
+// The same in nanoseconds.
+Nanos NanosUntilDeadline(gpr_timespec deadline);
 
 // Now plus `timeout` on the monotonic clock, saturating. For
 // InfiniteDuration(), gRPC's infinite future.

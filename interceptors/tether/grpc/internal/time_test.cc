@@ -13,6 +13,20 @@ TEST(TimeTest, UntilDeadlineOfNeverIsInfinite) {
   }
 }
 
+TEST(TimeTest, NanosKeepTheDifferenceBetweenNeverAndVeryLong) {
+  EXPECT_EQ(ToNanos(absl::InfiniteDuration()), kNever);
+  EXPECT_EQ(ToDuration(kNever), absl::InfiniteDuration());
+  EXPECT_EQ(ToNanos(absl::Hours(24 * 365 * 1000)), kNever - 1);
+  EXPECT_LT(ToDuration(kNever - 1), absl::InfiniteDuration());
+  for (const absl::Duration d : {absl::Nanoseconds(-7), absl::ZeroDuration(),
+                                 absl::Seconds(3), -absl::Hours(2)}) {
+    EXPECT_EQ(ToDuration(ToNanos(d)), d);
+  }
+  EXPECT_EQ(NanosUntilDeadline(gpr_inf_future(GPR_CLOCK_MONOTONIC)), kNever);
+  EXPECT_EQ(NanosUntilDeadline(gpr_time_from_seconds(5, GPR_TIMESPAN)),
+            5'000'000'000);
+}
+
 TEST(TimeTest, UntilDeadlineOfThePastIsNegativeAndDoesNotOverflow) {
   EXPECT_LT(UntilDeadline(gpr_inf_past(GPR_CLOCK_MONOTONIC)),
             absl::ZeroDuration());
