@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <memory>
+#include <new>
 #include <optional>
+#include <type_traits>
 #include <typeinfo>
 #include <utility>
 #include <vector>
@@ -38,16 +40,20 @@ bool IsCallbackApi(grpc::ServerContextBase& server_context) {
          dynamic_cast<grpc::CallbackServerContext*>(&server_context) != nullptr;
 }
 
+// Made only by InterceptedCall, in the call's memory.
 class ServerInterceptor final : public grpc::experimental::Interceptor {
  public:
-  ServerInterceptor(grpc::experimental::ServerRpcInfo* info,
-                    std::shared_ptr<ServerCall> call)
-      : info_(info), call_(std::move(call)) {}
+  ServerInterceptor(grpc::experimental::ServerRpcInfo* info, ServerCall* call)
+      : info_(info), call_(call) {}
   ~ServerInterceptor() override {
     call_->OnHandlerEnded();
     call_->Finish(/*answer=*/std::nullopt);
     call_->Unregister();
   }
+
+  // gRPC deletes the interceptor, whose memory is the call's. Runs after the
+  // destructor, and drops the reference that kept the call alive for it.
+  static void operator delete(void* interceptor);
 
   void Intercept(InterceptorBatchMethods* methods) override {
     if (stands_aside_) return methods->Proceed();
@@ -130,7 +136,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   }
 
   grpc::experimental::ServerRpcInfo* const info_;
-  const std::shared_ptr<ServerCall> call_;
+  ServerCall* const call_;  // outlives this
   // True if another tether interceptor serves the call. Set before the handler
   // runs.
   bool stands_aside_ = false;
@@ -138,6 +144,47 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   std::atomic<const void*> writing_{nullptr};
   std::atomic<bool> sent_message_{false};
 };
+
+// A call and its interceptor, in one allocation.
+//
+// The call refers to itself until gRPC has deleted the interceptor. Whoever
+// holds another reference then (a watch that has just ended, for example) keeps
+// the memory, but no longer reaches the interceptor.
+class InterceptedCall final : public ServerCall {
+ public:
+  using ServerCall::ServerCall;
+
+  static ServerInterceptor* Make(std::shared_ptr<internal::ServerState> server,
+                                 grpc::experimental::ServerRpcInfo* info) {
+    auto made = std::make_shared<InterceptedCall>(std::move(server));
+    InterceptedCall* const call = made.get();
+    call->slot_.call = call;
+    call->self_ = std::move(made);
+    return ::new (call->slot_.interceptor) ServerInterceptor(info, call);
+  }
+
+  static void OnInterceptorDeleted(void* interceptor) {
+    InterceptedCall* const call = static_cast<Slot*>(interceptor)->call;
+    // Moved first: the last reference destroys `*call`.
+    const std::shared_ptr<InterceptedCall> self = std::move(call->self_);
+  }
+
+ private:
+  // The interceptor is first, so its address is the slot's.
+  struct Slot {
+    alignas(ServerInterceptor) unsigned char
+        interceptor[sizeof(ServerInterceptor)];
+    InterceptedCall* call;
+  };
+  static_assert(std::is_standard_layout_v<Slot>);
+
+  Slot slot_;
+  std::shared_ptr<InterceptedCall> self_;
+};
+
+void ServerInterceptor::operator delete(void* interceptor) {
+  InterceptedCall::OnInterceptorDeleted(interceptor);
+}
 
 // Fills in the options that are not set.
 ServerOptions WithDefaults(ServerOptions options) {
@@ -174,8 +221,7 @@ ServerInterceptorFactory::~ServerInterceptorFactory() = default;
 grpc::experimental::Interceptor*
 ServerInterceptorFactory::CreateServerInterceptor(
     grpc::experimental::ServerRpcInfo* info) {
-  return new ServerInterceptor(info,
-                               std::make_shared<ServerCall>(server_->get()));
+  return InterceptedCall::Make(server_->get(), info);
 }
 
 void InstallServer(grpc::ServerBuilder& builder, ServerOptions options) {
