@@ -163,6 +163,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/kept_time.cc
     interceptors/tether/grpc/internal/metadata_carrier.cc
     interceptors/tether/grpc/internal/policy_table.cc
+    interceptors/tether/grpc/internal/raw_headers.cc
     interceptors/tether/grpc/internal/report_metadata.cc
     interceptors/tether/grpc/internal/request_budget.cc
     interceptors/tether/grpc/internal/server_call.cc
@@ -200,8 +201,10 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/metadata_carrier.h
     interceptors/tether/grpc/internal/method_names.h
     interceptors/tether/grpc/internal/policy_table.h
+    interceptors/tether/grpc/internal/raw_headers.h
     interceptors/tether/grpc/internal/report_metadata.h
     interceptors/tether/grpc/internal/request_budget.h
+    interceptors/tether/grpc/internal/reserve_nanos.h
     interceptors/tether/grpc/internal/server_call.h
     interceptors/tether/grpc/internal/server_state.h
     interceptors/tether/grpc/internal/shed_budget.h
@@ -1815,6 +1818,25 @@ tether_program(interceptors_tether_grpc_cold_channel_test
   TEST
   TIMEOUT 300)
 
+tether_program(interceptors_tether_grpc_core_call_life_test
+  FOLDER interceptors/tether/grpc
+  NAME core_call_life_test
+  SRCS interceptors/tether/grpc/core_call_life_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_counters_test
   FOLDER interceptors/tether/grpc
   NAME counters_test
@@ -1916,7 +1938,7 @@ tether_program(interceptors_tether_grpc_metadata_carrier_test
   FOLDER interceptors/tether/grpc
   NAME metadata_carrier_test
   SRCS interceptors/tether/grpc/internal/metadata_carrier_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether_grpc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest gRPC::grpc++ tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 
@@ -1990,6 +2012,22 @@ tether_program(interceptors_tether_grpc_policy_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_raw_headers_test
+  FOLDER interceptors/tether/grpc
+  NAME raw_headers_test
+  SRCS interceptors/tether/grpc/internal/raw_headers_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_report_metadata_test
   FOLDER interceptors/tether/grpc
   NAME report_metadata_test
@@ -2002,7 +2040,13 @@ tether_program(interceptors_tether_grpc_request_budget_test
   FOLDER interceptors/tether/grpc
   NAME request_budget_test
   SRCS interceptors/tether/grpc/internal/request_budget_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_grpc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 

@@ -14,6 +14,8 @@
 #include "absl/time/time.h"
 #include "tether/current.h"
 #include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/internal/raw_headers.h"
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/server_state.h"
 #include "tether/grpc/internal/warn.h"
@@ -75,11 +77,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
 
  private:
   void OnHeaders(InterceptorBatchMethods* methods) {
-    grpc::ServerContextBase* const server_context = info_->server_context();
-    // gRPC's `info_` owns the interceptors of this RPC.
-    if (!call_->Begin(info_, server_context, info_->method(),
-                      *methods->GetRecvInitialMetadata(),
-                      IsCallbackApi(*server_context))) {
+    if (!Begin(methods)) {
       stands_aside_ = true;
       return methods->Proceed();
     }
@@ -87,6 +85,19 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     // Proceed. `this` and `methods` may be destroyed when Proceed returns.
     ScopedContext current(call_->context());
     methods->Proceed();
+  }
+
+  // The headers are views, so they must not be used after this hook.
+  bool Begin(InterceptorBatchMethods* methods) {
+    grpc::ServerContextBase& server_context = *info_->server_context();
+    const grpc_metadata_array* raw = internal::RawHeadersOf(server_context);
+    const internal::ReceivedMetadata headers =
+        raw != nullptr
+            ? internal::ReceivedMetadata(*raw)
+            : internal::ReceivedMetadata(*methods->GetRecvInitialMetadata());
+    // gRPC's `info_` owns the interceptors of this RPC.
+    return call_->Begin(info_, &server_context, info_->method(), headers,
+                        IsCallbackApi(server_context));
   }
 
   // The handler has answered: the call's method and its final status are known
@@ -172,8 +183,8 @@ class InterceptedCall final : public ServerCall {
  private:
   // The interceptor is first, so its address is the slot's.
   struct Slot {
-    alignas(ServerInterceptor) unsigned char
-        interceptor[sizeof(ServerInterceptor)];
+    alignas(
+        ServerInterceptor) unsigned char interceptor[sizeof(ServerInterceptor)];
     InterceptedCall* call;
   };
   static_assert(std::is_standard_layout_v<Slot>);

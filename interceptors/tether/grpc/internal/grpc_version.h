@@ -30,6 +30,14 @@
 #include <grpc/credentials.h>
 #endif
 
+// 1 if grpc::internal::MetadataMap, which keeps a request's headers, and the
+// member of grpc::ServerContextBase that has it are known (raw_headers.cc):
+// both are the same from 1.51 to 1.83. They are private, so with a newer
+// release tether reads the std::multimap instead, which is public, until the
+// release is raised here. raw_headers_test tells whether that works.
+#define TETHER_GRPC_HAS_KNOWN_METADATA_MAP \
+  (TETHER_GRPC_AT_LEAST(1, 51) && !TETHER_GRPC_AT_LEAST(1, 84))
+
 namespace tether::internal {
 
 // True if a child call learns of its parent's end only on a channel that has a

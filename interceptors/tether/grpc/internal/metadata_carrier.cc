@@ -2,6 +2,8 @@
 
 #include "tether/grpc/internal/metadata_carrier.h"
 
+#include <grpc/slice.h>
+
 #include <algorithm>
 
 #include "tether/propagation/internal/injected_bytes.h"
@@ -13,11 +15,25 @@ std::string_view View(const grpc::string_ref& s) {
   return {s.data(), s.size()};
 }
 
+std::string_view View(const grpc_slice& s) {
+  return {reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(s)),
+          GRPC_SLICE_LENGTH(s)};
+}
+
 }  // namespace
 
-ReceivedMetadata::ReceivedMetadata(const Map& map) {
+ReceivedMetadata::ReceivedMetadata(const Map& map) : sorted_(true) {
   for (const auto& [key, value] : map) {
     headers_.push_back({View(key), View(value)});
+  }
+}
+
+ReceivedMetadata::ReceivedMetadata(const grpc_metadata_array& array)
+    : sorted_(array.count < 2) {
+  headers_.reserve(array.count);
+  for (size_t i = 0; i < array.count; ++i) {
+    headers_.push_back(
+        {View(array.metadata[i].key), View(array.metadata[i].value)});
   }
 }
 
@@ -34,6 +50,14 @@ void ReceivedMetadata::Set(std::string_view, std::string_view) {}
 
 void ReceivedMetadata::ForEachKey(
     absl::FunctionRef<void(std::string_view)> visit) const {
+  if (!sorted_) {
+    ReceivedMetadata copy(*this);
+    std::stable_sort(
+        copy.headers_.begin(), copy.headers_.end(),
+        [](const Header& a, const Header& b) { return a.key < b.key; });
+    copy.sorted_ = true;
+    return copy.ForEachKey(visit);
+  }
   const Header* former = nullptr;
   for (const Header& header : headers_) {
     if (former == nullptr || former->key != header.key) visit(header.key);

@@ -25,7 +25,7 @@ namespace tether::internal {
 inline constexpr size_t kMetadataRoom = 8192 - 1024;
 
 // Read-only: Set does nothing. Valid only during the hook that provided the
-// map.
+// map or the array.
 //
 // Propagators look up several headers, most of which are missing, and a request
 // has few. So the constructor walks the tree once, and lookups compare lengths
@@ -34,6 +34,7 @@ class ReceivedMetadata final : public Carrier {
  public:
   using Map = std::multimap<grpc::string_ref, grpc::string_ref>;
   explicit ReceivedMetadata(const Map& map);
+  explicit ReceivedMetadata(const grpc_metadata_array& array);
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index) const override;
@@ -45,7 +46,10 @@ class ReceivedMetadata final : public Carrier {
   struct Header {
     std::string_view key, value;
   };
-  absl::InlinedVector<Header, 12> headers_;  // sorted
+  using Headers = absl::InlinedVector<Header, 12>;
+  // Copies of a key are in the order of their arrival.
+  Headers headers_;
+  bool sorted_;
 };
 
 // Keeps the application's own metadata: Set doesn't change a key that exists.

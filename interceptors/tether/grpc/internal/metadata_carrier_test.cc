@@ -2,6 +2,8 @@
 
 #include "tether/grpc/internal/metadata_carrier.h"
 
+#include <grpc/grpc.h>
+#include <grpc/slice.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -25,6 +27,30 @@ TEST(ReceivedMetadataTest, ReadsEveryValueOfAKeyInOrder) {
   EXPECT_EQ(carrier.Get("b", 1), "y");
   EXPECT_EQ(carrier.Get("c", 0), std::nullopt);
   EXPECT_EQ(KeysOf(carrier), (std::vector<std::string>{"a", "b"}));
+}
+
+TEST(ReceivedMetadataTest, AnArrayReadsLikeTheMap) {
+  grpc_metadata headers[] = {
+      {grpc_slice_from_static_string("b"),
+       grpc_slice_from_static_string("x"),
+       {}},
+      {grpc_slice_from_static_string("a"),
+       grpc_slice_from_static_string("1"),
+       {}},
+      {grpc_slice_from_static_string("b"),
+       grpc_slice_from_static_string("y"),
+       {}},
+  };
+  const grpc_metadata_array array = {3, 3, headers};
+  const ReceivedMetadata carrier(array);
+  EXPECT_EQ(carrier.Get("a", 0), "1");
+  EXPECT_EQ(carrier.Get("a", 1), std::nullopt);
+  EXPECT_EQ(carrier.Get("b", 0), "x");
+  EXPECT_EQ(carrier.Get("b", 1), "y");
+  EXPECT_EQ(carrier.Get("c", 0), std::nullopt);
+  EXPECT_EQ(KeysOf(carrier), (std::vector<std::string>{"a", "b"}));
+  const grpc_metadata_array none = {0, 0, nullptr};
+  EXPECT_TRUE(KeysOf(ReceivedMetadata(none)).empty());
 }
 
 TEST(ReceivedMetadataTest, CannotBeWritten) {

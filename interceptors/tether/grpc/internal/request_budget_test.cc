@@ -103,7 +103,7 @@ TEST(BudgetOfTest, ZeroLeavesNoTimeAndIsNotUnlimited) {
   TimeLimits limits;
   limits.default_timeout = absl::ZeroDuration();
   EXPECT_EQ(BudgetOf({kNone, kNone}, limits, kGrace).timeout, 0);
-  limits.default_timeout = kNone;
+  limits.default_timeout = absl::InfiniteDuration();
   limits.max_timeout = absl::ZeroDuration();
   const RequestBudget budget = BudgetOf({Ms(5000), Ms(4000)}, limits, kGrace);
   EXPECT_EQ(budget.timeout, 0);

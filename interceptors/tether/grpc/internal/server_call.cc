@@ -61,12 +61,10 @@ void ServerCall::NoteArrival() {
 }
 
 bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
-                       std::string_view method,
-                       const ReceivedMetadata::Map& metadata,
+                       std::string_view method, const ReceivedMetadata& headers,
                        bool end_is_pushed) {
   NoteArrival();
   if (!Register(rpc, server_context)) return false;
-  const ReceivedMetadata headers(metadata);
   const TimeLimits& limits = server_->policies.For(method);
   // Read the arrival before the time left, so that no time is added to it.
   arrival_ = Clock::Real().SteadyNanos();

@@ -68,7 +68,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   // (the callback API). Otherwise this watches for the end of the call once the
   // context is observed.
   bool Begin(const void* rpc, grpc::ServerContextBase* server_context,
-             std::string_view method, const ReceivedMetadata::Map& metadata,
+             std::string_view method, const ReceivedMetadata& headers,
              bool end_is_pushed);
 
   // Called when `status` is about to be sent. Adds the report, if one is to be
