@@ -43,6 +43,22 @@ BENCHMARK(ChildCreateAndCancel)
     ->Threads(1)
     ->Threads(2);
 
+// Each thread has its own parent, as the requests of a server do.
+void ChildOfOwnParent(benchmark::State& state) {
+  const Cancellable parent = WithCancel(Background());
+  CountAllocations count(state);
+  for (auto _ : state) {
+    auto [ctx, cancel] = WithCancel(parent.ctx);
+    benchmark::DoNotOptimize(ctx);
+    cancel();
+  }
+}
+BENCHMARK(ChildOfOwnParent)
+    ->Name("child, own parent: create and cancel")
+    ->UseRealTime()
+    ->Threads(1)
+    ->Threads(2);
+
 void IsCancelled(benchmark::State& state, absl::Duration timeout) {
   static const Cancellable& parent = *new Cancellable(WithCancel(Background()));
   const Cancellable child = WithTimeout(parent.ctx, timeout);

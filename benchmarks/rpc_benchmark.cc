@@ -5,10 +5,9 @@
 // interceptor that does nothing. docs/performance.md explains the method.
 
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/support/client_interceptor.h>
-#include <grpcpp/support/server_interceptor.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "rpc_peers.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
@@ -49,36 +49,7 @@ enum Kind { kUnary, kStream, kKinds };
 // RPCs per batch. The batches of both kinds take about the same time.
 constexpr int kBatch[kKinds] = {40, 10};
 
-// ---- The interceptor that does nothing
-
-class Empty final : public grpc::experimental::Interceptor {
-  void Intercept(
-      grpc::experimental::InterceptorBatchMethods* methods) override {
-    methods->Proceed();
-  }
-};
-
-class EmptyServerFactory final
-    : public grpc::experimental::ServerInterceptorFactoryInterface {
-  grpc::experimental::Interceptor* CreateServerInterceptor(
-      grpc::experimental::ServerRpcInfo*) override {
-    return new Empty;
-  }
-};
-
-class EmptyClientFactory final
-    : public grpc::experimental::ClientInterceptorFactoryInterface {
-  grpc::experimental::Interceptor* CreateClientInterceptor(
-      grpc::experimental::ClientRpcInfo*) override {
-    return new Empty;
-  }
-};
-
 // ---- The server
-
-// Writes tether's headers by hand.
-constexpr const char* kHeaders[] = {"traceparent", "x-request-id",
-                                    "tether-timeout"};
 
 enum ServerOrder { kPort, kUsage, kCountServer };
 
@@ -106,14 +77,7 @@ class Service final : public Probe::Service {
 
  private:
   void Handle(const grpc::ServerContext& sc) const {
-    if (mode_ == kByHand) {
-      const auto& metadata = sc.client_metadata();
-      for (const char* header : kHeaders) {
-        if (metadata.find(header) == metadata.end()) {
-          Die("the values have not arrived");
-        }
-      }
-    }
+    if (mode_ == kByHand) RequireHeaders(sc.client_metadata());
     if (!HasTether(mode_)) return;
     const Context ctx = ContextOf(sc);
     if (RequestIdOf(ctx) == nullptr || TraceOf(ctx) == nullptr) {
@@ -129,13 +93,7 @@ Worker::Respond Serve(Mode mode) {
   auto service = std::make_shared<Service>(mode);
   grpc::ServerBuilder builder;
   builder.RegisterService(service.get());
-  if (mode == kEmpty) {
-    std::vector<
-        std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
-        creators;
-    creators.push_back(std::make_unique<EmptyServerFactory>());
-    builder.experimental().SetInterceptorCreators(std::move(creators));
-  }
+  if (mode == kEmpty) InstallEmpty(builder);
   if (HasTether(mode)) InstallServer(builder);
   testing::LoopbackServer started = testing::ListenOnLoopback(builder);
   const std::shared_ptr<grpc::Server> server = std::move(started.server);
@@ -154,11 +112,10 @@ enum ClientOrder { kConnect, kCountClient, kRun };
 
 class Client {
  public:
-  explicit Client(Mode mode) : mode_(mode) {
-    const TraceContext trace = NewTrace(/*sampled=*/true);
-    traceparent_ = FormatTraceParent(trace);
+  explicit Client(Mode mode) : mode_(mode), values_(ValuesOfHeaders()) {
     auto [root, cancel] = WithCancel(Background());
-    request_ = WithRequestId(WithTrace(root, trace), request_id_);
+    request_ =
+        WithRequestId(WithTrace(root, NewTrace(/*sampled=*/true)), values_[1]);
     cancel_ = std::move(cancel);
   }
 
@@ -179,12 +136,7 @@ class Client {
     if (mode_ == kPlain || mode_ == kByHand) {
       channel_ = grpc::CreateChannel(address, credentials);
     } else if (mode_ == kEmpty) {
-      std::vector<std::unique_ptr<
-          grpc::experimental::ClientInterceptorFactoryInterface>>
-          creators;
-      creators.push_back(std::make_unique<EmptyClientFactory>());
-      channel_ = grpc::experimental::CreateCustomChannelWithInterceptors(
-          address, credentials, grpc::ChannelArguments(), std::move(creators));
+      channel_ = EmptyChannel(address);
     } else {
       channel_ = tether::CreateChannel(address, credentials);
     }
@@ -218,9 +170,9 @@ class Client {
         grpc::ClientContext call;
         call.set_deadline(std::chrono::system_clock::now() + kTimeout);
         if (mode_ == kByHand) {
-          call.AddMetadata(kHeaders[0], traceparent_);
-          call.AddMetadata(kHeaders[1], request_id_);
-          call.AddMetadata(kHeaders[2], "59999000");
+          for (size_t j = 0; j < values_.size(); ++j) {
+            call.AddMetadata(kHeaders[j], values_[j]);
+          }
         }
         Call(call, kind);
       }
@@ -250,8 +202,7 @@ class Client {
   }
 
   const Mode mode_;
-  const std::string request_id_ = "7f1c2a9e-58f4-4a64-9f0e-6d2f0c1b3a55";
-  std::string traceparent_;
+  const HeaderValues values_;
   Context request_;
   CancelFunc cancel_;
   std::shared_ptr<grpc::Channel> channel_;

@@ -101,7 +101,7 @@ std::shared_ptr<grpc::Channel> ChannelWith(
 
 HeaderValues ValuesOfHeaders() {
   return {FormatTraceParent(NewTrace(/*sampled=*/true)),
-          "7f1c2a9e-58f4-4a64-9f0e-6d2f0c1b3a55", "59999000"};
+          "7f1c2a9e-58f4-4a64-9f0e-6d2f0c1b3a55", "59949000"};
 }
 
 void RequireHeaders(

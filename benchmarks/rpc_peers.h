@@ -16,11 +16,13 @@
 #include <string>
 #include <vector>
 
+#include "tether/propagation/timeout_header.h"
+
 namespace tether::benchmarks {
 
 // tether's headers, for calls without tether.
 inline constexpr const char* kHeaders[] = {"traceparent", "x-request-id",
-                                           "tether-timeout-us"};
+                                           kTimeoutHeader.data()};
 
 // A value for each of kHeaders, as long as tether's own.
 using HeaderValues = std::vector<std::string>;

@@ -55,6 +55,22 @@ BENCHMARK(ChildCreateAndCancel)
     ->Threads(1)
     ->Threads(2);
 
+// Each thread has its own parent.
+void ChildOfOwnParent(benchmark::State& state) {
+  const std::stop_source parent;
+  CountAllocations count(state);
+  for (auto _ : state) {
+    Child child(parent.get_token());
+    benchmark::DoNotOptimize(&child);
+    child.source.request_stop();
+  }
+}
+BENCHMARK(ChildOfOwnParent)
+    ->Name("child, own parent: create and cancel")
+    ->UseRealTime()
+    ->Threads(1)
+    ->Threads(2);
+
 // All threads check one token.
 void IsCancelled(benchmark::State& state) {
   static const std::stop_source& source = *new std::stop_source;

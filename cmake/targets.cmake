@@ -404,6 +404,11 @@ tether_program(benchmarks_instructions_benchmark
   ARGS --mode=observed --calls=1 --rounds=1
   TIMEOUT 60)
 
+tether_script_test(benchmarks/instructions_test
+  SCRIPT benchmarks/instructions_test.py
+  DATA benchmarks/instructions.py
+  TIMEOUT 60)
+
 tether_program(benchmarks_memory_benchmark
   FOLDER benchmarks
   NAME memory_benchmark
@@ -445,6 +450,7 @@ tether_program(benchmarks_rpc_benchmark
   SRCS benchmarks/rpc_benchmark.cc
   DEPS
     absl::time
+    benchmarks_rpc_peers
     benchmarks_worker
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback
@@ -457,7 +463,7 @@ tether_program(benchmarks_rpc_benchmark
 
 tether_script_test(benchmarks/run_test
   SCRIPT benchmarks/run_test.py
-  DATA benchmarks/run.py
+  DATA benchmarks/instructions.py benchmarks/run.py
   TIMEOUT 60)
 
 tether_program(benchmarks_stop_token_benchmark

@@ -24,6 +24,8 @@ func BenchmarkContext(b *testing.B) {
 	b.Run("create and cancel, no parent", createAndCancel)
 	b.Run("child: create and cancel", childCreateAndCancel)
 	b.Run("child: create and cancel@2", childCreateAndCancelOnTwo)
+	b.Run("child, own parent: create and cancel", childCreateAndCancel)
+	b.Run("child, own parent: create and cancel@2", childOfOwnParentOnTwo)
 	b.Run("is it cancelled: live", func(b *testing.B) { isCancelled(b, 0) })
 	b.Run("is it cancelled: live@2", isCancelledOnTwo)
 	// Far and near deadlines are the same for Go.
@@ -97,6 +99,17 @@ func childCreateAndCancelOnTwo(b *testing.B) {
 	parent, cancelParent := context.WithCancel(background)
 	defer cancelParent()
 	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			_, cancel := context.WithCancel(parent)
+			cancel()
+		}
+	})
+}
+
+func childOfOwnParentOnTwo(b *testing.B) {
+	b.RunParallel(func(pb *testing.PB) {
+		parent, cancelParent := context.WithCancel(background)
+		defer cancelParent()
 		for pb.Next() {
 			_, cancel := context.WithCancel(parent)
 			cancel()
