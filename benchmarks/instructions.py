@@ -21,14 +21,25 @@ import sys
 import tempfile
 
 # The program's names of the modes -> ours.
-MODES = {
+PEERS = {
     "plain": "plain grpc",
     "empty": "empty interceptor",
     "by_hand": "headers by hand",
     "floor": "floor",
-    "tether": "tether",
-    "observed": "tether, observed",
 }
+# The program's names of tether's modes -> the ends of the rows' names.
+OWN = {
+    "tether": "",
+    "observed": ", observed",
+}
+
+# The figures -> the beginnings of the rows' names.
+FIGURES = {"unary": "unary", "message": "streamed message"}
+
+# check() allows this growth of the ratio between tether and the headers by hand.
+GROWTH = 0.02
+# Other load on the machine can only add instructions, so a figure that is too large is measured again.
+ATTEMPTS = 3
 
 
 class Failure(Exception):
@@ -76,19 +87,75 @@ def count(binary, mode, options=()):
     return figures_of(printed["phases"], [total(path) for path in profiles]), printed["allocations"]
 
 
+def rows(binary):
+  """Measures all modes once. Returns row -> name -> (instructions, allocations).
+
+  Allocations are those of tether, without those of plain gRPC. For peers, they are None.
+  """
+  counted = {mode: count(binary, mode) for mode in list(PEERS) + list(OWN)}
+  result = {}
+  for mode, end in OWN.items():
+    for figure, begin in FIGURES.items():
+      allocations = counted[mode][1][figure] - counted["plain"][1][figure]
+      row = result[begin + end] = {"tether": (counted[mode][0][figure], allocations)}
+      row.update({name: (counted[peer][0][figure], None) for peer, name in PEERS.items()})
+  return result
+
+
+def ratio_of(tether, by_hand):
+  """The figure that is compared.
+
+  Releases of gRPC, of the compiler and of libc change the number of instructions of an RPC. They change it for an RPC without
+  tether, too, so the ratio stays about the same.
+  """
+  return tether / by_hand
+
+
+def check(measure, recorded):
+  """Compares rows() with the recorded ones, which are as in results/instructions.json. Returns the exit code.
+
+  `measure` returns rows(). It is called again if a figure is too large. The smallest figure of the calls counts.
+  """
+  limits = {}
+  for row in recorded:
+    ratio = ratio_of(row["tether"], row["peers"]["headers by hand"])
+    limits[row["operation"]] = (ratio * (1 + GROWTH), row["allocations"])
+  best = {}
+  for _ in range(ATTEMPTS):
+    for name, row in measure().items():
+      now = (ratio_of(row["tether"][0], row["headers by hand"][0]), round(row["tether"][1]))
+      best[name] = tuple(map(min, now, best.get(name, now)))
+    if all(value <= limit for name in best for value, limit in zip(best[name], limits.get(name, (0, 0)))):
+      break
+  passed = failed = 0
+  for name in sorted(set(best) | set(limits)):
+    if name not in best or name not in limits:
+      print("FAILED: the row %r is measured, but not recorded, or the other way round" % name)
+      failed += 1
+      continue
+    for what, form, value, limit in zip(("ratio to headers by hand", "allocations"), ("%.4f", "%d"), best[name], limits[name]):
+      print("%s: %s: %s %s, at most %s" % (
+          "ok" if value <= limit else "FAILED", name, what, form % value, form % limit))
+      passed, failed = passed + (value <= limit), failed + (value > limit)
+  print("%d passed, %d failed" % (passed, failed))
+  return 1 if failed else 0
+
+
 def main(argv):
-  if len(argv) < 2:
-    raise Failure("usage: instructions.py BINARY MODE... (modes: %s)" % ", ".join(MODES))
+  names = dict(PEERS, **{mode: "tether" + end for mode, end in OWN.items()})
+  if len(argv) < 2 or not set(argv[1:]) <= set(names):
+    raise Failure("usage: instructions.py BINARY MODE... (modes: %s)" % ", ".join(names))
   for mode in argv[1:]:
     instructions, allocations = count(argv[0], mode)
-    print("%-18s unary %9.0f instructions, %5.1f allocations; message %7.0f instructions, %4.1f allocations" % (
-        MODES.get(mode, mode), instructions["unary"], allocations["unary"], instructions["message"],
-        allocations["message"]), flush=True)
+    print("%-18s" % names[mode] + "; ".join(
+        "%s %9.0f instructions, %4.1f allocations" % (begin, instructions[figure], allocations[figure])
+        for figure, begin in FIGURES.items()), flush=True)
+  return 0
 
 
 if __name__ == "__main__":
   try:
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
   except Failure as failure:
     print("instructions: %s" % failure, file=sys.stderr)
     sys.exit(1)

@@ -3,13 +3,17 @@
 """Measures tether and its peers, prints a table, and writes the figures as JSON.
 
   ./bench.sh GROUP... [--quick] [--json PATH]
+  ./bench.sh instructions --check
 
 A group is a set of programs, tether's and its peers', with benchmarks of the same names. It runs in rounds. In each round,
 every row is measured in all programs that have it, one right after the other, each in a separate process. A figure is the
 median of the rounds. So other load on the machine affects all programs alike, and ratios mean more than times.
 
 The groups of RPCs have one program each, which measures tether and its peers in turn, a few calls at a time. A round is one
-run of the program.
+run of the program. The group "instructions" counts instructions instead (see instructions.py). A round is a run for each peer.
+
+--check measures "instructions" and compares the figures with the recorded ones, benchmarks/results/instructions.json. It writes
+no figures. Its last line is "N passed, N failed".
 
 --quick uses fewer and shorter rounds, and takes a minute. PATH is a file. For several groups, or if PATH is a folder, each
 group is a file in that folder. Without --json, the figures go to benchmarks/results/GROUP.json (--quick: GROUP.quick.json).
@@ -24,6 +28,8 @@ import re
 import statistics
 import subprocess
 import sys
+
+import instructions
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -54,6 +60,13 @@ GROUPS = {
         "headers by hand": TOGETHER,
         "empty interceptor": TOGETHER,
     },
+    "instructions": {
+        "tether": ["//benchmarks:instructions_benchmark"],
+        "plain grpc": TOGETHER,
+        "empty interceptor": TOGETHER,
+        "headers by hand": TOGETHER,
+        "floor": TOGETHER,
+    },
     "cancel": {
         "tether": ["//benchmarks:cancel_benchmark"],
         "FromServerContext": TOGETHER,
@@ -76,9 +89,12 @@ QUICK = (3, 0.03)
 FULL_TOGETHER = (5, 20)
 QUICK_TOGETHER = (3, 4)
 
+# The number of rounds that count instructions.
+FULL_INSTRUCTIONS = 3
+QUICK_INSTRUCTIONS = 1
 
-class Failure(Exception):
-  """An error that the user sees without a stack trace."""
+
+Failure = instructions.Failure
 
 
 def say(text, end="\n"):
@@ -290,14 +306,25 @@ def measure_together(group, binary, names, rounds, seconds):
   return figures
 
 
-def rounded(number):
-  """Rounds to four digits. No figure is more precise."""
-  return float("%.4g" % number)
+def measure_instructions(binary, rounds):
+  """Like measure(), for the group "instructions"."""
+  figures = {}
+  for round_number in range(1, rounds + 1):
+    say("instructions: round %d of %d" % (round_number, rounds))
+    for operation, by_name in instructions.rows(binary).items():
+      for name, (value, allocations) in by_name.items():
+        figures.setdefault((operation, 1), {}).setdefault(name, []).append(Figure(value, "instructions", allocations))
+  return figures
+
+
+def rounded(number, unit):
+  """Rounds to four digits. No figure is more precise, except the number of instructions."""
+  return round(number) if unit == "instructions" else float("%.4g" % number)
 
 
 def of_rounds(figures):
   values = [f.value for f in figures]
-  return rounded(max(values) if figures[0].worst else statistics.median(values))
+  return rounded(max(values) if figures[0].worst else statistics.median(values), figures[0].unit)
 
 
 def report(group, figures, machine, commit, date):
@@ -324,6 +351,8 @@ def shown(value, unit):
   number = "%.2f" % value if abs(value) < 10 else "%.1f" % value if abs(value) < 100 else "{:,.0f}".format(value)
   if unit == "bytes":
     return "{:,.0f} B".format(value)
+  if unit == "instructions":
+    return "{:,.0f}".format(value)
   return number + " " + unit
 
 
@@ -344,8 +373,9 @@ def table_of(result, peers):
     line = [row["operation"], str(row["threads"]), shown(row["tether"], row["unit"])]
     for peer in peers:
       value = row["peers"].get(peer)
-      # For calls of microseconds, the differences are a few percent, so show more digits.
-      line += [shown(value, row["unit"]), ratio(value, row["tether"], 2 if row["unit"] == "us" else 1)]
+      # For RPCs, the differences are a few percent, so show more digits.
+      digits = {"us": 2, "instructions": 3}.get(row["unit"], 1)
+      line += [shown(value, row["unit"]), ratio(value, row["tether"], digits)]
     line.append("-" if row["allocations"] is None else str(row["allocations"]))
     lines.append(line)
   widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -400,7 +430,10 @@ def choose(names):
 
 
 def install(groups):
-  """Installs the peers. Returns {group: names that can be measured}."""
+  """Installs the peers, and callgrind. Returns {group: names that can be measured}."""
+  if "instructions" in groups and subprocess.run(
+      [os.path.join(ROOT, "tools", "setup.sh"), "instructions"], stdout=sys.stderr).returncode != 0:
+    raise Failure("callgrind is missing (above)")
   wanted = {name for group in groups for name in GROUPS[group] if name in INSTALLED}
   if wanted and subprocess.run([os.path.join(ROOT, "tools", "setup.sh"), "bench"], stdout=sys.stderr).returncode != 0:
     say("not everything could be installed (above)")
@@ -416,16 +449,25 @@ def main(argv):
   parser.add_argument("groups", nargs="+", metavar="GROUP", help="%s or all" % ", ".join(GROUPS))
   parser.add_argument("--quick", action="store_true", help="finish in a minute")
   parser.add_argument("--json", metavar="PATH", help="where the figures go")
+  parser.add_argument("--check", action="store_true", help="compare with the recorded figures")
   args = parser.parse_args(argv)
   groups = choose(args.groups)
+  if args.check and groups != ["instructions"]:
+    raise Failure("--check is for the group instructions")
   names = install(groups)
   binaries = build(groups, names)
+  if args.check:
+    binary = binaries[GROUPS["instructions"]["tether"][0]]
+    with open(json_path("instructions", None, False, False), encoding="utf-8") as file:
+      return instructions.check(lambda: instructions.rows(binary), json.load(file)["rows"])
   load_average = os.getloadavg()[0]
   if load_average > 0.5:
     say("the machine is busy (load %.1f): expect noise" % load_average)
   for group in groups:
-    if TOGETHER in GROUPS[group].values():
-      binary = binaries[GROUPS[group]["tether"][0]]
+    binary = binaries[GROUPS[group]["tether"][0]]
+    if group == "instructions":
+      figures = measure_instructions(binary, QUICK_INSTRUCTIONS if args.quick else FULL_INSTRUCTIONS)
+    elif TOGETHER in GROUPS[group].values():
       figures = measure_together(group, binary, names[group], *(QUICK_TOGETHER if args.quick else FULL_TOGETHER))
     else:
       figures = measure(group, load(group, names, binaries), *(QUICK if args.quick else FULL))

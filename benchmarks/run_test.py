@@ -174,6 +174,36 @@ class TogetherTest(unittest.TestCase):
                      ["cpu", "unary", "1", "90.5", "us", "88.0", "us", "0.97×", "12"])
 
 
+class InstructionsTest(unittest.TestCase):
+  def measure(self, *rounds):
+    before = run.instructions.rows
+    self.addCleanup(lambda: setattr(run.instructions, "rows", before))
+    left = [{"unary": {"tether": (own, 20.4), "plain grpc": (plain, None)}} for own, plain in rounds]
+    run.instructions.rows = lambda binary: left.pop(0)
+    with contextlib.redirect_stderr(io.StringIO()):
+      return run.measure_instructions("program", len(rounds))
+
+  def test_a_figure_is_the_median_of_the_rounds_to_the_last_instruction(self):
+    result = run.report("instructions", self.measure((171234, 143210), (171232, 143211), (171299, 143299)), "m", "c", "d")
+    self.assertEqual(result["rows"], [
+        {"operation": "unary", "unit": "instructions", "tether": 171234, "peers": {"plain grpc": 143211},
+         "allocations": 20, "threads": 1}])
+    self.assertEqual(run.table_of(result, ["plain grpc"])[1].split(),
+                     ["unary", "1", "171,234", "143,211", "0.836×", "20"])
+
+  def test_only_instructions_are_checked(self):
+    with self.assertRaisesRegex(run.Failure, "--check is for the group instructions"):
+      run.main(["rpc", "--check"])
+
+  def test_callgrind_is_needed(self):
+    before = run.subprocess.run
+    self.addCleanup(lambda: setattr(run.subprocess, "run", before))
+    run.subprocess.run = lambda command, **kwargs: type("Result", (), {"returncode": command[-1] == "instructions"})()
+    with self.assertRaisesRegex(run.Failure, "callgrind is missing"):
+      run.install(["instructions"])
+    run.install(["context"])
+
+
 class ReportTest(unittest.TestCase):
   def setUp(self):
     self.result = run.report("context", {
