@@ -86,6 +86,13 @@ class CheckTest(unittest.TestCase):
     self.assertEqual(self.check(measured(220000, by_hand=200000))[0], 0)
     self.assertEqual(self.check(*[measured(110000, by_hand=97000)] * 3)[0], 1)
 
+  def test_a_streamed_message_is_compared_with_an_empty_interceptor(self):
+    limits = [{"operation": "streamed message", "tether": 101, "peers": {"headers by hand": 1, "empty interceptor": 100},
+               "allocations": 0}]
+    row = {"headers by hand": (1000, None), "empty interceptor": (100, None)}
+    self.assertEqual(self.check({"streamed message": dict(row, tether=(102, 0.1))}, limits=limits)[0], 0)
+    self.assertEqual(self.check(*[{"streamed message": dict(row, tether=(104, 0.1))}] * 3, limits=limits)[0], 1)
+
   def test_an_allocation_more_fails(self):
     code, text, _ = self.check(*[measured(110000, allocations=20.8)] * 3)
     self.assertEqual(code, 1)
@@ -95,10 +102,10 @@ class CheckTest(unittest.TestCase):
     self.assertEqual(self.check(measured(120000), measured(111000), measured(120000))[::2], (0, 2))
 
   def test_a_row_that_is_not_recorded_fails(self):
-    code, text, _ = self.check(*[dict(measured(1), **measured(1, name="new"))] * 3)
+    code, text, _ = self.check(*[dict(measured(1), **measured(1, name="unary, new"))] * 3)
     self.assertEqual(code, 1)
-    self.assertIn("FAILED: the row 'new' is measured", text)
-    self.assertEqual(self.check(*[measured(1, name="other")] * 3)[0], 1)
+    self.assertIn("FAILED: the row 'unary, new' is measured", text)
+    self.assertEqual(self.check(*[measured(1, name="unary, other")] * 3)[0], 1)
 
 
 if __name__ == "__main__":
