@@ -2922,6 +2922,22 @@ tether_program(lib_tether_propagation_header_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_propagation_header_text_test
+  FOLDER lib/tether/propagation
+  NAME header_text_test
+  SRCS lib/tether/propagation/internal/header_text_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_propagation_hex_test
+  FOLDER lib/tether/propagation
+  NAME hex_test
+  SRCS lib/tether/propagation/internal/hex_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_propagation_limited_carrier_test
   FOLDER lib/tether/propagation
   NAME limited_carrier_test

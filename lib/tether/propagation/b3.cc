@@ -30,15 +30,15 @@ constexpr std::array<std::string_view, 6> kFields = {
 
 bool ParseTraceId(std::string_view text, std::array<uint8_t, 16>& id) {
   id = {};
-  return (text.size() == kLongIdDigits || text.size() == kIdDigits) &&
-         ParseLowerHex(text.data(), text.size() / 2,
-                       id.data() + id.size() - text.size() / 2) &&
-         !internal::IsZeroId(id);
+  const bool parsed = (text.size() == kLongIdDigits &&
+                       ParseLowerHex<16>(text.data(), id.data())) ||
+                      (text.size() == kIdDigits &&
+                       ParseLowerHex<8>(text.data(), id.data() + 8));
+  return parsed && !internal::IsZeroId(id);
 }
 
 bool ParseSpanId(std::string_view text, std::array<uint8_t, 8>& id) {
-  return text.size() == kIdDigits &&
-         ParseLowerHex(text.data(), id.size(), id.data()) &&
+  return text.size() == kIdDigits && ParseLowerHex<8>(text.data(), id.data()) &&
          !internal::IsZeroId(id);
 }
 

@@ -42,7 +42,7 @@ Context RequestIdPropagator::Extract(const Carrier& carrier,
                                      const Context& ctx) const {
   const internal::SoleValue id = internal::GetSole(carrier, header_);
   if (id.value.has_value() && IsGood(*id.value)) {
-    return WithRequestId(ctx, std::string(*id.value));
+    return WithValue(ctx, kRequestId, std::string(*id.value));
   }
   if (id.value.has_value()) {
     dropped_.Add(header_, "empty, longer than max_bytes, or not visible ASCII");

@@ -52,6 +52,7 @@ void WriteVersionAndTraceId(const std::array<uint8_t, 16>& trace_id,
 }
 
 struct HeldTrace {
+  HeldTrace() = default;  // for Extract, which sets the rest
   HeldTrace(TraceContext held, bool canonical)
       : trace(std::move(held)), state_is_canonical(canonical) {
     WriteVersionAndTraceId(trace.trace_id, prefix);
@@ -59,7 +60,7 @@ struct HeldTrace {
 
   TraceContext trace;
   // True if the state is normalized as by Extract, and can be sent unchanged.
-  bool state_is_canonical;
+  bool state_is_canonical = true;
   // The `traceparent` up to the span id, which all calls have in common.
   char prefix[kSpanIdAt];
 };
@@ -74,6 +75,33 @@ bool HasSpanIdOf(std::string_view header, const char* text) {
          std::memcmp(header.data() + kSpanIdAt, text + kSpanIdAt, 8) == 0 &&
          std::memcmp(header.data() + kSpanIdAt + 8, text + kSpanIdAt + 8, 8) ==
              0;
+}
+
+// Does what ParseTraceParent says. Returns false, and leaves `trace` undefined,
+// for what it rejects.
+bool Parse(std::string_view header, TraceContext& trace) {
+  if (header.size() < kLength) return false;
+  uint8_t version;
+  if (!ParseLowerHex<1>(header.data(), &version) || version == 0xff) {
+    return false;
+  }
+  if (header.size() > kLength && (version == 0 || header[kLength] != '-')) {
+    return false;
+  }
+  if (header[kTraceIdAt - 1] != '-' || header[kSpanIdAt - 1] != '-' ||
+      header[kFlagsAt - 1] != '-') {
+    return false;
+  }
+  if ((internal::BadLowerHex<16>(header.data() + kTraceIdAt,
+                                 trace.trace_id.data()) |
+       internal::BadLowerHex<8>(header.data() + kSpanIdAt,
+                                trace.span_id.data()) |
+       internal::BadLowerHex<1>(header.data() + kFlagsAt, &trace.flags)) != 0 ||
+      !trace.valid()) {
+    return false;
+  }
+  if (version != 0) trace.flags &= TraceContext::kSampled;
+  return true;
 }
 
 bool IsCanonicalState(std::string_view state) {
@@ -101,28 +129,8 @@ TraceContext NewTrace(bool sampled) {
 }
 
 std::optional<TraceContext> ParseTraceParent(std::string_view header) {
-  if (header.size() < kLength) return std::nullopt;
-  uint8_t version;
-  if (!ParseLowerHex(header.data(), 1, &version) || version == 0xff) {
-    return std::nullopt;
-  }
-  if (header.size() > kLength && (version == 0 || header[kLength] != '-')) {
-    return std::nullopt;
-  }
-  if (header[kTraceIdAt - 1] != '-' || header[kSpanIdAt - 1] != '-' ||
-      header[kFlagsAt - 1] != '-') {
-    return std::nullopt;
-  }
-  TraceContext trace;
-  if (!ParseLowerHex(header.data() + kTraceIdAt, trace.trace_id.size(),
-                     trace.trace_id.data()) ||
-      !ParseLowerHex(header.data() + kSpanIdAt, trace.span_id.size(),
-                     trace.span_id.data()) ||
-      !ParseLowerHex(header.data() + kFlagsAt, 1, &trace.flags) ||
-      !trace.valid()) {
-    return std::nullopt;
-  }
-  if (version != 0) trace.flags &= TraceContext::kSampled;
+  std::optional<TraceContext> trace(std::in_place);
+  if (!Parse(header, *trace)) trace.reset();
   return trace;
 }
 
@@ -155,9 +163,12 @@ Context TraceContextPropagator::Extract(const Carrier& carrier,
   const internal::SoleValue header =
       internal::GetSole(carrier, kTraceParentHeader);
   if (header.value.has_value()) {
-    if (std::optional<TraceContext> trace = ParseTraceParent(*header.value)) {
-      trace->trace_state = ExtractTraceState(carrier);
-      return WithValue(ctx, kTrace, {*std::move(trace), true});
+    HeldTrace held;
+    if (Parse(*header.value, held.trace)) {
+      held.trace.trace_state = ExtractTraceState(carrier);
+      std::memcpy(held.prefix, header.value->data(), sizeof held.prefix);
+      held.prefix[0] = held.prefix[1] = '0';  // the version
+      return WithValue(ctx, kTrace, std::move(held));
     }
   }
   if (header.value.has_value() || header.repeated) dropped_.Add();
