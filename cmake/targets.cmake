@@ -1944,7 +1944,14 @@ tether_program(interceptors_tether_grpc_metadata_carrier_test
   FOLDER interceptors/tether/grpc
   NAME metadata_carrier_test
   SRCS interceptors/tether/grpc/internal/metadata_carrier_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest gRPC::grpc++ tether_internal::tether_grpc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    gRPC::grpc++
+    lib_tether_propagation_testing_fake_propagators
+    tether_internal::tether
+    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 

@@ -97,9 +97,8 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     // Core adds credentials below the interceptors, so they can't be measured.
     constexpr size_t kForCredentials = 2048;
     internal::SentMetadata carrier(metadata);
-    carrier.Remove(kTimeoutHeader);
-    carrier.Remove(kReserveHeader);
-    const size_t used = carrier.Bytes();
+    const size_t used =
+        carrier.RemoveAndMeasure({kTimeoutHeader, kReserveHeader});
     if (used > internal::kMetadataRoom) {
       internal::CountEvent(internal::RpcEvent::kOversized);
       if (state_->options().describe_propagation) {
@@ -122,7 +121,8 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     std::optional<std::string> header = FormatTimeout(left - kept);
     if (!header) return;  // no deadline
     state_->record().OnTimeoutSent(kept);
-    metadata.emplace(kTimeoutHeader, *std::move(header));
+    // tether's names come before those of most other headers.
+    metadata.emplace_hint(metadata.begin(), kTimeoutHeader, *std::move(header));
     if (kept != Reserve().Of(left)) {
       metadata.emplace(kReserveHeader, FormatTimeout(kept).value_or("0"));
     }
@@ -142,13 +142,9 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     const Propagator& propagator = *options_->propagator;
     const Context& ctx = state_->context();
     TETHER_TRY {
-      InjectLimits limits;
-      limits.max_bytes = room;
-      limits.max_headers = SIZE_MAX;
-      const bool fits =
-          state_->options().describe_propagation
-              ? InjectAndDescribe(carrier, limits)
-              : LimitedCarrier(carrier, limits).Inject(propagator, ctx);
+      const bool fits = state_->options().describe_propagation
+                            ? InjectAndDescribe(room, carrier)
+                            : carrier.Inject(propagator, ctx, room);
       if (!fits) {
         internal::CountEvent(internal::RpcEvent::kOversized);
       }
@@ -156,8 +152,10 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     TETHER_CATCH(...) { internal::CountEvent(internal::RpcEvent::kException); }
   }
 
-  bool InjectAndDescribe(internal::SentMetadata& carrier,
-                         const InjectLimits& limits) {
+  bool InjectAndDescribe(size_t room, internal::SentMetadata& carrier) {
+    InjectLimits limits;
+    limits.max_bytes = room;
+    limits.max_headers = SIZE_MAX;
     internal::DescribedInject described = internal::InjectAndDescribe(
         *options_->propagator, state_->context(), carrier, limits);
     state_->set_propagation(std::move(described.text));

@@ -32,16 +32,21 @@ class LimitedCarrier::Held {
 };
 
 bool LimitedCarrier::Inject(const Propagator& propagator, const Context& ctx) {
-  const size_t bytes = bytes_;
-  const size_t headers = headers_;
   exceeded_ = false;
   const size_t max_bytes = propagator.MaxInjectBytes(ctx);
   if (max_bytes == 0) return true;
-  if (max_bytes <= limits_.max_bytes - bytes_ &&
-      max_bytes / kMinHeaderBytes <= limits_.max_headers - headers_) {
-    propagator.Inject(ctx, *this);
-    return !exceeded_;
+  if (max_bytes > limits_.max_bytes - bytes_ ||
+      max_bytes / kMinHeaderBytes > limits_.max_headers - headers_) {
+    return InjectHeld(propagator, ctx);
   }
+  propagator.Inject(ctx, *this);
+  return !exceeded_;
+}
+
+bool LimitedCarrier::InjectHeld(const Propagator& propagator,
+                                const Context& ctx) {
+  const size_t bytes = bytes_;
+  const size_t headers = headers_;
   Held held;
   held_ = &held;
   TETHER_TRY { propagator.Inject(ctx, *this); }
@@ -68,7 +73,7 @@ bool LimitedCarrier::Inject(const Propagator& propagator, const Context& ctx) {
   return written;
 }
 
-bool LimitedCarrier::Take(std::string_view key, std::string_view value) {
+inline bool LimitedCarrier::Take(std::string_view key, std::string_view value) {
   const size_t size = internal::InjectedBytes(key, value.size());
   if (exceeded_ || headers_ == limits_.max_headers ||
       size > limits_.max_bytes - bytes_) {
@@ -93,6 +98,10 @@ std::optional<std::string_view> LimitedCarrier::Get(std::string_view key,
 void LimitedCarrier::Set(std::string_view key, std::string_view value) {
   if (!Take(key, value)) return;
   if (held_ == nullptr) return inner_.Set(key, value);
+  SetHeld(key, value);
+}
+
+void LimitedCarrier::SetHeld(std::string_view key, std::string_view value) {
   // Copied first, because either may be a view of a header that is erased here.
   Held::Header set = {std::string(key), std::string(value), false};
   auto& headers = held_->headers;

@@ -68,6 +68,10 @@ class TETHER_EXPORT LimitedCarrier final : public Carrier {
  private:
   class Held;
 
+  // Inject, for headers that may not fit.
+  bool InjectHeld(const Propagator& propagator, const Context& ctx);
+  void SetHeld(std::string_view key, std::string_view value);
+
   // Counts one more header and returns true, if it fits.
   bool Take(std::string_view key, std::string_view value);
 

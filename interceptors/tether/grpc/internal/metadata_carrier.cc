@@ -5,7 +5,9 @@
 #include <grpc/slice.h>
 
 #include <algorithm>
+#include <iterator>
 
+#include "tether/internal/exceptions.h"
 #include "tether/propagation/internal/injected_bytes.h"
 
 namespace tether::internal {
@@ -23,22 +25,25 @@ std::string_view View(const grpc_slice& s) {
 }  // namespace
 
 ReceivedMetadata::ReceivedMetadata(const Map& map) : sorted_(true) {
+  headers_.resize(map.size());
+  Header* header = headers_.data();
   for (const auto& [key, value] : map) {
-    headers_.push_back({View(key), View(value)});
+    *header = {View(key), View(value)};
+    NoteKey(header++->key);
   }
 }
 
 ReceivedMetadata::ReceivedMetadata(const grpc_metadata_array& array)
     : sorted_(array.count < 2) {
-  headers_.reserve(array.count);
+  headers_.resize(array.count);
   for (size_t i = 0; i < array.count; ++i) {
-    headers_.push_back(
-        {View(array.metadata[i].key), View(array.metadata[i].value)});
+    headers_[i] = {View(array.metadata[i].key), View(array.metadata[i].value)};
+    NoteKey(headers_[i].key);
   }
 }
 
-std::optional<std::string_view> ReceivedMetadata::Get(std::string_view key,
-                                                      int index) const {
+std::optional<std::string_view> ReceivedMetadata::Find(std::string_view key,
+                                                       int index) const {
   for (const Header& header : headers_) {
     if (header.key != key) continue;
     if (index-- == 0) return header.value;
@@ -80,13 +85,66 @@ std::optional<std::string_view> SentMetadata::Get(std::string_view key,
   return std::nullopt;
 }
 
+inline bool SentMetadata::Take(std::string_view key, std::string_view value) {
+  const size_t size = InjectedBytes(key, value.size());
+  if (size > room_) exceeded_ = true;
+  if (exceeded_) return false;
+  if (room_ != SIZE_MAX) room_ -= size;
+  return true;
+}
+
+inline void SentMetadata::Insert(std::string_view key, std::string_view value) {
+  // Propagators tend to write in ascending order. If the hint is wrong, it
+  // costs one comparison. Reserved first, so that no header goes unnoticed.
+  if (written_.size() == written_.capacity()) {
+    written_.reserve(2 * written_.size());
+  }
+  written_.push_back(map_.emplace_hint(map_.end(), key, value));
+}
+
 void SentMetadata::Set(std::string_view key, std::string_view value) {
-  if (Find(key) == map_.end()) map_.emplace(key, value);
+  if (!Take(key, value)) return;
+  const Map::iterator first = Find(key);
+  if (first == map_.end()) return Insert(key, value);
+  // Only this object's own headers; the application's come before them.
+  if (std::find(written_.begin(), written_.end(), first) != written_.end()) {
+    Replace(first, value);
+  }
 }
 
 bool SentMetadata::Add(std::string_view key, std::string_view value) {
-  map_.emplace(key, value);
+  if (Take(key, value)) Insert(key, value);
+  // If the header doesn't fit, Inject fails. This must still return true: false
+  // means that the carrier can't repeat headers.
   return true;
+}
+
+// Removes all values of the key but `first`. All of them are this object's.
+void SentMetadata::Replace(Map::iterator first, std::string_view value) {
+  // Copied first, because it may be a view of what is replaced.
+  first->second = std::string(value);
+  for (auto copy = std::next(first);
+       copy != map_.end() && copy->first == first->first;) {
+    written_.erase(std::find(written_.begin(), written_.end(), copy));
+    copy = map_.erase(copy);
+  }
+}
+
+void SentMetadata::RemoveWritten() {
+  for (const Map::iterator header : written_) map_.erase(header);
+  written_.clear();
+}
+
+bool SentMetadata::Inject(const Propagator& propagator, const Context& ctx,
+                          size_t max_bytes) {
+  room_ = max_bytes;
+  TETHER_TRY { propagator.Inject(ctx, *this); }
+  TETHER_CATCH(...) {
+    RemoveWritten();
+    TETHER_RETHROW;
+  }
+  if (exceeded_) RemoveWritten();
+  return !exceeded_;
 }
 
 void SentMetadata::ForEachKey(
@@ -97,17 +155,18 @@ void SentMetadata::ForEachKey(
   }
 }
 
-size_t SentMetadata::Bytes() const {
+size_t SentMetadata::RemoveAndMeasure(
+    std::initializer_list<std::string_view> keys) {
   size_t bytes = 0;
-  for (const auto& [key, value] : map_)
-    bytes += InjectedBytes(key, value.size());
-  return bytes;
-}
-
-void SentMetadata::Remove(std::string_view key) {
-  for (auto it = Find(key); it != map_.end() && it->first == key;) {
-    it = map_.erase(it);
+  for (auto it = map_.begin(); it != map_.end();) {
+    if (std::find(keys.begin(), keys.end(), it->first) != keys.end()) {
+      it = map_.erase(it);
+      continue;
+    }
+    bytes += InjectedBytes(it->first, it->second.size());
+    ++it;
   }
+  return bytes;
 }
 
 }  // namespace tether::internal

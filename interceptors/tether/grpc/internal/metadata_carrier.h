@@ -9,13 +9,17 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/container/inlined_vector.h"
+#include "tether/context.h"
 #include "tether/propagation/carrier.h"
+#include "tether/propagation/propagator.h"
 
 namespace tether::internal {
 
@@ -27,9 +31,10 @@ inline constexpr size_t kMetadataRoom = 8192 - 1024;
 // Read-only: Set does nothing. Valid only during the hook that provided the
 // map or the array.
 //
-// Propagators look up several headers, most of which are missing, and a request
+// Propagators look up several headers, some of which are missing, and a request
 // has few. So the constructor walks the tree once, and lookups compare lengths
-// in contiguous memory.
+// in contiguous memory. Lookups of most missing headers, and of copies when
+// there are none, only test a bit.
 class ReceivedMetadata final : public Carrier {
  public:
   using Map = std::multimap<grpc::string_ref, grpc::string_ref>;
@@ -37,7 +42,12 @@ class ReceivedMetadata final : public Carrier {
   explicit ReceivedMetadata(const grpc_metadata_array& array);
 
   std::optional<std::string_view> Get(std::string_view key,
-                                      int index) const override;
+                                      int index) const override {
+    if ((key_bits_ & BitOf(key)) == 0 || (index != 0 && !may_have_copies_)) {
+      return std::nullopt;
+    }
+    return Find(key, index);
+  }
   void Set(std::string_view key, std::string_view value) override;
   void ForEachKey(
       absl::FunctionRef<void(std::string_view)> visit) const override;
@@ -47,16 +57,43 @@ class ReceivedMetadata final : public Carrier {
     std::string_view key, value;
   };
   using Headers = absl::InlinedVector<Header, 12>;
+
+  // Few keys have the same bit by chance: most keys of one length differ in
+  // their last character.
+  static uint64_t BitOf(std::string_view key) {
+    const size_t last = key.empty() ? 0 : static_cast<uint8_t>(key.back());
+    return uint64_t{1} << ((key.size() + 3 * last) & 63);
+  }
+  void NoteKey(std::string_view key) {
+    const uint64_t bit = BitOf(key);
+    may_have_copies_ |= (key_bits_ & bit) != 0;
+    key_bits_ |= bit;
+  }
+  std::optional<std::string_view> Find(std::string_view key, int index) const;
+
   // Copies of a key are in the order of their arrival.
   Headers headers_;
   bool sorted_;
+  bool may_have_copies_ = false;  // true if two headers have the same bit
+  uint64_t key_bits_ = 0;         // the bits of all keys
 };
 
-// Keeps the application's own metadata: Set doesn't change a key that exists.
+// Keeps the application's own metadata: Set doesn't change a key that exists,
+// unless this object has written it.
 class SentMetadata final : public Carrier {
  public:
   using Map = std::multimap<std::string, std::string>;
   explicit SentMetadata(Map& map) : map_(map) {}
+
+  // Calls propagator.Inject(ctx, *this). Returns false if the headers together
+  // exceed `max_bytes`, counted as in Propagator::MaxInjectBytes. Rethrows
+  // exceptions of the propagator. In both cases, none of the headers that this
+  // object has written remains. Call it once.
+  //
+  // LimitedCarrier does the same for any carrier. This counts while it writes
+  // the headers straight into the map, and needs no bound in advance.
+  bool Inject(const Propagator& propagator, const Context& ctx,
+              size_t max_bytes);
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index) const override;
@@ -67,19 +104,25 @@ class SentMetadata final : public Carrier {
 
   const Map& map() const { return map_; }
 
-  // The size of all headers as HTTP/2 counts it: 32 bytes extra for each, and
-  // "-bin" values in base64.
-  size_t Bytes() const;
-
-  // Removes all values of `key`.
-  void Remove(std::string_view key);
+  // Removes all values of `keys`. Returns the size of all other headers, as
+  // HTTP/2 counts it: 32 bytes extra for each, and "-bin" values in base64.
+  size_t RemoveAndMeasure(std::initializer_list<std::string_view> keys);
 
  private:
   // A linear search, because the map's own would have to copy `key` into a
   // std::string. There are few headers.
   Map::iterator Find(std::string_view key) const;
 
+  // Counts one more header and returns true, if it fits.
+  bool Take(std::string_view key, std::string_view value);
+  void Insert(std::string_view key, std::string_view value);
+  void Replace(Map::iterator first, std::string_view value);
+  void RemoveWritten();
+
   Map& map_;
+  absl::InlinedVector<Map::iterator, 8> written_;  // by this object
+  size_t room_ = SIZE_MAX;  // the bytes that Inject may still write
+  bool exceeded_ = false;   // by Inject
 };
 
 }  // namespace tether::internal

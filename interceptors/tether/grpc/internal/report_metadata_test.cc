@@ -40,7 +40,7 @@ v1::BudgetReport Large() {
 }
 
 size_t Bytes(SentMetadata::Map& metadata) {
-  return SentMetadata(metadata).Bytes();
+  return SentMetadata(metadata).RemoveAndMeasure({});
 }
 
 std::optional<v1::BudgetReport> Receive(const SentMetadata::Map& sent,
