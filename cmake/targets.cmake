@@ -158,6 +158,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/call_outcome.cc
     interceptors/tether/grpc/internal/client_call_record.cc
     interceptors/tether/grpc/internal/client_call_state.cc
+    interceptors/tether/grpc/internal/delay_queue.cc
     interceptors/tether/grpc/internal/end_watcher.cc
     interceptors/tether/grpc/internal/hop_record.cc
     interceptors/tether/grpc/internal/kept_time.cc
@@ -193,6 +194,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/client_call_record.h
     interceptors/tether/grpc/internal/client_call_state.h
     interceptors/tether/grpc/internal/counters.h
+    interceptors/tether/grpc/internal/delay_queue.h
     interceptors/tether/grpc/internal/delayed.h
     interceptors/tether/grpc/internal/end_watcher.h
     interceptors/tether/grpc/internal/grpc_version.h
@@ -1851,6 +1853,25 @@ tether_program(interceptors_tether_grpc_counters_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_together
+  PREFIX lib)
+
+tether_program(interceptors_tether_grpc_delay_queue_test
+  FOLDER interceptors/tether/grpc
+  NAME delay_queue_test
+  SRCS interceptors/tether/grpc/internal/delay_queue_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    lib_tether_together
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_describe_test
   FOLDER interceptors/tether/grpc
   NAME describe_test
@@ -1880,6 +1901,7 @@ tether_program(interceptors_tether_grpc_end_watcher_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
@@ -3095,9 +3117,6 @@ tether_program(lib_tether_after_func_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
-
-tether_internal_library(lib_tether_together
-  PREFIX lib)
 
 tether_program(lib_tether_big_tree_test
   FOLDER lib/tether

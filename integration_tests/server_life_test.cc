@@ -7,6 +7,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -343,6 +344,71 @@ TEST_F(ServerLifeTest, AnExceptionInACallbackHandlerEndsItsContext) {
   service.kept = Context();
 }
 
+// A client that makes one unary call on its own thread.
+struct Caller {
+  explicit Caller(Probe::Stub& stub)
+      : thread([this, &stub] {
+          status = stub.Unary(&call, Ping(), &pong);
+          returned.Notify();
+        }) {}
+  ~Caller() {
+    if (thread.joinable()) thread.join();
+  }
+  grpc::ClientContext call;
+  Pong pong;
+  grpc::Status status;
+  absl::Notification returned;
+  std::thread thread;
+};
+
+// ---- Who reads from the sockets ----
+
+// A sync server that has no thread left to poll refuses the request, so tether
+// need not poll for it.
+TEST_F(ServerLifeTest, ASyncServerWhoseThreadsAllWaitLearnsThatACallerLeft) {
+  grpc::ServerBuilder builder;
+  builder.SetResourceQuota(grpc::ResourceQuota().SetMaxThreads(4));
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
+  struct Service final : Probe::Service {
+    grpc::Status Unary(grpc::ServerContext* sc, const Ping*, Pong*) override {
+      ++waiting;
+      EXPECT_TRUE(ContextOf(*sc).WaitFor(kGiveUp));
+      ++told;
+      return grpc::Status::OK;
+    }
+    std::atomic<int> waiting{0};
+    std::atomic<int> told{0};
+  } service;
+  builder.RegisterService(&service);
+  RunningServer running(builder);
+  std::vector<std::unique_ptr<Caller>> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.push_back(std::make_unique<Caller>(*running.stub));
+  }
+  const absl::Time give_up = absl::Now() + kGiveUp;
+  const auto refused = [&] {
+    return std::count_if(callers.begin(), callers.end(), [](const auto& c) {
+      return c->returned.HasBeenNotified();
+    });
+  };
+  while (service.waiting + refused() < 8 && absl::Now() < give_up) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_GT(service.waiting, 0);
+  EXPECT_GT(refused(), 0);                // all threads are in use
+  absl::SleepFor(absl::Milliseconds(5));  // so that the watches are made
+  const absl::Time start = absl::Now();
+  for (const auto& caller : callers) caller->call.TryCancel();
+  while (service.told < service.waiting && absl::Now() < give_up) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_LT(absl::Now() - start, kPrompt);
+  callers.clear();
+  running.server->Shutdown();
+}
+
 // ---- Async servers ----
 
 // A server with a queue that the test serves itself.
@@ -397,19 +463,6 @@ struct AsyncUnary {
   grpc::ServerContext sc;
   Ping ping;
   grpc::ServerAsyncResponseWriter<Pong> writer{&sc};
-};
-
-// A client that makes one unary call on its own thread.
-struct Caller {
-  explicit Caller(Probe::Stub& stub)
-      : thread([this, &stub] { status = stub.Unary(&call, Ping(), &pong); }) {}
-  ~Caller() {
-    if (thread.joinable()) thread.join();
-  }
-  grpc::ClientContext call;
-  Pong pong;
-  grpc::Status status;
-  std::thread thread;
 };
 
 TEST_F(ServerLifeTest, AnAsyncServersThreadKeepsItsOwnContext) {

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "tether/current.h"
 #include "tether/grpc/internal/counters.h"
+#include "tether/grpc/internal/end_watcher.h"
 #include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/grpc/internal/raw_headers.h"
 #include "tether/grpc/internal/server_call.h"
@@ -42,12 +43,43 @@ bool IsCallbackApi(grpc::ServerContextBase& server_context) {
          dynamic_cast<grpc::CallbackServerContext*>(&server_context) != nullptr;
 }
 
+// Tells whether an interceptor is destroyed on this thread in the lifetime of
+// an object on the stack. Uses neither after that.
+class DestructionProbe {
+ public:
+  explicit DestructionProbe(const void* interceptor)
+      : interceptor_(interceptor), outer_(innermost_) {
+    innermost_ = this;
+  }
+  ~DestructionProbe() { innermost_ = outer_; }
+  DestructionProbe(const DestructionProbe&) = delete;
+  DestructionProbe& operator=(const DestructionProbe&) = delete;
+
+  bool destroyed() const { return destroyed_; }
+
+  static void NoteDestruction(const void* interceptor) {
+    for (DestructionProbe* p = innermost_; p != nullptr; p = p->outer_) {
+      if (p->interceptor_ == interceptor) p->destroyed_ = true;
+    }
+  }
+
+ private:
+  static thread_local DestructionProbe* innermost_;
+
+  const void* const interceptor_;
+  DestructionProbe* const outer_;
+  bool destroyed_ = false;
+};
+
+thread_local DestructionProbe* DestructionProbe::innermost_ = nullptr;
+
 // Made only by InterceptedCall, in the call's memory.
 class ServerInterceptor final : public grpc::experimental::Interceptor {
  public:
   ServerInterceptor(grpc::experimental::ServerRpcInfo* info, ServerCall* call)
       : info_(info), call_(call) {}
   ~ServerInterceptor() override {
+    DestructionProbe::NoteDestruction(this);
     call_->OnHandlerEnded();
     call_->Finish(/*answer=*/std::nullopt);
     call_->Unregister();
@@ -77,18 +109,22 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
 
  private:
   void OnHeaders(InterceptorBatchMethods* methods) {
-    if (!Begin(methods)) {
+    const bool is_callback_api = IsCallbackApi(*info_->server_context());
+    if (!Begin(methods, is_callback_api)) {
       stands_aside_ = true;
       return methods->Proceed();
     }
     // The handler, or the handler method of the callback API, runs inside
     // Proceed. `this` and `methods` may be destroyed when Proceed returns.
     ScopedContext current(call_->context());
+    const DestructionProbe probe(this);
     methods->Proceed();
+    // Only in a sync server is the call over now.
+    if (!is_callback_api && !probe.destroyed()) internal::EndWatcher::Poll();
   }
 
   // The headers are views, so they must not be used after this hook.
-  bool Begin(InterceptorBatchMethods* methods) {
+  bool Begin(InterceptorBatchMethods* methods, bool is_callback_api) {
     grpc::ServerContextBase& server_context = *info_->server_context();
     const grpc_metadata_array* raw = internal::RawHeadersOf(server_context);
     const internal::ReceivedMetadata headers =
@@ -97,7 +133,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
             : internal::ReceivedMetadata(*methods->GetRecvInitialMetadata());
     // gRPC's `info_` owns the interceptors of this RPC.
     return call_->Begin(info_, &server_context, info_->method(), headers,
-                        IsCallbackApi(server_context));
+                        is_callback_api);
   }
 
   // The handler has answered: the call's method and its final status are known

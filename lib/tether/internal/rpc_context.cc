@@ -20,11 +20,15 @@ Nanos NowOf(const Context& ctx) {
 
 NewCancellable WithLazyCancel(Nanos now, const Context& parent,
                               absl::Duration timeout, absl::Status cause,
+                              absl::Duration quiet,
                               absl::AnyInvocable<void() &&> start) {
   Node* node = ContextAccess::NodeOf(parent);
   const Nanos when = AddNanos(now, absl::ToInt64Nanoseconds(timeout));
   auto* scope = new LazyScope(node);
   if (when < scope->deadline) scope->SetDeadline(when, now, std::move(cause));
+  if (quiet > absl::ZeroDuration()) {
+    scope->quiet_until = AddNanos(now, absl::ToInt64Nanoseconds(quiet));
+  }
   scope->start = std::move(start);
   scope->state.store(scope->state.load(std::memory_order_relaxed) | kUnobserved,
                      std::memory_order_relaxed);

@@ -27,12 +27,16 @@ TETHER_EXPORT Nanos NowOf(const Context& ctx);
 // making a child. Only then is its timer armed, and `start` called, once, if
 // it isn't null. Neither happens if the deadline has passed by then.
 //
+// For the first `quiet` after `now`, Done(), Err() and Cause() don't count as
+// observing it: they only compare the clock.
+//
 // `start` runs on the observing thread, without any lock held. It must arrange
 // that the CancelFunc is called in the end. Its captures are destroyed after it
 // has run, or else with the context's last copy.
 TETHER_EXPORT NewCancellable
 WithLazyCancel(Nanos now, const Context& parent, absl::Duration timeout,
-               absl::Status cause, absl::AnyInvocable<void() &&> start);
+               absl::Status cause, absl::Duration quiet,
+               absl::AnyInvocable<void() &&> start);
 
 // Ends the scope of `ctx` with DEADLINE_EXCEEDED and `cause`, as if its
 // deadline had passed. No effect if it has ended. For a caller that gave up at

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -31,7 +32,7 @@ class LazyCancelTest : public ::tether::testing::LeakCheckedTest {
                    absl::Duration timeout = absl::InfiniteDuration(),
                    absl::Status cause = absl::OkStatus()) {
     return WithLazyCancel(NowOf(parent), parent, timeout, std::move(cause),
-                          [this] { ++starts_; });
+                          quiet_, [this] { ++starts_; });
   }
   Cancellable Make() { return Make(Background(clock_)); }
 
@@ -62,6 +63,7 @@ class LazyCancelTest : public ::tether::testing::LeakCheckedTest {
   }
 
   SimulatedClock clock_;
+  absl::Duration quiet_;
   std::atomic<int> starts_{0};
 };
 
@@ -99,7 +101,7 @@ TEST_F(LazyCancelTest, StartsOnceWhenItIsObserved) {
 TEST_F(LazyCancelTest, ItsSourceMayEndItAtOnce) {
   Cancellable lazy;
   lazy = WithLazyCancel(NowOf(Background()), Background(),
-                        absl::InfiniteDuration(), {},
+                        absl::InfiniteDuration(), {}, {},
                         [&] { lazy.cancel(absl::AbortedError("gone")); });
   // The first call of Done() already returns true.
   EXPECT_TRUE(lazy.ctx.Done());
@@ -112,7 +114,7 @@ TEST_F(LazyCancelTest, DebugStringShowsTheDeadlineAndStartsNothing) {
   bool started = false;
   const auto make = [&](absl::Duration timeout) {
     return Cancellable(WithLazyCancel(NowOf(root), root, timeout,
-                                      absl::OkStatus(),
+                                      absl::OkStatus(), absl::ZeroDuration(),
                                       [&started] { started = true; }));
   };
   const Cancellable timed = make(absl::Seconds(2));
@@ -149,7 +151,8 @@ TEST_F(LazyCancelTest, TheFirstObservationSeesAnEndThatTheSourceReportsAtOnce) {
   for (const auto& look : looks) {
     Cancellable lazy;
     lazy = WithLazyCancel(NowOf(Background()), Background(),
-                          absl::InfiniteDuration(), {}, [&] { lazy.cancel(); });
+                          absl::InfiniteDuration(), {}, {},
+                          [&] { lazy.cancel(); });
     EXPECT_TRUE(look(lazy.ctx));
   }
 }
@@ -198,7 +201,7 @@ TEST_F(LazyCancelTest, ItsTimerIsArmedWhenItIsFirstObserved) {
 TEST_F(LazyCancelTest, WithoutASourceItsTimerIsArmedAllTheSame) {
   auto [ctx, cancel] =
       WithLazyCancel(NowOf(Background(clock_)), Background(clock_),
-                     absl::Hours(1), absl::OkStatus(), nullptr);
+                     absl::Hours(1), absl::OkStatus(), {}, nullptr);
   EXPECT_EQ(clock_.armed_timers(), 0u);
   EXPECT_FALSE(ctx.Done());
   EXPECT_EQ(clock_.armed_timers(), 1u);
@@ -276,6 +279,54 @@ TEST_F(LazyCancelTest, FirstObservedAfterItsDeadlineItIsDoneAndNeverStarts) {
   EXPECT_EQ(starts_.load(), 0);
 }
 
+TEST_F(LazyCancelTest, WhileQuietOnlyWaitsCallbacksAndChildrenObserveIt) {
+  quiet_ = absl::Milliseconds(2);
+  for (const auto& [name, look] : Looks()) {
+    SCOPED_TRACE(name);
+    starts_ = 0;
+    auto [ctx, cancel] = Make(Background(clock_), absl::Hours(1));
+    const std::string_view how = name;
+    const bool asks = how == "Done" || how == "Err" || how == "Cause" ||
+                      how == "WaitFor";  // WaitFor(0) only asks
+    clock_.Advance(absl::Milliseconds(2) - absl::Nanoseconds(1));
+    look(ctx);
+    EXPECT_EQ(starts_.load(), asks ? 0 : 1);
+    EXPECT_EQ(clock_.armed_timers(), asks ? 0u : 1u);
+    clock_.Advance(absl::Nanoseconds(1));
+    look(ctx);
+    EXPECT_EQ(starts_.load(), 1);
+    EXPECT_EQ(clock_.armed_timers(), 1u);
+  }
+}
+
+TEST_F(LazyCancelTest, WhileQuietItsEndIsExactAllTheSame) {
+  quiet_ = absl::Seconds(1);
+  {
+    auto [ctx, cancel] = Make(Background(clock_), absl::Milliseconds(2));
+    EXPECT_FALSE(ctx.Done());
+    clock_.Advance(absl::Milliseconds(2));
+    EXPECT_TRUE(ctx.Done());
+    EXPECT_TRUE(absl::IsDeadlineExceeded(ctx.Err()));
+  }
+  {
+    // The deadline is the parent's.
+    auto [parent, cancel_parent] =
+        WithTimeout(Background(clock_), absl::Milliseconds(2));
+    auto [ctx, cancel] = Make(parent);
+    EXPECT_TRUE(ctx.Err().ok());
+    clock_.Advance(absl::Milliseconds(2));
+    EXPECT_TRUE(absl::IsDeadlineExceeded(ctx.Err()));
+    EXPECT_TRUE(ctx.Done());
+  }
+  auto [parent, cancel_parent] = WithCancel(Background(clock_));
+  auto [ctx, cancel] = Make(parent, absl::Hours(1));
+  EXPECT_FALSE(ctx.Done());
+  cancel_parent(absl::AbortedError("parent"));
+  EXPECT_TRUE(ctx.Done());
+  EXPECT_EQ(ctx.Cause(), absl::AbortedError("parent"));
+  EXPECT_EQ(starts_.load(), 0);
+}
+
 TEST_F(LazyCancelTest, OfADoneParentIsDoneAndNeverStarts) {
   auto [parent, cancel_parent] = WithCancel(Background());
   cancel_parent(absl::AbortedError("parent"));
@@ -295,7 +346,7 @@ TEST_F(LazyCancelTest, EndsWithItsParentThoughNeverStarted) {
 
 TEST_F(LazyCancelTest, ASourceThatThrowsIsContained) {
   auto [ctx, cancel] = WithLazyCancel(
-      NowOf(Background()), Background(), absl::InfiniteDuration(), {},
+      NowOf(Background()), Background(), absl::InfiniteDuration(), {}, {},
       [] { throw std::runtime_error("source"); });
   EXPECT_FALSE(ctx.Done());
   cancel();
@@ -306,7 +357,7 @@ TEST_F(LazyCancelTest, CapturesOfAnUnusedSourceAreDestroyedWithTheContext) {
   auto captured = std::make_shared<int>(1);
   std::optional<Cancellable> lazy =
       WithLazyCancel(NowOf(Background()), Background(),
-                     absl::InfiniteDuration(), {}, [captured] {});
+                     absl::InfiniteDuration(), {}, {}, [captured] {});
   EXPECT_EQ(captured.use_count(), 2);
   lazy.reset();
   EXPECT_EQ(captured.use_count(), 1);

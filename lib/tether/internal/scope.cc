@@ -104,6 +104,7 @@ void LinkToParent(Scope* child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
 bool DoneSlow(Scope* scope) {
   uint8_t state = scope->state.load(std::memory_order_acquire);
   if ((state & kUnobserved) != 0) {
+    if (static_cast<LazyScope*>(scope)->IsAliveAndQuiet()) return false;
     StartSource(scope);
     state = scope->state.load(std::memory_order_acquire);
   }
@@ -116,7 +117,10 @@ Reason ReasonOf(Scope* scope) {
   uint8_t state = scope->state.load(std::memory_order_acquire);
   if (state == kLive) return {kLive, {}};
   if ((state & kDecided) == 0) {
-    if ((state & kUnobserved) != 0) StartSource(scope);
+    if ((state & kUnobserved) != 0) {
+      if (static_cast<LazyScope*>(scope)->IsAliveAndQuiet()) return {kLive, {}};
+      StartSource(scope);
+    }
     // Under the lock, as in EndScope: the first thread that reads the clock
     // after the deadline decides the reason, forever.
     SpinLockHolder lock(scope->lock);

@@ -11,7 +11,9 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "tether/internal/clock_of.h"
 #include "tether/internal/deadline_scope.h"
+#include "tether/internal/nanos.h"
 #include "tether/internal/node.h"
 #include "tether/internal/observer.h"
 
@@ -44,6 +46,15 @@ struct LazyScope : DeadlineScope {
   explicit LazyScope(Node* parent_node)
       : DeadlineScope(NodeKind::kLazy, parent_node) {}
 
+  // True if a question whether this scope has ended can be answered by the
+  // clock: it is too early to start the source. Requires kUnobserved.
+  bool IsAliveAndQuiet() const {
+    if (quiet_until == kLongPast) return false;
+    const Nanos now = ClockOf(this).SteadyNanos();
+    return now < quiet_until && now < deadline;
+  }
+
+  Nanos quiet_until = kLongPast;  // constant once linked
   // Guarded by lock. Null once started, or if there is no source.
   absl::AnyInvocable<void() &&> start;
 };

@@ -10,6 +10,15 @@
 // Do not block, allocate or call user code while holding it. A thread that
 // finds it taken pauses for some microseconds, then yields, then sleeps, so a
 // holder that was preempted gets to run again. Not recursive.
+//
+// Only the lock of a scope is contended by design: threads that make children
+// of one parent take the parent's lock twice for each child, some ten
+// nanoseconds each time. It doesn't park its waiters. Parking takes a system
+// call, longer than a hundred such sections, and to find waiters unlock would
+// need an atomic exchange instead of a store: 5 ns more for each of the three
+// locks that a child's life takes, which nearly always nobody waits for. A
+// section is long only if its thread is preempted, or ends a tree of thousands
+// of scopes. Then the waiters sleep, and find the lock free up to 50 us late.
 
 #ifndef TETHER_INTERNAL_SPIN_LOCK_H_
 #define TETHER_INTERNAL_SPIN_LOCK_H_

@@ -7,10 +7,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <limits>
 #include <optional>
 #include <utility>
 
+#include "tether/clock.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/grpc_version.h"
 
@@ -91,22 +94,40 @@ struct EndWatcher::Child {
 struct EndWatcher::Queue {
   Queue() {
     grpc_init();
-    // The calls do no I/O, but the queue polls anyway: if the only thread of an
-    // async server is busy in a handler, nobody else reads from its sockets.
-    cq = grpc_completion_queue_create_for_next(nullptr);
+    // The calls do no I/O.
+    const grpc_completion_queue_attributes attributes = {
+        GRPC_CQ_CURRENT_VERSION, GRPC_CQ_NEXT,
+        kWatchesPoll ? GRPC_CQ_DEFAULT_POLLING : GRPC_CQ_NON_POLLING, nullptr};
+    cq = grpc_completion_queue_create(
+        grpc_completion_queue_factory_lookup(&attributes), &attributes,
+        nullptr);
     channel.emplace();
+    waker = grpc_channel_create_call(
+        channel->get(), nullptr, GRPC_PROPAGATE_DEFAULTS, cq,
+        grpc_slice_from_static_string("/tether.EndWatcher/Wake"), nullptr,
+        gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
   }
   ~Queue() {
+    grpc_call_unref(waker);
     channel.reset();
     grpc_completion_queue_destroy(cq);
     grpc_shutdown();
   }
 
   void Run() {
+    Nanos next = kLongPast;  // when to call RunDue
     for (;;) {
-      const grpc_event event = grpc_completion_queue_next(
-          cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
+      if (next <= Clock::Real().SteadyNanos()) {
+        next = delayed.RunDue(Clock::Real().SteadyNanos());
+      }
+      const grpc_event event =
+          grpc_completion_queue_next(cq, TimeOf(next), nullptr);
       if (event.type == GRPC_QUEUE_SHUTDOWN) return;
+      if (event.type == GRPC_QUEUE_TIMEOUT) continue;
+      if (event.tag == this) {
+        next = kLongPast;
+        continue;
+      }
       std::unique_ptr<Child> child(static_cast<Child*>(event.tag));
       {
         MutexLock lock(mutex);
@@ -116,32 +137,114 @@ struct EndWatcher::Queue {
     }
   }
 
+  // Wakes the thread: core completes an empty batch at once.
+  void Wake() {
+    (void)grpc_call_start_batch(waker, nullptr, 0, /*tag=*/this, nullptr);
+  }
+
+  // `when`, a time of Clock::Real(), on gRPC's clock.
+  static gpr_timespec TimeOf(Nanos when) {
+    if (when == kNever) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    const Nanos left = std::max<Nanos>(0, when - Clock::Real().SteadyNanos());
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_nanos(left, GPR_TIMESPAN));
+  }
+
   grpc_completion_queue* cq;
   std::optional<IdleChannel> channel;  // lives between grpc_init and _shutdown
+  grpc_call* waker;                    // is never sent
+  DelayQueue delayed{kDelay};
   Mutex mutex;
   absl::flat_hash_set<Child*> children ABSL_GUARDED_BY(mutex);
 };
 
+// Polls: a completion queue on which nothing ever happens. Shared with its
+// thread, like Queue.
+struct EndWatcher::Poller {
+  Poller() {
+    grpc_init();
+    cq = grpc_completion_queue_create_for_next(nullptr);
+  }
+  ~Poller() {
+    grpc_completion_queue_destroy(cq);
+    grpc_shutdown();
+  }
+
+  void Run() {
+    grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_MONOTONIC),
+                               nullptr);
+  }
+
+  grpc_completion_queue* cq;
+};
+
+namespace {
+
+struct WatcherOfProcess {
+  Mutex mutex;
+  std::weak_ptr<EndWatcher> watcher ABSL_GUARDED_BY(mutex);
+  std::atomic<bool> polls{false};
+};
+WatcherOfProcess& TheProcess() {
+  static WatcherOfProcess& process = *new WatcherOfProcess;
+  return process;
+}
+
+// The thread of a watcher that is being destroyed.
+void FinishThread(ServiceThread thread) {
+  if (thread.IsThisThread()) {
+    // The thread destroyed the last owner. It still holds the queue.
+    thread.Detach();
+  } else if (thread.started()) {
+    thread.Join();
+  }
+}
+
+}  // namespace
+
 std::shared_ptr<EndWatcher> EndWatcher::Get() {
-  static Mutex& mutex = *new Mutex;
-  static std::weak_ptr<EndWatcher>& current = *new std::weak_ptr<EndWatcher>;
-  MutexLock lock(mutex);
-  std::shared_ptr<EndWatcher> watcher = current.lock();
+  WatcherOfProcess& process = TheProcess();
+  MutexLock lock(process.mutex);
+  std::shared_ptr<EndWatcher> watcher = process.watcher.lock();
   if (watcher == nullptr) {
     watcher.reset(new EndWatcher);
-    current = watcher;
+    process.watcher = watcher;
   }
   return watcher;
+}
+
+// A thread that starts the watcher's thread at the same time either finds
+// `polls` set, or has started it when this takes the watcher's lock.
+void EndWatcher::Poll() {
+  WatcherOfProcess& process = TheProcess();
+  if (process.polls.load(std::memory_order_relaxed) ||
+      process.polls.exchange(true)) {
+    return;
+  }
+  std::shared_ptr<EndWatcher> watcher;
+  {
+    MutexLock lock(process.mutex);
+    watcher = process.watcher.lock();
+  }
+  if (watcher == nullptr) return;
+  MutexLock lock(watcher->mutex_);
+  if (watcher->thread_.started()) watcher->EnsurePoller();
 }
 
 EndWatcher::EndWatcher() : queue_(std::make_shared<Queue>()) {}
 
 EndWatcher::~EndWatcher() {
   ServiceThread thread;
+  ServiceThread polling_thread;
+  std::shared_ptr<Poller> poller;
   {
     MutexLock lock(mutex_);
     thread = std::move(thread_);
+    polling_thread = std::move(polling_thread_);
+    poller = std::move(poller_);
   }
+  if (poller != nullptr) grpc_completion_queue_shutdown(poller->cq);
+  FinishThread(std::move(polling_thread));
   {
     // The parent calls may never end, so the child calls are cancelled.
     MutexLock lock(queue_->mutex);
@@ -153,21 +256,44 @@ EndWatcher::~EndWatcher() {
   if (!thread.started()) {
     // Drains the queue up to the shutdown event, as its destruction requires.
     queue_->Run();
-  } else if (thread.IsThisThread()) {
-    // An on_end destroyed the last owner. The thread still holds the queue.
-    thread.Detach();
   } else {
-    thread.Join();
+    FinishThread(std::move(thread));
   }
+}
+
+bool EndWatcher::EnsureThread() {
+  if (thread_.started()) return true;
+  (void)thread_.Start("tether-watch", [queue = queue_] { queue->Run(); });
+  return false;
+}
+
+void EndWatcher::EnsurePoller() {
+  if (kWatchesPoll || polling_thread_.started()) return;
+  // If the thread can't be started, the next watch tries again.
+  if (poller_ == nullptr) poller_ = std::make_shared<Poller>();
+  (void)polling_thread_.Start("tether-poll",
+                              [poller = poller_] { poller->Run(); });
+}
+
+void EndWatcher::WatchLater(DelayQueue::Entry& entry, Nanos now) {
+  if (!queue_->delayed.Add(entry, now)) return;
+  MutexLock lock(mutex_);
+  if (EnsureThread()) {
+    queue_->Wake();
+  } else if (!thread_.started()) {
+    queue_->delayed.StillAsleep();
+  }
+}
+
+void EndWatcher::TakeBack(DelayQueue::Entry& entry) {
+  queue_->delayed.Remove(entry);
 }
 
 void EndWatcher::Watch(grpc_call* call, absl::AnyInvocable<void() &&> on_end) {
   {
     MutexLock lock(mutex_);
-    if (!thread_.started()) {
-      // If it can't be started, the queue keeps the events for a later one.
-      (void)thread_.Start("tether-watch", [queue = queue_] { queue->Run(); });
-    }
+    (void)EnsureThread();
+    if (TheProcess().polls.load(std::memory_order_relaxed)) EnsurePoller();
   }
   auto* child = new Child(std::move(on_end));
   child->call = grpc_channel_create_call(

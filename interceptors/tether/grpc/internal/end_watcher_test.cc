@@ -20,10 +20,12 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
+#include "tether/grpc/internal/grpc_version.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/internal/service_thread.h"
 #include "tether/testing/give_up.h"
@@ -35,6 +37,17 @@ using testing::kGiveUp;
 using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
+
+bool HasThread(const std::string& name) {
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string found;
+    std::ifstream comm(task.path() / "comm");
+    std::getline(comm, found);
+    if (found == name) return true;
+  }
+  return false;
+}
 
 // Returns the mask of blocked signals of the thread with that name, or 0 if
 // there is none.
@@ -136,6 +149,60 @@ TEST_F(EndWatcherTest, WhereItsThreadCannotBeStartedTheNextWatchTriesAgain) {
   Call second(server);
   EXPECT_TRUE(first_told.WaitForNotificationWithTimeout(kGiveUp / 2));
   second.Leave();
+}
+
+// A thread that polls makes every RPC of the process dearer. (Needs a process
+// of its own, since it stays once there has been an async server.)
+TEST_F(EndWatcherTest, AThreadPollsOnlyOnceThereIsAnAsyncServer) {
+  ProbeServer server({});
+  server.unary = [](grpc::ServerContext& sc, const Ping&, Pong*) {
+    EXPECT_TRUE(ContextOf(sc).WaitFor(kGiveUp));
+    return StatusOf(ContextOf(sc));
+  };
+  Call call(server);
+  AwaitWatches(1);
+  EXPECT_FALSE(HasThread("tether-poll"));
+
+  testing::Probe::AsyncService service;
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&service);
+  InstallServer(builder);
+  const auto queue = builder.AddCompletionQueue();
+  testing::LoopbackServer async = testing::ListenOnLoopback(builder);
+  {
+    grpc::ServerContext sc;
+    Ping ping;
+    grpc::ServerAsyncResponseWriter<Pong> writer(&sc);
+    service.RequestUnary(&sc, &ping, &writer, queue.get(), queue.get(), &sc);
+    std::thread caller([&] {
+      grpc::ClientContext context;
+      Pong pong;
+      EXPECT_TRUE(testing::ProbeStub(async.address)
+                      ->Unary(&context, Ping(), &pong)
+                      .ok());
+    });
+    void* tag = nullptr;
+    bool ok = false;
+    EXPECT_TRUE(queue->Next(&tag, &ok) && ok);
+    const absl::Time give_up = absl::Now() + kGiveUp;
+    while (!HasThread("tether-poll") && absl::Now() < give_up) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    EXPECT_TRUE(HasThread("tether-poll") || kWatchesPoll);
+    writer.Finish(Pong(), grpc::Status::OK, &sc);
+    EXPECT_TRUE(queue->Next(&tag, &ok));
+    caller.join();
+  }
+  std::thread drain([&] {
+    void* tag;
+    bool ok;
+    while (queue->Next(&tag, &ok)) {
+    }
+  });
+  async.server->Shutdown();
+  queue->Shutdown();
+  drain.join();
+  call.Leave();
 }
 
 TEST_F(EndWatcherTest, WithoutItsThreadAServerStillEnds) {

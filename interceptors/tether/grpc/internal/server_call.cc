@@ -109,8 +109,9 @@ void ServerCall::MakeContext(Nanos now, bool end_is_pushed) {
       if (auto self = weak.lock()) self->OnObserved();
     };
   }
-  Cancellable made = WithLazyCancel(now, parent, ToDuration(budget_.timeout),
-                                    cause, std::move(start));
+  Cancellable made =
+      WithLazyCancel(now, parent, ToDuration(budget_.timeout), cause,
+                     server_->quiet_time, std::move(start));
   cancel_ = std::move(made.cancel);
   scope_ = made.ctx;
   context_ = std::move(made.ctx);
@@ -173,16 +174,15 @@ void ServerCall::TurnAwayIfTooLate(std::string_view method,
 // ---- The watch --------------------------------------------------------------
 
 void ServerCall::OnObserved() {
-  const absl::Duration delay =
-      kWatchDelay - absl::Nanoseconds(Clock::Real().SteadyNanos() - arrival_);
-  if (delay <= absl::ZeroDuration()) return StartWatch();
-  // Made outside the lock, because it may run at once.
-  auto watch = std::make_unique<Delayed>(delay, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->StartWatch();
-  });
-  MutexLock lock(mutex_);
-  // Otherwise `watch` is destroyed, after the lock is released.
-  if (!context_ended_) delayed_watch_.swap(watch);
+  const Nanos now = Clock::Real().SteadyNanos();
+  if (now - arrival_ >= EndWatcher::kDelay) return StartWatch();
+  server_->watcher->WatchLater(delayed_watch_, now);
+  {
+    MutexLock lock(mutex_);
+    is_watch_delayed_ = !context_ended_;
+    if (is_watch_delayed_) return;
+  }
+  server_->watcher->TakeBack(delayed_watch_);
 }
 
 void ServerCall::StartWatch() {
@@ -246,22 +246,26 @@ void ServerCall::RunDeferredCallbacks() {
 }
 
 void ServerCall::DropWatch() {
-  // Destroyed after the lock is released.
-  std::unique_ptr<Delayed> watch;
-  MutexLock lock(mutex_);
-  context_ended_ = true;
-  watch = std::move(delayed_watch_);
+  bool is_watch_delayed;
+  {
+    MutexLock lock(mutex_);
+    context_ended_ = true;
+    is_watch_delayed = std::exchange(is_watch_delayed_, false);
+  }
+  if (is_watch_delayed) server_->watcher->TakeBack(delayed_watch_);
 }
 
 void ServerCall::DropCall() {
-  // Destroyed after the lock is released.
-  std::unique_ptr<Delayed> watch;
+  bool is_watch_delayed;
   std::unique_ptr<Delayed> cancel;
-  MutexLock lock(mutex_);
-  context_ended_ = true;
-  watch = std::move(delayed_watch_);
-  cancel = std::move(delayed_cancel_);
-  call_ = nullptr;
+  {
+    MutexLock lock(mutex_);
+    context_ended_ = true;
+    is_watch_delayed = std::exchange(is_watch_delayed_, false);
+    cancel = std::move(delayed_cancel_);
+    call_ = nullptr;
+  }
+  if (is_watch_delayed) server_->watcher->TakeBack(delayed_watch_);
 }
 
 void ServerCall::CancelCallAfter(absl::Duration delay,

@@ -19,6 +19,7 @@
 #include "tether/context.h"
 #include "tether/end_reason.h"
 #include "tether/export.h"
+#include "tether/grpc/internal/delay_queue.h"
 #include "tether/grpc/internal/delayed.h"
 #include "tether/grpc/internal/hop_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
@@ -151,13 +152,25 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   void CancelCallAfter(absl::Duration delay,
                        absl::AnyInvocable<grpc::Status()> status_of);
 
-  // Called when the context is first observed: starts the watch for the call's
-  // end, but not before kWatchDelay after the request's arrival. A watch costs
-  // as much as a whole RPC with an empty handler, so requests that are done
-  // earlier have none. A caller that leaves earlier is noticed then: core ends
-  // a watch on an ended call at once.
+  // The watch for the call's end costs as much as a whole RPC with an empty
+  // handler, so requests that are done within EndWatcher::kDelay have none. In
+  // that time, Done() and its like only compare the clock. Afterwards they
+  // start the watch, as a wait, a callback or a child does at any time; but if
+  // these come that early, the watch is made kDelay later. A caller that left
+  // before is noticed then: core ends a watch on an ended call at once.
+  //
+  // Called when the context is first observed, apart from that.
   void OnObserved();
   void StartWatch();
+  struct DelayedWatch final : DelayQueue::Entry {
+    explicit DelayedWatch(ServerCall* its_call) : call(its_call) {}
+    std::shared_ptr<void> Hold() noexcept override {
+      return call->weak_from_this().lock();
+    }
+    void OnDue() override { call->StartWatch(); }
+
+    ServerCall* const call;
+  };
 
   bool IsReportDue(grpc::StatusCode code, bool context_ended) const;
   // Requires record_.
@@ -175,8 +188,6 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   void DropCall();
   // Runs the callbacks that OnOperationFailed left.
   void RunDeferredCallbacks();
-
-  static constexpr absl::Duration kWatchDelay = absl::Milliseconds(2);
 
   const std::shared_ptr<ServerState> server_;
   // The address of gRPC's context, which may be destroyed already. Used only as
@@ -212,7 +223,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   // reply may be blocked after the handler returned.)
   grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool context_ended_ ABSL_GUARDED_BY(mutex_) = false;
-  std::unique_ptr<Delayed> delayed_watch_ ABSL_GUARDED_BY(mutex_);
+  // True if delayed_watch_ must be taken back before it is destroyed.
+  bool is_watch_delayed_ ABSL_GUARDED_BY(mutex_) = false;
+  DelayedWatch delayed_watch_{this};
   std::unique_ptr<Delayed> delayed_cancel_ ABSL_GUARDED_BY(mutex_);
   DeferredCallbacks deferred_ ABSL_GUARDED_BY(mutex_);
 };

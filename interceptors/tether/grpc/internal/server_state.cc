@@ -36,6 +36,8 @@ ServerState::ServerState(ServerOptions server_options)
                            options.answer_grace != absl::InfiniteDuration()),
       is_on_real_clock(&ClockOf(ContextAccess::NodeOf(options.base_context)) ==
                        &Clock::Real()),
+      quiet_time(is_on_real_clock ? absl::Nanoseconds(EndWatcher::kDelay)
+                                  : absl::ZeroDuration()),
       parents_(ParentsOfRequests(options.base_context)) {}
 
 std::shared_ptr<ServerState> ServerState::Make(ServerOptions options) {

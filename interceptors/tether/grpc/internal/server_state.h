@@ -47,6 +47,9 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
   const bool cancels_calls_at_end;
   // True if options.base_context is on the machine's clock, not on a test's.
   const bool is_on_real_clock;
+  // How long a new request's context answers Done() by its clock alone: kDelay
+  // of the watcher, or nothing if that clock isn't the machine's.
+  const absl::Duration quiet_time;
 
  private:
   explicit ServerState(ServerOptions options);
