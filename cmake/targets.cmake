@@ -1788,6 +1788,27 @@ tether_program(interceptors_tether_grpc_client_call_life_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_failing_allocations
+  SRCS lib/tether/testing/failing_allocations.cc
+  PREFIX lib)
+
+tether_program(interceptors_tether_grpc_client_call_memory_test
+  FOLDER interceptors/tether/grpc
+  NAME client_call_memory_test
+  SRCS interceptors/tether/grpc/client_call_memory_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    lib_tether_failing_allocations
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_client_test
   FOLDER interceptors/tether/grpc
   NAME client_test
@@ -1932,7 +1953,12 @@ tether_program(interceptors_tether_grpc_hop_record_test
   FOLDER interceptors/tether/grpc
   NAME hop_record_test
   SRCS interceptors/tether/grpc/internal/hop_record_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_grpc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    tether_internal::tether
+    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 
@@ -3071,10 +3097,6 @@ tether_program(lib_tether_propagation_trace_state_test
   DEPS GTest::gmock GTest::gmock_main GTest::gtest tether_internal::tether
   TEST
   TIMEOUT 60)
-
-tether_internal_library(lib_tether_failing_allocations
-  SRCS lib/tether/testing/failing_allocations.cc
-  PREFIX lib)
 
 tether_program(lib_tether_address_table_test
   FOLDER lib/tether

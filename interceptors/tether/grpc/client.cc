@@ -4,20 +4,28 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/attributes.h"
+#include "absl/time/time.h"
 #include "tether/current.h"
 #include "tether/grpc/internal/client_call_state.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/kept_time.h"
 #include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/internal/reserve_nanos.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/status.h"
 #include "tether/internal/exceptions.h"
+#include "tether/internal/nanos.h"
+#include "tether/internal/rpc_context.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/internal/described_inject.h"
 #include "tether/propagation/limited_carrier.h"
@@ -29,32 +37,49 @@ namespace {
 
 using grpc::experimental::InterceptionHookPoints;
 using internal::ClientCallState;
+using internal::Nanos;
 
-class ClientInterceptor final : public grpc::experimental::Interceptor {
+// `time` as FormatTimeout writes it.
+std::string Micros(Nanos time) {
+  return std::to_string(std::max<Nanos>(0, time) / 1000);
+}
+
+// The interceptor of one RPC, together with the state of its call.
+class ClientInterceptor : public ClientCallState {
  public:
-  ClientInterceptor(grpc::experimental::ClientRpcInfo* info,
-                    std::shared_ptr<ClientCallState> state,
-                    std::shared_ptr<const ClientOptions> options,
-                    bool asks_state)
-      : info_(info),
-        state_(std::move(state)),
-        options_(std::move(options)),
-        asks_state_(asks_state) {}
+  using ClientCallState::ClientCallState;
 
-  ~ClientInterceptor() override { state_->Unregister(); }
+  // Gives `call`, a ClientCall, the deadline of its context.
+  void SetDeadline(grpc::ClientContext& call) {
+    const Nanos now = internal::SteadyNanos();
+    const Nanos left = internal::RemainingAt(now, context());
+    if (left == internal::kNever) return;
+    deadline_set_ = internal::DeadlineAfter(absl::Nanoseconds(left));
+    own_deadline_ = internal::AddNanos(now, std::max<Nanos>(0, left));
+    call.set_deadline(deadline_set_);
+  }
+
+  // Its RPC begins. Called once, before Intercept.
+  void Serve(grpc::experimental::ClientRpcInfo* info,
+             std::shared_ptr<const ClientOptions> options, bool asks_state) {
+    info_ = info;
+    options_ = std::move(options);
+    asks_state_ = asks_state;
+    record().Prepare(info->method(), options_->report_limits);
+  }
 
   void Intercept(
       grpc::experimental::InterceptorBatchMethods* methods) override {
     // This hook runs under the ClientContext's lock.
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_CANCEL)) {
-      state_->record().OnTryCancel();
+      record().OnTryCancel();
       return methods->Proceed();
     }
     if (!started_.load(std::memory_order_relaxed)) OnFirstHook();
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
-      if (!state_->context().Done()) {
+      if (!context().Done()) {
         WriteHeaders(*methods->GetSendInitialMetadata());
       }
     }
@@ -73,8 +98,9 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     grpc_call* call = info_->client_context()->c_call();
     if (call == nullptr) return;
     if (started_.exchange(true, std::memory_order_relaxed)) return;
-    state_->record().OnStart(UntilOwnDeadline());
-    state_->HoldCoreCall(call);
+    const Nanos now = internal::SteadyNanos();
+    record().OnStart(now, OwnLeft(now));
+    HoldCoreCall(call);
   }
 
   // The call's method (info_->method()) and its final status are known here, so
@@ -82,15 +108,22 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
   // abandons never get here.
   void OnReceiveStatus(grpc::experimental::InterceptorBatchMethods* methods) {
     grpc::Status& status = *methods->GetRecvStatus();
-    status = state_->record().OnStatus(*info_->client_context(),
-                                       *methods->GetRecvTrailingMetadata(),
-                                       std::move(status));
-    state_->ReleaseCoreCall();
+    status = record().OnStatus(*info_->client_context(),
+                               *methods->GetRecvTrailingMetadata(),
+                               std::move(status));
+    ReleaseCoreCall();
   }
 
-  // The time until the ClientContext's deadline.
-  absl::Duration UntilOwnDeadline() const {
-    return internal::UntilDeadline(info_->client_context()->raw_deadline());
+  // The time from `now`, which is the current one, until the ClientContext's
+  // own deadline; kNever if it has none.
+  Nanos OwnLeft(Nanos now) const {
+    const gpr_timespec deadline = info_->client_context()->raw_deadline();
+    if (deadline.tv_sec == deadline_set_.tv_sec &&
+        deadline.tv_nsec == deadline_set_.tv_nsec &&
+        deadline.clock_type == deadline_set_.clock_type) {
+      return internal::AddNanos(own_deadline_, -now);
+    }
+    return internal::NanosUntilDeadline(deadline);
   }
 
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
@@ -101,8 +134,8 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
         carrier.RemoveAndMeasure({kTimeoutHeader, kReserveHeader});
     if (used > internal::kMetadataRoom) {
       internal::CountEvent(internal::RpcEvent::kOversized);
-      if (state_->options().describe_propagation) {
-        state_->set_propagation(
+      if (options().describe_propagation) {
+        set_propagation(
             "  nothing: the application's own metadata leaves no room\n");
       }
       return;
@@ -111,24 +144,24 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
                     std::min(internal::kMetadataRoom, used + kForCredentials),
                 carrier);
     // The timeout comes last, so that it is as fresh as possible on the wire.
-    const absl::Duration own = UntilOwnDeadline();
-    const absl::Duration left = std::min(own, state_->context().Remaining());
-    const Reserve& reserve = state_->options().reserve.has_value()
-                                 ? *state_->options().reserve
-                                 : options_->reserve;
-    const absl::Duration kept =
-        internal::KeptTime(reserve, left, IsConnected());
-    std::optional<std::string> header = FormatTimeout(left - kept);
-    if (!header) return;  // no deadline
-    state_->record().OnTimeoutSent(kept);
+    const Nanos now = internal::SteadyNanos();
+    const Nanos own = OwnLeft(now);
+    const Nanos left = std::min(own, internal::RemainingAt(now, context()));
+    if (left == internal::kNever) return;  // no deadline
+    const Reserve& reserve =
+        options().reserve.has_value() ? *options().reserve : options_->reserve;
+    const Nanos kept = internal::KeptTime(reserve, left, IsConnected());
+    record().OnTimeoutSent(kept);
     // tether's names come before those of most other headers.
-    metadata.emplace_hint(metadata.begin(), kTimeoutHeader, *std::move(header));
-    if (kept != Reserve().Of(left)) {
-      metadata.emplace(kReserveHeader, FormatTimeout(kept).value_or("0"));
+    metadata.emplace_hint(metadata.begin(), kTimeoutHeader,
+                          Micros(left - kept));
+    if (kept != internal::ReserveOf(Reserve(), left)) {
+      metadata.emplace(kReserveHeader, Micros(kept));
     }
-    if (own == absl::InfiniteDuration()) {
+    if (own == internal::kNever) {
       // Core writes this header only if the call has a deadline.
-      metadata.emplace("grpc-timeout", internal::FormatGrpcTimeout(left));
+      metadata.emplace("grpc-timeout",
+                       internal::FormatGrpcTimeout(absl::Nanoseconds(left)));
     }
   }
 
@@ -140,9 +173,9 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
 
   void WriteValues(size_t room, internal::SentMetadata& carrier) noexcept {
     const Propagator& propagator = *options_->propagator;
-    const Context& ctx = state_->context();
+    const Context& ctx = context();
     TETHER_TRY {
-      const bool fits = state_->options().describe_propagation
+      const bool fits = options().describe_propagation
                             ? InjectAndDescribe(room, carrier)
                             : carrier.Inject(propagator, ctx, room);
       if (!fits) {
@@ -157,19 +190,40 @@ class ClientInterceptor final : public grpc::experimental::Interceptor {
     limits.max_bytes = room;
     limits.max_headers = SIZE_MAX;
     internal::DescribedInject described = internal::InjectAndDescribe(
-        *options_->propagator, state_->context(), carrier, limits);
-    state_->set_propagation(std::move(described.text));
+        *options_->propagator, context(), carrier, limits);
+    set_propagation(std::move(described.text));
     if (described.threw) {
       internal::CountEvent(internal::RpcEvent::kException);
     }
     return described.fits;
   }
 
-  grpc::experimental::ClientRpcInfo* const info_;
-  const std::shared_ptr<ClientCallState> state_;
-  const std::shared_ptr<const ClientOptions> options_;
-  const bool asks_state_;
+  // Set by Serve.
+  grpc::experimental::ClientRpcInfo* info_ = nullptr;
+  std::shared_ptr<const ClientOptions> options_;  // the channel's
+  bool asks_state_ = false;
+
+  // A ClientCall's own deadline, unless the application has changed it: as gRPC
+  // has it, and on the steady clock.
+  gpr_timespec deadline_set_ = {0, 0, GPR_TIMESPAN};
+  Nanos own_deadline_ = 0;
+
   std::atomic<bool> started_{false};
+};
+
+// Lives in a ClientCall. gRPC deletes it, but the memory is the ClientCall's.
+class InterceptorInPlace final : public ClientInterceptor {
+ public:
+  using ClientInterceptor::ClientInterceptor;
+  static void operator delete(void*) {}
+};
+
+// For a plain ClientContext, made when its RPC begins.
+class InterceptorOnHeap final : public ClientInterceptor {
+ public:
+  InterceptorOnHeap()
+      : ClientInterceptor(Current(), CallOptions(),
+                          /*client_context=*/nullptr) {}
 };
 
 // Does nothing: another tether interceptor serves the call.
@@ -212,43 +266,59 @@ ClientInterceptorFactory::ClientInterceptorFactory(ClientOptions options)
 grpc::experimental::Interceptor*
 ClientInterceptorFactory::CreateClientInterceptor(
     grpc::experimental::ClientRpcInfo* info) {
-  // This is the caller's thread, so Current() is the caller's.
-  std::shared_ptr<ClientCallState> state =
-      ClientCallState::TakeFor(*info->client_context());
+  const grpc::ClientContext& call = *info->client_context();
+  // Every state is that of a ClientInterceptor.
+  auto* interceptor =
+      static_cast<ClientInterceptor*>(ClientCallState::Of(call));
+  if (interceptor == nullptr) {
+    // This is the caller's thread, so Current() is the caller's.
+    interceptor = new InterceptorOnHeap;
+    interceptor->Register(call);
+  }
   // gRPC doesn't allow a globally registered factory to return null.
-  if (state == nullptr) return new PassThrough;
-  state->record().Prepare(info->method(), options_->report_limits);
-  return new ClientInterceptor(info, std::move(state), options_, asks_state_);
+  if (!interceptor->Take()) return new PassThrough;
+  interceptor->Serve(info, options_, asks_state_);
+  return interceptor;
 }
 
 ClientCall::ClientCall(const Context& ctx, CallOptions options) {
-  // A pointer, because GCC warns that a reference might dangle.
-  const ClientCallState* const state = &ClientCallState::Make(
-      options.detached ? WithoutCancel(ctx) : ctx, options, this);
-  const absl::Duration left = state->context().Remaining();
-  if (left != absl::InfiniteDuration()) {
-    set_deadline(internal::DeadlineAfter(left));
-  }
+  static_assert(sizeof(InterceptorInPlace) <= sizeof(state_), "enlarge state_");
+  static_assert(alignof(InterceptorInPlace) <= alignof(std::max_align_t), "");
+  ClientCallState::ClearPlace(*this);
+  const bool detached = options.detached;
+  auto* const state = ::new (static_cast<void*>(state_)) InterceptorInPlace(
+      detached ? WithoutCancel(ctx) : ctx, std::move(options), this);
+  state->Register(*this);
+  state->SetDeadline(*this);
 }
 
-ClientCall::~ClientCall() { ClientCallState::Of(*this)->Unregister(); }
-
-// The reference stays valid, because the state lives until ~ClientCall.
-const Context& ClientCall::context() const {
-  return ClientCallState::Of(*this)->context();
+// MemorySanitizer would poison the state, which ~ClientContext still uses.
+ABSL_ATTRIBUTE_NO_SANITIZE_MEMORY ClientCall::~ClientCall() {
+  state().Unregister();
+  // Otherwise gRPC owns it.
+  if (!state().taken()) std::destroy_at(&state());
 }
 
-v1::CallReport ClientCall::report() const {
-  return ClientCallState::Of(*this)->record().report();
+internal::ClientCallState& ClientCall::state() {
+  return *std::launder(
+      static_cast<InterceptorInPlace*>(static_cast<void*>(state_)));
 }
+
+const internal::ClientCallState& ClientCall::state() const {
+  return const_cast<ClientCall*>(this)->state();
+}
+
+const Context& ClientCall::context() const { return state().context(); }
+
+v1::CallReport ClientCall::report() const { return state().record().report(); }
 
 EndReason EndReasonOf(const ClientCall& call) {
-  return ClientCallState::Of(call)->record().reason();
+  return call.state().record().reason();
 }
 
 Context ContextOf(const grpc::ClientContext& call) {
-  const auto state = ClientCallState::Of(call);
-  return state == nullptr ? Current() : state->context();
+  std::optional<Context> ctx = ClientCallState::ContextOf(call);
+  return ctx.has_value() ? *std::move(ctx) : Current();
 }
 
 }  // namespace tether

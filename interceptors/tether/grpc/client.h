@@ -59,6 +59,8 @@ struct ClientOptions {
 };
 
 namespace internal {
+class ClientCallState;
+
 struct TETHER_EXPORT ChannelMaker {
   std::shared_ptr<grpc::Channel> operator()(
       const std::string& target,
@@ -144,8 +146,18 @@ class TETHER_EXPORT ClientCall : public grpc::ClientContext {
   // Returns a copy. Any thread.
   v1::CallReport report() const;
 
-  // A ClientCall has no members. Its state is found by its address, and is
-  // destroyed with the ClientContext.
+ private:
+  static constexpr size_t kStateBytes = 704;
+
+  friend EndReason EndReasonOf(const ClientCall& call);
+
+  internal::ClientCallState& state();
+  const internal::ClientCallState& state() const;
+
+  // The state of the call, which is also the interceptor of its RPC
+  // (internal/client_call_state.h). Raw bytes, because gRPC destroys the
+  // interceptor in ~ClientContext, so after ~ClientCall.
+  alignas(std::max_align_t) unsigned char state_[kStateBytes];
 };
 
 // What ended `call`, once its status has arrived. `call.report()` and the

@@ -36,7 +36,8 @@ std::string DescribePropagation(const grpc::ServerContextBase& server_context) {
 }
 
 std::string DescribePropagation(const ClientCall& call) {
-  const auto state = internal::ClientCallState::Of(call);
+  const internal::ClientCallState* const state =
+      internal::ClientCallState::Of(call);
   if (!state->options().describe_propagation) {
     return "sent: not known, because CallOptions::describe_propagation isn't "
            "set\n";

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <utility>
 
+#include "tether/clock.h"
 #include "tether/internal/clock_of.h"
 #include "tether/internal/deadline_scope.h"
 #include "tether/internal/make_child.h"
@@ -56,6 +57,18 @@ absl::Status CauseOfDeadline(const Context& ctx) {
   const absl::Status& cause = scope->deadline_owner->deadline_cause;
   return cause.ok() ? absl::DeadlineExceededError(kDeadlineExceededMessage)
                     : cause;
+}
+
+Nanos RemainingAt(Nanos now, const Context& ctx) {
+  Node* node = ContextAccess::NodeOf(ctx);
+  Scope* scope = node->scope;
+  if (scope == nullptr || scope->deadline == kNever) return kNever;
+  const Clock& clock = ClockOf(node);
+  if (&clock != &Clock::Real()) now = clock.SteadyNanos();
+  // Now is neither negative nor huge, so this doesn't overflow upwards.
+  const Nanos left = AddNanos(scope->deadline, -now);
+  if (left <= 0) DeadlineSeenPassed(scope);
+  return left;
 }
 
 bool HasEnded(const Context& ctx) {

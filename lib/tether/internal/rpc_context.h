@@ -54,6 +54,10 @@ TETHER_EXPORT void Expire(const Context& ctx, const absl::Status& cause);
 // ends it; OK if there is no deadline. Does not count as observing `ctx`.
 TETHER_EXPORT absl::Status CauseOfDeadline(const Context& ctx);
 
+// ctx.Remaining() in nanoseconds; kNever if there is no deadline. `now` is the
+// time on the real steady clock. A context on another clock reads that one.
+TETHER_EXPORT Nanos RemainingAt(Nanos now, const Context& ctx);
+
 // True if `ctx` has been ended. Does not count as observing it. A passed
 // deadline that has not fired yet does not count.
 TETHER_EXPORT bool HasEnded(const Context& ctx);

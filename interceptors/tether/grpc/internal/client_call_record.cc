@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "tether/budget/internal/names.h"
 #include "tether/grpc/internal/method_names.h"
 #include "tether/grpc/internal/report_metadata.h"
@@ -17,6 +18,10 @@
 
 namespace tether::internal {
 namespace {
+
+absl::Duration DurationOf(Nanos left) {
+  return left == kNever ? absl::InfiniteDuration() : absl::Nanoseconds(left);
+}
 
 bool HasReport(const ReceivedMetadata::Map& trailing_metadata) {
   return trailing_metadata.find(
@@ -49,11 +54,12 @@ std::string AddressOf(std::string_view peer) {
 ClientCallRecord::ClientCallRecord(const Context& ctx, std::string_view label,
                                    bool keeps_report)
     : context_(ctx),
-      label_(CleanReportText(label)),
+      label_(label.empty() ? "" : CleanReportText(label)),
       keeps_report_(keeps_report),
       hop_(ctx.Value(kHop)) {}
 
 ClientCallRecord::~ClientCallRecord() {
+  delete report_.load(std::memory_order_relaxed);
   if (id_in_hop_ == 0 || has_status_) return;
   v1::CallReport call;
   call.set_outcome(static_cast<int32_t>(grpc::StatusCode::CANCELLED));
@@ -63,47 +69,43 @@ ClientCallRecord::~ClientCallRecord() {
 
 void ClientCallRecord::Prepare(std::string_view method,
                                const ReportLimits& limits) {
-  method_ = std::string(method);
+  method_.assign(method.begin(), method.end());
   limits_ = &limits;
 }
 
-void ClientCallRecord::OnStart(absl::Duration own_left) {
-  start_us_ = SteadyMicros();
-  const absl::Duration context_left = context_.Remaining();
+void ClientCallRecord::OnStart(Nanos now, Nanos own_left) {
+  start_us_ = now / 1000;
+  const Nanos context_left = RemainingAt(now, context_);
   left_ = std::min(context_left, own_left);
   // A ClientCall's own deadline is by default that of its context.
-  own_is_earlier_ = own_left + kCoreIsAhead < context_left;
+  own_is_earlier_ =
+      AddNanos(own_left, absl::ToInt64Nanoseconds(kCoreIsAhead)) < context_left;
   if (hop_ == nullptr) return;
-  id_in_hop_ = hop_->BeginCall(method_, start_us_, left_, label_);
+  id_in_hop_ = hop_->BeginCall(method(), start_us_, left_, label_);
 }
 
 void ClientCallRecord::OnContextEnd() { context_end_us_ = SteadyMicros(); }
 
 int64_t ClientCallRecord::EndTime(int64_t now_us) const {
   int64_t end = now_us;
-  if (left_ != absl::InfiniteDuration()) {
-    end = std::min(end, start_us_ + absl::ToInt64Microseconds(std::min(
-                                        left_, absl::Hours(24 * 365 * 100))));
-  }
+  if (left_ != kNever) end = std::min(end, start_us_ + left_ / 1000);
   if (const int64_t ended = context_end_us_) end = std::min(end, ended);
   return std::max(end, start_us_);
 }
 
 v1::CallReport ClientCallRecord::NamesAndTimes(int64_t duration_us) const {
   v1::CallReport call;
-  SetNames(method_, call);
+  SetNames(method(), call);
   if (!label_.empty()) call.set_label(label_);
   call.set_duration_us(std::max<int64_t>(0, duration_us));
-  if (left_ != absl::InfiniteDuration()) {
-    call.set_time_left_us(
-        std::max<int64_t>(0, absl::ToInt64Microseconds(left_)));
+  if (left_ != kNever) {
+    call.set_time_left_us(std::max<Nanos>(0, left_) / 1000);
   }
   return call;
 }
 
 bool ClientCallRecord::TookLong(int64_t duration_us) const {
-  return left_ != absl::InfiniteDuration() &&
-         absl::Microseconds(duration_us) > left_ / 10;
+  return left_ != kNever && duration_us > left_ / 10'000;
 }
 
 const ClientOutcome& ClientCallRecord::Decide(
@@ -117,11 +119,11 @@ const ClientOutcome& ClientCallRecord::Decide(
   end.has_report = decision->callee.has_value();
   end.has_trailers = !trailing_metadata.empty();
   end.tried_to_cancel = tried_to_cancel_;
-  end.time_at_start = left_;
+  end.time_at_start = DurationOf(left_);
   end.own_left = UntilDeadline(rpc.raw_deadline());
   end.own_is_earlier = own_is_earlier_;
-  end.reserve = reserve_;
-  if (end.has_report && IsOfMethod(*decision->callee, method_)) {
+  end.reserve = absl::Nanoseconds(reserve_);
+  if (end.has_report && IsOfMethod(*decision->callee, method())) {
     end.callee = &*decision->callee;
   }
   decision->outcome = OutcomeOfClientCall(context_, status, end);
@@ -140,8 +142,7 @@ grpc::Status ClientCallRecord::OnStatus(
       !TookLong(end - start_us_)) {
     if (hop_ != nullptr) hop_->EndGoodCall(id_in_hop_, end);
     if (!keeps_report_) return status;
-    MutexLock lock(mutex_);
-    duration_us_ = end - start_us_;
+    duration_us_.store(end - start_us_, std::memory_order_release);
     return status;
   }
   const ClientOutcome& outcome = Decide(rpc, trailing_metadata, status);
@@ -154,28 +155,28 @@ grpc::Status ClientCallRecord::OnStatus(
     *call->mutable_report() = *std::exchange(decision_->callee, std::nullopt);
   }
   // If a call had no time from the start, no hop is to blame.
-  status =
-      left_ > absl::ZeroDuration() ? WithBlame(outcome, *call) : outcome.status;
+  status = left_ > 0 ? WithBlame(outcome, *call) : outcome.status;
   if (hop_ != nullptr) hop_->EndCall(id_in_hop_, end, *call);
   if (keeps_report_) {
-    MutexLock lock(mutex_);
-    report_ = std::move(call);
+    const v1::CallReport* none = nullptr;
+    if (report_.compare_exchange_strong(none, call.get())) call.release();
   }
   return status;
 }
 
 EndReason ClientCallRecord::reason() const {
-  MutexLock lock(mutex_);
   // The numbers are the same.
-  if (report_ != nullptr) return static_cast<EndReason>(report_->reason());
+  if (const v1::CallReport* report = report_) {
+    return static_cast<EndReason>(report->reason());
+  }
   return duration_us_ < 0 ? EndReason::kNone : EndReason::kCompleted;
 }
 
 v1::CallReport ClientCallRecord::report() const {
-  MutexLock lock(mutex_);
-  if (report_ != nullptr) return *report_;
-  if (duration_us_ < 0) return v1::CallReport();
-  v1::CallReport call = NamesAndTimes(duration_us_);
+  if (const v1::CallReport* report = report_) return *report;
+  const int64_t duration_us = duration_us_;
+  if (duration_us < 0) return v1::CallReport();
+  v1::CallReport call = NamesAndTimes(duration_us);
   call.set_answered(true);
   call.set_reason(v1::END_REASON_COMPLETED);
   return call;

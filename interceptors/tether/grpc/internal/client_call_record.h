@@ -14,15 +14,14 @@
 #include <string>
 #include <string_view>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/time/time.h"
+#include "absl/container/inlined_vector.h"
 #include "tether/budget/report.h"
 #include "tether/context.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/hop_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
-#include "tether/internal/mutex.h"
+#include "tether/internal/nanos.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether::internal {
@@ -51,8 +50,9 @@ class ClientCallRecord {
   void Prepare(std::string_view method, const ReportLimits& limits);
 
   // The call begins, maybe long after it was prepared. Must be called once.
-  // `own_left` is the time until the ClientContext's own deadline.
-  void OnStart(absl::Duration own_left);
+  // `now` is the time on the real steady clock, and `own_left` the time until
+  // the ClientContext's own deadline; kNever if it has none.
+  void OnStart(Nanos now, Nanos own_left);
 
   // The context has ended.
   void OnContextEnd();
@@ -62,7 +62,7 @@ class ClientCallRecord {
 
   // The headers are about to be sent. They give the callee `reserve` less time
   // than the call has.
-  void OnTimeoutSent(absl::Duration reserve) { reserve_ = reserve; }
+  void OnTimeoutSent(Nanos reserve) { reserve_ = reserve; }
 
   // The outcome of the RPC `rpc`, whose `status` has arrived. The first call
   // decides it, and later ones return the same.
@@ -104,14 +104,16 @@ class ClientCallRecord {
   // The record of the hop that makes the call; null if it keeps none.
   const HopRecord* const hop_;
 
+  std::string_view method() const { return {method_.data(), method_.size()}; }
+
   // Set before the call starts. A copy, because the name that a GenericStub
   // passes to gRPC is valid only during the stub's method.
-  std::string method_;
+  absl::InlinedVector<char, 64> method_;
   uint64_t id_in_hop_ = 0;
   int64_t start_us_ = 0;
-  absl::Duration left_ = absl::InfiniteDuration();  // by the nearer deadline
-  bool own_is_earlier_ = false;                     // see ReceivedEnd
-  absl::Duration reserve_ = absl::ZeroDuration();
+  Nanos left_ = kNever;          // until the nearer deadline
+  bool own_is_earlier_ = false;  // see ReceivedEnd
+  Nanos reserve_ = 0;
   const ReportLimits* limits_ = nullptr;
 
   std::unique_ptr<Decision> decision_;
@@ -120,11 +122,10 @@ class ClientCallRecord {
   std::atomic<bool> tried_to_cancel_{false};
   std::atomic<int64_t> context_end_us_{0};  // 0: it hasn't ended
 
-  mutable Mutex mutex_;
-  // After the status has arrived, one of these is set. Most calls succeed
+  // After the status has arrived, one of these is set, once. Most calls succeed
   // without a report; they keep only the duration. -1: not set.
-  std::unique_ptr<const v1::CallReport> report_ ABSL_GUARDED_BY(mutex_);
-  int64_t duration_us_ ABSL_GUARDED_BY(mutex_) = -1;
+  std::atomic<const v1::CallReport*> report_{nullptr};  // owned
+  std::atomic<int64_t> duration_us_{-1};
 };
 
 }  // namespace tether::internal

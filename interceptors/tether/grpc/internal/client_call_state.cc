@@ -2,9 +2,9 @@
 
 #include "tether/grpc/internal/client_call_state.h"
 
+#include <memory>
 #include <utility>
 
-#include "tether/current.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
 
@@ -15,40 +15,26 @@ AddressTable<ClientCallState>& ClientCallState::Registry() {
   return registry;
 }
 
-std::shared_ptr<ClientCallState> ClientCallState::Of(
+ClientCallState* ClientCallState::Of(const grpc::ClientContext& call) {
+  return Registry().Find(&call, [](ClientCallState* state) { return state; });
+}
+
+std::optional<Context> ClientCallState::ContextOf(
     const grpc::ClientContext& call) {
-  return Registry().Find(&call, [](ClientCallState* state) {
-    return state == nullptr ? nullptr : state->shared_from_this();
+  return Registry().Find(&call, [](const ClientCallState* state) {
+    return state == nullptr ? std::nullopt
+                            : std::optional<Context>(state->context_);
   });
 }
 
-ClientCallState& ClientCallState::Make(Context ctx, const CallOptions& options,
-                                       grpc::ClientContext* client_context) {
-  auto state = std::make_shared<ClientCallState>(std::move(ctx), options,
-                                                 client_context);
-  state->Register(*client_context);
-  ClientCallState& made = *state;
-  made.self_ = std::move(state);
-  made.CancelAtContextEnd();
-  return made;
+void ClientCallState::ClearPlace(const grpc::ClientContext& call) {
+  if (ClientCallState* stale = Of(call)) std::destroy_at(stale);
 }
 
-std::shared_ptr<ClientCallState> ClientCallState::TakeFor(
-    const grpc::ClientContext& call) {
-  std::shared_ptr<ClientCallState> state = Of(call);
-  if (state == nullptr) {
-    state = std::make_shared<ClientCallState>(Current(), CallOptions(),
-                                              /*client_context=*/nullptr);
-    state->Register(call);
-    state->CancelAtContextEnd();
-  }
-  return std::exchange(state->taken_, true) ? nullptr : state;
-}
-
-ClientCallState::ClientCallState(Context ctx, const CallOptions& options,
+ClientCallState::ClientCallState(Context ctx, CallOptions options,
                                  grpc::ClientContext* client_context)
     : context_(std::move(ctx)),
-      options_(options),
+      options_(std::move(options)),
       client_context_(client_context),
       record_(context_, options_.label,
               /*keeps_report=*/client_context != nullptr) {
@@ -56,18 +42,18 @@ ClientCallState::ClientCallState(Context ctx, const CallOptions& options,
 }
 
 ClientCallState::~ClientCallState() {
-  registration_.reset();
-  ReleaseCoreCall();
+  Unregister();
   CountEvent(RpcEvent::kClientCallGone);
 }
 
 void ClientCallState::Register(const grpc::ClientContext& call) {
   address_ = &call;
   // The ClientContext of a state that was registered here is gone; see
-  // invariant 2.
+  // invariant 5.
   if (ClientCallState* stale = Registry().Put(&call, this)) {
     stale->Unregister();
   }
+  registration_.emplace(context_, [this] { OnContextEnd(); });
 }
 
 void ClientCallState::Unregister() {
@@ -76,51 +62,50 @@ void ClientCallState::Unregister() {
   }
   registration_.reset();
   ReleaseCoreCall();
-  // The destructor may run at the end of this scope.
-  const std::shared_ptr<ClientCallState> self = std::move(self_);
-}
-
-void ClientCallState::CancelAtContextEnd() {
-  registration_.emplace(context_, [this] { OnContextEnd(); });
 }
 
 void ClientCallState::HoldCoreCall(grpc_call* call) {
   {
-    MutexLock lock(mutex_);
+    SpinLockHolder lock(lock_);
     if (call_ != nullptr || released_) return;
     call_ = call;
-    grpc_call_ref(call_);
+    if (holds_reference()) grpc_call_ref(call_);
   }
   // If the context ended earlier, its callback found no call.
   if (context_.Done()) OnContextEnd();
 }
 
 void ClientCallState::set_propagation(std::string description) {
-  MutexLock lock(mutex_);
-  propagation_ = std::move(description);
+  auto made = std::make_unique<const std::string>(std::move(description));
+  SpinLockHolder lock(lock_);
+  if (propagation_ == nullptr) propagation_.swap(made);
 }
 
 std::string ClientCallState::propagation() const {
-  MutexLock lock(mutex_);
-  return propagation_;
+  const std::string* made;
+  {
+    SpinLockHolder lock(lock_);
+    made = propagation_.get();
+  }
+  return made == nullptr ? "" : *made;
 }
 
 void ClientCallState::ReleaseCoreCall() {
   if (released_.load(std::memory_order_acquire)) return;
   grpc_call* call;
   {
-    MutexLock lock(mutex_);
+    SpinLockHolder lock(lock_);
     call = std::exchange(call_, nullptr);
     released_.store(true, std::memory_order_release);
   }
-  if (call != nullptr) grpc_call_unref(call);
+  if (call != nullptr && holds_reference()) grpc_call_unref(call);
 }
 
 void ClientCallState::OnContextEnd() {
   record_.OnContextEnd();
   grpc_call* call;
   {
-    MutexLock lock(mutex_);
+    SpinLockHolder lock(lock_);
     if (released_) return;
     call = call_;
     if (call != nullptr) grpc_call_ref(call);
@@ -143,7 +128,7 @@ std::optional<ClientOutcome> OutcomeOf(
     const grpc::ClientContext& call,
     const ReceivedMetadata::Map& trailing_metadata,
     const grpc::Status& received) {
-  const std::shared_ptr<ClientCallState> state = ClientCallState::Of(call);
+  ClientCallState* const state = ClientCallState::Of(call);
   if (state == nullptr) return std::nullopt;
   return state->record().Decide(call, trailing_metadata, received);
 }

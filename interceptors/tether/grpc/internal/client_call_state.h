@@ -7,11 +7,13 @@
 #define TETHER_GRPC_INTERNAL_CLIENT_CALL_STATE_H_
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/support/client_interceptor.h>
 
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "tether/after_func.h"
@@ -22,55 +24,75 @@
 #include "tether/grpc/internal/client_call_record.h"
 #include "tether/grpc/internal/metadata_carrier.h"
 #include "tether/internal/address_table.h"
-#include "tether/internal/mutex.h"
+#include "tether/internal/spin_lock.h"
 
 namespace tether::internal {
 
-// The ClientCall and the interceptor of its call share the state. The
-// interceptor outlives the ClientCall's own part. For a plain ClientContext,
-// only the interceptor owns the state.
+// The state is also the interceptor of the call (ClientInterceptor in
+// client.cc): gRPC owns it from Take() on, and destroys it in ~ClientContext.
+// The state of a ClientCall is in the ClientCall's own memory. That of a plain
+// ClientContext is on the heap, and made when its RPC begins.
 //
 // Invariants:
-//  1. The state holds a reference to the core call only between HoldCoreCall
-//     and ReleaseCoreCall, because a held reference keeps an abandoned stream
-//     alive.
-//  2. A state serves one RPC: TakeFor returns it once. The registry has it,
+//  1. The state of a plain ClientContext holds a reference to the core call
+//     between HoldCoreCall and ReleaseCoreCall, and not longer, because a held
+//     reference keeps an abandoned stream alive. ~ClientContext drops its own
+//     reference before it destroys the interceptor, and the context may end
+//     in between.
+//  2. The state of a ClientCall holds none: ~ClientCall comes before
+//     ~ClientContext, and calls Unregister, which waits for a callback that is
+//     running (Registration::Stop). So the callback finds the core call alive,
+//     or none.
+//  3. A state serves one RPC: Take returns true once. The registry has it,
 //     under the address of its ClientContext, until Unregister, which comes
-//     before that address can be reused. ~ClientCall calls Unregister. The
-//     interceptor, which ~ClientContext always destroys, calls it again: if the
-//     ClientCall was destroyed as a ClientContext, nothing of it may be left to
-//     a later call at its address. If a state was never taken and its
-//     ClientCall was destroyed like that, only the next ClientCall at the
-//     address finds it. That is why `new ClientCall` doesn't compile.
+//     before that address can be reused. ~ClientCall calls Unregister, and then
+//     destroys the state itself if it was never taken. The state's destructor
+//     calls it again: if the ClientCall was destroyed as a ClientContext,
+//     nothing of it may be left to a later call at its address.
+//  4. The state of a ClientCall outlives the destructor of ClientCall, in bytes
+//     that have no destructor themselves, and ends in that of its base.
+//  5. If a state was never taken and its ClientCall was destroyed as a
+//     ClientContext, only the next ClientCall at the address finds it
+//     (ClearPlace). Meanwhile its context refers to memory that may be gone.
+//     That is why `new ClientCall` doesn't compile.
 //
-// Thread safety: any thread. Lock order: while mutex_ is held, nothing is
+// A callback of the context may destroy the ClientCall (gRPC may run completed
+// callbacks inside grpc_call_cancel_with_status). Then Stop doesn't wait, and
+// OnContextEnd uses nothing of the state after that.
+//
+// Thread safety: any thread. Lock order: while lock_ is held, nothing is
 // called that could block or call back.
-class ClientCallState : public std::enable_shared_from_this<ClientCallState>,
+class ClientCallState : public grpc::experimental::Interceptor,
                         public AddressTableEntry<ClientCallState> {
  public:
   // `client_context`: the ClientCall; null for a plain ClientContext. It must
   // stay valid until Unregister.
-  ClientCallState(Context ctx, const CallOptions& options,
+  ClientCallState(Context ctx, CallOptions options,
                   grpc::ClientContext* client_context);
-  ~ClientCallState();
+  ~ClientCallState() override;
   ClientCallState(const ClientCallState&) = delete;
   ClientCallState& operator=(const ClientCallState&) = delete;
 
-  // Makes the state of a ClientCall and registers it. It owns itself until
-  // Unregister.
-  static ClientCallState& Make(Context ctx, const CallOptions& options,
-                               grpc::ClientContext* client_context);
-
-  // The state for the RPC that `call` begins: the ClientCall's; for a plain
-  // ClientContext a new one, which works for Current(). Null if the state has
-  // been taken for this RPC, because another tether interceptor on the channel
-  // serves it. Call it on the thread that makes the call.
-  static std::shared_ptr<ClientCallState> TakeFor(
-      const grpc::ClientContext& call);
-
   // The state of a ClientCall; of a plain ClientContext, once its RPC has
-  // begun; else null.
-  static std::shared_ptr<ClientCallState> Of(const grpc::ClientContext& call);
+  // begun; else null. The state may be used while `call` exists.
+  static ClientCallState* Of(const grpc::ClientContext& call);
+
+  // The context of the state that Of returns. Any thread.
+  static std::optional<Context> ContextOf(const grpc::ClientContext& call);
+
+  // A ClientCall is about to make its state. Destroys one that is still there
+  // (invariant 5).
+  static void ClearPlace(const grpc::ClientContext& call);
+
+  // Starts the state's work, once: Of finds it for `call`, and the end of the
+  // context ends the call.
+  void Register(const grpc::ClientContext& call);
+
+  // True for the first caller, which is the RPC's interceptor. Otherwise
+  // another tether interceptor on the channel serves the RPC. Call it on the
+  // thread that makes the call.
+  bool Take() { return !std::exchange(taken_, true); }
+  bool taken() const { return taken_; }
 
   // Ends the state's work, because the ClientContext is about to be destroyed:
   // Of() no longer finds the state, and the ClientContext and the core call are
@@ -87,7 +109,8 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState>,
 
   const Context& context() const { return context_; }
   const CallOptions& options() const { return options_; }
-  // For CallOptions::describe_propagation; "" until it is set.
+  // For CallOptions::describe_propagation; "" until it is set. Only the first
+  // description counts.
   void set_propagation(std::string description);
   std::string propagation() const;
 
@@ -98,8 +121,7 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState>,
   // From the address of a ClientContext.
   static AddressTable<ClientCallState>& Registry();
 
-  void Register(const grpc::ClientContext& call);
-  void CancelAtContextEnd();
+  bool holds_reference() const { return client_context_ == nullptr; }
   void OnContextEnd();
 
   const Context context_;
@@ -109,13 +131,13 @@ class ClientCallState : public std::enable_shared_from_this<ClientCallState>,
 
   // Only the thread that has the ClientContext uses these.
   const void* address_ = nullptr;  // in the registry; null if it isn't there
-  std::shared_ptr<ClientCallState> self_;  // of a ClientCall's state
   bool taken_ = false;
 
-  mutable Mutex mutex_;
-  std::string propagation_ ABSL_GUARDED_BY(mutex_);
-  grpc_call* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  // Once true, call_ stays null. Set under mutex_.
+  // Contended only if the context ends while the call begins or ends.
+  mutable SpinLock lock_;
+  std::unique_ptr<const std::string> propagation_ ABSL_GUARDED_BY(lock_);
+  grpc_call* call_ ABSL_GUARDED_BY(lock_) = nullptr;
+  // Once true, call_ stays null. Set under lock_.
   std::atomic<bool> released_{false};
 
   // The last member, because its callback uses the others.

@@ -21,15 +21,12 @@ constexpr size_t kUsualCalls = 4;
 }  // namespace
 
 uint64_t HopRecord::BeginCall(std::string_view method, int64_t now_us,
-                              absl::Duration left,
-                              std::string_view label) const {
+                              Nanos left, std::string_view label) const {
   Call call;
   call.method = std::string(method);
   call.label = std::string(label);
   call.start_us = std::max<int64_t>(0, now_us - arrival_us_);
-  if (left != absl::InfiniteDuration()) {
-    call.time_left_us = std::max<int64_t>(0, absl::ToInt64Microseconds(left));
-  }
+  if (left != kNever) call.time_left_us = std::max<Nanos>(0, left) / 1000;
   MutexLock lock(mutex_);
   if (under_way_++ == 0) busy_since_us_ = latest_end_us_ = now_us;
   call.id = ++last_id_;

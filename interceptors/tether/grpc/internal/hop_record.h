@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/nanos.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether::internal {
@@ -40,9 +41,9 @@ class HopRecord {
 
   // A call begins. Returns its id for EndCall or EndGoodCall, one of which must
   // be called once. `method` is "/package.Service/Name". `label` is that of
-  // the call's report.
-  uint64_t BeginCall(std::string_view method, int64_t now_us,
-                     absl::Duration left, std::string_view label = "") const;
+  // the call's report. `left`: kNever if the call has no deadline.
+  uint64_t BeginCall(std::string_view method, int64_t now_us, Nanos left,
+                     std::string_view label = "") const;
 
   // The call ended at `now_us`, which may be in the past. Takes everything from
   // `call` except its names, its label, its start and its duration.

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/time.h"
 #include "tether/budget/report.h"
+#include "tether/internal/nanos.h"
 
 namespace tether::internal {
 namespace {
@@ -22,8 +22,7 @@ constexpr int64_t kArrival = 1'000'000;
 class HopRecordTest : public ::testing::Test {
  protected:
   uint64_t Begin(int64_t at_us) {
-    return record_.BeginCall(kMethod, kArrival + at_us,
-                             absl::InfiniteDuration());
+    return record_.BeginCall(kMethod, kArrival + at_us, kNever);
   }
   void End(uint64_t id, int64_t at_us, int32_t outcome = 0) {
     v1::CallReport call;
@@ -41,8 +40,7 @@ class HopRecordTest : public ::testing::Test {
 };
 
 TEST_F(HopRecordTest, ALabelStaysWithItsCallFromTheBegin) {
-  const uint64_t id =
-      record_.BeginCall(kMethod, kArrival, absl::InfiniteDuration(), "shard 2");
+  const uint64_t id = record_.BeginCall(kMethod, kArrival, kNever, "shard 2");
   EXPECT_EQ(ReportAt(100).calls(0).label(), "shard 2");
   End(id, 200);
   EXPECT_EQ(ReportAt(300).calls(0).label(), "shard 2");
@@ -57,8 +55,7 @@ TEST_F(HopRecordTest, AHopWithoutCallsIsAllItsOwn) {
 }
 
 TEST_F(HopRecordTest, KeepsWhatTheCallerKnowsAndAddsTheTimes) {
-  const uint64_t id =
-      record_.BeginCall(kMethod, kArrival + 100, absl::Microseconds(7000));
+  const uint64_t id = record_.BeginCall(kMethod, kArrival + 100, 7'000'000);
   v1::CallReport call;
   call.set_service("other");
   call.set_start_us(5);
@@ -83,8 +80,7 @@ TEST_F(HopRecordTest, KeepsWhatTheCallerKnowsAndAddsTheTimes) {
 }
 
 TEST_F(HopRecordTest, AGoodCallIsAnsweredAndCompleted) {
-  const uint64_t id =
-      record_.BeginCall("no slash", kArrival + 100, absl::Microseconds(7000));
+  const uint64_t id = record_.BeginCall("no slash", kArrival + 100, 7'000'000);
   record_.EndGoodCall(id, kArrival + 300);
   const v1::BudgetReport report = ReportAt(1000);
   ASSERT_EQ(report.calls_size(), 1);
@@ -120,7 +116,7 @@ TEST_F(HopRecordTest, ACallUnderWayCountsUpToNow) {
 
 // Another thread may have read the clock earlier.
 TEST_F(HopRecordTest, NoTimeIsNegative) {
-  const uint64_t id = record_.BeginCall(kMethod, 0, absl::Microseconds(-5));
+  const uint64_t id = record_.BeginCall(kMethod, 0, -5000);
   End(id, -10);
   const v1::BudgetReport report = ReportAt(-20);
   EXPECT_EQ(report.total_us(), 0);

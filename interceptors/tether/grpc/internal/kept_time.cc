@@ -4,27 +4,31 @@
 
 #include <algorithm>
 
+#include "tether/grpc/internal/reserve_nanos.h"
+
 namespace tether::internal {
 namespace {
 
+constexpr Nanos kMillisecond = 1'000'000;
+constexpr Nanos kSecond = 1000 * kMillisecond;
+
 // The longest wait that a server may not see in the grpc-timeout of a call that
 // had `left` before the wait.
-absl::Duration HiddenWait(absl::Duration left) {
+Nanos HiddenWait(Nanos left) {
   // Core's clock ticks in milliseconds. The deadline is rounded up to a tick,
   // and both sides round the current time down.
-  constexpr absl::Duration kTicks = absl::Milliseconds(2);
+  constexpr Nanos kTicks = 2 * kMillisecond;
   // The header has three digits. (A connection takes less than a second.)
-  absl::Duration step = absl::Milliseconds(1);
-  while (step < absl::Seconds(1) && left >= 1000 * step) step *= 10;
+  Nanos step = kMillisecond;
+  while (step < kSecond && left >= 1000 * step) step *= 10;
   return kTicks + step;
 }
 
 }  // namespace
 
-absl::Duration KeptTime(const Reserve& reserve, absl::Duration left,
-                        bool connected) {
-  const absl::Duration kept = reserve.Of(left);
-  if (connected || kept <= absl::ZeroDuration()) return kept;
+Nanos KeptTime(const Reserve& reserve, Nanos left, bool connected) {
+  const Nanos kept = ReserveOf(reserve, left);
+  if (connected || kept <= 0) return kept;
   return std::min(kept + HiddenWait(left), left / 4);
 }
 

@@ -5,18 +5,18 @@
 #ifndef TETHER_GRPC_INTERNAL_KEPT_TIME_H_
 #define TETHER_GRPC_INTERNAL_KEPT_TIME_H_
 
-#include "absl/time/time.h"
 #include "tether/grpc/reserve.h"
+#include "tether/internal/nanos.h"
 
 namespace tether::internal {
 
-// The time that the caller keeps of `left`: its reserve. If the call isn't
-// `connected`, its request will wait, and the server learns that from
-// grpc-timeout alone (TimeLeft in request_budget.h). That header is rounded up,
-// so a part of the wait can stay hidden. That part is kept as well, if there is
-// a reserve at all. Never more than a quarter of `left`, like a reserve.
-absl::Duration KeptTime(const Reserve& reserve, absl::Duration left,
-                        bool connected);
+// The time that the caller keeps of `left` (kNever: no deadline): its reserve.
+// If the call isn't `connected`, its request will wait, and the server learns
+// that from grpc-timeout alone (TimeLeft in request_budget.h). That header is
+// rounded up, so a part of the wait can stay hidden. That part is kept as well,
+// if there is a reserve at all. Never more than a quarter of `left`, like a
+// reserve.
+Nanos KeptTime(const Reserve& reserve, Nanos left, bool connected);
 
 }  // namespace tether::internal
 

@@ -10,17 +10,22 @@
 namespace tether::internal {
 namespace {
 
+absl::Duration Kept(const Reserve& reserve, absl::Duration left,
+                    bool connected) {
+  return absl::Nanoseconds(
+      KeptTime(reserve, absl::ToInt64Nanoseconds(left), connected));
+}
+
 // What is kept beyond the reserve, if the call isn't connected.
 absl::Duration More(absl::Duration left, const Reserve& reserve = Reserve()) {
-  return KeptTime(reserve, left, /*connected=*/false) - reserve.Of(left);
+  return Kept(reserve, left, /*connected=*/false) - reserve.Of(left);
 }
 
 TEST(KeptTimeTest, IsTheReserveOnceConnected) {
   for (const absl::Duration left :
        {absl::Milliseconds(-1), absl::ZeroDuration(), absl::Milliseconds(50),
         absl::Seconds(60), absl::Hours(1), absl::InfiniteDuration()}) {
-    EXPECT_EQ(KeptTime(Reserve(), left, /*connected=*/true),
-              Reserve().Of(left));
+    EXPECT_EQ(Kept(Reserve(), left, /*connected=*/true), Reserve().Of(left));
   }
 }
 
@@ -35,14 +40,14 @@ TEST(KeptTimeTest, IsMoreByWhatGrpcTimeoutCanHideIfNotConnected) {
 
 TEST(KeptTimeTest, IsNeverMoreThanAQuarter) {
   const absl::Duration left = absl::Milliseconds(12);
-  EXPECT_EQ(KeptTime(Reserve(), left, /*connected=*/false), left / 4);
+  EXPECT_EQ(Kept(Reserve(), left, /*connected=*/false), left / 4);
 }
 
 TEST(KeptTimeTest, IsNothingIfThereIsNoReserve) {
   EXPECT_EQ(More(absl::Seconds(1), Reserve::None()), absl::ZeroDuration());
   EXPECT_EQ(More(absl::ZeroDuration()), absl::ZeroDuration());
   EXPECT_EQ(More(-absl::Seconds(1)), absl::ZeroDuration());
-  EXPECT_EQ(KeptTime(Reserve(), absl::InfiniteDuration(), /*connected=*/false),
+  EXPECT_EQ(Kept(Reserve(), absl::InfiniteDuration(), /*connected=*/false),
             absl::ZeroDuration());
 }
 

@@ -10,7 +10,9 @@
 
 namespace tether::internal {
 
-int64_t SteadyMicros() { return Clock::Real().SteadyNanos() / 1000; }
+Nanos SteadyNanos() { return Clock::Real().SteadyNanos(); }
+
+int64_t SteadyMicros() { return SteadyNanos() / 1000; }
 
 Nanos ToNanos(absl::Duration duration) {
   const Nanos nanos = absl::ToInt64Nanoseconds(duration);

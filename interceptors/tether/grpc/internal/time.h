@@ -16,7 +16,8 @@
 
 namespace tether::internal {
 
-// Now, in microseconds of the steady clock.
+// Now, on the steady clock.
+Nanos SteadyNanos();
 int64_t SteadyMicros();
 
 // Durations as nanoseconds, whose arithmetic is far cheaper. kNever stands for
