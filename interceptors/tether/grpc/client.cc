@@ -215,6 +215,8 @@ class ClientInterceptor : public ClientCallState {
 class InterceptorInPlace final : public ClientInterceptor {
  public:
   using ClientInterceptor::ClientInterceptor;
+  static void* operator new(size_t) = delete;
+  // NOLINTNEXTLINE(misc-new-delete-overloads): made in place
   static void operator delete(void*) {}
 };
 

@@ -3,6 +3,7 @@
 #include "tether/grpc/server.h"
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <new>
 #include <optional>
@@ -85,8 +86,10 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     call_->Unregister();
   }
 
+  static void* operator new(size_t) = delete;
   // gRPC deletes the interceptor, whose memory is the call's. Runs after the
   // destructor, and drops the reference that kept the call alive for it.
+  // NOLINTNEXTLINE(misc-new-delete-overloads): made in place
   static void operator delete(void* interceptor);
 
   void Intercept(InterceptorBatchMethods* methods) override {
@@ -229,6 +232,7 @@ class InterceptedCall final : public ServerCall {
   std::shared_ptr<InterceptedCall> self_;
 };
 
+// NOLINTNEXTLINE(misc-new-delete-overloads): made in place
 void ServerInterceptor::operator delete(void* interceptor) {
   InterceptedCall::OnInterceptorDeleted(interceptor);
 }

@@ -14,6 +14,9 @@ namespace tether::internal {
 // Nanoseconds on a clock that never jumps.
 using Nanos = int64_t;
 
+inline constexpr Nanos kMillisecond = 1'000'000;
+inline constexpr Nanos kSecond = 1000 * kMillisecond;
+
 // "No such time": later than every time.
 inline constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
 // A time too far in the past to be represented.

@@ -50,7 +50,7 @@ inline constexpr bool kChildCallsNeedTransport = TETHER_GRPC_AT_LEAST(1, 83);
 
 // True if the completion queue of the watches polls. Without that, a watch is
 // told of its end all the same; but this has been tried in 1.51 only.
-inline constexpr bool kWatchesPoll = TETHER_GRPC_AT_LEAST(1, 83);
+inline constexpr bool kWatchesPoll = TETHER_GRPC_AT_LEAST(1, 52);
 
 }  // namespace tether::internal
 

@@ -5,12 +5,10 @@
 #include <algorithm>
 
 #include "tether/grpc/internal/reserve_nanos.h"
+#include "tether/internal/nanos.h"
 
 namespace tether::internal {
 namespace {
-
-constexpr Nanos kMillisecond = 1'000'000;
-constexpr Nanos kSecond = 1000 * kMillisecond;
 
 // The longest wait that a server may not see in the grpc-timeout of a call that
 // had `left` before the wait.

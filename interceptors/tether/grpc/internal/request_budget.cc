@@ -11,15 +11,13 @@
 #include "tether/grpc/internal/reserve_nanos.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/reserve.h"
+#include "tether/internal/nanos.h"
 #include "tether/propagation/internal/sole_value.h"
 #include "tether/propagation/timeout_header.h"
 
 namespace tether::internal {
 
 namespace {
-
-constexpr Nanos kMillisecond = 1'000'000;
-constexpr Nanos kSecond = 1'000'000'000;
 
 // nullopt if the header is absent, malformed or repeated.
 std::optional<Nanos> TimeIn(const ReceivedMetadata& headers,
