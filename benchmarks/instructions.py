@@ -36,8 +36,9 @@ OWN = {
 # The figures -> the beginnings of the rows' names.
 FIGURES = {"unary": "unary", "message": "streamed message"}
 
-# check() allows this growth of the ratio between tether and a peer.
-GROWTH = 0.02
+# check() allows this growth of the ratio between tether and a peer. The ratio of an RPC differs by less than 1 % from run to run,
+# that of a streamed message by up to 2.2 % (which messages share a write to the socket is chance).
+GROWTH = {"unary": 0.02, "streamed message": 0.03}
 # Other load on the machine can only add instructions, so a figure that is too large is measured again.
 ATTEMPTS = 3
 
@@ -119,7 +120,7 @@ def check(measure, recorded):
   limits = {}
   for row in recorded:
     ratio = row["tether"] / row["peers"][reference_of(row["operation"])]
-    limits[row["operation"]] = (ratio * (1 + GROWTH), row["allocations"])
+    limits[row["operation"]] = (ratio * (1 + GROWTH[row["operation"].split(",")[0]]), row["allocations"])
   best = {}
   for _ in range(ATTEMPTS):
     for name, row in measure().items():

@@ -90,8 +90,8 @@ class CheckTest(unittest.TestCase):
     limits = [{"operation": "streamed message", "tether": 101, "peers": {"headers by hand": 1, "empty interceptor": 100},
                "allocations": 0}]
     row = {"headers by hand": (1000, None), "empty interceptor": (100, None)}
-    self.assertEqual(self.check({"streamed message": dict(row, tether=(102, 0.1))}, limits=limits)[0], 0)
-    self.assertEqual(self.check(*[{"streamed message": dict(row, tether=(104, 0.1))}] * 3, limits=limits)[0], 1)
+    self.assertEqual(self.check({"streamed message": dict(row, tether=(104, 0.1))}, limits=limits)[0], 0)
+    self.assertEqual(self.check(*[{"streamed message": dict(row, tether=(105, 0.1))}] * 3, limits=limits)[0], 1)
 
   def test_an_allocation_more_fails(self):
     code, text, _ = self.check(*[measured(110000, allocations=20.8)] * 3)

@@ -1855,7 +1855,6 @@ tether_program(interceptors_tether_grpc_core_call_life_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback

@@ -397,8 +397,10 @@ TEST_F(ServerLifeTest, ASyncServerWhoseThreadsAllWaitLearnsThatACallerLeft) {
     absl::SleepFor(absl::Milliseconds(1));
   }
   EXPECT_GT(service.waiting, 0);
-  EXPECT_GT(refused(), 0);                // all threads are in use
-  absl::SleepFor(absl::Milliseconds(5));  // so that the watches are made
+  EXPECT_GT(refused(), 0);  // all threads are in use
+  while (GetGrpcStats().watches < service.waiting && absl::Now() < give_up) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
   const absl::Time start = absl::Now();
   for (const auto& caller : callers) caller->call.TryCancel();
   while (service.told < service.waiting && absl::Now() < give_up) {

@@ -24,7 +24,8 @@ struct ContextStats {
   int64_t callbacks = 0;
 
   // Deadlines that are still to come, on all clocks. A context that takes its
-  // deadline from its parent has none of its own.
+  // deadline from its parent has none of its own. The deadline of a server's
+  // request counts from the moment when its context is first observed.
   int64_t timers = 0;
 
   // Exceptions that left callbacks, since the process began. tether swallows

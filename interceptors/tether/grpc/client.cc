@@ -26,6 +26,7 @@
 #include "tether/internal/exceptions.h"
 #include "tether/internal/nanos.h"
 #include "tether/internal/rpc_context.h"
+#include "tether/internal/spread.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/internal/described_inject.h"
 #include "tether/propagation/limited_carrier.h"
@@ -262,7 +263,10 @@ ClientInterceptorFactory::ClientInterceptorFactory(ClientOptions options)
           options.propagator = std::make_shared<RedactPropagator>(
               options.propagator, options.redact);
         }
-        return std::make_shared<const ClientOptions>(std::move(options));
+        return std::make_shared<
+            const internal::Spread<std::shared_ptr<const ClientOptions>>>(
+            internal::SpreadOwners(
+                std::make_shared<const ClientOptions>(std::move(options))));
       }()) {}
 
 grpc::experimental::Interceptor*
@@ -279,7 +283,7 @@ ClientInterceptorFactory::CreateClientInterceptor(
   }
   // gRPC doesn't allow a globally registered factory to return null.
   if (!interceptor->Take()) return new PassThrough;
-  interceptor->Serve(info, options_, asks_state_);
+  interceptor->Serve(info, options_->get(), asks_state_);
   return interceptor;
 }
 

@@ -60,6 +60,8 @@ struct ClientOptions {
 
 namespace internal {
 class ClientCallState;
+template <typename T>
+class Spread;
 
 struct TETHER_EXPORT ChannelMaker {
   std::shared_ptr<grpc::Channel> operator()(
@@ -103,7 +105,9 @@ class TETHER_EXPORT ClientInterceptorFactory final
  private:
   friend struct internal::ChannelMaker;
 
-  const std::shared_ptr<const ClientOptions> options_;
+  const std::shared_ptr<
+      const internal::Spread<std::shared_ptr<const ClientOptions>>>
+      options_;
   // Only for channels with a connectivity state: others log an error if asked.
   bool asks_state_ = false;
 };

@@ -23,7 +23,7 @@ namespace {
 
 using grpc::experimental::ClientRpcInfo;
 using grpc::experimental::Interceptor;
-using testing::live_allocations;
+using testing::live_allocations_of_thread;
 using testing::Ping;
 using testing::Pong;
 using testing::Probe;
@@ -36,9 +36,9 @@ class CountingFactory final
   explicit CountingFactory(int64_t* count) : count_(*count) {}
 
   Interceptor* CreateClientInterceptor(ClientRpcInfo* info) override {
-    const int64_t before = live_allocations;
+    const int64_t before = live_allocations_of_thread;
     Interceptor* interceptor = tether_.CreateClientInterceptor(info);
-    count_ = live_allocations - before;
+    count_ = live_allocations_of_thread - before;
     return interceptor;
   }
 
@@ -79,9 +79,9 @@ TEST_F(ClientCallMemoryTest, AClientCallTakesNoneOfTheHeap) {
   int64_t by_call = -1;
   for (int i = 0; i < 2; ++i) {  // the first one makes room in the registry
     call.reset();
-    const int64_t before = live_allocations;
+    const int64_t before = live_allocations_of_thread;
     call.emplace(Background());
-    by_call = live_allocations - before;
+    by_call = live_allocations_of_thread - before;
     MakeCall(*call);
   }
   EXPECT_EQ(by_call, 0);

@@ -279,7 +279,7 @@ TEST_F(ClientTest, OnAChannelWithoutTetherDeadlineAndCancellationHold) {
   ping.set_number(kWait);
   Pong pong;
   {
-    auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(100));
+    auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(300));
     ClientCall call(ctx);
     EXPECT_EQ(stub->Unary(&call, ping, &pong).error_code(),
               grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -340,7 +340,8 @@ TEST_F(ClientTest, AStreamThatIsAbandonedLeavesNothing) {
     ClientCall call(ctx);
     auto reader = stub_->Download(&call, Ping());
     Pong pong;
-    EXPECT_TRUE(reader->Read(&pong));
+    const bool read = reader->Read(&pong);
+    EXPECT_TRUE(read) << reader->Finish().error_message();
   }  // not read to its end, and not finished
   EXPECT_TRUE(left.WaitForNotificationWithTimeout(kPrompt));
 }
@@ -403,16 +404,16 @@ TEST_F(RelayTest, ACancellationReachesTheLeafOfAChain) {
 
 TEST_F(RelayTest, ADeadlineEndsEveryHopAsADeadline) {
   for (int i = 0; i < 10; ++i) {
-    auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(60));
+    auto [ctx, cancel] = WithTimeout(Background(), kGiveUp);
     {
       ClientCall call(ctx);
       Pong pong;
       EXPECT_EQ(middle_stub_->Unary(&call, Ping(), &pong).error_code(),
                 grpc::StatusCode::OK);
     }
-    EXPECT_LE(remaining_, absl::Milliseconds(60));
+    EXPECT_LE(remaining_, kGiveUp);
   }
-  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(60));
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(200));
   {
     ClientCall call(ctx);
     Ping ping;

@@ -60,9 +60,10 @@ struct ServerOptions {
   std::optional<EdgeOptions> edge = std::nullopt;
 
   // All requests' contexts descend from it. They have its values, and when it
-  // ends, they end for its reason. ShutdownServer (shutdown.h) cancels it. If
-  // you cancel it yourself, the callers get CANCELLED, unless its cause says
-  // that the server shuts down:
+  // ends, they end for its reason. If it isn't a root, the server has up to 64
+  // contexts of its own below it, which GetContextStats counts. ShutdownServer
+  // (shutdown.h) cancels it. If you cancel it yourself, the callers get
+  // CANCELLED, unless its cause says that the server shuts down:
   //
   //   WithEndReason(absl::UnavailableError("…"), EndReason::kServerShutdown)
   Context base_context = {};

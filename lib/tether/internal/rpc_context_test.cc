@@ -546,5 +546,34 @@ TEST_F(CauseOfDeadlineTest, IsWhatTheCauseWillBe) {
   EXPECT_EQ(causes[2].message(), "too slow");
 }
 
+class RemainingAtTest : public testing::LeakCheckedTest {};
+
+TEST_F(RemainingAtTest, CountsFromTheGivenTime) {
+  const Cancellable timed = WithTimeout(Background(), absl::Hours(1));
+  const Nanos now = NowOf(timed.ctx);
+  const Nanos left = RemainingAt(now, timed.ctx);
+  EXPECT_LE(left, 3600 * kSecond);
+  EXPECT_GE(absl::Nanoseconds(left), timed.ctx.Remaining());
+  EXPECT_EQ(RemainingAt(now + kSecond, timed.ctx), left - kSecond);
+  const Cancellable child = WithCancel(timed.ctx);
+  EXPECT_EQ(RemainingAt(now, child.ctx), left);
+}
+
+TEST_F(RemainingAtTest, OnAnotherClockThatClockCounts) {
+  SimulatedClock clock;
+  const Cancellable timed = WithTimeout(Background(clock), absl::Seconds(1));
+  EXPECT_EQ(RemainingAt(NowOf(Background()), timed.ctx), kSecond);
+  clock.Advance(absl::Milliseconds(300));
+  EXPECT_EQ(RemainingAt(NowOf(Background()), timed.ctx), 700 * kMillisecond);
+  clock.Advance(absl::Milliseconds(900));
+  EXPECT_EQ(RemainingAt(NowOf(Background()), timed.ctx), -200 * kMillisecond);
+}
+
+TEST_F(RemainingAtTest, WithoutADeadlineIsNever) {
+  const Cancellable cancellable = WithCancel(Background());
+  EXPECT_EQ(RemainingAt(0, Background()), kNever);
+  EXPECT_EQ(RemainingAt(0, cancellable.ctx), kNever);
+}
+
 }  // namespace
 }  // namespace tether::internal

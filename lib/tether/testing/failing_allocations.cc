@@ -10,6 +10,7 @@ namespace tether::testing {
 
 std::atomic<int64_t> fail_at{0};
 std::atomic<int64_t> live_allocations{0};
+thread_local int64_t live_allocations_of_thread = 0;
 
 }  // namespace tether::testing
 
@@ -17,6 +18,7 @@ namespace {
 
 using tether::testing::fail_at;
 using tether::testing::live_allocations;
+using tether::testing::live_allocations_of_thread;
 
 void* Allocate(size_t size, size_t alignment) {
   if (fail_at.load(std::memory_order_relaxed) > 0 &&
@@ -27,7 +29,10 @@ void* Allocate(size_t size, size_t alignment) {
                      ? std::malloc(size == 0 ? 1 : size)
                      : std::aligned_alloc(alignment, (size + alignment - 1) &
                                                          ~(alignment - 1));
-  if (memory != nullptr) ++live_allocations;
+  if (memory != nullptr) {
+    ++live_allocations;
+    ++live_allocations_of_thread;
+  }
   return memory;
 }
 
@@ -38,7 +43,10 @@ void* AllocateOrThrow(size_t size, size_t alignment) {
 }
 
 void Free(void* memory) {
-  if (memory != nullptr) --live_allocations;
+  if (memory != nullptr) {
+    --live_allocations;
+    --live_allocations_of_thread;
+  }
   std::free(memory);
 }
 

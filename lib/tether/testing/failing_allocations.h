@@ -18,6 +18,10 @@ extern std::atomic<int64_t> fail_at;
 // How many allocations have not been freed.
 extern std::atomic<int64_t> live_allocations;
 
+// The calling thread's allocations, less those that it has freed. Whatever
+// other threads do, such as gRPC's, doesn't change it.
+extern thread_local int64_t live_allocations_of_thread;
+
 }  // namespace tether::testing
 
 #endif  // TETHER_TESTING_FAILING_ALLOCATIONS_H_

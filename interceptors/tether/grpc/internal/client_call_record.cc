@@ -19,10 +19,6 @@
 namespace tether::internal {
 namespace {
 
-absl::Duration DurationOf(Nanos left) {
-  return left == kNever ? absl::InfiniteDuration() : absl::Nanoseconds(left);
-}
-
 bool HasReport(const ReceivedMetadata::Map& trailing_metadata) {
   return trailing_metadata.find(
              grpc::string_ref(kReportHeader.data(), kReportHeader.size())) !=
@@ -119,7 +115,7 @@ const ClientOutcome& ClientCallRecord::Decide(
   end.has_report = decision->callee.has_value();
   end.has_trailers = !trailing_metadata.empty();
   end.tried_to_cancel = tried_to_cancel_;
-  end.time_at_start = DurationOf(left_);
+  end.time_at_start = ToDuration(left_);
   end.own_left = UntilDeadline(rpc.raw_deadline());
   end.own_is_earlier = own_is_earlier_;
   end.reserve = absl::Nanoseconds(reserve_);
