@@ -106,10 +106,11 @@ class CoreCallLifeTest : public testing::GrpcLeakCheckedTest {
     return options;
   }
 
-  // The server must be gone.
-  void ExpectWitnesses(int count) const {
+  // The server must be gone. gRPC may forget the peer of a call that has been
+  // cancelled, so only the calls that were answered must have named theirs.
+  void ExpectWitnesses(int count, int answered) const {
     EXPECT_EQ(seen_.destroyed, count);
-    EXPECT_EQ(seen_.named, count);
+    EXPECT_GE(seen_.named, answered);
   }
 
   Seen seen_;
@@ -134,7 +135,7 @@ TEST_F(CoreCallLifeTest, OfASyncHandlerThatAnswersOrWhoseCallerLeaves) {
       EXPECT_EQ(stub->Unary(&call, ping, &pong).ok(), number == 0);
     }
   }
-  ExpectWitnesses(2);
+  ExpectWitnesses(2, /*answered=*/1);
 }
 
 TEST_F(CoreCallLifeTest, OfACallbackHandler) {
@@ -150,7 +151,7 @@ TEST_F(CoreCallLifeTest, OfACallbackHandler) {
     Pong pong;
     EXPECT_TRUE(server.Stub()->Unary(&call, Ping(), &pong).ok());
   }
-  ExpectWitnesses(1);
+  ExpectWitnesses(1, /*answered=*/1);
 }
 
 // An async server, whose request answers or is dropped at the shutdown.
@@ -213,7 +214,7 @@ TEST_F(CoreCallLifeTest, OfAnAsyncServersRequest) {
     caller.join();
     server.reset();
   }
-  ExpectWitnesses(2);
+  ExpectWitnesses(2, /*answered=*/1);
 }
 
 }  // namespace
