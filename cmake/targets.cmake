@@ -424,10 +424,12 @@ tether_internal_library(interceptors_tether_grpc_testing_probe_server
   SRCS interceptors/tether/grpc/testing/probe_server.cc
   PREFIX interceptors
   DEPS
+    absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_cc_grpc
-    tether_internal::tether_grpc)
+    tether_internal::tether_grpc
+    tether_internal::tether_testing)
 
 tether_program(benchmarks_reserve_benchmark
   FOLDER benchmarks

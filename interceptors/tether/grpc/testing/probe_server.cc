@@ -4,7 +4,10 @@
 
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tether/grpc/testing/loopback.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::testing {
 namespace {
@@ -76,22 +79,36 @@ ProbeServer::~ProbeServer() {
   server_->Wait();
 }
 
+namespace {
+
+std::shared_ptr<grpc::Channel> ChannelTo(
+    const std::string& address, std::optional<ClientOptions> tether,
+    const grpc::ChannelArguments& arguments) {
+  const auto credentials = grpc::InsecureChannelCredentials();
+  return tether ? CreateChannel(address, credentials, *std::move(tether),
+                                arguments)
+                : grpc::CreateCustomChannel(address, credentials, arguments);
+}
+
+}  // namespace
+
 std::unique_ptr<Probe::Stub> ProbeServer::Stub(
     std::optional<ClientOptions> tether) {
   grpc::ChannelArguments arguments = OwnConnection();
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataSize);
   arguments.SetInt(kAbsoluteMaxMetadataSize, kMaxMetadataSize);
-  return ProbeStub(address_, std::move(tether), arguments);
+  auto channel = ChannelTo(address_, std::move(tether), arguments);
+  // gRPC sometimes ends its first attempt at once on a loaded virtual machine,
+  // with "Invalid argument", and fails the calls that wait for it. It measures
+  // the attempt's 20 s with the processor's cycles. The next attempt succeeds.
+  channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kGiveUp));
+  return Probe::NewStub(channel);
 }
 
 std::unique_ptr<Probe::Stub> ProbeStub(
     const std::string& address, std::optional<ClientOptions> tether,
     const grpc::ChannelArguments& arguments) {
-  const auto credentials = grpc::InsecureChannelCredentials();
-  return Probe::NewStub(
-      tether
-          ? CreateChannel(address, credentials, *std::move(tether), arguments)
-          : grpc::CreateCustomChannel(address, credentials, arguments));
+  return Probe::NewStub(ChannelTo(address, std::move(tether), arguments));
 }
 
 }  // namespace tether::testing

@@ -54,7 +54,8 @@ class ProbeServer {
   CallbackUnaryHandler callback_unary;
   CallbackDownloadHandler callback_download;
 
-  // Returns a stub on a new channel, with tether unless `tether` is nullopt.
+  // Returns a stub on a new channel that is connected, with tether unless
+  // `tether` is nullopt.
   std::unique_ptr<Probe::Stub> Stub(
       std::optional<ClientOptions> tether = ClientOptions());
 
@@ -71,6 +72,7 @@ class ProbeServer {
 };
 
 // A stub on a new channel to `address`, with tether; nullopt: without tether.
+// The channel isn't connected yet.
 std::unique_ptr<Probe::Stub> ProbeStub(
     const std::string& address,
     std::optional<ClientOptions> tether = ClientOptions(),
