@@ -2048,6 +2048,24 @@ tether_program(interceptors_tether_grpc_options_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(interceptors_tether_grpc_packed_servers
+  PREFIX interceptors
+  DEPS gRPC::grpc++ tether_internal::tether)
+
+tether_program(interceptors_tether_grpc_packed_servers_test
+  FOLDER interceptors/tether/grpc
+  NAME packed_servers_test
+  SRCS interceptors/tether/grpc/internal/packed_servers_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    gRPC::grpc++
+    interceptors_tether_grpc_packed_servers
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_policy_table_test
   FOLDER interceptors/tether/grpc
   NAME policy_table_test
@@ -2654,6 +2672,37 @@ tether_program(lib_tether_fuzz_context_replay_test
     lib/tether/fuzz/corpus/context/without_cancel_keeps_values
   TIMEOUT 60)
 
+tether_internal_library(lib_tether_propagation_packed_headers
+  SRCS lib/tether/propagation/internal/packed_headers.cc
+  PREFIX lib
+  DEPS absl::function_ref tether_internal::tether)
+
+tether_internal_library(lib_tether_fuzz_packed_headers_target
+  SRCS lib/tether/fuzz/packed_headers_fuzz.cc
+  DEPS lib_tether_fuzz_fuzz_check lib_tether_propagation_packed_headers tether_internal::tether
+  ALWAYS_LINK)
+
+tether_program(lib_tether_fuzz_packed_headers_replay_test
+  FOLDER lib/tether/fuzz
+  NAME packed_headers_replay_test
+  DEPS lib_tether_fuzz_packed_headers_target lib_tether_fuzz_replay
+  DATA
+    lib/tether/fuzz/corpus/packed_headers/empty
+    lib/tether/fuzz/corpus/packed_headers/lines
+    lib/tether/fuzz/corpus/packed_headers/looks_like_fields
+    lib/tether/fuzz/corpus/packed_headers/too_short
+    lib/tether/fuzz/corpus/packed_headers/usual
+    lib/tether/fuzz/corpus/packed_headers/version_only
+  TEST
+  ARGS
+    lib/tether/fuzz/corpus/packed_headers/empty
+    lib/tether/fuzz/corpus/packed_headers/lines
+    lib/tether/fuzz/corpus/packed_headers/looks_like_fields
+    lib/tether/fuzz/corpus/packed_headers/too_short
+    lib/tether/fuzz/corpus/packed_headers/usual
+    lib/tether/fuzz/corpus/packed_headers/version_only
+  TIMEOUT 60)
+
 tether_internal_library(lib_tether_fuzz_propagators_target
   SRCS lib/tether/fuzz/propagators_fuzz.cc
   DEPS lib_tether_fuzz_fuzz_check tether_internal::tether
@@ -3018,6 +3067,19 @@ tether_program(lib_tether_propagation_log_fields_test
     absl::time
     tether_internal::tether
     tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(lib_tether_propagation_packed_headers_test
+  FOLDER lib/tether/propagation
+  NAME packed_headers_test
+  SRCS lib/tether/propagation/internal/packed_headers_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    lib_tether_propagation_packed_headers
+    tether_internal::tether
   TEST
   TIMEOUT 60)
 
