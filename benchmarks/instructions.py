@@ -31,6 +31,7 @@ PEERS = {
 OWN = {
     "tether": "",
     "observed": ", observed",
+    "packed": ", packed",
 }
 
 # The figures -> the beginnings of the rows' names.

@@ -54,10 +54,22 @@ constexpr auto kTimeout = std::chrono::seconds(90);
 // Floor: interceptors that write and read the headers, and nothing else.
 // Observed: the handler asks whether its context is done, once for an RPC, or
 // once for each message of a stream.
-enum Mode { kPlain, kEmpty, kByHand, kFloor, kTether, kObserved, kModes };
-constexpr const char* kNames[kModes] = {"plain", "empty",  "by_hand",
-                                        "floor", "tether", "observed"};
-bool HasTether(Mode mode) { return mode == kTether || mode == kObserved; }
+// Packed: tether, with all values in one header.
+enum Mode {
+  kPlain,
+  kEmpty,
+  kByHand,
+  kFloor,
+  kTether,
+  kObserved,
+  kPacked,
+  kModes
+};
+constexpr const char* kNames[kModes] = {
+    "plain", "empty", "by_hand", "floor", "tether", "observed", "packed"};
+bool HasTether(Mode mode) {
+  return mode == kTether || mode == kObserved || mode == kPacked;
+}
 
 // ---- The server
 
@@ -115,7 +127,11 @@ testing::LoopbackServer Serve(Mode mode, Service& service) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   if (mode == kEmpty) InstallEmpty(builder);
   if (mode == kFloor) InstallHeaders(builder);
-  if (HasTether(mode)) InstallServer(builder);
+  if (HasTether(mode)) {
+    ServerOptions options;
+    options.packed = mode == kPacked;
+    InstallServer(builder, options);
+  }
   return testing::ListenOnLoopback(builder);
 }
 
@@ -137,8 +153,13 @@ class Client {
         break;
       case kTether:
       case kObserved:
-        channel_ = tether::CreateChannel(address, credentials, {}, arguments);
+      case kPacked: {
+        ClientOptions options;
+        options.packed = mode == kPacked;
+        channel_ =
+            tether::CreateChannel(address, credentials, options, arguments);
         break;
+      }
       default:
         channel_ = grpc::CreateCustomChannel(address, credentials, arguments);
     }

@@ -184,6 +184,7 @@ tether_public_library(tether_grpc
     lib/tether/budget/internal/names.cc
     lib/tether/budget/report.cc
     lib/tether/budget/timeline.cc
+    lib/tether/propagation/internal/packed_headers.cc
   HDRS
     interceptors/tether/grpc/call_options.h
     interceptors/tether/grpc/caller.h
@@ -202,6 +203,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/kept_time.h
     interceptors/tether/grpc/internal/metadata_carrier.h
     interceptors/tether/grpc/internal/method_names.h
+    interceptors/tether/grpc/internal/packed_servers.h
     interceptors/tether/grpc/internal/policy_table.h
     interceptors/tether/grpc/internal/raw_headers.h
     interceptors/tether/grpc/internal/report_metadata.h
@@ -231,6 +233,7 @@ tether_public_library(tether_grpc
     lib/tether/budget/timeline.h
     lib/tether/internal/address_table.h
     lib/tether/internal/spread.h
+    lib/tether/propagation/internal/packed_headers.h
   PROTOS proto proto/tether/v1/budget_report.proto
   DEPS
     absl::any_invocable
@@ -238,6 +241,7 @@ tether_public_library(tether_grpc
     absl::core_headers
     absl::flat_hash_map
     absl::flat_hash_set
+    absl::function_ref
     absl::inlined_vector
     absl::status
     absl::str_format
@@ -2048,10 +2052,6 @@ tether_program(interceptors_tether_grpc_options_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(interceptors_tether_grpc_packed_servers
-  PREFIX interceptors
-  DEPS gRPC::grpc++ tether_internal::tether)
-
 tether_program(interceptors_tether_grpc_packed_servers_test
   FOLDER interceptors/tether/grpc
   NAME packed_servers_test
@@ -2061,8 +2061,25 @@ tether_program(interceptors_tether_grpc_packed_servers_test
     GTest::gmock_main
     GTest::gtest
     gRPC::grpc++
-    interceptors_tether_grpc_packed_servers
     tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_packed_test
+  FOLDER interceptors/tether/grpc
+  NAME packed_test
+  SRCS interceptors/tether/grpc/packed_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 
@@ -2672,14 +2689,9 @@ tether_program(lib_tether_fuzz_context_replay_test
     lib/tether/fuzz/corpus/context/without_cancel_keeps_values
   TIMEOUT 60)
 
-tether_internal_library(lib_tether_propagation_packed_headers
-  SRCS lib/tether/propagation/internal/packed_headers.cc
-  PREFIX lib
-  DEPS absl::function_ref tether_internal::tether)
-
 tether_internal_library(lib_tether_fuzz_packed_headers_target
   SRCS lib/tether/fuzz/packed_headers_fuzz.cc
-  DEPS lib_tether_fuzz_fuzz_check lib_tether_propagation_packed_headers tether_internal::tether
+  DEPS lib_tether_fuzz_fuzz_check tether_internal::tether tether_internal::tether_grpc
   ALWAYS_LINK)
 
 tether_program(lib_tether_fuzz_packed_headers_replay_test
@@ -3078,8 +3090,8 @@ tether_program(lib_tether_propagation_packed_headers_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    lib_tether_propagation_packed_headers
     tether_internal::tether
+    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 

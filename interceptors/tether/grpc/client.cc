@@ -10,6 +10,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/kept_time.h"
 #include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/internal/packed_servers.h"
 #include "tether/grpc/internal/reserve_nanos.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/grpc/status.h"
@@ -29,15 +31,29 @@
 #include "tether/internal/spread.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/internal/described_inject.h"
+#include "tether/propagation/internal/packed_headers.h"
 #include "tether/propagation/limited_carrier.h"
 #include "tether/propagation/redact.h"
 #include "tether/propagation/timeout_header.h"
 
 namespace tether {
+
+// What the calls on a channel share.
+struct internal::ClientChannel {
+  explicit ClientChannel(ClientOptions with_defaults)
+      : options(std::move(with_defaults)) {}
+
+  const ClientOptions options;
+  PackedServers servers;  // used if options.packed
+};
+
 namespace {
 
 using grpc::experimental::InterceptionHookPoints;
 using internal::ClientCallState;
+using internal::ClientChannel;
+using internal::kPackedHeader;
+using Form = internal::PackedServers::Form;
 using internal::Nanos;
 
 // `time` as FormatTimeout writes it.
@@ -62,11 +78,11 @@ class ClientInterceptor : public ClientCallState {
 
   // Its RPC begins. Called once, before Intercept.
   void Serve(grpc::experimental::ClientRpcInfo* info,
-             std::shared_ptr<const ClientOptions> options, bool asks_state) {
+             std::shared_ptr<ClientChannel> channel, bool asks_state) {
     info_ = info;
-    options_ = std::move(options);
+    channel_ = std::move(channel);
     asks_state_ = asks_state;
-    record().Prepare(info->method(), options_->report_limits);
+    record().Prepare(info->method(), channel_->options.report_limits);
   }
 
   void Intercept(
@@ -113,6 +129,12 @@ class ClientInterceptor : public ClientCallState {
                                *methods->GetRecvTrailingMetadata(),
                                std::move(status));
     ReleaseCoreCall();
+    if (asked_) {
+      channel_->servers.OnAnswer(
+          methods->GetRecvTrailingMetadata()->count(
+              grpc::string_ref(kPackedHeader.data(), kPackedHeader.size())) > 0,
+          status.error_code());
+    }
   }
 
   // The time from `now`, which is the current one, until the ClientContext's
@@ -131,8 +153,8 @@ class ClientInterceptor : public ClientCallState {
     // Core adds credentials below the interceptors, so they can't be measured.
     constexpr size_t kForCredentials = 2048;
     internal::SentMetadata carrier(metadata);
-    const size_t used =
-        carrier.RemoveAndMeasure({kTimeoutHeader, kReserveHeader});
+    const size_t used = carrier.RemoveAndMeasure(
+        {kTimeoutHeader, kReserveHeader, kPackedHeader});
     if (used > internal::kMetadataRoom) {
       internal::CountEvent(internal::RpcEvent::kOversized);
       if (options().describe_propagation) {
@@ -141,23 +163,48 @@ class ClientInterceptor : public ClientCallState {
       }
       return;
     }
-    WriteValues(internal::kMetadataRoom -
-                    std::min(internal::kMetadataRoom, used + kForCredentials),
-                carrier);
-    // The timeout comes last, so that it is as fresh as possible on the wire.
+    const size_t room =
+        internal::kMetadataRoom -
+        std::min(internal::kMetadataRoom, used + kForCredentials);
+    const Form form = channel_->options.packed
+                          ? channel_->servers.FormAt(internal::SteadyNanos())
+                          : Form::kPlain;
+    if (form == Form::kPacked) {
+      internal::PackedHeaders packed(carrier);
+      WriteValues(room, carrier, &packed);
+      WriteTimes(metadata, [&packed](std::string_view key, std::string value) {
+        packed.Set(key, value);
+      });
+      if (!packed.empty()) metadata.emplace(kPackedHeader, packed.text());
+      return;
+    }
+    WriteValues(room, carrier, /*packed=*/nullptr);
+    // tether's names come before those of most other headers.
+    WriteTimes(metadata, [&metadata](std::string_view key, std::string value) {
+      metadata.emplace_hint(metadata.begin(), key, std::move(value));
+    });
+    if (form == Form::kAsk) {
+      asked_ = true;
+      metadata.emplace(kPackedHeader, internal::kPackedVersion);
+    }
+  }
+
+  // Writes tether's headers with `write`, and gRPC's own where core doesn't.
+  // They come last, so that they are as fresh as possible on the wire.
+  template <typename Write>
+  void WriteTimes(internal::SentMetadata::Map& metadata, Write write) {
     const Nanos now = internal::SteadyNanos();
     const Nanos own = OwnLeft(now);
     const Nanos left = std::min(own, internal::RemainingAt(now, context()));
     if (left == internal::kNever) return;  // no deadline
-    const Reserve& reserve =
-        options().reserve.has_value() ? *options().reserve : options_->reserve;
+    const Reserve& reserve = options().reserve.has_value()
+                                 ? *options().reserve
+                                 : channel_->options.reserve;
     const Nanos kept = internal::KeptTime(reserve, left, IsConnected());
     record().OnTimeoutSent(kept);
-    // tether's names come before those of most other headers.
-    metadata.emplace_hint(metadata.begin(), kTimeoutHeader,
-                          Micros(left - kept));
+    write(kTimeoutHeader, Micros(left - kept));
     if (kept != internal::ReserveOf(Reserve(), left)) {
-      metadata.emplace(kReserveHeader, Micros(kept));
+      write(kReserveHeader, Micros(kept));
     }
     if (own == internal::kNever) {
       // Core writes this header only if the call has a deadline.
@@ -172,13 +219,16 @@ class ClientInterceptor : public ClientCallState {
                                /*try_to_connect=*/false) == GRPC_CHANNEL_READY;
   }
 
-  void WriteValues(size_t room, internal::SentMetadata& carrier) noexcept {
-    const Propagator& propagator = *options_->propagator;
-    const Context& ctx = context();
+  // Writes the values into `headers`, or into `packed` if it isn't null.
+  void WriteValues(size_t room, internal::SentMetadata& headers,
+                   internal::PackedHeaders* packed) noexcept {
     TETHER_TRY {
+      Carrier& carrier =
+          packed == nullptr ? static_cast<Carrier&>(headers) : *packed;
       const bool fits = options().describe_propagation
                             ? InjectAndDescribe(room, carrier)
-                            : carrier.Inject(propagator, ctx, room);
+                            : headers.Inject(*channel_->options.propagator,
+                                             context(), room, packed);
       if (!fits) {
         internal::CountEvent(internal::RpcEvent::kOversized);
       }
@@ -186,12 +236,12 @@ class ClientInterceptor : public ClientCallState {
     TETHER_CATCH(...) { internal::CountEvent(internal::RpcEvent::kException); }
   }
 
-  bool InjectAndDescribe(size_t room, internal::SentMetadata& carrier) {
+  bool InjectAndDescribe(size_t room, Carrier& headers) {
     InjectLimits limits;
     limits.max_bytes = room;
     limits.max_headers = SIZE_MAX;
     internal::DescribedInject described = internal::InjectAndDescribe(
-        *options_->propagator, context(), carrier, limits);
+        *channel_->options.propagator, context(), headers, limits);
     set_propagation(std::move(described.text));
     if (described.threw) {
       internal::CountEvent(internal::RpcEvent::kException);
@@ -201,8 +251,12 @@ class ClientInterceptor : public ClientCallState {
 
   // Set by Serve.
   grpc::experimental::ClientRpcInfo* info_ = nullptr;
-  std::shared_ptr<const ClientOptions> options_;  // the channel's
+  std::shared_ptr<ClientChannel> channel_;
   bool asks_state_ = false;
+
+  // True if the call asks the server whether it unpacks headers. Set before the
+  // headers are sent.
+  bool asked_ = false;
 
   // A ClientCall's own deadline, unless the application has changed it: as gRPC
   // has it, and on the steady clock.
@@ -254,7 +308,7 @@ std::shared_ptr<grpc::Channel> internal::ChannelMaker::operator()(
 }
 
 ClientInterceptorFactory::ClientInterceptorFactory(ClientOptions options)
-    : options_([&] {
+    : channel_([&] {
         if (options.propagator == nullptr) {
           options.propagator = DefaultPropagator();
         }
@@ -264,9 +318,9 @@ ClientInterceptorFactory::ClientInterceptorFactory(ClientOptions options)
               options.propagator, options.redact);
         }
         return std::make_shared<
-            const internal::Spread<std::shared_ptr<const ClientOptions>>>(
+            const internal::Spread<std::shared_ptr<ClientChannel>>>(
             internal::SpreadOwners(
-                std::make_shared<const ClientOptions>(std::move(options))));
+                std::make_shared<ClientChannel>(std::move(options))));
       }()) {}
 
 grpc::experimental::Interceptor*
@@ -283,7 +337,7 @@ ClientInterceptorFactory::CreateClientInterceptor(
   }
   // gRPC doesn't allow a globally registered factory to return null.
   if (!interceptor->Take()) return new PassThrough;
-  interceptor->Serve(info, options_->get(), asks_state_);
+  interceptor->Serve(info, channel_->get(), asks_state_);
   return interceptor;
 }
 

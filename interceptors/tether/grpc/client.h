@@ -53,6 +53,19 @@ struct ClientOptions {
   // How much of its time each call keeps for the reply.
   Reserve reserve = {};
 
+  // Whether calls carry the deadline and all values in one header (`tether`,
+  // docs/wire_format.md) instead of one header for each. gRPC spends some
+  // thousand instructions on a header, so this makes a call cheaper. Proxies
+  // and tracing tools that look for `traceparent` don't find it then.
+  //
+  // Set it only if all servers behind the channel have ServerOptions::packed.
+  // The channel asks them with one call a second, and sends one header for each
+  // value until a server has said that it understands packed ones, and again if
+  // an answer lacks that. So a server without the option that replaces another
+  // may get calls without values and without tether's exact deadline, for a
+  // second at most; gRPC's own deadline holds all the time.
+  bool packed = false;
+
   // Limits of the reports that servers send about where the time went. A report
   // that exceeds them is dropped. If max_bytes is 0, all are dropped.
   ReportLimits report_limits = {};
@@ -60,6 +73,7 @@ struct ClientOptions {
 
 namespace internal {
 class ClientCallState;
+struct ClientChannel;
 template <typename T>
 class Spread;
 
@@ -106,8 +120,8 @@ class TETHER_EXPORT ClientInterceptorFactory final
   friend struct internal::ChannelMaker;
 
   const std::shared_ptr<
-      const internal::Spread<std::shared_ptr<const ClientOptions>>>
-      options_;
+      const internal::Spread<std::shared_ptr<internal::ClientChannel>>>
+      channel_;
   // Only for channels with a connectivity state: others log an error if asked.
   bool asks_state_ = false;
 };

@@ -25,7 +25,8 @@ std::string DescribePropagation(const grpc::ServerContextBase& server_context) {
     return "received: tether isn't installed on this server, or the request is "
            "over\n";
   }
-  const internal::ReceivedMetadata headers(server_context.client_metadata());
+  internal::ReceivedMetadata headers(server_context.client_metadata());
+  if (call->options().packed) (void)headers.Unpack();
   const auto timeout = headers.Get(kTimeoutHeader, 0);
   return "received:\n" +
          DescribeExtract(*call->options().propagator, headers,

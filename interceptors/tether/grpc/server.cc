@@ -24,6 +24,7 @@
 #include "tether/internal/spread.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/edge.h"
+#include "tether/propagation/internal/packed_headers.h"
 
 namespace tether {
 
@@ -130,13 +131,28 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   bool Begin(InterceptorBatchMethods* methods, bool is_callback_api) {
     grpc::ServerContextBase& server_context = *info_->server_context();
     const grpc_metadata_array* raw = internal::RawHeadersOf(server_context);
-    const internal::ReceivedMetadata headers =
+    internal::ReceivedMetadata headers =
         raw != nullptr
             ? internal::ReceivedMetadata(*raw)
             : internal::ReceivedMetadata(*methods->GetRecvInitialMetadata());
+    if (call_->options().packed) Unpack(headers);
     // gRPC's `info_` owns the interceptors of this RPC.
     return call_->Begin(info_, &server_context, info_->method(), headers,
                         is_callback_api);
+  }
+
+  void Unpack(internal::ReceivedMetadata& headers) {
+    switch (headers.Unpack()) {
+      case internal::ReceivedMetadata::Packed::kEmpty:
+        must_say_that_it_unpacks_ = true;
+        return;
+      case internal::ReceivedMetadata::Packed::kMalformed:
+        CountEvent(internal::RpcEvent::kBadPacked);
+        return;
+      case internal::ReceivedMetadata::Packed::kAbsent:
+      case internal::ReceivedMetadata::Packed::kUnpacked:
+        return;
+    }
   }
 
   // The handler has answered: the call's method and its final status are known
@@ -153,6 +169,10 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
         Has(methods, InterceptionHookPoints::PRE_SEND_MESSAGE);
     call_->WriteReport(info_->method(), status, after_messages,
                        *methods->GetSendTrailingMetadata());
+    if (must_say_that_it_unpacks_) {
+      methods->GetSendTrailingMetadata()->emplace(internal::kPackedHeader,
+                                                  internal::kPackedVersion);
+    }
     call_->OnHandlerEnded();
     call_->Finish(status.error_code());
   }
@@ -190,6 +210,9 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   // True if another tether interceptor serves the call. Set before the handler
   // runs.
   bool stands_aside_ = false;
+  // True if the client has asked whether this server unpacks headers. As above:
+  // set before the handler runs.
+  bool must_say_that_it_unpacks_ = false;
   // The batch whose message is being sent; there is at most one.
   std::atomic<const void*> writing_{nullptr};
   std::atomic<bool> sent_message_{false};

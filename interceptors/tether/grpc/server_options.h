@@ -86,6 +86,11 @@ struct ServerOptions {
   // When the server reports to its callers where the time went.
   ReportOptions report = {};
 
+  // Whether requests may bring all their values in one header, from channels
+  // with ClientOptions::packed. The server says that it understands such
+  // headers when a client asks.
+  bool packed = false;
+
   // Called once for each request whose headers have arrived, in every style:
   // for metrics and access logs. That includes requests that were turned away
   // (min_budget), that ended before their handler looked at the context, and

@@ -18,6 +18,7 @@ GrpcStats GetGrpcStats() {
   stats.watches = CountBetween(RpcEvent::kWatchMade, RpcEvent::kWatchGone);
   stats.bad_timeouts = CountOf(RpcEvent::kBadTimeout);
   stats.bad_reports = CountOf(RpcEvent::kBadReport);
+  stats.bad_packed = CountOf(RpcEvent::kBadPacked);
   stats.shed = CountOf(RpcEvent::kShed);
   stats.oversized = CountOf(RpcEvent::kOversized);
   stats.exceptions = CountOf(RpcEvent::kException);

@@ -32,6 +32,9 @@ struct GrpcStats {
   // tether-report-bin headers that were dropped: malformed, too large, or sent
   // twice.
   int64_t bad_reports = 0;
+  // tether headers (ClientOptions::packed) that were dropped: malformed, or
+  // sent twice.
+  int64_t bad_packed = 0;
   // Requests that a server turned away because of min_budget.
   int64_t shed = 0;
   // Calls that were sent without all of their values, because the application's

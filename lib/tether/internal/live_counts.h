@@ -31,7 +31,7 @@ inline constexpr int kLiveKinds = 3;
 // A cell has one slot for each kind above, and these for the layers above,
 // which say what they count there. Those that they change most often should
 // come first.
-inline constexpr int kUpperSlots = 13;
+inline constexpr int kUpperSlots = 14;
 inline constexpr int kFirstUpperSlot = kLiveKinds;
 inline constexpr int kSlots = kLiveKinds + kUpperSlots;
 

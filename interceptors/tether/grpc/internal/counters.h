@@ -30,6 +30,7 @@ enum class RpcEvent : uint8_t {
   kWatchGone,
   kBadTimeout,
   kBadReport,
+  kBadPacked,
   kShed,
   kOversized,
   kException,

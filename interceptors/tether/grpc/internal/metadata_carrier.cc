@@ -9,6 +9,8 @@
 
 #include "tether/internal/exceptions.h"
 #include "tether/propagation/internal/injected_bytes.h"
+#include "tether/propagation/internal/packed_headers.h"
+#include "tether/propagation/internal/sole_value.h"
 
 namespace tether::internal {
 namespace {
@@ -40,6 +42,20 @@ ReceivedMetadata::ReceivedMetadata(const grpc_metadata_array& array)
     headers_[i] = {View(array.metadata[i].key), View(array.metadata[i].value)};
     NoteKey(headers_[i].key);
   }
+}
+
+ReceivedMetadata::Packed ReceivedMetadata::Unpack() {
+  const SoleValue packed = GetSole(*this, kPackedHeader);
+  if (packed.repeated) return Packed::kMalformed;
+  if (!packed.value.has_value()) return Packed::kAbsent;
+  const bool good = ForEachPacked(
+      *packed.value, [this](std::string_view key, std::string_view value) {
+        headers_.push_back({key, value});
+        NoteKey(key);
+        sorted_ = false;
+      });
+  if (!good) return Packed::kMalformed;
+  return *packed.value == kPackedVersion ? Packed::kEmpty : Packed::kUnpacked;
 }
 
 std::optional<std::string_view> ReceivedMetadata::Find(std::string_view key,
@@ -130,20 +146,28 @@ void SentMetadata::Replace(Map::iterator first, std::string_view value) {
   }
 }
 
-void SentMetadata::RemoveWritten() {
+void SentMetadata::RemoveWritten(PackedHeaders* packed) {
   for (const Map::iterator header : written_) map_.erase(header);
   written_.clear();
+  if (packed != nullptr) packed->Clear();
 }
 
 bool SentMetadata::Inject(const Propagator& propagator, const Context& ctx,
-                          size_t max_bytes) {
+                          size_t max_bytes, PackedHeaders* packed) {
   room_ = max_bytes;
-  TETHER_TRY { propagator.Inject(ctx, *this); }
+  TETHER_TRY {
+    if (packed == nullptr) {
+      propagator.Inject(ctx, *this);
+    } else {
+      propagator.Inject(ctx, *packed);
+      if (!packed->empty()) Take(kPackedHeader, packed->text());
+    }
+  }
   TETHER_CATCH(...) {
-    RemoveWritten();
+    RemoveWritten(packed);
     TETHER_RETHROW;
   }
-  if (exceeded_) RemoveWritten();
+  if (exceeded_) RemoveWritten(packed);
   return !exceeded_;
 }
 

@@ -23,6 +23,8 @@
 
 namespace tether::internal {
 
+class PackedHeaders;
+
 // The most metadata, in all, that tether lets a call have. The rest of the 8
 // KiB that a peer accepts by default is for gRPC's own headers. A call with
 // more fails, and tether must not be the reason.
@@ -40,6 +42,11 @@ class ReceivedMetadata final : public Carrier {
   using Map = std::multimap<grpc::string_ref, grpc::string_ref>;
   explicit ReceivedMetadata(const Map& map);
   explicit ReceivedMetadata(const grpc_metadata_array& array);
+
+  // Treats the fields of the packed header (packed_headers.h) as headers of
+  // their own, from now on. None of them, if it is malformed or was sent twice.
+  enum class Packed { kAbsent, kEmpty, kUnpacked, kMalformed };
+  Packed Unpack();
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index) const override {
@@ -90,10 +97,14 @@ class SentMetadata final : public Carrier {
   // exceptions of the propagator. In both cases, none of the headers that this
   // object has written remains. Call it once.
   //
+  // If `packed` isn't null, what can be packed goes there. It must pack for
+  // this object, which counts its text as a header. The caller sets that
+  // header.
+  //
   // LimitedCarrier does the same for any carrier. This counts while it writes
   // the headers straight into the map, and needs no bound in advance.
   bool Inject(const Propagator& propagator, const Context& ctx,
-              size_t max_bytes);
+              size_t max_bytes, PackedHeaders* packed = nullptr);
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index) const override;
@@ -117,7 +128,7 @@ class SentMetadata final : public Carrier {
   bool Take(std::string_view key, std::string_view value);
   void Insert(std::string_view key, std::string_view value);
   void Replace(Map::iterator first, std::string_view value);
-  void RemoveWritten();
+  void RemoveWritten(PackedHeaders* packed);
 
   Map& map_;
   absl::InlinedVector<Map::iterator, 8> written_;  // by this object

@@ -15,7 +15,6 @@ namespace tether::internal {
 namespace {
 
 using Form = PackedServers::Form;
-constexpr Nanos kSecond = 1'000'000'000;
 
 TEST(PackedServersTest, NothingIsPackedUntilAServerHasSaidThatItUnpacks) {
   PackedServers servers;

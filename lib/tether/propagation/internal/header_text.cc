@@ -55,6 +55,7 @@ std::string_view WhyNotHeaderName(std::string_view name) {
   if (name.empty()) return "it is empty";
   if (StartsWith(name, "grpc-")) return "\"grpc-...\" belongs to gRPC";
   if (StartsWith(name, "tether-")) return "\"tether-...\" belongs to tether";
+  if (name == "tether") return "\"tether\" belongs to tether";
   if (std::find(kConnectionHeaders.begin(), kConnectionHeaders.end(), name) !=
       kConnectionHeaders.end()) {
     return "it belongs to the connection";
@@ -74,7 +75,7 @@ std::string LowerAscii(std::string_view text) {
 
 bool IsHeaderName(std::string_view name) {
   return !name.empty() && !StartsWith(name, "grpc-") &&
-         !StartsWith(name, "tether-") &&
+         !StartsWith(name, "tether-") && name != "tether" &&
          std::find(kConnectionHeaders.begin(), kConnectionHeaders.end(),
                    name) == kConnectionHeaders.end() &&
          std::all_of(name.begin(), name.end(), [](char c) {

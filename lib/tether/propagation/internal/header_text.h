@@ -19,8 +19,8 @@ namespace tether::internal {
 TETHER_EXPORT std::string LowerAscii(std::string_view text);
 
 // True if applications may use `name` for a header in gRPC: one or more of
-// [0-9a-z._-], and not reserved by gRPC ("grpc-..."), by tether ("tether-...")
-// or by the connection ("te", "content-type" etc.).
+// [0-9a-z._-], and not reserved by gRPC ("grpc-..."), by tether ("tether",
+// "tether-...") or by the connection ("te", "content-type" etc.).
 TETHER_EXPORT bool IsHeaderName(std::string_view name);
 
 // Returns `name` in lower case if that is a header name, else "".

@@ -22,6 +22,7 @@ constexpr Alias kAliases[] = {
 
 constexpr size_t kMaxName = 64;
 constexpr size_t kMaxDigits = 4;
+constexpr size_t kMaxValue = 9999;
 
 constexpr bool IsNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -51,17 +52,6 @@ std::string_view WrittenAs(const std::string_view& name) {
   return name.size() > 1 ? NameOf(name) : std::string_view();
 }
 
-// Returns what comes before `end` in `text`, and removes both; nullopt if there
-// is no `end` within the first `limit` + 1 characters.
-std::optional<std::string_view> TakeUntil(char end, size_t limit,
-                                          std::string_view& text) {
-  const size_t at = text.substr(0, limit + 1).find(end);
-  if (at == std::string_view::npos) return std::nullopt;
-  const std::string_view taken = text.substr(0, at);
-  text.remove_prefix(at + 1);
-  return taken;
-}
-
 struct Field {
   std::string_view name, value;
 };
@@ -69,22 +59,29 @@ struct Field {
 // Removes the first field from `text`.
 std::optional<Field> TakeField(std::string_view& text) {
   if (text.empty() || text.front() != ';') return std::nullopt;
-  text.remove_prefix(1);
-  const auto written = TakeUntil('=', kMaxName, text);
-  if (!written) return std::nullopt;
-  const auto digits = TakeUntil(':', kMaxDigits, text);
-  if (!digits || digits->empty()) return std::nullopt;
-  if (digits->size() > 1 && digits->front() == '0') return std::nullopt;
+  // Most names are one letter.
+  const size_t end = text.size() > 2 && text[2] == '='
+                         ? 2
+                         : text.substr(0, kMaxName + 2).find('=');
+  if (end == std::string_view::npos) return std::nullopt;
+  const std::string_view name = NameOf(text.substr(1, end - 1));
+  if (name.empty()) return std::nullopt;
+  size_t at = end + 1;
   size_t size = 0;
-  for (const char c : *digits) {
-    if (c < '0' || c > '9') return std::nullopt;
-    size = size * 10 + static_cast<size_t>(c - '0');
+  const auto is_digit = [&] {
+    return at < text.size() && text[at] >= '0' && text[at] <= '9';
+  };
+  for (; is_digit() && at <= end + kMaxDigits; ++at) {
+    size = size * 10 + static_cast<size_t>(text[at] - '0');
   }
-  const std::string_view name = NameOf(*written);
-  if (name.empty() || size > text.size()) return std::nullopt;
-  const std::string_view value = text.substr(0, size);
-  text.remove_prefix(size);
-  return Field{name, value};
+  const size_t digits = at - (end + 1);
+  if (digits == 0 || (digits > 1 && text[end + 1] == '0')) return std::nullopt;
+  if (at == text.size() || text[at] != ':') return std::nullopt;
+  ++at;
+  if (size > text.size() - at) return std::nullopt;
+  const Field field{name, text.substr(at, size)};
+  text.remove_prefix(at + size);
+  return field;
 }
 
 bool TakeVersion(std::string_view& text) {
@@ -110,6 +107,12 @@ bool ForEachPacked(
   }
   for (size_t i = 0; i < count; ++i) visit(fields[i].name, fields[i].value);
   return true;
+}
+
+void PackedHeaders::Clear() {
+  text_ = kPackedVersion;
+  fields_ = 0;
+  names_ = 0;
 }
 
 std::optional<std::string_view> PackedHeaders::Find(
@@ -140,30 +143,35 @@ std::optional<std::string_view> PackedHeaders::Get(std::string_view key,
                                                    int index) const {
   if (auto value = inner_.Get(key, index)) return value;
   // A packed header isn't in `inner_`.
-  return index == 0 ? Find(key) : std::nullopt;
+  return index == 0 && MayHave(key) ? Find(key) : std::nullopt;
 }
 
 void PackedHeaders::Set(std::string_view key, std::string_view value) {
   if (inner_.Get(key).has_value()) return inner_.Set(key, value);
-  Erase(key);
+  if (MayHave(key)) Erase(key);
   const std::string_view written = WrittenAs(key);
-  if (written.empty() || value.size() > 9999 || !IsHeaderText(value) ||
+  if (written.empty() || value.size() > kMaxValue || !IsHeaderText(value) ||
       fields_ == kMaxPackedFields) {
     return inner_.Set(key, value);
   }
-  char digits[kMaxDigits];
-  const auto end = std::to_chars(digits, digits + kMaxDigits, value.size()).ptr;
-  text_ += ';';
-  text_ += written;
-  text_ += '=';
-  text_.append(digits, end);
-  text_ += ':';
-  text_ += value;
+  // Usually room for all fields.
+  constexpr size_t kUsualSize = 160;
+  char head[1 + kMaxName + 1 + kMaxDigits + 1];
+  char* end = head;
+  *end++ = ';';
+  end = std::copy(written.begin(), written.end(), end);
+  *end++ = '=';
+  end = std::to_chars(end, end + kMaxDigits, value.size()).ptr;
+  *end++ = ':';
+  if (text_.capacity() < kUsualSize) text_.reserve(kUsualSize);
+  text_.append(head, static_cast<size_t>(end - head)).append(value);
   ++fields_;
+  names_ |= BitOf(key);
 }
 
 bool PackedHeaders::Add(std::string_view key, std::string_view value) {
-  const std::optional<std::string_view> packed = Find(key);
+  const std::optional<std::string_view> packed =
+      MayHave(key) ? Find(key) : std::nullopt;
   if (!packed && !inner_.Get(key).has_value()) {
     Set(key, value);
     return true;

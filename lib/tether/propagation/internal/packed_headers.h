@@ -22,6 +22,7 @@
 #define TETHER_PROPAGATION_INTERNAL_PACKED_HEADERS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -75,7 +76,17 @@ class TETHER_EXPORT PackedHeaders final : public Carrier {
   // The value of the packed header.
   const std::string& text() const { return text_; }
 
+  // Removes all fields. What `inner` has got stays there.
+  void Clear();
+
  private:
+  // False for most keys that aren't packed, without a search.
+  bool MayHave(std::string_view key) const {
+    return (names_ & BitOf(key)) != 0;
+  }
+  static uint32_t BitOf(std::string_view key) {
+    return uint32_t{1} << (key.size() & 31);
+  }
   std::optional<std::string_view> Find(std::string_view key) const;
   // Removes the field `key`, if there is one.
   void Erase(std::string_view key);
@@ -83,6 +94,7 @@ class TETHER_EXPORT PackedHeaders final : public Carrier {
   Carrier& inner_;
   std::string text_{kPackedVersion};
   size_t fields_ = 0;
+  uint32_t names_ = 0;  // the bits of all fields' names
 };
 
 }  // namespace tether::internal

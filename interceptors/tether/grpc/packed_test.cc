@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ClientOptions::packed and ServerOptions::packed: one header carries all
+// values, between two sides that both understand it.
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+#include "tether/grpc/describe.h"
+#include "tether/grpc/server.h"
+#include "tether/grpc/stats.h"
+#include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/grpc/testing/probe_server.h"
+#include "tether/propagation/baggage.h"
+#include "tether/propagation/codecs.h"
+#include "tether/propagation/composite.h"
+#include "tether/propagation/default.h"
+#include "tether/propagation/header.h"
+#include "tether/propagation/request_id.h"
+#include "tether/propagation/trace_context.h"
+
+namespace tether {
+namespace {
+
+using testing::Ping;
+using testing::Pong;
+using testing::ProbeServer;
+
+inline constexpr Key<std::string> kTenant{"tenant"};
+
+std::shared_ptr<const Propagator> WithTenant() {
+  return std::make_shared<CompositePropagator>(
+      DefaultPropagator(),
+      HeaderPropagator<std::string>(kTenant, "x-tenant", StringCodec()));
+}
+
+class PackedTest : public testing::GrpcLeakCheckedTest {
+ protected:
+  // What a handler has seen of one call.
+  struct Seen {
+    std::multimap<std::string, std::string> headers;
+    std::optional<TraceContext> trace;
+    std::string request_id, route, tenant, description;
+    absl::Duration remaining;
+
+    bool has(const std::string& name) const { return headers.count(name) != 0; }
+  };
+
+  void Serve(bool packed, bool edge = false) {
+    ServerOptions options;
+    options.propagator = WithTenant();
+    options.packed = packed;
+    if (edge) options.edge.emplace();
+    server_.emplace(ProbeServer::Options{/*callback_api=*/false, options});
+    server_->unary = [this](grpc::ServerContext& sc, const Ping&, Pong*) {
+      const Context ctx = ContextOf(sc);
+      seen_ = Seen();
+      for (const auto& header : sc.client_metadata()) {
+        seen_.headers.emplace(
+            std::string(header.first.data(), header.first.size()),
+            std::string(header.second.data(), header.second.size()));
+      }
+      if (const TraceContext* trace = TraceOf(ctx)) seen_.trace = *trace;
+      if (const std::string* id = RequestIdOf(ctx)) seen_.request_id = *id;
+      seen_.route = std::string(BaggageOf(ctx).Get("route").value_or(""));
+      if (const std::string* tenant = ctx.Value(kTenant)) {
+        seen_.tenant = *tenant;
+      }
+      seen_.remaining = ctx.Remaining();
+      seen_.description = DescribePropagation(sc);
+      return grpc::Status::OK;
+    };
+  }
+
+  void Connect(bool packed) {
+    ClientOptions options;
+    options.propagator = WithTenant();
+    options.packed = packed;
+    stub_ = server_->Stub(options);
+  }
+
+  // Makes a call with all values, and returns what the handler has seen of it.
+  Seen Call(const std::string& own_request_id = "") {
+    Context values = WithRequestId(WithTrace(Background(), sent_), "id-1");
+    values = WithBaggage(values, Baggage().With("route", "a;b=c"));
+    auto [ctx, cancel] =
+        WithTimeout(WithValue(values, kTenant, "acme;t=1:0"), absl::Minutes(1));
+    ClientCall call(ctx);
+    if (!own_request_id.empty()) {
+      call.AddMetadata("x-request-id", own_request_id);
+    }
+    Pong pong;
+    EXPECT_TRUE(stub_->Unary(&call, Ping(), &pong).ok());
+    return seen_;
+  }
+
+  void ExpectAllValues(const Seen& seen) {
+    ASSERT_TRUE(seen.trace.has_value());
+    EXPECT_EQ(seen.trace->trace_id, sent_.trace_id);
+    EXPECT_EQ(seen.request_id, "id-1");
+    EXPECT_EQ(seen.route, "a;b=c");
+    EXPECT_EQ(seen.tenant, "acme;t=1:0");
+    // gRPC's own deadline is a minute; tether's is a reserve earlier.
+    EXPECT_LT(seen.remaining, absl::Minutes(1) - absl::Milliseconds(25));
+    EXPECT_GT(seen.remaining, absl::Seconds(30));
+  }
+
+  static void ExpectPlain(const Seen& seen) {
+    for (const char* name : {"tether-timeout", "traceparent", "x-request-id",
+                             "baggage", "x-tenant"}) {
+      EXPECT_TRUE(seen.has(name)) << name;
+    }
+  }
+
+  static void ExpectPacked(const Seen& seen) {
+    EXPECT_TRUE(seen.has("tether"));
+    for (const char* name : {"tether-timeout", "traceparent", "x-request-id",
+                             "baggage", "x-tenant"}) {
+      EXPECT_FALSE(seen.has(name)) << name;
+    }
+  }
+
+  const TraceContext sent_ = NewTrace(/*sampled=*/true);
+  Seen seen_;
+  std::optional<ProbeServer> server_;
+  std::unique_ptr<testing::Probe::Stub> stub_;
+};
+
+TEST_F(PackedTest, OneHeaderCarriesAllValuesOnceTheServerHasSaidThatItUnpacks) {
+  Serve(/*packed=*/true);
+  Connect(/*packed=*/true);
+  const Seen asked = Call();
+  ExpectPlain(asked);
+  ExpectAllValues(asked);
+  EXPECT_EQ(asked.headers.find("tether")->second, "1");
+  // On a slow machine, a call may ask again.
+  Seen later = Call();
+  for (int i = 0; i < 100 && later.has("traceparent"); ++i) later = Call();
+  ExpectPacked(later);
+  ExpectAllValues(later);
+  EXPECT_NE(later.description.find("tether-timeout: the deadline"),
+            std::string::npos)
+      << later.description;
+}
+
+TEST_F(PackedTest, AServerWithoutTheOptionGetsPlainHeaders) {
+  Serve(/*packed=*/false);
+  Connect(/*packed=*/true);
+  for (int i = 0; i < 10; ++i) {
+    const Seen seen = Call();
+    ExpectPlain(seen);
+    ExpectAllValues(seen);
+  }
+}
+
+TEST_F(PackedTest, AClientWithoutTheOptionSendsPlainHeaders) {
+  Serve(/*packed=*/true);
+  Connect(/*packed=*/false);
+  for (int i = 0; i < 3; ++i) {
+    const Seen seen = Call();
+    ExpectPlain(seen);
+    ExpectAllValues(seen);
+    EXPECT_FALSE(seen.has("tether"));
+  }
+}
+
+TEST_F(PackedTest, AHeaderThatTheApplicationHasSetStaysItsOwn) {
+  Serve(/*packed=*/true);
+  Connect(/*packed=*/true);
+  Call();
+  Seen seen = Call("own");
+  for (int i = 0; i < 100 && seen.has("traceparent"); ++i) seen = Call("own");
+  EXPECT_EQ(seen.headers.find("x-request-id")->second, "own");
+  EXPECT_EQ(seen.request_id, "own");
+  EXPECT_EQ(seen.tenant, "acme;t=1:0");
+}
+
+TEST_F(PackedTest, AtTheEdgePackedValuesAreNotBelievedEither) {
+  Serve(/*packed=*/true, /*edge=*/true);
+  Connect(/*packed=*/true);
+  Call();
+  Seen seen = Call();
+  for (int i = 0; i < 100 && seen.has("traceparent"); ++i) seen = Call();
+  ExpectPacked(seen);
+  ASSERT_TRUE(seen.trace.has_value()) << "a new one begins";
+  EXPECT_NE(seen.trace->trace_id, sent_.trace_id);
+  EXPECT_EQ(seen.request_id, "");
+  EXPECT_EQ(seen.route, "");
+  EXPECT_EQ(seen.tenant, "");
+}
+
+class HostilePackedTest : public PackedTest {
+ protected:
+  // Sends these headers without tether.
+  Seen Send(const std::multimap<std::string, std::string>& headers) {
+    const auto stub = server_->Stub(/*tether=*/std::nullopt);
+    grpc::ClientContext call;
+    for (const auto& header : headers) {
+      call.AddMetadata(header.first, header.second);
+    }
+    Pong pong;
+    EXPECT_TRUE(stub->Unary(&call, Ping(), &pong).ok());
+    return seen_;
+  }
+};
+
+TEST_F(HostilePackedTest, AMalformedHeaderIsDroppedWholeAndCounted) {
+  Serve(/*packed=*/true);
+  int64_t counted = GetGrpcStats().bad_packed;
+  for (const char* bad : {"", "2", "1;i=3:id", "1;i=2:id;", "1;i=2:id;z=1:a"}) {
+    const Seen seen = Send({{"tether", bad}, {"x-tenant", "acme"}});
+    EXPECT_EQ(seen.request_id, "") << bad;
+    EXPECT_EQ(seen.tenant, "acme") << bad;
+    EXPECT_EQ(GetGrpcStats().bad_packed, ++counted) << bad;
+  }
+  const Seen good = Send({{"tether", "1;i=2:id"}, {"x-tenant", "acme"}});
+  EXPECT_EQ(good.request_id, "id");
+  EXPECT_EQ(good.tenant, "acme");
+  EXPECT_EQ(GetGrpcStats().bad_packed, counted);
+}
+
+TEST_F(HostilePackedTest, TwoDifferentOnesAreDropped) {
+  Serve(/*packed=*/true);
+  const int64_t before = GetGrpcStats().bad_packed;
+  EXPECT_EQ(Send({{"tether", "1;i=1:a"}, {"tether", "1;i=1:b"}}).request_id,
+            "");
+  EXPECT_EQ(GetGrpcStats().bad_packed, before + 1);
+}
+
+// As if the header had been sent twice.
+TEST_F(HostilePackedTest, AFieldAndAHeaderThatDifferAreBothDropped) {
+  Serve(/*packed=*/true);
+  EXPECT_EQ(Send({{"tether", "1;i=1:a"}, {"x-request-id", "b"}}).request_id,
+            "");
+  EXPECT_EQ(Send({{"tether", "1;i=1:a"}, {"x-request-id", "a"}}).request_id,
+            "a");
+}
+
+TEST_F(HostilePackedTest, AServerWithoutTheOptionIgnoresIt) {
+  Serve(/*packed=*/false);
+  const int64_t before = GetGrpcStats().bad_packed;
+  EXPECT_EQ(Send({{"tether", "1;i=1:a"}}).request_id, "");
+  EXPECT_EQ(Send({{"tether", "bad"}}).request_id, "");
+  EXPECT_EQ(GetGrpcStats().bad_packed, before);
+}
+
+}  // namespace
+}  // namespace tether
