@@ -79,6 +79,7 @@ void ExportFigures(
   set("watches", calls.watches);
   set("bad_timeouts_total", calls.bad_timeouts);
   set("bad_reports_total", calls.bad_reports);
+  set("bad_packed_total", calls.bad_packed);
   set("shed_total", calls.shed);
   set("oversized_total", calls.oversized);
   set("contexts_not_found_total", calls.contexts_not_found);

@@ -57,10 +57,10 @@ struct HeaderLimits {
 // Empty values are passed to the codec.
 //
 // `header` is converted to lower case. Legal names consist of letters, digits
-// and "-_.", do not begin with "grpc-" or "tether-", and are not used by the
-// connection itself, as "te" and "content-type" are. For any other name, the
-// constructor throws std::invalid_argument with a message that says why; in a
-// program without exceptions, it prints the message and aborts.
+// and "-_.", are not "tether", do not begin with "grpc-" or "tether-", and are
+// not used by the connection itself, as "te" and "content-type" are. For any
+// other name, the constructor throws std::invalid_argument with a message that
+// says why; in a program without exceptions, it prints the message and aborts.
 //
 // Thread safety: any thread. Lifetime: `key` must outlive the propagator. Keys
 // at namespace scope do.

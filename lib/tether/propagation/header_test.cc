@@ -199,6 +199,9 @@ TEST(HeaderPropagatorTest, AnIllegalHeaderNameFailsAtConstruction) {
   EXPECT_EQ(Complaint("tether-x"),
             "tether::HeaderPropagator: 'tether-x' can't be the name of a "
             "header: \"tether-...\" belongs to tether");
+  EXPECT_EQ(Complaint("tether"),
+            "tether::HeaderPropagator: 'tether' can't be the name of a "
+            "header: \"tether\" belongs to tether");
   EXPECT_EQ(Complaint("Host"),
             "tether::HeaderPropagator: 'Host' can't be the name of a header: "
             "it belongs to the connection");

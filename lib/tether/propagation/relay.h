@@ -41,8 +41,8 @@ struct RelayLimits {
 //
 // Names are converted to lower case. For an illegal name, the constructor fails
 // as that of a HeaderPropagator does (header.h). So it does for headers that
-// must not be forwarded: those of gRPC ("grpc-..."), of tether ("tether-...")
-// and of the connection ("te", "host", "content-type" etc.).
+// must not be forwarded: those of gRPC ("grpc-..."), of tether ("tether",
+// "tether-...") and of the connection ("te", "host", "content-type" etc.).
 //
 // All RelayPropagators keep the headers under the same key of the context, and
 // each writes those that it lists. So a server and a client may use different
