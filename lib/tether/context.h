@@ -380,7 +380,7 @@ template <typename T>
 Context WithValue(const Context& parent, const Key<T>& key,
                   typename Key<T>::value_type value) {
   using Access = internal::ContextAccess;
-  return Access::MakeContext(new internal::TypedValueNode<T>(
+  return Access::MakeContext(internal::NewValue<T>(
       Access::NodeOf(parent), Access::BaseOf(key), std::move(value)));
 }
 

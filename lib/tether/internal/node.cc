@@ -2,6 +2,8 @@
 
 #include "tether/internal/node.h"
 
+#include <cstddef>
+
 #include "tether/internal/live_counts.h"
 #include "tether/internal/scope.h"
 
@@ -71,6 +73,18 @@ Scope::Scope(NodeKind node_kind, Node* parent_node)
     deadline_owner = scope->deadline_owner;
   }
   scope = this;
+}
+
+void* TakeRoom(Scope* scope, size_t size) noexcept {
+  auto* lazy = static_cast<LazyScope*>(scope);
+  constexpr size_t kAlignment = alignof(std::max_align_t);
+  size = (size + kAlignment - 1) / kAlignment * kAlignment;
+  uint32_t taken = lazy->room_taken.load(std::memory_order_relaxed);
+  do {
+    if (size > LazyScope::kRoom - taken) return nullptr;
+  } while (!lazy->room_taken.compare_exchange_weak(
+      taken, taken + static_cast<uint32_t>(size), std::memory_order_relaxed));
+  return lazy->room + taken;
 }
 
 ValueNode::ValueNode(Node* parent_node, const KeyBase* node_key,

@@ -32,12 +32,17 @@
 //  7. A scope that is kUnobserved has no children and no observers, and its
 //     timer is not armed. Whoever would add one of them calls StartSource
 //     first. If the scope is kUnobserved afterwards, its deadline has passed.
+//  8. A value below a LazyScope may be in that scope's own memory. The chain
+//     from the value to the scope owns the scope, so its memory is there for as
+//     long as the value.
 
 #ifndef TETHER_INTERNAL_NODE_H_
 #define TETHER_INTERNAL_NODE_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "absl/status/status.h"
 #include "tether/export.h"
@@ -209,12 +214,34 @@ struct ValueHolder {
 // The value is the first base: if its constructor throws, no node exists yet.
 template <typename T>
 struct TypedValueNode : ValueHolder<T>, ValueNode {
-  TypedValueNode(Node* parent_node, const KeyBase* node_key, T&& v)
+  TypedValueNode(Node* parent_node, const KeyBase* node_key, T&& v,
+                 void (*node_destroy)(ValueNode*))
       : ValueHolder<T>{static_cast<T&&>(v)},
-        ValueNode(parent_node, node_key, [](ValueNode* node) {
-          delete static_cast<TypedValueNode*>(node);
-        }) {}
+        ValueNode(parent_node, node_key, node_destroy) {}
 };
+
+// Takes `size` bytes of the memory of `scope`, which must be a LazyScope
+// (invariant 8). Null if there aren't as many left. They aren't given back.
+TETHER_EXPORT void* TakeRoom(Scope* scope, size_t size) noexcept;
+
+// Makes a value below `parent`: in the memory of its scope, if that has some,
+// else on the heap.
+template <typename T>
+Node* NewValue(Node* parent, const KeyBase* key, T&& value) {
+  using Value = TypedValueNode<T>;
+  if constexpr (alignof(Value) <= alignof(std::max_align_t)) {
+    if (parent->scope != nullptr && parent->scope->kind == NodeKind::kLazy) {
+      if (void* room = TakeRoom(parent->scope, sizeof(Value))) {
+        return ::new (room) Value(
+            parent, key, static_cast<T&&>(value),
+            [](ValueNode* node) { static_cast<Value*>(node)->~Value(); });
+      }
+    }
+  }
+  return new Value(
+      parent, key, static_cast<T&&>(value),
+      [](ValueNode* node) { delete static_cast<Value*>(node); });
+}
 
 inline uint64_t KeyBit(const KeyBase* key) {
   const uint64_t mixed =

@@ -7,6 +7,7 @@
 #define TETHER_INTERNAL_SCOPE_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/functional/any_invocable.h"
@@ -41,7 +42,8 @@ struct MergeScope : DeadlineScope {
 };
 
 // A scope that costs little until it is first observed: only then is its timer
-// armed, and the source started that reports its end.
+// armed, and the source started that reports its end. It has room for the values
+// that come with a request, so that they need no memory of their own.
 struct LazyScope : DeadlineScope {
   explicit LazyScope(Node* parent_node)
       : DeadlineScope(NodeKind::kLazy, parent_node) {}
@@ -57,7 +59,14 @@ struct LazyScope : DeadlineScope {
   Nanos quiet_until = kLongPast;  // constant once linked
   // Guarded by lock. Null once started, or if there is no source.
   absl::AnyInvocable<void() &&> start;
+
+  // See TakeRoom. The whole scope is a little smaller than the largest block
+  // that glibc's malloc keeps for each thread.
+  static constexpr size_t kRoom = 672;
+  std::atomic<uint32_t> room_taken{0};
+  alignas(std::max_align_t) unsigned char room[kRoom];
 };
+static_assert(sizeof(LazyScope) <= 1024, "see kRoom");
 
 // Arms the timer of a LazyScope and starts its source, once. Does neither if
 // the deadline, if it is the scope's own, has passed: the scope then stays

@@ -3,7 +3,9 @@
 #include "tether/propagation/log_fields.h"
 
 #include <cstddef>
-#include <utility>
+#include <cstring>
+#include <memory>
+#include <string>
 
 #include "absl/time/time.h"
 #include "tether/propagation/request_id.h"
@@ -12,7 +14,29 @@
 namespace tether {
 namespace {
 
-inline constexpr Key<std::string> kMethod{"method"};
+// A method. Most names are short enough to need no memory of their own.
+class Method {
+ public:
+  explicit Method(std::string_view name) : size_(name.size()) {
+    if (size_ <= sizeof(short_)) {
+      std::memcpy(short_, name.data(), size_);
+    } else {
+      long_ = std::make_unique<const std::string>(name);
+    }
+  }
+  Method(Method&&) noexcept = default;
+
+  std::string_view name() const {
+    return long_ == nullptr ? std::string_view(short_, size_) : *long_;
+  }
+
+ private:
+  size_t size_;
+  std::unique_ptr<const std::string> long_;
+  char short_[64] = {};
+};
+
+inline constexpr Key<Method> kMethod{"method"};
 
 bool IsPrintable(char c) { return c >= 0x20 && c <= 0x7e; }
 
@@ -58,16 +82,19 @@ void AppendEscaped(char c, std::string& out) {
 
 }  // namespace
 
-const std::string* MethodOf(const Context& ctx) { return ctx.Value(kMethod); }
+std::string_view MethodOf(const Context& ctx) {
+  const Method* method = ctx.Value(kMethod);
+  return method == nullptr ? std::string_view() : method->name();
+}
 
-Context WithMethod(const Context& parent, std::string method) {
-  return WithValue(parent, kMethod, std::move(method));
+Context WithMethod(const Context& parent, std::string_view method) {
+  return WithValue(parent, kMethod, Method(method));
 }
 
 std::vector<LogField> LogFieldsOf(const Context& ctx) {
   std::vector<LogField> fields;
-  if (const std::string* method = MethodOf(ctx)) {
-    fields.emplace_back("method", *method);
+  if (const std::string_view method = MethodOf(ctx); !method.empty()) {
+    fields.emplace_back("method", method);
   }
   if (const TraceContext* trace = TraceOf(ctx);
       trace != nullptr && trace->valid()) {

@@ -21,14 +21,15 @@
 namespace tether {
 
 // Returns the method that serves the request of `ctx`, in gRPC's form
-// "/package.Service/Method", or null if it isn't known. Valid while `ctx` or a
+// "/package.Service/Method", or "" if it isn't known. Valid while `ctx` or a
 // context derived from it exists. A peer may have chosen the text: a generic
 // service accepts any method.
-TETHER_EXPORT const std::string* MethodOf(const Context& ctx);
+TETHER_EXPORT std::string_view MethodOf(const Context& ctx);
 
 // Returns a child of `parent` with this method, for a system of RPCs or queues
 // that tether's interceptors don't know.
-TETHER_EXPORT Context WithMethod(const Context& parent, std::string method);
+TETHER_EXPORT Context WithMethod(const Context& parent,
+                                 std::string_view method);
 
 // A name, which needs no escapes, and a value.
 using LogField = std::pair<std::string_view, std::string>;

@@ -48,7 +48,7 @@ TEST_F(LogFieldsTest, LeavesOutWhatIsNotKnown) {
   EXPECT_EQ(LogFields(Background()), "");
   EXPECT_EQ(LogFields(WithTrace(Background(), TraceContext())), "");
   EXPECT_EQ(LogFields(WithRequestId(Background(), "7f3a")), "request_id=7f3a");
-  EXPECT_EQ(MethodOf(Background()), nullptr);
+  EXPECT_EQ(MethodOf(Background()), "");
 }
 
 TEST_F(LogFieldsTest, TimeLeftIsInWholeMicrosecondsAndGoesBelowZero) {

@@ -119,7 +119,7 @@ void ServerCall::MakeContext(Nanos now, bool end_is_pushed) {
 
 void ServerCall::AddRecordAndValues(std::string_view method,
                                     const ReceivedMetadata& headers) {
-  context_ = WithMethod(context_, std::string(method));
+  context_ = WithMethod(context_, method);
   const bool reports =
       server_->options.report.when != ReportOptions::When::kNever ||
       server_->options.on_finish != nullptr;
