@@ -3622,6 +3622,22 @@ tether_program(lib_tether_reentrance_test
   TEST
   TIMEOUT 60)
 
+tether_program(lib_tether_request_values_test
+  FOLDER lib/tether
+  NAME request_values_test
+  SRCS lib/tether/internal/request_values_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    lib_tether_failing_allocations
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(lib_tether_rpc_context_test
   FOLDER lib/tether
   NAME rpc_context_test

@@ -175,7 +175,7 @@ class ClientInterceptor : public ClientCallState {
       WriteTimes(metadata, [&packed](std::string_view key, std::string value) {
         packed.Set(key, value);
       });
-      if (!packed.empty()) metadata.emplace(kPackedHeader, packed.text());
+      if (!packed.empty()) metadata.emplace(kPackedHeader, packed.TakeText());
       return;
     }
     WriteValues(room, carrier, /*packed=*/nullptr);

@@ -232,15 +232,14 @@ Node* NewValue(Node* parent, const KeyBase* key, T&& value) {
   if constexpr (alignof(Value) <= alignof(std::max_align_t)) {
     if (parent->scope != nullptr && parent->scope->kind == NodeKind::kLazy) {
       if (void* room = TakeRoom(parent->scope, sizeof(Value))) {
-        return ::new (room) Value(
-            parent, key, static_cast<T&&>(value),
-            [](ValueNode* node) { static_cast<Value*>(node)->~Value(); });
+        return ::new (room)
+            Value(parent, key, static_cast<T&&>(value),
+                  [](ValueNode* node) { static_cast<Value*>(node)->~Value(); });
       }
     }
   }
-  return new Value(
-      parent, key, static_cast<T&&>(value),
-      [](ValueNode* node) { delete static_cast<Value*>(node); });
+  return new Value(parent, key, static_cast<T&&>(value),
+                   [](ValueNode* node) { delete static_cast<Value*>(node); });
 }
 
 inline uint64_t KeyBit(const KeyBase* key) {

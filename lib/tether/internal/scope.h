@@ -42,8 +42,8 @@ struct MergeScope : DeadlineScope {
 };
 
 // A scope that costs little until it is first observed: only then is its timer
-// armed, and the source started that reports its end. It has room for the values
-// that come with a request, so that they need no memory of their own.
+// armed, and the source started that reports its end. It has room for the
+// values that come with a request, so that they need no memory of their own.
 struct LazyScope : DeadlineScope {
   explicit LazyScope(Node* parent_node)
       : DeadlineScope(NodeKind::kLazy, parent_node) {}

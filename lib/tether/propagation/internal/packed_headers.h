@@ -26,6 +26,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "tether/export.h"
@@ -75,6 +76,8 @@ class TETHER_EXPORT PackedHeaders final : public Carrier {
 
   // The value of the packed header.
   const std::string& text() const { return text_; }
+  // The same, moved out. The object can't be used afterwards.
+  std::string TakeText() { return std::move(text_); }
 
   // Removes all fields. What `inner` has got stays there.
   void Clear();
