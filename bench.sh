@@ -6,7 +6,7 @@
 #   ./bench.sh context              five rounds, a few minutes
 #   ./bench.sh values               reading and writing trace context and baggage in headers; a minute
 #   ./bench.sh rpc                  tether's cost per RPC; two minutes
-#   ./bench.sh instructions         the instructions of an RPC and of a streamed message; three minutes
+#   ./bench.sh instructions         the instructions of an RPC and of a streamed message; four minutes
 #   ./bench.sh instructions --check  fails if there are more than recorded, as in CI; two minutes
 #   ./bench.sh cancel               the time from a client's cancellation to the leaf of a chain; two minutes
 #   ./bench.sh drift                the error of a deadline after eight hops; two minutes
