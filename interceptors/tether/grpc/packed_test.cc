@@ -87,20 +87,23 @@ class PackedTest : public testing::GrpcLeakCheckedTest {
     stub_ = server_->Stub(options);
   }
 
-  // Makes a call with all values, and returns what the handler has seen of it.
-  Seen Call(const std::string& own_request_id = "") {
+  // Makes a call with all values and with these headers of the application's
+  // own, and returns what the handler has seen of it.
+  Seen CallWith(const std::map<std::string, std::string>& own) {
     Context values = WithRequestId(WithTrace(Background(), sent_), "id-1");
     values = WithBaggage(values, Baggage().With("route", "a;b=c"));
     auto [ctx, cancel] =
         WithTimeout(WithValue(values, kTenant, "acme;t=1:0"), absl::Minutes(1));
     ClientCall call(ctx);
-    if (!own_request_id.empty()) {
-      call.AddMetadata("x-request-id", own_request_id);
+    for (const auto& header : own) {
+      call.AddMetadata(header.first, header.second);
     }
     Pong pong;
     EXPECT_TRUE(stub_->Unary(&call, Ping(), &pong).ok());
     return seen_;
   }
+
+  Seen Call() { return CallWith({}); }
 
   void ExpectAllValues(const Seen& seen) {
     ASSERT_TRUE(seen.trace.has_value());
@@ -176,8 +179,9 @@ TEST_F(PackedTest, AHeaderThatTheApplicationHasSetStaysItsOwn) {
   Serve(/*packed=*/true);
   Connect(/*packed=*/true);
   Call();
-  Seen seen = Call("own");
-  for (int i = 0; i < 100 && seen.has("traceparent"); ++i) seen = Call("own");
+  const std::map<std::string, std::string> own = {{"x-request-id", "own"}};
+  Seen seen = CallWith(own);
+  for (int i = 0; i < 100 && seen.has("traceparent"); ++i) seen = CallWith(own);
   EXPECT_EQ(seen.headers.find("x-request-id")->second, "own");
   EXPECT_EQ(seen.request_id, "own");
   EXPECT_EQ(seen.tenant, "acme;t=1:0");
@@ -195,6 +199,26 @@ TEST_F(PackedTest, AtTheEdgePackedValuesAreNotBelievedEither) {
   EXPECT_EQ(seen.request_id, "");
   EXPECT_EQ(seen.route, "");
   EXPECT_EQ(seen.tenant, "");
+}
+
+// As with plain headers: none of the values, but the deadline.
+TEST_F(PackedTest, ValuesThatDoNotFitBesideTheApplicationsAreLeftOut) {
+  Serve(/*packed=*/true);
+  Connect(/*packed=*/true);
+  Call();
+  const int64_t oversized = GetGrpcStats().oversized;
+  // 2 KiB are kept for credentials. `big` leaves less than the values need.
+  const std::string big(4990, 'x');
+  Seen seen = CallWith({{"x-big", big}});
+  for (int i = 0; i < 100 && seen.has("tether-timeout"); ++i) {
+    seen = CallWith({{"x-big", big}});
+  }
+  EXPECT_GT(GetGrpcStats().oversized, oversized);
+  EXPECT_TRUE(seen.has("tether"));
+  EXPECT_EQ(seen.request_id, "");
+  EXPECT_EQ(seen.tenant, "");
+  EXPECT_FALSE(seen.trace.has_value());
+  EXPECT_LT(seen.remaining, absl::Minutes(1) - absl::Milliseconds(25));
 }
 
 class HostilePackedTest : public PackedTest {
