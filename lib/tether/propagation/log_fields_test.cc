@@ -2,6 +2,7 @@
 
 #include "tether/propagation/log_fields.h"
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,16 @@ TEST_F(LogFieldsTest, LeavesOutWhatIsNotKnown) {
   EXPECT_EQ(LogFields(WithTrace(Background(), TraceContext())), "");
   EXPECT_EQ(LogFields(WithRequestId(Background(), "7f3a")), "request_id=7f3a");
   EXPECT_EQ(MethodOf(Background()), "");
+}
+
+TEST_F(LogFieldsTest, AMethodHasAnyLength) {
+  for (const size_t size : {0, 1, 63, 64, 65, 1000}) {
+    const std::string method(size, 'm');
+    const Context ctx = WithMethod(Background(), method);
+    EXPECT_EQ(MethodOf(WithMethod(ctx, method)), method);
+    EXPECT_EQ(MethodOf(ctx), method);
+    EXPECT_EQ(LogFields(ctx), size == 0 ? "" : "method=" + method);
+  }
 }
 
 TEST_F(LogFieldsTest, TimeLeftIsInWholeMicrosecondsAndGoesBelowZero) {

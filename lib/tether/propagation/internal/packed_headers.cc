@@ -24,7 +24,7 @@ constexpr size_t kMaxName = 64;
 constexpr size_t kMaxDigits = 4;
 constexpr size_t kMaxValue = 9999;
 
-constexpr bool IsNameCharacter(char c) {
+constexpr bool IsFieldNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '_' || c == '.';
 }
@@ -38,7 +38,7 @@ std::string_view NameOf(std::string_view written) {
     return {};
   }
   if (written.size() > kMaxName || IsBinaryHeaderName(written) ||
-      !std::all_of(written.begin(), written.end(), IsNameCharacter)) {
+      !std::all_of(written.begin(), written.end(), IsFieldNameCharacter)) {
     return {};
   }
   return written;
