@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -55,6 +56,15 @@ using internal::ClientChannel;
 using internal::kPackedHeader;
 using Form = internal::PackedServers::Form;
 using internal::Nanos;
+
+bool SaysThatItUnpacks(
+    const std::multimap<grpc::string_ref, grpc::string_ref>& trailers) {
+  const auto found = trailers.find(
+      grpc::string_ref(kPackedHeader.data(), kPackedHeader.size()));
+  return found != trailers.end() &&
+         std::string_view(found->second.data(), found->second.size()) ==
+             internal::kPackedVersion;
+}
 
 // `time` as FormatTimeout writes it.
 std::string Micros(Nanos time) {
@@ -129,10 +139,9 @@ class ClientInterceptor : public ClientCallState {
                                *methods->GetRecvTrailingMetadata(),
                                std::move(status));
     ReleaseCoreCall();
-    if (asked_) {
+    if (asked_ != internal::kLongPast) {
       channel_->servers.OnAnswer(
-          methods->GetRecvTrailingMetadata()->count(
-              grpc::string_ref(kPackedHeader.data(), kPackedHeader.size())) > 0,
+          asked_, SaysThatItUnpacks(*methods->GetRecvTrailingMetadata()),
           status.error_code());
     }
   }
@@ -166,9 +175,12 @@ class ClientInterceptor : public ClientCallState {
     const size_t room =
         internal::kMetadataRoom -
         std::min(internal::kMetadataRoom, used + kForCredentials);
-    const Form form = channel_->options.packed
-                          ? channel_->servers.FormAt(internal::SteadyNanos())
-                          : Form::kPlain;
+    Nanos now = internal::kLongPast;
+    Form form = Form::kPlain;
+    if (channel_->options.packed) {
+      now = internal::SteadyNanos();
+      form = channel_->servers.FormAt(now);
+    }
     if (form == Form::kPacked) {
       internal::PackedHeaders packed(carrier);
       WriteValues(room, carrier, &packed);
@@ -184,7 +196,7 @@ class ClientInterceptor : public ClientCallState {
       metadata.emplace_hint(metadata.begin(), key, std::move(value));
     });
     if (form == Form::kAsk) {
-      asked_ = true;
+      asked_ = now;
       metadata.emplace(kPackedHeader, internal::kPackedVersion);
     }
   }
@@ -223,10 +235,8 @@ class ClientInterceptor : public ClientCallState {
   void WriteValues(size_t room, internal::SentMetadata& headers,
                    internal::PackedHeaders* packed) noexcept {
     TETHER_TRY {
-      Carrier& carrier =
-          packed == nullptr ? static_cast<Carrier&>(headers) : *packed;
       const bool fits = options().describe_propagation
-                            ? InjectAndDescribe(room, carrier)
+                            ? InjectAndDescribe(room, headers, packed)
                             : headers.Inject(*channel_->options.propagator,
                                              context(), room, packed);
       if (!fits) {
@@ -236,17 +246,37 @@ class ClientInterceptor : public ClientCallState {
     TETHER_CATCH(...) { internal::CountEvent(internal::RpcEvent::kException); }
   }
 
-  bool InjectAndDescribe(size_t room, Carrier& headers) {
+  bool InjectAndDescribe(size_t room, internal::SentMetadata& headers,
+                         internal::PackedHeaders* packed) {
+    const Propagator& propagator = *channel_->options.propagator;
     InjectLimits limits;
-    limits.max_bytes = room;
     limits.max_headers = SIZE_MAX;
-    internal::DescribedInject described = internal::InjectAndDescribe(
-        *channel_->options.propagator, context(), headers, limits);
+    internal::DescribedInject described;
+    bool fits = true;
+    if (packed == nullptr) {
+      limits.max_bytes = room;
+      described =
+          internal::InjectAndDescribe(propagator, context(), headers, limits);
+      fits = described.fits;
+    } else {
+      // All values together are one header. Only SentMetadata can count it.
+      limits.max_bytes = SIZE_MAX;
+      fits = headers.InjectBy(
+          [&](Carrier& carrier) {
+            described = internal::InjectAndDescribe(propagator, context(),
+                                                    carrier, limits);
+          },
+          room, packed);
+      if (!fits) {
+        described.text =
+            "  nothing: the application's own metadata leaves no room\n";
+      }
+    }
     set_propagation(std::move(described.text));
     if (described.threw) {
       internal::CountEvent(internal::RpcEvent::kException);
     }
-    return described.fits;
+    return fits;
   }
 
   // Set by Serve.
@@ -254,9 +284,9 @@ class ClientInterceptor : public ClientCallState {
   std::shared_ptr<ClientChannel> channel_;
   bool asks_state_ = false;
 
-  // True if the call asks the server whether it unpacks headers. Set before the
-  // headers are sent.
-  bool asked_ = false;
+  // When the call asked the server whether it unpacks headers; kLongPast if it
+  // doesn't ask. Set before the headers are sent.
+  Nanos asked_ = internal::kLongPast;
 
   // A ClientCall's own deadline, unless the application has changed it: as gRPC
   // has it, and on the steady clock.

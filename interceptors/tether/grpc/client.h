@@ -54,16 +54,19 @@ struct ClientOptions {
   Reserve reserve = {};
 
   // Whether calls carry the deadline and all values in one header (`tether`,
-  // docs/wire_format.md) instead of one header for each. gRPC spends some
-  // thousand instructions on a header, so this makes a call cheaper. Proxies
-  // and tracing tools that look for `traceparent` don't find it then.
+  // docs/wire_format.md) instead of one header for each. gRPC spends thousands
+  // of instructions on a header, so calls become cheaper, if there are several
+  // a second. Proxies and tracing tools that look for `traceparent` don't find
+  // it then.
   //
   // Set it only if all servers behind the channel have ServerOptions::packed.
-  // The channel asks them with one call a second, and sends one header for each
-  // value until a server has said that it understands packed ones, and again if
-  // an answer lacks that. So a server without the option that replaces another
-  // may get calls without values and without tether's exact deadline, for a
-  // second at most; gRPC's own deadline holds all the time.
+  // The channel asks with one call a second. It packs while a server has said
+  // "yes" to a question of the last ten seconds, and none has said "no" to one
+  // of the last minute. So a server without the option that replaces another
+  // may get calls without values and without tether's exact deadline until it
+  // has answered a question, or for ten seconds; gRPC's own deadline holds all
+  // the time. Not for a factory that is registered for all channels of the
+  // process: they would share one answer.
   bool packed = false;
 
   // Limits of the reports that servers send about where the time went. A report

@@ -200,6 +200,7 @@ TEST_F(CoreCallLifeTest, OfAnAsyncServersRequest) {
     const Cancellable cancellable = WithCancel(Background());
     std::thread caller([&] {
       ClientCall call(cancellable.ctx);
+      call.set_wait_for_ready(true);  // see ProbeServer::Stub
       Pong pong;
       EXPECT_EQ(stub->Unary(&call, Ping(), &pong).ok(), answers);
     });

@@ -21,6 +21,7 @@
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/server_state.h"
 #include "tether/grpc/internal/warn.h"
+#include "tether/internal/exceptions.h"
 #include "tether/internal/spread.h"
 #include "tether/propagation/default.h"
 #include "tether/propagation/edge.h"
@@ -167,12 +168,16 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     const bool after_messages =
         sent_message_.load(std::memory_order_relaxed) ||
         Has(methods, InterceptionHookPoints::PRE_SEND_MESSAGE);
+    // Before the report, which takes the room that is left.
+    if (must_say_that_it_unpacks_) {
+      TETHER_TRY {
+        methods->GetSendTrailingMetadata()->emplace(internal::kPackedHeader,
+                                                    internal::kPackedVersion);
+      }
+      TETHER_CATCH(...) { CountEvent(internal::RpcEvent::kException); }
+    }
     call_->WriteReport(info_->method(), status, after_messages,
                        *methods->GetSendTrailingMetadata());
-    if (must_say_that_it_unpacks_) {
-      methods->GetSendTrailingMetadata()->emplace(internal::kPackedHeader,
-                                                  internal::kPackedVersion);
-    }
     call_->OnHandlerEnded();
     call_->Finish(status.error_code());
   }
@@ -271,6 +276,8 @@ ServerOptions WithDefaults(ServerOptions options) {
     options.time.max_timeout = absl::Minutes(1);
   }
   if (options.edge.has_value()) {
+    // A proxy in front may remove headers, but not those in a packed one.
+    options.packed = false;
     options.report.limits.has_labels_and_addresses = false;
   }
   if (!options.report.when.has_value()) {

@@ -86,9 +86,11 @@ struct ServerOptions {
   // When the server reports to its callers where the time went.
   ReportOptions report = {};
 
-  // Whether requests may bring all their values in one header, from channels
-  // with ClientOptions::packed. The server says that it understands such
-  // headers when a client asks.
+  // Whether requests may bring all their values in one header (`tether`), from
+  // channels with ClientOptions::packed. The server says that it understands
+  // such headers when a client asks. No effect if `edge` is set. A proxy in
+  // front of the server that removes or sets headers of values must remove
+  // `tether`, too.
   bool packed = false;
 
   // Called once for each request whose headers have arrived, in every style:

@@ -7,8 +7,77 @@
 #include "tether/internal/live_counts.h"
 #include "tether/internal/scope.h"
 
+#ifdef __has_feature
+#define TETHER_HAS_FEATURE(name) __has_feature(name)
+#else
+#define TETHER_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || TETHER_HAS_FEATURE(address_sanitizer)
+#define TETHER_ASAN
+#include <sanitizer/asan_interface.h>
+
+#include <cstring>
+#include <mutex>
+#endif
+
 namespace tether::internal {
 namespace {
+
+#ifdef TETHER_ASAN
+
+// AddressSanitizer can't know that a value in a scope's memory is gone, so it
+// is told. Each block begins with its size.
+constexpr size_t kBlockHeader = alignof(std::max_align_t);
+
+// Held while the size of a block is written or read.
+std::mutex& BlockSizes() {
+  static auto& mutex = *new std::mutex;  // never destroyed
+  return mutex;
+}
+
+class RoomBlock {
+ public:
+  explicit RoomBlock(const ValueNode& value) {
+    if (value.scope == nullptr || value.scope->kind != NodeKind::kLazy) return;
+    const auto* lazy = static_cast<const LazyScope*>(value.scope);
+    const auto* at = reinterpret_cast<const unsigned char*>(&value);
+    const std::lock_guard<std::mutex> lock(BlockSizes());
+    for (size_t used = 0; used < lazy->room_taken.load();) {
+      const unsigned char* block = lazy->room + used;
+      size_t size;
+      std::memcpy(&size, block, sizeof size);
+      if (at >= block && at < block + size) {
+        begin_ = block + kBlockHeader;
+        size_ = size - kBlockHeader;
+      }
+      used += size;
+    }
+  }
+  void Poison() const {
+    if (begin_ != nullptr) ASAN_POISON_MEMORY_REGION(begin_, size_);
+  }
+
+ private:
+  const unsigned char* begin_ = nullptr;
+  size_t size_ = 0;
+};
+
+void UnpoisonRoom(const LazyScope& scope) {
+  ASAN_UNPOISON_MEMORY_REGION(scope.room, LazyScope::kRoom);
+}
+
+#else
+
+constexpr size_t kBlockHeader = 0;
+
+struct RoomBlock {
+  explicit RoomBlock(const ValueNode&) {}
+  void Poison() const {}
+};
+
+void UnpoisonRoom(const LazyScope&) {}
+
+#endif
 
 void Delete(Node* node) {
   switch (node->kind) {
@@ -17,7 +86,9 @@ void Delete(Node* node) {
       return;  // unreachable, since Unref ignores roots
     case NodeKind::kValue: {
       auto* value = static_cast<ValueNode*>(node);
-      return value->destroy(value);
+      const RoomBlock block(*value);
+      value->destroy(value);
+      return block.Poison();
     }
     case NodeKind::kDetached:
       delete node;
@@ -31,9 +102,12 @@ void Delete(Node* node) {
     case NodeKind::kMerge:
       delete static_cast<MergeScope*>(node);
       return;
-    case NodeKind::kLazy:
-      delete static_cast<LazyScope*>(node);
+    case NodeKind::kLazy: {
+      auto* scope = static_cast<LazyScope*>(node);
+      UnpoisonRoom(*scope);
+      delete scope;
       return;
+    }
   }
 }
 
@@ -78,13 +152,20 @@ Scope::Scope(NodeKind node_kind, Node* parent_node)
 void* TakeRoom(Scope* scope, size_t size) noexcept {
   auto* lazy = static_cast<LazyScope*>(scope);
   constexpr size_t kAlignment = alignof(std::max_align_t);
-  size = (size + kAlignment - 1) / kAlignment * kAlignment;
+  size = kBlockHeader + (size + kAlignment - 1) / kAlignment * kAlignment;
+#ifdef TETHER_ASAN
+  const std::lock_guard<std::mutex> lock(BlockSizes());
+#endif
   uint32_t taken = lazy->room_taken.load(std::memory_order_relaxed);
   do {
     if (size > LazyScope::kRoom - taken) return nullptr;
   } while (!lazy->room_taken.compare_exchange_weak(
       taken, taken + static_cast<uint32_t>(size), std::memory_order_relaxed));
-  return lazy->room + taken;
+  unsigned char* const block = lazy->room + taken;
+#ifdef TETHER_ASAN
+  std::memcpy(block, &size, sizeof size);
+#endif
+  return block + kBlockHeader;
 }
 
 ValueNode::ValueNode(Node* parent_node, const KeyBase* node_key,

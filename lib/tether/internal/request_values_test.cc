@@ -107,6 +107,20 @@ TEST_F(RequestValuesTest, OutliveAllOtherContextsOfTheRequest) {
   EXPECT_EQ(**child.Value(kShared), 7);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+TEST_F(RequestValuesTest, AddressSanitizerReportsAPointerToOneThatIsGone) {
+  const Cancellable request = NewRequest();
+  const Context other = WithValue(request.ctx, kNumber, 4);
+  Context ctx = WithValue(request.ctx, kNumber, 5);
+  const int* number = ctx.Value(kNumber);
+  EXPECT_EQ(*number, 5);
+  ctx = Context();
+  EXPECT_DEATH(static_cast<void>(*static_cast<const volatile int*>(number)),
+               "use-after-poison");
+  EXPECT_EQ(*other.Value(kNumber), 4);
+}
+#endif
+
 TEST_F(RequestValuesTest, OverAlignedOnesAreAligned) {
   const Cancellable request = NewRequest();
   const Context ctx = WithValue(request.ctx, kWide, Wide{3});

@@ -152,14 +152,14 @@ void SentMetadata::RemoveWritten(PackedHeaders* packed) {
   if (packed != nullptr) packed->Clear();
 }
 
-bool SentMetadata::Inject(const Propagator& propagator, const Context& ctx,
-                          size_t max_bytes, PackedHeaders* packed) {
+bool SentMetadata::InjectBy(absl::FunctionRef<void(Carrier&)> inject,
+                            size_t max_bytes, PackedHeaders* packed) {
   room_ = max_bytes;
   TETHER_TRY {
     if (packed == nullptr) {
-      propagator.Inject(ctx, *this);
+      inject(*this);
     } else {
-      propagator.Inject(ctx, *packed);
+      inject(*packed);
       if (!packed->empty()) Take(kPackedHeader, packed->text());
     }
   }
@@ -167,8 +167,11 @@ bool SentMetadata::Inject(const Propagator& propagator, const Context& ctx,
     RemoveWritten(packed);
     TETHER_RETHROW;
   }
-  if (exceeded_) RemoveWritten(packed);
-  return !exceeded_;
+  const bool fits = !exceeded_;
+  if (!fits) RemoveWritten(packed);
+  room_ = SIZE_MAX;
+  exceeded_ = false;
+  return fits;
 }
 
 void SentMetadata::ForEachKey(

@@ -92,19 +92,26 @@ class SentMetadata final : public Carrier {
   using Map = std::multimap<std::string, std::string>;
   explicit SentMetadata(Map& map) : map_(map) {}
 
-  // Calls propagator.Inject(ctx, *this). Returns false if the headers together
-  // exceed `max_bytes`, counted as in Propagator::MaxInjectBytes. Rethrows
-  // exceptions of the propagator. In both cases, none of the headers that this
-  // object has written remains. Call it once.
+  // Calls `inject`, which sets headers. Returns false if they together exceed
+  // `max_bytes`, counted as in Propagator::MaxInjectBytes. Rethrows exceptions.
+  // In both cases, none of the headers that this object has written remains.
+  // Call it once. Headers that are set afterwards aren't limited.
   //
-  // If `packed` isn't null, what can be packed goes there. It must pack for
-  // this object, which counts its text as a header. The caller sets that
-  // header.
+  // If `packed` isn't null, `inject` gets it instead of this object. It must
+  // pack for this object, which counts its text as a header. The caller sets
+  // that header.
   //
   // LimitedCarrier does the same for any carrier. This counts while it writes
   // the headers straight into the map, and needs no bound in advance.
+  bool InjectBy(absl::FunctionRef<void(Carrier&)> inject, size_t max_bytes,
+                PackedHeaders* packed = nullptr);
+
+  // The same for propagator.Inject.
   bool Inject(const Propagator& propagator, const Context& ctx,
-              size_t max_bytes, PackedHeaders* packed = nullptr);
+              size_t max_bytes, PackedHeaders* packed = nullptr) {
+    return InjectBy([&](Carrier& carrier) { propagator.Inject(ctx, carrier); },
+                    max_bytes, packed);
+  }
 
   std::optional<std::string_view> Get(std::string_view key,
                                       int index) const override;

@@ -225,6 +225,16 @@ TEST(SentMetadataInjectTest, WritesNothingOfAPropagatorThatThrows) {
   EXPECT_EQ(map, (SentMetadata::Map{{"a", "1"}}));
 }
 
+TEST(SentMetadataInjectTest, WhatIsSetAfterwardsIsNotLimited) {
+  for (const size_t room : {0, 102, 103}) {
+    SentMetadata::Map map;
+    SentMetadata carrier(map);
+    EXPECT_EQ(carrier.Inject(ThreeHeaders(), Background(), room), room == 103);
+    carrier.Set("tether-timeout", "1500000");
+    EXPECT_EQ(carrier.Get("tether-timeout", 0), "1500000");
+  }
+}
+
 TEST(SentMetadataInjectTest, CountsBinaryHeadersAsBase64) {
   const auto scribe =
       Scribe([](Carrier& carrier) { carrier.Set("a-bin", "1234"); });

@@ -5,7 +5,11 @@
 //
 // A call asks with an empty packed header beside its plain ones, and a server
 // that unpacks says so in the trailers of its answer. One call a second asks,
-// since a server may be replaced by an older one.
+// since a server may be replaced by an older one, and a channel may have
+// several servers. A server that doesn't unpack would lose all values of a
+// packed call, so in doubt headers are plain: a "yes" counts for ten seconds, a
+// "no" for a minute. Both count from their question, so a late answer counts
+// for less.
 //
 // Thread safety: any thread. Calls only read, except those that ask.
 
@@ -36,16 +40,15 @@ class PackedServers {
                           due, now + kPeriod, std::memory_order_relaxed)) {
       return Form::kAsk;
     }
-    return understand_.load(std::memory_order_relaxed) ? Form::kPacked
-                                                       : Form::kPlain;
+    const bool packed = now < yes_until_.load(std::memory_order_relaxed) &&
+                        now >= no_until_.load(std::memory_order_relaxed);
+    return packed ? Form::kPacked : Form::kPlain;
   }
 
-  // A call that asked has ended with `code`. `unpacks`: the trailers say so.
-  void OnAnswer(bool unpacks, grpc::StatusCode code) {
-    if (unpacks) {
-      understand_.store(true, std::memory_order_relaxed);
-      return;
-    }
+  // A call that asked at `asked` has ended with `code`. `unpacks`: the trailers
+  // say so.
+  void OnAnswer(Nanos asked, bool unpacks, grpc::StatusCode code) {
+    if (unpacks) return Extend(yes_until_, asked + kYes);
     // With these codes, it may be that no server has answered.
     switch (code) {
       case grpc::StatusCode::CANCELLED:
@@ -53,15 +56,25 @@ class PackedServers {
       case grpc::StatusCode::UNAVAILABLE:
         return;
       default:
-        understand_.store(false, std::memory_order_relaxed);
+        Extend(no_until_, asked + kNo);
     }
   }
 
  private:
-  static constexpr Nanos kPeriod = 1'000'000'000;
+  static constexpr Nanos kPeriod = kSecond;
+  static constexpr Nanos kYes = 10 * kSecond;
+  static constexpr Nanos kNo = 60 * kSecond;
+
+  static void Extend(std::atomic<Nanos>& until, Nanos time) {
+    Nanos now = until.load(std::memory_order_relaxed);
+    while (now < time &&
+           !until.compare_exchange_weak(now, time, std::memory_order_relaxed)) {
+    }
+  }
 
   std::atomic<Nanos> next_question_{kLongPast};
-  std::atomic<bool> understand_{false};
+  std::atomic<Nanos> yes_until_{kLongPast};
+  std::atomic<Nanos> no_until_{kLongPast};
 };
 
 }  // namespace tether::internal

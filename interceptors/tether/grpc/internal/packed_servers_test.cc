@@ -16,11 +16,13 @@ namespace {
 
 using Form = PackedServers::Form;
 
+constexpr auto kOk = grpc::StatusCode::OK;
+
 TEST(PackedServersTest, NothingIsPackedUntilAServerHasSaidThatItUnpacks) {
   PackedServers servers;
   EXPECT_EQ(servers.FormAt(5 * kSecond), Form::kAsk);
   EXPECT_EQ(servers.FormAt(5 * kSecond + 1), Form::kPlain);
-  servers.OnAnswer(/*unpacks=*/true, grpc::StatusCode::OK);
+  servers.OnAnswer(5 * kSecond, /*unpacks=*/true, kOk);
   EXPECT_EQ(servers.FormAt(5 * kSecond + 2), Form::kPacked);
 }
 
@@ -28,7 +30,7 @@ TEST(PackedServersTest, AServerWithoutItIsAskedOnceASecond) {
   PackedServers servers;
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(servers.FormAt(i * kSecond), Form::kAsk);
-    servers.OnAnswer(/*unpacks=*/false, grpc::StatusCode::OK);
+    servers.OnAnswer(i * kSecond, /*unpacks=*/false, kOk);
     EXPECT_EQ(servers.FormAt(i * kSecond + kSecond / 2), Form::kPlain);
     EXPECT_EQ(servers.FormAt((i + 1) * kSecond - 1), Form::kPlain);
   }
@@ -37,24 +39,64 @@ TEST(PackedServersTest, AServerWithoutItIsAskedOnceASecond) {
 TEST(PackedServersTest, AServerThatWasReplacedByAnOlderOneGetsPlainHeaders) {
   PackedServers servers;
   (void)servers.FormAt(0);
-  servers.OnAnswer(/*unpacks=*/true, grpc::StatusCode::OK);
+  servers.OnAnswer(0, /*unpacks=*/true, kOk);
   ASSERT_EQ(servers.FormAt(1), Form::kPacked);
   // The question itself is never lost on it.
   ASSERT_EQ(servers.FormAt(kSecond), Form::kAsk);
-  servers.OnAnswer(/*unpacks=*/false, grpc::StatusCode::UNIMPLEMENTED);
+  servers.OnAnswer(kSecond, /*unpacks=*/false, grpc::StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(servers.FormAt(kSecond + 1), Form::kPlain);
 }
 
-TEST(PackedServersTest, ACallWithoutAnAnswerChangesNothing) {
+// A channel may have many servers, of which some are older.
+TEST(PackedServersTest, AfterANoHeadersStayPlainForAMinute) {
+  PackedServers servers;
+  for (int second = 0; second < 200; ++second) {
+    const Nanos now = second * kSecond;
+    ASSERT_EQ(servers.FormAt(now), Form::kAsk);
+    servers.OnAnswer(now, /*unpacks=*/second % 50 != 7, kOk);
+    const bool plain = second >= 7 && second < 7 + 3 * 50 + 60;
+    EXPECT_EQ(servers.FormAt(now + 1), plain ? Form::kPlain : Form::kPacked)
+        << second;
+  }
+  for (int second = 200; second < 230; ++second) {
+    (void)servers.FormAt(second * kSecond);
+    servers.OnAnswer(second * kSecond, /*unpacks=*/true, kOk);
+    EXPECT_EQ(servers.FormAt(second * kSecond + 1),
+              second < 157 + 60 ? Form::kPlain : Form::kPacked)
+        << second;
+  }
+}
+
+// As when all calls are cancelled, or end by their deadlines.
+TEST(PackedServersTest, WithoutAnswersHeadersBecomePlainAfterTenSeconds) {
   PackedServers servers;
   (void)servers.FormAt(0);
-  servers.OnAnswer(/*unpacks=*/true, grpc::StatusCode::OK);
-  for (const auto code :
-       {grpc::StatusCode::CANCELLED, grpc::StatusCode::DEADLINE_EXCEEDED,
-        grpc::StatusCode::UNAVAILABLE}) {
-    servers.OnAnswer(/*unpacks=*/false, code);
-    EXPECT_EQ(servers.FormAt(1), Form::kPacked);
+  servers.OnAnswer(0, /*unpacks=*/true, kOk);
+  for (int second = 1; second < 20; ++second) {
+    const Nanos now = second * kSecond;
+    ASSERT_EQ(servers.FormAt(now), Form::kAsk);
+    for (const auto code :
+         {grpc::StatusCode::CANCELLED, grpc::StatusCode::DEADLINE_EXCEEDED,
+          grpc::StatusCode::UNAVAILABLE}) {
+      servers.OnAnswer(now, /*unpacks=*/false, code);
+    }
+    EXPECT_EQ(servers.FormAt(now + 1),
+              second < 10 ? Form::kPacked : Form::kPlain);
   }
+}
+
+TEST(PackedServersTest, AnAnswerCountsFromItsQuestion) {
+  PackedServers servers;
+  (void)servers.FormAt(0);
+  (void)servers.FormAt(20 * kSecond);
+  // The first call was a long stream.
+  servers.OnAnswer(0, /*unpacks=*/true, kOk);
+  EXPECT_EQ(servers.FormAt(20 * kSecond + 1), Form::kPlain);
+  servers.OnAnswer(20 * kSecond, /*unpacks=*/true, kOk);
+  EXPECT_EQ(servers.FormAt(20 * kSecond + 2), Form::kPacked);
+  // An earlier question doesn't shorten what a later one has found.
+  servers.OnAnswer(15 * kSecond, /*unpacks=*/true, kOk);
+  EXPECT_EQ(servers.FormAt(20 * kSecond + 3), Form::kPacked);
 }
 
 TEST(PackedServersTest, OfManyCallsAtOnceOneAsks) {

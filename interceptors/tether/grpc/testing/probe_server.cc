@@ -2,6 +2,8 @@
 
 #include "tether/grpc/testing/probe_server.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -101,7 +103,10 @@ std::unique_ptr<Probe::Stub> ProbeServer::Stub(
   // gRPC sometimes ends its first attempt at once on a loaded virtual machine,
   // with "Invalid argument", and fails the calls that wait for it. It measures
   // the attempt's 20 s with the processor's cycles. The next attempt succeeds.
-  channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kGiveUp));
+  if (!channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kGiveUp))) {
+    std::fprintf(stderr, "no connection to %s\n", address_.c_str());
+    std::abort();
+  }
   return Probe::NewStub(channel);
 }
 

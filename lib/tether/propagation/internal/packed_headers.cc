@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 
 #include "tether/propagation/internal/header_text.h"
 #include "tether/propagation/timeout_header.h"
@@ -146,12 +147,24 @@ std::optional<std::string_view> PackedHeaders::Get(std::string_view key,
   return index == 0 && MayHave(key) ? Find(key) : std::nullopt;
 }
 
+std::string_view PackedHeaders::Own(std::string_view text,
+                                    std::string& copy) const {
+  const std::less<const char*> before;
+  if (before(text.data(), text_.data()) ||
+      !before(text.data(), text_.data() + text_.size())) {
+    return text;
+  }
+  return copy = text;
+}
+
 void PackedHeaders::Set(std::string_view key, std::string_view value) {
+  std::string key_copy, value_copy;
+  key = Own(key, key_copy);
+  value = Own(value, value_copy);
   if (inner_.Get(key).has_value()) return inner_.Set(key, value);
-  if (MayHave(key)) Erase(key);
   const std::string_view written = WrittenAs(key);
-  if (written.empty() || value.size() > kMaxValue || !IsHeaderText(value) ||
-      fields_ == kMaxPackedFields) {
+  if (written.empty() || value.size() > kMaxValue || !IsHeaderText(value)) {
+    if (MayHave(key)) Erase(key);
     return inner_.Set(key, value);
   }
   // Usually room for all fields.
@@ -163,7 +176,12 @@ void PackedHeaders::Set(std::string_view key, std::string_view value) {
   *end++ = '=';
   end = std::to_chars(end, end + kMaxDigits, value.size()).ptr;
   *end++ = ':';
-  if (text_.capacity() < kUsualSize) text_.reserve(kUsualSize);
+  // Without memory, this throws, and no field changes.
+  const size_t size =
+      text_.size() + static_cast<size_t>(end - head) + value.size();
+  if (text_.capacity() < size) text_.reserve(std::max(size, kUsualSize));
+  if (MayHave(key)) Erase(key);
+  if (fields_ == kMaxPackedFields) return inner_.Set(key, value);
   text_.append(head, static_cast<size_t>(end - head)).append(value);
   ++fields_;
   names_ |= BitOf(key);
@@ -176,7 +194,10 @@ bool PackedHeaders::Add(std::string_view key, std::string_view value) {
     Set(key, value);
     return true;
   }
+  std::string key_copy, value_copy;
   if (packed) {
+    key = Own(key, key_copy);
+    value = Own(value, value_copy);
     // Both become headers of their own, in their order.
     const std::string first(*packed);
     if (!inner_.Add(key, first)) return false;

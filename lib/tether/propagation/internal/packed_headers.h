@@ -2,7 +2,7 @@
 //
 // The header `tether`: several headers in one. Internal.
 //
-// gRPC spends some thousand instructions on each header, whatever it contains.
+// gRPC spends thousands of instructions on each header, whatever it contains.
 // So a call that carries its values in one header costs less.
 //
 // Wire format, version 1:
@@ -90,6 +90,9 @@ class TETHER_EXPORT PackedHeaders final : public Carrier {
   static uint32_t BitOf(std::string_view key) {
     return uint32_t{1} << (key.size() & 31);
   }
+  // Returns `text`, or a copy of it in `copy` if it is a part of text_, which
+  // is about to change.
+  std::string_view Own(std::string_view text, std::string& copy) const;
   std::optional<std::string_view> Find(std::string_view key) const;
   // Removes the field `key`, if there is one.
   void Erase(std::string_view key);

@@ -5,6 +5,7 @@
 
 #include "tether/propagation/internal/packed_headers.h"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,6 +68,42 @@ TEST(PackedHeadersTest, AValueMayLookLikeFields) {
     EXPECT_EQ(Unpack(packed.text()),
               (Headers{{"baggage", value}, {"x-request-id", "last"}}));
   }
+}
+
+// As any carrier allows.
+TEST(PackedHeadersTest, AValueMayBeAViewOfWhatIsPacked) {
+  for (const size_t size : {10, 140, 150, 160, 2000}) {
+    const std::string text(size, 'x');
+    MapCarrier inner;
+    PackedHeaders packed(inner);
+    packed.Set("x-request-id", text);
+    packed.Set("baggage", "abcdef");
+    packed.Set("x-correlation-id", *packed.Get("x-request-id"));
+    packed.Set("baggage", packed.Get("baggage")->substr(2));
+    packed.Set("x-request-id", *packed.Get("baggage"));
+    EXPECT_EQ(Unpack(packed.text()), (Headers{{"x-correlation-id", text},
+                                              {"baggage", "cdef"},
+                                              {"x-request-id", "cdef"}}));
+    EXPECT_TRUE(packed.Add("x-correlation-id", *packed.Get("baggage")));
+    EXPECT_EQ(Unpack(packed.text()),
+              (Headers{{"baggage", "cdef"}, {"x-request-id", "cdef"}}));
+    EXPECT_EQ(inner.Get("x-correlation-id", 0), text);
+    EXPECT_EQ(inner.Get("x-correlation-id", 1), "cdef");
+  }
+}
+
+TEST(PackedHeadersTest, AKeyMayBeAViewOfWhatIsPacked) {
+  MapCarrier inner;
+  PackedHeaders packed(inner);
+  packed.Set("x-first", std::string(100, 'a'));
+  packed.Set("x-tenant", "acme");
+  std::string_view key;
+  packed.ForEachKey([&](std::string_view found) { key = found; });
+  ASSERT_EQ(key, "x-tenant");
+  packed.Set(key, std::string(100, 'b'));
+  EXPECT_EQ(Unpack(packed.text()),
+            (Headers{{"x-first", std::string(100, 'a')},
+                     {"x-tenant", std::string(100, 'b')}}));
 }
 
 TEST(PackedHeadersTest, WhatCannotBePackedIsAHeaderOfItsOwn) {
