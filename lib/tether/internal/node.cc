@@ -30,10 +30,7 @@ namespace {
 constexpr size_t kBlockHeader = alignof(std::max_align_t);
 
 // Held while the size of a block is written or read.
-std::mutex& BlockSizes() {
-  static auto& mutex = *new std::mutex;  // never destroyed
-  return mutex;
-}
+std::mutex block_sizes;
 
 class RoomBlock {
  public:
@@ -41,7 +38,7 @@ class RoomBlock {
     if (value.scope == nullptr || value.scope->kind != NodeKind::kLazy) return;
     const auto* lazy = static_cast<const LazyScope*>(value.scope);
     const auto* at = reinterpret_cast<const unsigned char*>(&value);
-    const std::lock_guard<std::mutex> lock(BlockSizes());
+    const std::lock_guard<std::mutex> lock(block_sizes);
     for (size_t used = 0; used < lazy->room_taken.load();) {
       const unsigned char* block = lazy->room + used;
       size_t size;
@@ -154,7 +151,7 @@ void* TakeRoom(Scope* scope, size_t size) noexcept {
   constexpr size_t kAlignment = alignof(std::max_align_t);
   size = kBlockHeader + (size + kAlignment - 1) / kAlignment * kAlignment;
 #ifdef TETHER_ASAN
-  const std::lock_guard<std::mutex> lock(BlockSizes());
+  const std::lock_guard<std::mutex> lock(block_sizes);
 #endif
   uint32_t taken = lazy->room_taken.load(std::memory_order_relaxed);
   do {
