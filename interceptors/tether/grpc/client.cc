@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -56,15 +55,6 @@ using internal::ClientChannel;
 using internal::kPackedHeader;
 using Form = internal::PackedServers::Form;
 using internal::Nanos;
-
-bool SaysThatItUnpacks(
-    const std::multimap<grpc::string_ref, grpc::string_ref>& trailers) {
-  const auto found = trailers.find(
-      grpc::string_ref(kPackedHeader.data(), kPackedHeader.size()));
-  return found != trailers.end() &&
-         std::string_view(found->second.data(), found->second.size()) ==
-             internal::kPackedVersion;
-}
 
 // `time` as FormatTimeout writes it.
 std::string Micros(Nanos time) {
@@ -141,7 +131,8 @@ class ClientInterceptor : public ClientCallState {
     ReleaseCoreCall();
     if (asked_ != internal::kLongPast) {
       channel_->servers.OnAnswer(
-          asked_, SaysThatItUnpacks(*methods->GetRecvTrailingMetadata()),
+          asked_,
+          internal::SaysThatItUnpacks(*methods->GetRecvTrailingMetadata()),
           status.error_code());
     }
   }
@@ -248,35 +239,28 @@ class ClientInterceptor : public ClientCallState {
 
   bool InjectAndDescribe(size_t room, internal::SentMetadata& headers,
                          internal::PackedHeaders* packed) {
-    const Propagator& propagator = *channel_->options.propagator;
     InjectLimits limits;
     limits.max_headers = SIZE_MAX;
+    // All packed values together are one header. Only SentMetadata can count
+    // it.
+    limits.max_bytes = packed == nullptr ? room : SIZE_MAX;
     internal::DescribedInject described;
-    bool fits = true;
+    const auto inject = [&](Carrier& carrier) {
+      described = internal::InjectAndDescribe(*channel_->options.propagator,
+                                              context(), carrier, limits);
+    };
     if (packed == nullptr) {
-      limits.max_bytes = room;
-      described =
-          internal::InjectAndDescribe(propagator, context(), headers, limits);
-      fits = described.fits;
-    } else {
-      // All values together are one header. Only SentMetadata can count it.
-      limits.max_bytes = SIZE_MAX;
-      fits = headers.InjectBy(
-          [&](Carrier& carrier) {
-            described = internal::InjectAndDescribe(propagator, context(),
-                                                    carrier, limits);
-          },
-          room, packed);
-      if (!fits) {
-        described.text =
-            "  nothing: the application's own metadata leaves no room\n";
-      }
+      inject(headers);
+    } else if (!headers.InjectBy(inject, room, packed)) {
+      described.fits = false;
+      described.text =
+          "  nothing: the application's own metadata leaves no room\n";
     }
     set_propagation(std::move(described.text));
     if (described.threw) {
       internal::CountEvent(internal::RpcEvent::kException);
     }
-    return fits;
+    return described.fits;
   }
 
   // Set by Serve.

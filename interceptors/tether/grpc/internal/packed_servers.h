@@ -19,8 +19,11 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <map>
+#include <string_view>
 
 #include "tether/internal/nanos.h"
+#include "tether/propagation/internal/packed_headers.h"
 
 namespace tether::internal {
 
@@ -76,6 +79,16 @@ class PackedServers {
   std::atomic<Nanos> yes_until_{kLongPast};
   std::atomic<Nanos> no_until_{kLongPast};
 };
+
+// True if these trailing metadata of an answer say that its server unpacks.
+inline bool SaysThatItUnpacks(
+    const std::multimap<grpc::string_ref, grpc::string_ref>& trailers) {
+  const auto found = trailers.find(
+      grpc::string_ref(kPackedHeader.data(), kPackedHeader.size()));
+  return found != trailers.end() &&
+         std::string_view(found->second.data(), found->second.size()) ==
+             kPackedVersion;
+}
 
 }  // namespace tether::internal
 

@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <map>
 #include <thread>
 #include <vector>
 
@@ -97,6 +98,15 @@ TEST(PackedServersTest, AnAnswerCountsFromItsQuestion) {
   // An earlier question doesn't shorten what a later one has found.
   servers.OnAnswer(15 * kSecond, /*unpacks=*/true, kOk);
   EXPECT_EQ(servers.FormAt(20 * kSecond + 3), Form::kPacked);
+}
+
+TEST(PackedServersTest, OnlyThisVersionSaysThatAServerUnpacks) {
+  using Trailers = std::multimap<grpc::string_ref, grpc::string_ref>;
+  EXPECT_TRUE(SaysThatItUnpacks(Trailers{{"tether", "1"}}));
+  EXPECT_FALSE(SaysThatItUnpacks(Trailers{}));
+  EXPECT_FALSE(SaysThatItUnpacks(Trailers{{"tether", "2"}}));
+  EXPECT_FALSE(SaysThatItUnpacks(Trailers{{"tether", "1;i=2:id"}}));
+  EXPECT_FALSE(SaysThatItUnpacks(Trailers{{"x-tether", "1"}}));
 }
 
 TEST(PackedServersTest, OfManyCallsAtOnceOneAsks) {
