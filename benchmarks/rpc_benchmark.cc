@@ -41,8 +41,9 @@ constexpr auto kTimeout = std::chrono::seconds(60);
 // reads the same values in the same headers. This is the unavoidable cost of
 // the headers. Observed: tether, with a handler that checks once whether its
 // caller is still there.
-enum Mode { kPlain, kEmpty, kByHand, kTether, kObserved, kModes };
-bool HasTether(Mode mode) { return mode == kTether || mode == kObserved; }
+// Packed: tether, with all values in one header.
+enum Mode { kPlain, kEmpty, kByHand, kTether, kObserved, kPacked, kModes };
+bool HasTether(Mode mode) { return mode >= kTether; }
 
 enum Kind { kUnary, kStream, kKinds };
 
@@ -94,7 +95,11 @@ Worker::Respond Serve(Mode mode) {
   grpc::ServerBuilder builder;
   builder.RegisterService(service.get());
   if (mode == kEmpty) InstallEmpty(builder);
-  if (HasTether(mode)) InstallServer(builder);
+  if (HasTether(mode)) {
+    ServerOptions options;
+    options.packed = mode == kPacked;
+    InstallServer(builder, options);
+  }
   testing::LoopbackServer started = testing::ListenOnLoopback(builder);
   const std::shared_ptr<grpc::Server> server = std::move(started.server);
   const int port = started.port;
@@ -138,7 +143,9 @@ class Client {
     } else if (mode_ == kEmpty) {
       channel_ = EmptyChannel(address);
     } else {
-      channel_ = tether::CreateChannel(address, credentials);
+      ClientOptions options;
+      options.packed = mode_ == kPacked;
+      channel_ = tether::CreateChannel(address, credentials, options);
     }
     stub_ = Probe::NewStub(channel_);
     if (!channel_->WaitForConnected(Late())) {
@@ -250,7 +257,9 @@ int Main(int argc, char** argv) {
   Pair by_hand(kByHand);
   Pair tether(kTether);
   Pair observed(kObserved);
-  Pair* const pairs[kModes] = {&plain, &empty, &by_hand, &tether, &observed};
+  Pair packed(kPacked);
+  Pair* const pairs[kModes] = {&plain,  &empty,    &by_hand,
+                               &tether, &observed, &packed};
   for (Pair* pair : pairs) {
     const Answer port = pair->server.Do({kPort, 0});
     pair->client.Do({kConnect, static_cast<int32_t>(port.a)});
@@ -284,7 +293,7 @@ int Main(int argc, char** argv) {
   }
 
   std::vector<Row> rows;
-  for (const Mode own : {kTether, kObserved}) {
+  for (const Mode own : {kTether, kObserved, kPacked}) {
     for (const bool is_cpu : {true, false}) {
       for (int kind = 0; kind < kKinds; ++kind) {
         const auto median = [&](Mode mode) {
@@ -295,6 +304,7 @@ int Main(int argc, char** argv) {
         row.operation = is_cpu ? "cpu " : "latency p50 ";
         row.operation += kind == kUnary ? "unary" : "server stream";
         if (own == kObserved) row.operation += ", observed";
+        if (own == kPacked) row.operation += ", packed";
         row.tether = median(own);
         row.peers = {{"plain grpc", median(kPlain)},
                      {"headers by hand", median(kByHand)},

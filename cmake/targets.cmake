@@ -1611,6 +1611,10 @@ tether_program(integration_tests_values_across_test
   TEST
   TIMEOUT 300)
 
+tether_internal_library(interceptors_tether_grpc_testing_tenant
+  PREFIX interceptors
+  DEPS tether_internal::tether)
+
 tether_internal_library(lib_tether_propagation_testing_fake_propagators
   PREFIX lib
   DEPS tether_internal::tether)
@@ -1909,6 +1913,7 @@ tether_program(interceptors_tether_grpc_describe_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_grpc_testing_tenant
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing
@@ -2078,6 +2083,7 @@ tether_program(interceptors_tether_grpc_packed_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_grpc_testing_tenant
     tether_internal::tether
     tether_internal::tether_grpc
   TEST
@@ -2269,6 +2275,7 @@ tether_program(interceptors_tether_grpc_values_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_probe_server
+    interceptors_tether_grpc_testing_tenant
     tether_internal::tether
     tether_internal::tether_grpc
   TEST

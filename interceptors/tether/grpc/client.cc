@@ -253,8 +253,7 @@ class ClientInterceptor : public ClientCallState {
       inject(headers);
     } else if (!headers.InjectBy(inject, room, packed)) {
       described.fits = false;
-      described.text =
-          "  nothing: the application's own metadata leaves no room\n";
+      described.text = "  nothing: all values together are too large\n";
     }
     set_propagation(std::move(described.text));
     if (described.threw) {

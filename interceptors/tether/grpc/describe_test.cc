@@ -24,10 +24,8 @@
 #include "tether/grpc/stats.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/grpc/testing/tenant.h"
 #include "tether/propagation/carrier.h"
-#include "tether/propagation/codecs.h"
-#include "tether/propagation/composite.h"
-#include "tether/propagation/default.h"
 #include "tether/propagation/header.h"
 #include "tether/propagation/request_id.h"
 #include "tether/testing/give_up.h"
@@ -37,18 +35,12 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using testing::kTenant;
 using ::testing::Not;
 using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
-
-constexpr Key<std::string> kTenant{"tenant"};
-
-std::shared_ptr<const Propagator> WithTenant() {
-  return std::make_shared<CompositePropagator>(
-      DefaultPropagator(),
-      HeaderPropagator<std::string>(kTenant, "x-tenant", StringCodec()));
-}
+using testing::WithTenant;
 
 ClientOptions SendsTenant() {
   ClientOptions options;

@@ -19,28 +19,19 @@
 #include "tether/grpc/stats.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/grpc/testing/tenant.h"
 #include "tether/propagation/baggage.h"
-#include "tether/propagation/codecs.h"
-#include "tether/propagation/composite.h"
-#include "tether/propagation/default.h"
-#include "tether/propagation/header.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether {
 namespace {
 
+using testing::kTenant;
 using testing::Ping;
 using testing::Pong;
 using testing::ProbeServer;
-
-inline constexpr Key<std::string> kTenant{"tenant"};
-
-std::shared_ptr<const Propagator> WithTenant() {
-  return std::make_shared<CompositePropagator>(
-      DefaultPropagator(),
-      HeaderPropagator<std::string>(kTenant, "x-tenant", StringCodec()));
-}
+using testing::WithTenant;
 
 class ValuesTest : public testing::GrpcLeakCheckedTest {
  protected:

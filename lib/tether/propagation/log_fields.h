@@ -27,7 +27,8 @@ namespace tether {
 TETHER_EXPORT std::string_view MethodOf(const Context& ctx);
 
 // Returns a child of `parent` with this method, for a system of RPCs or queues
-// that tether's interceptors don't know.
+// that tether's interceptors don't know. It may have any length. "" hides the
+// method of `parent`.
 TETHER_EXPORT Context WithMethod(const Context& parent,
                                  std::string_view method);
 

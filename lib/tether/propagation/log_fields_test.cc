@@ -59,6 +59,7 @@ TEST_F(LogFieldsTest, AMethodHasAnyLength) {
     EXPECT_EQ(MethodOf(WithMethod(ctx, method)), method);
     EXPECT_EQ(MethodOf(ctx), method);
     EXPECT_EQ(LogFields(ctx), size == 0 ? "" : "method=" + method);
+    EXPECT_EQ(MethodOf(WithMethod(ctx, "")), "");
   }
 }
 

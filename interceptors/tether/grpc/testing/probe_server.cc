@@ -100,9 +100,9 @@ std::unique_ptr<Probe::Stub> ProbeServer::Stub(
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataSize);
   arguments.SetInt(kAbsoluteMaxMetadataSize, kMaxMetadataSize);
   auto channel = ChannelTo(address_, std::move(tether), arguments);
-  // gRPC sometimes ends its first attempt at once on a loaded virtual machine,
-  // with "Invalid argument", and fails the calls that wait for it. It measures
-  // the attempt's 20 s with the processor's cycles. The next attempt succeeds.
+  // On a loaded machine, gRPC sometimes closes the socket of its first attempt
+  // right after connect(), and fails the calls that wait for it with "Invalid
+  // argument" (seen with Debian's gRPC 1.51.1). The next attempt succeeds.
   if (!channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kGiveUp))) {
     std::fprintf(stderr, "no connection to %s\n", address_.c_str());
     std::abort();
