@@ -34,7 +34,7 @@ def _library(ctx, name, words, defines):
     modules = [w for w in words.split(" ") if not w.startswith("-")]
     own = [w for w in words.split(" ") if w.startswith("-")]
     failure = "the system lacks the library " + " or ".join(modules)
-    options = _run(ctx, ["pkg-config", "--cflags", "--libs"] + modules, failure).split(" ")
+    options = _run(ctx, ["pkg-config", "--cflags", "--libs"] + modules, failure).split(" ") if modules else []
     defines = defines + _unique([o[2:] for o in options if o.startswith("-D")])
     if ctx.attr.inline_calls:
         own += [o for o in options if o.startswith("-l")]
@@ -247,8 +247,27 @@ def system_repositories():
         libraries = {
             "api": "opentelemetry_api",
             "exporters/memory:in_memory_span_exporter": "-lopentelemetry_exporter_in_memory opentelemetry_trace",
+            "exporters/memory:in_memory_metric_exporter": "-lopentelemetry_exporter_in_memory_metric opentelemetry_metrics",
+            "sdk/src/metrics": "opentelemetry_metrics",
             "sdk/src/trace": "opentelemetry_trace",
         },
+    )
+
+    # So are the targets that use these.
+    _supply(
+        system_repository,
+        "com_github_jupp0r_prometheus_cpp",
+        group = "observability",
+        version_of = "prometheus-cpp-core",
+        libraries = {"core": "prometheus-cpp-core"},
+    )
+    _supply(system_repository, "civetweb", group = "observability", libraries = {":libcivetweb": "-lcivetweb"})
+    _supply(
+        system_repository,
+        "ncurses",
+        group = "observability",
+        version_of = "ncursesw",
+        libraries = {":ncurses": "ncursesw"},
     )
 
     proto_rules()

@@ -27,13 +27,14 @@ LAYERS = {
     "testing": {"lib"},
     "interceptors/tether/grpc": {"lib"},
     "interceptors/tether/opentelemetry": {"lib", "interceptors/tether/grpc"},
-    "services": {"lib", "testing", "interceptors/tether/grpc"},  # the demo starts processes
-    "examples": {"lib", "interceptors/tether/grpc", "interceptors/tether/opentelemetry"},
-    "integration_tests": {"lib", "testing", "interceptors/tether/grpc", "services"},
-    "benchmarks": {"lib", "testing", "interceptors/tether/grpc", "interceptors/tether/opentelemetry"},
+    "observability": {"lib", "interceptors/tether/grpc"},
+    "services": {"lib", "testing", "interceptors/tether/grpc", "observability"},  # the demo starts processes
+    "examples": {"lib", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability"},
+    "integration_tests": {"lib", "testing", "interceptors/tether/grpc", "observability", "services"},
+    "benchmarks": {"lib", "testing", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability"},
     "packaging": {"lib", "interceptors/tether/grpc"},
 }
-LIBRARY = ("lib/", "interceptors/")
+LIBRARY = ("lib/", "interceptors/", "observability/")
 # Headers of other projects -> the folders that must not include them.
 FOREIGN = {
     r"grpc(pp)?/|.*\.grpc\.pb\.h$": ("lib/",),
@@ -73,6 +74,8 @@ def folder_of(path):
 def folder_of_include(name):
   if name.startswith("tether/v1/"):
     return None  # generated
+  if name.startswith("tether/observability/"):
+    return "observability"
   if name.startswith(("tether/grpc/", "tether/opentelemetry/")):
     return folder_of("interceptors/" + name)
   return "lib" if name.startswith("tether/") else folder_of(name)
