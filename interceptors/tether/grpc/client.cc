@@ -17,6 +17,7 @@
 #include "absl/base/attributes.h"
 #include "absl/time/time.h"
 #include "tether/current.h"
+#include "tether/grpc/internal/channel_target.h"
 #include "tether/grpc/internal/client_call_state.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/kept_time.h"
@@ -45,6 +46,7 @@ struct internal::ClientChannel {
 
   const ClientOptions options;
   PackedServers servers;  // used if options.packed
+  ChannelTarget target;
 };
 
 namespace {
@@ -83,6 +85,7 @@ class ClientInterceptor : public ClientCallState {
     channel_ = std::move(channel);
     asks_state_ = asks_state;
     record().Prepare(info->method(), channel_->options.report_limits);
+    TellObservers(info->method());
   }
 
   void Intercept(
@@ -96,7 +99,9 @@ class ClientInterceptor : public ClientCallState {
     if (!started_.load(std::memory_order_relaxed)) OnFirstHook();
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
-      if (!context().Done()) {
+      if (context().Done()) {
+        record().OnNotSent();
+      } else {
         WriteHeaders(*methods->GetSendInitialMetadata());
       }
     }
@@ -116,6 +121,7 @@ class ClientInterceptor : public ClientCallState {
     if (call == nullptr) return;
     if (started_.exchange(true, std::memory_order_relaxed)) return;
     const Nanos now = internal::SteadyNanos();
+    record().SetTarget(channel_->target.For(info_->channel(), call));
     record().OnStart(now, OwnLeft(now));
     HoldCoreCall(call);
   }
@@ -204,7 +210,7 @@ class ClientInterceptor : public ClientCallState {
                                  ? *options().reserve
                                  : channel_->options.reserve;
     const Nanos kept = internal::KeptTime(reserve, left, IsConnected());
-    record().OnTimeoutSent(kept);
+    record().OnTimeoutSent(kept, left);
     write(kTimeoutHeader, Micros(left - kept));
     if (kept != internal::ReserveOf(Reserve(), left)) {
       write(kReserveHeader, Micros(kept));

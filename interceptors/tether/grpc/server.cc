@@ -123,9 +123,12 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     // Proceed. `this` and `methods` may be destroyed when Proceed returns.
     ScopedContext current(call_->context());
     const DestructionProbe probe(this);
+    if (!is_callback_api) call_->OnProceed();
     methods->Proceed();
+    if (is_callback_api || probe.destroyed()) return;
+    call_->OnProceeded();
     // Only in a sync server is the call over now.
-    if (!is_callback_api && !probe.destroyed()) internal::EndWatcher::Poll();
+    internal::EndWatcher::Poll();
   }
 
   // The headers are views, so they must not be used after this hook.

@@ -5,6 +5,7 @@
 #ifndef TETHER_INTERNAL_MAKE_CHILD_H_
 #define TETHER_INTERNAL_MAKE_CHILD_H_
 
+#include <atomic>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -26,6 +27,11 @@ inline NewCancellable LinkNewScope(Scope* scope) {
 inline Nanos DeadlineOf(const Node* node) {
   return node->scope == nullptr ? kNever : node->scope->deadline;
 }
+
+// Called when a child of `parent` asks for a later deadline than `parent` has,
+// which has no effect. Null: nobody wants to know. Set once, by
+// ObserveLaterDeadlines.
+extern std::atomic<void (*)(const Context& parent)> on_later_deadline;
 
 // A child that ends at `when`, on the steady clock, which says `now`.
 // `wall_offset` is DeadlineScope::WallOffset(), or kUnknownOffset.

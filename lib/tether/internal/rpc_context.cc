@@ -71,6 +71,17 @@ Nanos RemainingAt(Nanos now, const Context& ctx) {
   return left;
 }
 
+void ObserveLaterDeadlines(void (*observe)(const Context& parent)) {
+  on_later_deadline.store(observe, std::memory_order_relaxed);
+}
+
+bool WasObserved(const Context& ctx) {
+  const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  return scope != nullptr && scope->kind == NodeKind::kLazy &&
+         static_cast<const LazyScope*>(scope)->was_observed.load(
+             std::memory_order_relaxed);
+}
+
 bool HasEnded(const Context& ctx) {
   const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
   return scope != nullptr && IsEnded(scope);

@@ -58,6 +58,17 @@ TETHER_EXPORT absl::Status CauseOfDeadline(const Context& ctx);
 // time on the real steady clock. A context on another clock reads that one.
 TETHER_EXPORT Nanos RemainingAt(Nanos now, const Context& ctx);
 
+// True if a context that WithLazyCancel made has ever been observed, apart from
+// the quiet time. `ctx` must be the context itself. Does not count as observing
+// it.
+TETHER_EXPORT bool WasObserved(const Context& ctx);
+
+// From now on, calls `observe` whenever a child asks for a later deadline than
+// its parent has, on the thread that makes the child. It must not throw, or
+// make contexts. At most one observer in a process: the last one.
+TETHER_EXPORT void ObserveLaterDeadlines(
+    void (*observe)(const Context& parent));
+
 // True if `ctx` has been ended. Does not count as observing it. A passed
 // deadline that has not fired yet does not count.
 TETHER_EXPORT bool HasEnded(const Context& ctx);

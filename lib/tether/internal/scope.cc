@@ -68,6 +68,7 @@ void StartSource(Scope* scope) {
     // armed on an attended timer service.
     state = lazy->state.load(std::memory_order_relaxed);
     lazy->state.store(state & ~kUnobserved, std::memory_order_release);
+    lazy->was_observed.store(true, std::memory_order_relaxed);
     start = std::move(lazy->start);
   }
   if (wake) TimersOf(lazy).Wake();

@@ -64,6 +64,9 @@ struct LazyScope : DeadlineScope {
   // that glibc's malloc keeps for each thread.
   static constexpr size_t kRoom = 672;
   std::atomic<uint32_t> room_taken{0};
+  // Whether it has ever been observed; unlike kUnobserved, also once it has
+  // ended.
+  std::atomic<bool> was_observed{false};
   alignas(std::max_align_t) unsigned char room[kRoom];
 };
 static_assert(sizeof(LazyScope) <= 1024, "see kRoom");

@@ -3,6 +3,8 @@
 #include "tether/grpc/internal/client_call_record.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -11,6 +13,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "tether/budget/internal/names.h"
+#include "tether/grpc/internal/call_observer.h"
+#include "tether/grpc/internal/kept_time.h"
 #include "tether/grpc/internal/method_names.h"
 #include "tether/grpc/internal/report_metadata.h"
 #include "tether/grpc/internal/time.h"
@@ -35,6 +39,15 @@ bool IsOfMethod(const v1::BudgetReport& report, std::string_view method) {
          report.method() == names.method();
 }
 
+// The size of what fits of `text`.
+template <size_t kSize>
+uint8_t CopyText(std::string_view text, char (&out)[kSize]) {
+  static_assert(kSize <= UINT8_MAX);
+  const size_t size = std::min(text.size(), kSize);
+  std::copy_n(text.data(), size, out);
+  return static_cast<uint8_t>(size);
+}
+
 // `peer`, as gRPC writes it ("ipv6:%5B::1%5D:80"), for a report.
 std::string AddressOf(std::string_view peer) {
   if (peer == "unknown") return "";
@@ -56,11 +69,16 @@ ClientCallRecord::ClientCallRecord(const Context& ctx, std::string_view label,
 
 ClientCallRecord::~ClientCallRecord() {
   delete report_.load(std::memory_order_relaxed);
-  if (id_in_hop_ == 0 || has_status_) return;
+  if (start_us_ == 0 || has_status_) return;
+  if (id_in_hop_ == 0 && !CallObservers::Any()) return;
+  const EndReason reason = ReasonOfAbandonedCall(context_);
+  const int64_t end = EndTime(SteadyMicros());
+  TellObservers(grpc::StatusCode::CANCELLED, reason, end - start_us_);
+  if (id_in_hop_ == 0) return;
   v1::CallReport call;
   call.set_outcome(static_cast<int32_t>(grpc::StatusCode::CANCELLED));
-  call.set_reason(ToProto(ReasonOfAbandonedCall(context_)));
-  hop_->EndCall(id_in_hop_, EndTime(SteadyMicros()), std::move(call));
+  call.set_reason(ToProto(reason));
+  hop_->EndCall(id_in_hop_, end, std::move(call));
 }
 
 void ClientCallRecord::Prepare(std::string_view method,
@@ -76,8 +94,10 @@ void ClientCallRecord::OnStart(Nanos now, Nanos own_left) {
   // A ClientCall's own deadline is by default that of its context.
   own_is_earlier_ =
       AddNanos(own_left, absl::ToInt64Nanoseconds(kCoreIsAhead)) < context_left;
-  if (hop_ == nullptr) return;
-  id_in_hop_ = hop_->BeginCall(method(), start_us_, left_, label_);
+  if (hop_ != nullptr) {
+    id_in_hop_ = hop_->BeginCall(method(), start_us_, left_, label_);
+  }
+  phase_.store(Phase::kUnderWay, std::memory_order_release);
 }
 
 void ClientCallRecord::OnContextEnd() { context_end_us_ = SteadyMicros(); }
@@ -130,10 +150,23 @@ const ClientOutcome& ClientCallRecord::Decide(
 grpc::Status ClientCallRecord::OnStatus(
     const grpc::ClientContext& rpc,
     const ReceivedMetadata::Map& trailing_metadata, grpc::Status status) {
+  phase_.store(Phase::kOver, std::memory_order_relaxed);
   const int64_t now = SteadyMicros();
   if (start_us_ == 0) start_us_ = now;  // no hook came earlier
   const int64_t end = EndTime(now);
   has_status_ = true;
+  status = Receive(rpc, trailing_metadata, std::move(status), end);
+  TellObservers(
+      status.error_code(),
+      decision_ == nullptr ? EndReason::kCompleted : decision_->outcome.reason,
+      end - start_us_);
+  return status;
+}
+
+grpc::Status ClientCallRecord::Receive(
+    const grpc::ClientContext& rpc,
+    const ReceivedMetadata::Map& trailing_metadata, grpc::Status status,
+    int64_t end) {
   if (status.ok() && !HasReport(trailing_metadata) && !HasEnded(context_) &&
       !TookLong(end - start_us_)) {
     if (hop_ != nullptr) hop_->EndGoodCall(id_in_hop_, end);
@@ -158,6 +191,32 @@ grpc::Status ClientCallRecord::OnStatus(
     if (report_.compare_exchange_strong(none, call.get())) call.release();
   }
   return status;
+}
+
+void ClientCallRecord::TellObservers(grpc::StatusCode code, EndReason reason,
+                                     int64_t spent_us) const noexcept {
+  if (!CallObservers::Any()) return;
+  const CallEnd end{
+      method(),
+      code,
+      reason,
+      sent_,
+      std::max<int64_t>(0, spent_us) * 1000,
+      left_,
+      left_when_sent_ == kNever ? kNever : GrpcTimeoutDrift(left_when_sent_)};
+  CallObservers::ForEach(
+      [&end](CallObserver& observer) { observer.OnCallEnd(end); });
+}
+
+bool ClientCallRecord::CopyIfUnderWay(UnderWay& copy) const noexcept {
+  if (phase_.load(std::memory_order_acquire) != Phase::kUnderWay) return false;
+  copy.ctx = context_;
+  copy.method_size = CopyText(method(), copy.method);
+  copy.target_size = CopyText(target_, copy.target);
+  copy.label_size = CopyText(label_, copy.label);
+  copy.start = start_us_ * 1000;
+  copy.left = left_;
+  return true;
 }
 
 EndReason ClientCallRecord::reason() const {

@@ -57,12 +57,38 @@ class ClientCallRecord {
   // The context has ended.
   void OnContextEnd();
 
+  // The context had ended before anything was sent.
+  void OnNotSent() { sent_ = false; }
+
+  // The target of the channel. Must be called before OnStart; `target` must
+  // stay valid as long as this.
+  void SetTarget(std::string_view target) { target_ = target; }
+
+  // For Inspect().
+  struct UnderWay {
+    Context ctx;
+    char method[127];
+    char target[127];
+    char label[64];
+    uint8_t method_size;
+    uint8_t target_size;
+    uint8_t label_size;
+    Nanos start;
+    Nanos left;  // then, until the nearer deadline
+  };
+  // Writes what is known of the call into `copy`, if it has begun and is not
+  // over; else returns false. Allocates nothing. Any thread, while this exists.
+  bool CopyIfUnderWay(UnderWay& copy) const noexcept;
+
   // The application has called TryCancel. Any thread.
   void OnTryCancel() { tried_to_cancel_ = true; }
 
   // The headers are about to be sent. They give the callee `reserve` less time
-  // than the call has.
-  void OnTimeoutSent(Nanos reserve) { reserve_ = reserve; }
+  // than the call has, which is `left`.
+  void OnTimeoutSent(Nanos reserve, Nanos left) {
+    reserve_ = reserve;
+    left_when_sent_ = left;
+  }
 
   // The outcome of the RPC `rpc`, whose `status` has arrived. The first call
   // decides it, and later ones return the same.
@@ -85,6 +111,13 @@ class ClientCallRecord {
   v1::CallReport report() const;
 
  private:
+  // OnStatus, but for telling the observers.
+  grpc::Status Receive(const grpc::ClientContext& rpc,
+                       const ReceivedMetadata::Map& trailing_metadata,
+                       grpc::Status status, int64_t end);
+  void TellObservers(grpc::StatusCode code, EndReason reason,
+                     int64_t spent_us) const noexcept;
+
   // A deadline or the end of the context ends a call, although its status may
   // be read long after that.
   int64_t EndTime(int64_t now_us) const;
@@ -114,10 +147,17 @@ class ClientCallRecord {
   Nanos left_ = kNever;          // until the nearer deadline
   bool own_is_earlier_ = false;  // see ReceivedEnd
   Nanos reserve_ = 0;
+  Nanos left_when_sent_ = kNever;
+  bool sent_ = true;
+  std::string_view target_;
   const ReportLimits* limits_ = nullptr;
 
   std::unique_ptr<Decision> decision_;
   bool has_status_ = false;
+
+  // While kUnderWay, what CopyIfUnderWay reads is constant.
+  enum class Phase : uint8_t { kPrepared, kUnderWay, kOver };
+  std::atomic<Phase> phase_{Phase::kPrepared};
 
   std::atomic<bool> tried_to_cancel_{false};
   std::atomic<int64_t> context_end_us_{0};  // 0: it hasn't ended

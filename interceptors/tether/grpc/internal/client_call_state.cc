@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "tether/grpc/internal/call_observer.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
 
@@ -73,6 +74,13 @@ void ClientCallState::HoldCoreCall(grpc_call* call) {
   }
   // If the context ended earlier, its callback found no call.
   if (context_.Done()) OnContextEnd();
+}
+
+void ClientCallState::TellObservers(std::string_view method) const {
+  if (!CallObservers::Any()) return;
+  const CallBegin call{context_, method, options_.detached};
+  CallObservers::ForEach(
+      [&call](CallObserver& observer) { observer.OnCallBegin(call); });
 }
 
 void ClientCallState::set_propagation(std::string description) {

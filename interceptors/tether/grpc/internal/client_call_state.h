@@ -114,6 +114,16 @@ class ClientCallState : public grpc::experimental::Interceptor,
   void set_propagation(std::string description);
   std::string propagation() const;
 
+  // Tells the observers that its RPC of `method` begins, on this thread.
+  void TellObservers(std::string_view method) const;
+
+  // Calls `look` with each state that is registered, under a lock: see
+  // AddressTable::ForEach.
+  template <typename Look>
+  static void ForEach(Look look) {
+    Registry().ForEach(look);
+  }
+
   ClientCallRecord& record() { return record_; }
   const ClientCallRecord& record() const { return record_; }
 

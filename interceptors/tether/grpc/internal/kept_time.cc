@@ -22,7 +22,21 @@ Nanos HiddenWait(Nanos left) {
   return kTicks + step;
 }
 
+Nanos RoundUp(Nanos time, Nanos step) {
+  return (time + step - 1) / step * step;
+}
+
 }  // namespace
+
+Nanos GrpcTimeoutDrift(Nanos left) {
+  if (left <= 0 || left > kNever / 4) return 0;
+  Nanos sent = RoundUp(left, kMillisecond);
+  for (Nanos step = kMillisecond; sent >= 1000 * step;) {
+    step *= 10;
+    sent = RoundUp(sent, step);
+  }
+  return sent - left;
+}
 
 Nanos KeptTime(const Reserve& reserve, Nanos left, bool connected) {
   const Nanos kept = ReserveOf(reserve, left);

@@ -18,6 +18,11 @@ namespace tether::internal {
 // reserve.
 Nanos KeptTime(const Reserve& reserve, Nanos left, bool connected);
 
+// How much longer the grpc-timeout of a call that has `left` says than `left`.
+// Core rounds it up, to whole milliseconds and then to three digits. Zero for
+// what isn't positive.
+Nanos GrpcTimeoutDrift(Nanos left);
+
 }  // namespace tether::internal
 
 #endif  // TETHER_GRPC_INTERNAL_KEPT_TIME_H_

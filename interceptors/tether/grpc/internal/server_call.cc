@@ -81,7 +81,10 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
     BeginSummary(method, *server_context);
   }
   ScheduleCancelCall();
+  if (end_is_pushed)
+    style_.store(ApiStyle::kCallback, std::memory_order_relaxed);
   TurnAwayIfTooLate(method, limits.min_budget, server_context->c_call());
+  has_begun_.store(true, std::memory_order_release);
   return true;
 }
 
@@ -161,6 +164,7 @@ void ServerCall::TurnAwayIfTooLate(std::string_view method,
   const absl::Duration time_left = ToDuration(budget_.time_left);
   if (time_left >= min_budget || !shed_budget.Spend()) return;
   CountEvent(RpcEvent::kShed);
+  shed_.store(true, std::memory_order_relaxed);
   const absl::Status cause = CauseOfTooLittleTime(time_left, min_budget);
   Expire(scope_, cause);
   cut_off_with_ = grpc::StatusCode::DEADLINE_EXCEEDED;
@@ -193,6 +197,7 @@ void ServerCall::StartWatch() {
     if (context_ended_ || call == nullptr) return;
     grpc_call_ref(call);
   }
+  watched_.store(true, std::memory_order_relaxed);
   server_->watcher->Watch(call, [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->OnCallEnded();
   });
@@ -215,8 +220,16 @@ void ServerCall::OnCallEnded() {
   if (handler_ended_.load(std::memory_order_relaxed)) return;
   const ServerCallEnd end =
       EndOfServerCall(scope_.Remaining(), budget_.Slack());
+  NoteEnd();
   EndDeferringCallbacks(scope_, end.by_deadline, end.cause).Run();
   RunDeferredCallbacks();
+}
+
+// The first time counts: the context ends once.
+void ServerCall::NoteEnd() {
+  Nanos none = 0;
+  ended_at_.compare_exchange_strong(none, Clock::Real().SteadyNanos(),
+                                    std::memory_order_relaxed);
 }
 
 void ServerCall::OnOperationFailed() {
@@ -227,6 +240,7 @@ void ServerCall::OnOperationFailed() {
       EndOfServerCall(scope_.Remaining(), budget_.Slack());
   // A thread that finds the context ended by this sees may_have_deferred_, and
   // then waits for the lock. So it finds the deferred callbacks.
+  NoteEnd();
   MutexLock lock(mutex_);
   may_have_deferred_.store(true, std::memory_order_relaxed);
   DeferredCallbacks deferred =

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "absl/base/thread_annotations.h"
@@ -19,6 +20,7 @@
 #include "tether/context.h"
 #include "tether/end_reason.h"
 #include "tether/export.h"
+#include "tether/grpc/in_flight.h"
 #include "tether/grpc/internal/delay_queue.h"
 #include "tether/grpc/internal/delayed.h"
 #include "tether/grpc/internal/hop_record.h"
@@ -31,6 +33,7 @@
 #include "tether/internal/deferred_callbacks.h"
 #include "tether/internal/mutex.h"
 #include "tether/internal/nanos.h"
+#include "tether/propagation/log_fields.h"
 #include "tether/v1/budget_report.pb.h"
 
 namespace tether::internal {
@@ -96,6 +99,22 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   // after OnHandlerEnded, and not concurrently with the other functions that
   // gRPC's hooks call.
   void Finish(std::optional<grpc::StatusCode> answer) noexcept;
+
+  // For Inspect(): what is known of the request at `now`, on the real steady
+  // clock. nullopt before Begin has returned. Any thread; the caller holds a
+  // reference.
+  std::optional<InFlightRequest> Describe(Nanos now);
+  // Identifies the request in its context and in all that are derived from it.
+  // Null if its context doesn't have it. Requires that Describe returns one.
+  const void* id() const { return MethodOf(context_).data(); }
+
+  // Called around the rest of the hook for the headers, which runs a sync
+  // handler. Not for the callback API.
+  void OnProceed() { style_.store(ApiStyle::kSync, std::memory_order_relaxed); }
+  void OnProceeded() {
+    if (handler_ended_.load(std::memory_order_relaxed)) return;
+    style_.store(ApiStyle::kAsync, std::memory_order_relaxed);
+  }
 
   // The three events that end the context. They have no effect on a context
   // that has ended. ContextOf still finds it.
@@ -181,6 +200,14 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
                     const grpc::ServerContextBase& server_context);
   grpc::StatusCode CodeOfAnswer(std::optional<grpc::StatusCode> answer,
                                 EndReason reason) const;
+  // The caller's address; "" if the call is over.
+  std::string Peer();
+  void TellObservers(std::optional<grpc::StatusCode> answer) const;
+  // The end of the context, which comes now, isn't its deadline.
+  void NoteEnd();
+  // How long ago the context ended, at `now`. `reason` is why. nullopt if it
+  // isn't known.
+  std::optional<Nanos> EndedAgo(Nanos now, EndReason reason) const;
 
   // The context has ended: the watch is no longer needed.
   void DropWatch();
@@ -195,6 +222,7 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   const void* address_ = nullptr;
   const void* rpc_ = nullptr;
   bool has_arrived_ = false;
+  bool is_finished_ = false;
   std::atomic<bool> handler_ended_{false};
   CancelFunc cancel_;
   // The context that cancel_ ends. Set before it can be observed and never
@@ -208,6 +236,13 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
 
   Nanos arrival_ = 0;     // on the real clock
   RequestBudget budget_;  // on arrival
+  // Once true, the members above are constant.
+  std::atomic<bool> has_begun_{false};
+  std::atomic<ApiStyle> style_{ApiStyle::kAsync};
+  std::atomic<bool> watched_{false};
+  std::atomic<bool> shed_{false};
+  // When the call's end or the drain ended the context; 0: it didn't, yet.
+  std::atomic<Nanos> ended_at_{0};
 
   // For on_finish. Null if it isn't set, or has been called.
   std::unique_ptr<RequestSummary> summary_;

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "tether/clock.h"
 #include "tether/end_reason.h"
+#include "tether/grpc/internal/call_observer.h"
 #include "tether/grpc/internal/call_outcome.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/method_names.h"
@@ -94,6 +95,10 @@ void ServerCall::BeginSummary(std::string_view method,
 }
 
 void ServerCall::Finish(std::optional<grpc::StatusCode> answer) noexcept {
+  if (std::exchange(is_finished_, true)) return;
+  if (CallObservers::Any() && has_begun_.load(std::memory_order_relaxed)) {
+    TellObservers(answer);
+  }
   if (summary_ == nullptr) return;
   TETHER_TRY {
     const std::unique_ptr<RequestSummary> summary = std::move(summary_);

@@ -57,6 +57,7 @@ absl::Duration ServerState::answer_grace() const {
 }
 
 void ServerState::OnBaseContextEnded() {
+  ended_at_.store(Clock::Real().SteadyNanos(), std::memory_order_relaxed);
   // Made outside the lock, because it may run at once.
   auto cancel =
       std::make_unique<Delayed>(answer_grace(), [weak = weak_from_this()] {

@@ -5,6 +5,7 @@
 #ifndef TETHER_GRPC_INTERNAL_SERVER_STATE_H_
 #define TETHER_GRPC_INTERNAL_SERVER_STATE_H_
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -18,6 +19,7 @@
 #include "tether/grpc/internal/shed_budget.h"
 #include "tether/grpc/server_options.h"
 #include "tether/internal/mutex.h"
+#include "tether/internal/nanos.h"
 #include "tether/internal/spread.h"
 
 namespace tether::internal {
@@ -47,6 +49,9 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
   const bool cancels_calls_at_end;
   // True if options.base_context is on the machine's clock, not on a test's.
   const bool is_on_real_clock;
+  // When options.base_context ended, on the real steady clock; 0 if it hasn't,
+  // or if nobody is told.
+  Nanos ended_at() const { return ended_at_.load(std::memory_order_relaxed); }
   // How long a new request's context answers Done() by its clock alone: kDelay
   // of the watcher, or nothing if that clock isn't the machine's.
   const absl::Duration quiet_time;
@@ -60,6 +65,7 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
   void OnBaseContextEnded();
   void CancelAllCalls();
 
+  std::atomic<Nanos> ended_at_{0};
   Mutex mutex_;
   std::unique_ptr<Delayed> delayed_cancel_ ABSL_GUARDED_BY(mutex_);
   std::optional<Registration> at_end_of_base_context_;
