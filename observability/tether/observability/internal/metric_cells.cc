@@ -167,17 +167,21 @@ Method* Methods::Get(std::string_view name) noexcept {
   std::atomic<Method*>& bucket = BucketOf(name);
   Method* const first = bucket.load(std::memory_order_acquire);
   if (Method* found = FindIn(first, nullptr, name)) return found;
-  Method* method = &other_;
-  if (size_.fetch_add(1, std::memory_order_relaxed) < max_) {
-    TETHER_TRY {
-      auto made = std::make_unique<Method>(name);
-      method = AddUnlessThere(bucket, first, made.get());
-      if (method == made.get()) return made.release();
-    }
-    TETHER_CATCH(...) {}
+  // Threads that add methods at the same time may exceed the limit by a few.
+  if (size_.load(std::memory_order_acquire) >= max_) {
+    // One of them may have added this name since.
+    Method* const now = bucket.load(std::memory_order_acquire);
+    Method* const found = FindIn(now, first, name);
+    return found != nullptr ? found : &other_;
   }
-  size_.fetch_sub(1, std::memory_order_relaxed);
-  return method;
+  TETHER_TRY {
+    auto made = std::make_unique<Method>(name);
+    Method* const there = AddUnlessThere(bucket, first, made.get());
+    if (there != made.get()) return there;
+    size_.fetch_add(1, std::memory_order_release);
+    return made.release();
+  }
+  TETHER_CATCH(...) { return &other_; }
 }
 
 MetricCells::Thread* MetricCells::ThisThread() {
