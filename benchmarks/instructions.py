@@ -32,6 +32,7 @@ OWN = {
     "tether": "",
     "observed": ", observed",
     "packed": ", packed",
+    "counted": ", with metrics",
 }
 
 # The figures -> the beginnings of the rows' names.

@@ -31,6 +31,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
+#include "tether/observability/metrics.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 #include "worker.h"
@@ -54,7 +55,8 @@ constexpr auto kTimeout = std::chrono::seconds(90);
 // Floor: interceptors that write and read the headers, and nothing else.
 // Observed: the handler asks whether its context is done, once for an RPC, or
 // once for each message of a stream.
-// Packed: tether, with all values in one header.
+// Packed: tether, with all values in one header. Counted: tether, with the
+// metrics on.
 enum Mode {
   kPlain,
   kEmpty,
@@ -63,13 +65,13 @@ enum Mode {
   kTether,
   kObserved,
   kPacked,
+  kCounted,
   kModes
 };
-constexpr const char* kNames[kModes] = {
-    "plain", "empty", "by_hand", "floor", "tether", "observed", "packed"};
-bool HasTether(Mode mode) {
-  return mode == kTether || mode == kObserved || mode == kPacked;
-}
+constexpr const char* kNames[kModes] = {"plain",  "empty",  "by_hand",
+                                        "floor",  "tether", "observed",
+                                        "packed", "counted"};
+bool HasTether(Mode mode) { return mode >= kTether; }
 
 // ---- The server
 
@@ -125,6 +127,7 @@ testing::LoopbackServer Serve(Mode mode, Service& service) {
   builder.RegisterService(&service);
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  if (mode == kCounted) StartMetrics();
   if (mode == kEmpty) InstallEmpty(builder);
   if (mode == kFloor) InstallHeaders(builder);
   if (HasTether(mode)) {
@@ -153,7 +156,8 @@ class Client {
         break;
       case kTether:
       case kObserved:
-      case kPacked: {
+      case kPacked:
+      case kCounted: {
         ClientOptions options;
         options.packed = mode == kPacked;
         channel_ =

@@ -21,6 +21,7 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
+#include "tether/observability/metrics.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 #include "worker.h"
@@ -41,8 +42,18 @@ constexpr auto kTimeout = std::chrono::seconds(60);
 // reads the same values in the same headers. This is the unavoidable cost of
 // the headers. Observed: tether, with a handler that checks once whether its
 // caller is still there.
-// Packed: tether, with all values in one header.
-enum Mode { kPlain, kEmpty, kByHand, kTether, kObserved, kPacked, kModes };
+// Packed: tether, with all values in one header. Counted: tether, with the
+// metrics on, in both processes.
+enum Mode {
+  kPlain,
+  kEmpty,
+  kByHand,
+  kTether,
+  kObserved,
+  kPacked,
+  kCounted,
+  kModes
+};
 bool HasTether(Mode mode) { return mode >= kTether; }
 
 enum Kind { kUnary, kStream, kKinds };
@@ -94,6 +105,7 @@ Worker::Respond Serve(Mode mode) {
   auto service = std::make_shared<Service>(mode);
   grpc::ServerBuilder builder;
   builder.RegisterService(service.get());
+  if (mode == kCounted) StartMetrics();
   if (mode == kEmpty) InstallEmpty(builder);
   if (HasTether(mode)) {
     ServerOptions options;
@@ -138,6 +150,7 @@ class Client {
  private:
   void Connect(const std::string& address) {
     const auto credentials = grpc::InsecureChannelCredentials();
+    if (mode_ == kCounted) StartMetrics();
     if (mode_ == kPlain || mode_ == kByHand) {
       channel_ = grpc::CreateChannel(address, credentials);
     } else if (mode_ == kEmpty) {
@@ -258,8 +271,9 @@ int Main(int argc, char** argv) {
   Pair tether(kTether);
   Pair observed(kObserved);
   Pair packed(kPacked);
-  Pair* const pairs[kModes] = {&plain,  &empty,    &by_hand,
-                               &tether, &observed, &packed};
+  Pair counted(kCounted);
+  Pair* const pairs[kModes] = {&plain,    &empty,  &by_hand, &tether,
+                               &observed, &packed, &counted};
   for (Pair* pair : pairs) {
     const Answer port = pair->server.Do({kPort, 0});
     pair->client.Do({kConnect, static_cast<int32_t>(port.a)});
@@ -293,7 +307,7 @@ int Main(int argc, char** argv) {
   }
 
   std::vector<Row> rows;
-  for (const Mode own : {kTether, kObserved, kPacked}) {
+  for (const Mode own : {kTether, kObserved, kPacked, kCounted}) {
     for (const bool is_cpu : {true, false}) {
       for (int kind = 0; kind < kKinds; ++kind) {
         const auto median = [&](Mode mode) {
@@ -305,10 +319,12 @@ int Main(int argc, char** argv) {
         row.operation += kind == kUnary ? "unary" : "server stream";
         if (own == kObserved) row.operation += ", observed";
         if (own == kPacked) row.operation += ", packed";
+        if (own == kCounted) row.operation += ", with metrics";
         row.tether = median(own);
         row.peers = {{"plain grpc", median(kPlain)},
                      {"headers by hand", median(kByHand)},
                      {"empty interceptor", median(kEmpty)}};
+        if (own == kCounted) row.peers = {{"no metrics", median(kTether)}};
         row.allocations =
             samples[own][kind].allocations - samples[kPlain][kind].allocations;
         rows.push_back(std::move(row));

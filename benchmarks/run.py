@@ -59,6 +59,7 @@ GROUPS = {
         "plain grpc": TOGETHER,
         "headers by hand": TOGETHER,
         "empty interceptor": TOGETHER,
+        "no metrics": TOGETHER,
     },
     "instructions": {
         "tether": ["//benchmarks:instructions_benchmark"],

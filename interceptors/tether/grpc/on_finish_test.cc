@@ -111,6 +111,40 @@ TEST_F(OnFinishTest, IsCalledBeforeTheCallerHasItsAnswer) {
   }
 }
 
+// gRPC answers INTERNAL for it, and runs no handler.
+TEST_F(OnFinishTest, ACallerThatLeavesBeforeItsMessageIsNoErrorOfTheServer) {
+  Options options;
+  options.leaf = Observed();
+  Start(options);
+  grpc::GenericStub stub(CreateChannel(leaf_->address(),
+                                       grpc::InsecureChannelCredentials(), {},
+                                       testing::OwnConnection()));
+  grpc::CompletionQueue queue;
+  {
+    ClientCall call{Background()};
+    const auto stream =
+        stub.PrepareCall(&call, "/tether.testing.Probe/Unary", &queue);
+    stream->StartCall(&call);  // sends the headers alone
+    void* tag;
+    bool ok;
+    EXPECT_TRUE(queue.Next(&tag, &ok));
+    call.TryCancel();
+    grpc::Status status;
+    stream->Finish(&status, &call);
+    EXPECT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+    queue.Shutdown();
+    EXPECT_FALSE(queue.Next(&tag, &ok));
+  }
+  Stop();
+  const std::vector<RequestSummary> finished = Take();
+  ASSERT_EQ(finished.size(), 1u);
+  EXPECT_EQ(finished[0].method, "/tether.testing.Probe/Unary");
+  EXPECT_FALSE(finished[0].answered);
+  EXPECT_EQ(finished[0].code, grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(finished[0].reason, EndReason::kCallerLeft);
+}
+
 // An edge reports nothing to strangers, but knows itself where the time went.
 TEST_F(OnFinishTest, AnEdgeHasTheReportOfItsOwnCalls) {
   Options options = Reporting(ReportOptions::When::kAlways);

@@ -46,6 +46,15 @@ bool IsCallbackApi(grpc::ServerContextBase& server_context) {
          dynamic_cast<grpc::CallbackServerContext*>(&server_context) != nullptr;
 }
 
+// True if `status` is gRPC's own for a request without the message that should
+// come with its headers: its caller has left before. If gRPC can't read a
+// message, its status has other texts.
+bool IsLackOfMessage(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::INTERNAL &&
+         (status.error_message() == "No payload" ||
+          status.error_message() == "Couldn't initialize byte buffer reader");
+}
+
 // Tells whether an interceptor is destroyed on this thread in the lifetime of
 // an object on the stack. Uses neither after that.
 class DestructionProbe {
@@ -99,15 +108,15 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     if (Has(methods, InterceptionHookPoints::PRE_SEND_STATUS)) {
       OnSendStatus(methods);
     }
+    if (Has(methods, InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+      return OnHeaders(methods);
+    }
     NoteFailedOperation(methods);
     if (Has(methods, InterceptionHookPoints::POST_RECV_CLOSE)) {
       // This may come before the handler returns. If the handler has returned,
       // the context has ended for that reason. Never ask gRPC here whether the
       // call was cancelled: that leads back into this hook.
       call_->OnCallEnded();
-    }
-    if (Has(methods, InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      return OnHeaders(methods);
     }
     methods->Proceed();
   }
@@ -119,6 +128,9 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       stands_aside_ = true;
       return methods->Proceed();
     }
+    // For RPCs with one message, it comes with the headers.
+    lacks_message_ = Has(methods, InterceptionHookPoints::POST_RECV_MESSAGE) &&
+                     methods->GetRecvMessage() == nullptr;
     // The handler, or the handler method of the callback API, runs inside
     // Proceed. `this` and `methods` may be destroyed when Proceed returns.
     ScopedContext current(call_->context());
@@ -179,10 +191,14 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
       }
       TETHER_CATCH(...) { CountEvent(internal::RpcEvent::kException); }
     }
+    // No handler has run, and nobody waits for gRPC's answer.
+    const bool has_left = lacks_message_ && IsLackOfMessage(status);
+    if (has_left) call_->OnCallEnded();
     call_->WriteReport(info_->method(), status, after_messages,
                        *methods->GetSendTrailingMetadata());
     call_->OnHandlerEnded();
-    call_->Finish(status.error_code());
+    call_->Finish(has_left ? std::nullopt
+                           : std::make_optional(status.error_code()));
   }
 
   // Ends the context before the handler sees that one of its operations has
@@ -218,6 +234,9 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
   // True if another tether interceptor serves the call. Set before the handler
   // runs.
   bool stands_aside_ = false;
+  // True if the headers came without the message that should be with them. As
+  // above.
+  bool lacks_message_ = false;
   // True if the client has asked whether this server unpacks headers. As above:
   // set before the handler runs.
   bool must_say_that_it_unpacks_ = false;
