@@ -259,7 +259,7 @@ def system_repositories():
         "com_github_jupp0r_prometheus_cpp",
         group = "observability",
         version_of = "prometheus-cpp-core",
-        libraries = {"core": "prometheus-cpp-core"},
+        libraries = {"core": "prometheus-cpp-core", "pull": "prometheus-cpp-pull"},
     )
     _supply(system_repository, "civetweb", group = "observability", libraries = {":libcivetweb": "-lcivetweb"})
     _supply(
