@@ -247,7 +247,6 @@ def system_repositories():
         libraries = {
             "api": "opentelemetry_api",
             "exporters/memory:in_memory_span_exporter": "-lopentelemetry_exporter_in_memory opentelemetry_trace",
-            "exporters/memory:in_memory_metric_exporter": "-lopentelemetry_exporter_in_memory_metric opentelemetry_metrics",
             "sdk/src/metrics": "opentelemetry_metrics",
             "sdk/src/trace": "opentelemetry_trace",
         },

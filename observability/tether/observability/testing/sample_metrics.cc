@@ -74,16 +74,18 @@ InFlight SampleInFlight() {
 
 }  // namespace
 
-DurationHistogram HistogramOf(std::initializer_list<double> seconds) {
+void Add(DurationHistogram& histogram, double seconds) {
   const auto& bounds = DurationHistogram::Bounds();
+  size_t bucket = 0;
+  while (bucket < bounds.size() && seconds > bounds[bucket]) ++bucket;
+  ++histogram.buckets[bucket];
+  ++histogram.count;
+  histogram.sum_seconds += seconds;
+}
+
+DurationHistogram HistogramOf(std::initializer_list<double> seconds) {
   DurationHistogram histogram;
-  for (const double value : seconds) {
-    size_t bucket = 0;
-    while (bucket < bounds.size() && value > bounds[bucket]) ++bucket;
-    ++histogram.buckets[bucket];
-    ++histogram.count;
-    histogram.sum_seconds += value;
-  }
+  for (const double value : seconds) Add(histogram, value);
   return histogram;
 }
 

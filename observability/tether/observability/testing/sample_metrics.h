@@ -15,6 +15,8 @@ namespace tether::testing {
 inline constexpr char kServed[] = "/shop.v1.Orders/GetOrder";
 inline constexpr char kCalled[] = "/shop.v1.Inventory/GetStock";
 
+void Add(DurationHistogram& histogram, double seconds);
+
 // Of durations in seconds.
 DurationHistogram HistogramOf(std::initializer_list<double> seconds);
 
