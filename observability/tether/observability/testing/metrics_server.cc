@@ -20,7 +20,6 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
@@ -28,6 +27,7 @@
 #include "tether/grpc/request_summary.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/probe_server.h"
+#include "tether/internal/mutex.h"
 #include "tether/observability/metric_table.h"
 #include "tether/observability/metrics.h"
 #include "tether/observability/prometheus.h"
@@ -50,7 +50,7 @@ namespace {
 class FinishedRequests {
  public:
   void Count(const RequestSummary& request) {
-    const absl::MutexLock lock(&mutex_);
+    const internal::MutexLock lock(mutex_);
     ServerMetrics& server = servers_[request.method];
     OutcomeCount* outcome = nullptr;
     for (OutcomeCount& known : server.outcomes) {
@@ -75,13 +75,13 @@ class FinishedRequests {
 
   MetricValues Read() const {
     MetricValues values = ReadMetricValues();
-    const absl::MutexLock lock(&mutex_);
+    const internal::MutexLock lock(mutex_);
     values.metrics.servers = servers_;
     return values;
   }
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable internal::Mutex mutex_;
   std::map<std::string, ServerMetrics> servers_ ABSL_GUARDED_BY(mutex_);
 };
 
