@@ -247,7 +247,6 @@ def system_repositories():
         libraries = {
             "api": "opentelemetry_api",
             "exporters/memory:in_memory_span_exporter": "-lopentelemetry_exporter_in_memory opentelemetry_trace",
-            "exporters/memory:in_memory_metric_exporter": "-lopentelemetry_exporter_in_memory_metric opentelemetry_metrics",
             "sdk/src/metrics": "opentelemetry_metrics",
             "sdk/src/trace": "opentelemetry_trace",
         },
@@ -259,7 +258,7 @@ def system_repositories():
         "com_github_jupp0r_prometheus_cpp",
         group = "observability",
         version_of = "prometheus-cpp-core",
-        libraries = {"core": "prometheus-cpp-core"},
+        libraries = {"core": "prometheus-cpp-core", "pull": "prometheus-cpp-pull"},
     )
     _supply(system_repository, "civetweb", group = "observability", libraries = {":libcivetweb": "-lcivetweb"})
     _supply(

@@ -31,7 +31,10 @@ EXTERNAL = [
     (r"google/protobuf/.*", ["@com_google_protobuf//:protobuf"]),
     (r"g(test|mock)/.*", ["@com_google_googletest//:gtest_main", "@com_google_googletest//:gtest"]),
     (r"benchmark/.*", ["@com_github_google_benchmark//:benchmark"]),
+    (r"prometheus/exposer\.h", ["@com_github_jupp0r_prometheus_cpp//pull"]),
+    (r"prometheus/.*", ["@com_github_jupp0r_prometheus_cpp//core"]),
     (r"opentelemetry/exporters/memory/.*", ["@io_opentelemetry_cpp//exporters/memory:in_memory_span_exporter"]),
+    (r"opentelemetry/sdk/metrics/.*", ["@io_opentelemetry_cpp//sdk/src/metrics"]),
     (r"opentelemetry/sdk/.*", ["@io_opentelemetry_cpp//sdk/src/trace"]),
     (r"opentelemetry/.*", ["@io_opentelemetry_cpp//api"]),
 ]

@@ -42,6 +42,7 @@ EXTERNAL = {
     "@com_google_protobuf//:protobuf": ["protobuf::libprotobuf"],
     "@io_opentelemetry_cpp//api": ["opentelemetry-cpp::api"],
     "@io_opentelemetry_cpp//exporters/memory:in_memory_span_exporter": ["opentelemetry-cpp::in_memory_span_exporter"],
+    "@io_opentelemetry_cpp//sdk/src/metrics": ["opentelemetry-cpp::metrics"],
     "@io_opentelemetry_cpp//sdk/src/trace": ["opentelemetry-cpp::trace"],
 }
 OPENTELEMETRY = "@io_opentelemetry_cpp//"
