@@ -8,6 +8,7 @@
 #   ./bench.sh rpc                  tether's cost per RPC; two minutes
 #   ./bench.sh instructions         the instructions of an RPC and of a streamed message; four minutes
 #   ./bench.sh instructions --check  fails if there are more than recorded, as in CI; two minutes
+#   ./bench.sh inspect              looking at what is in flight; a minute
 #   ./bench.sh cancel               the time from a client's cancellation to the leaf of a chain; two minutes
 #   ./bench.sh drift                the error of a deadline after eight hops; two minutes
 #   ./bench.sh all                  every group

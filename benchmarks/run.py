@@ -68,6 +68,9 @@ GROUPS = {
         "headers by hand": TOGETHER,
         "floor": TOGETHER,
     },
+    "inspect": {
+        "tether": ["//benchmarks:inspect_benchmark"],
+    },
     "cancel": {
         "tether": ["//benchmarks:cancel_benchmark"],
         "FromServerContext": TOGETHER,

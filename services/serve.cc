@@ -9,6 +9,8 @@
 
 #include <cstdint>
 #include <iostream>
+#include <memory>
+#include <string>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
@@ -18,13 +20,20 @@
 #include "tether/context.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
+#include "tether/observability/inspector_service.h"
+#include "tether/observability/metrics.h"
 
 ABSL_FLAG(uint16_t, port, 0, "The port to listen on; 0: any free one.");
 ABSL_FLAG(shop::Delay, shutdown_grace, shop::Delay{absl::Seconds(2)},
           "How long running requests may go on after SIGTERM.");
 
+ABSL_FLAG(bool, live, false,
+          "Count, and show what is in flight, on the port and on a page.");
+
 namespace shop {
 namespace {
+
+std::string (*start_live_page)() = nullptr;
 
 sigset_t StopSignals() {
   sigset_t signals;
@@ -53,6 +62,10 @@ std::shared_ptr<grpc::Channel> ConnectTo(const std::string& flag,
   return channel;
 }
 
+bool IsLive() { return absl::GetFlag(FLAGS_live); }
+
+void SetLivePage(std::string (*start)()) { start_live_page = start; }
+
 int Serve(grpc::Service& service) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -62,6 +75,12 @@ int Serve(grpc::Service& service) {
   const std::string address = absl::StrCat("127.0.0.1:", port);
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service);
+  const std::unique_ptr<grpc::Service> inspector =
+      tether::MakeInspectorService();
+  if (IsLive()) {
+    tether::StartMetrics();
+    builder.RegisterService(inspector.get());
+  }
   auto [base_context, cancel_base_context] =
       tether::WithCancel(tether::Background());
   tether::ServerOptions options;
@@ -73,6 +92,9 @@ int Serve(grpc::Service& service) {
   if (server == nullptr || port == 0) {
     std::cerr << "ERROR: can't listen on " << address << std::endl;
     return 1;
+  }
+  if (IsLive() && start_live_page != nullptr) {
+    WriteStdoutLine(absl::StrCat("status page at ", start_live_page()));
   }
   WriteStdoutLine(absl::StrCat("listening on port ", port));
 

@@ -11,7 +11,9 @@
 //     return shop::Serve(service);
 //   }
 //
-// Flags: --port (0, the default, picks a free port) and --shutdown_grace.
+// Flags: --port (0, the default, picks a free port), --shutdown_grace, and
+// --live: the process counts, and shows what is in flight (tether.v1.Inspector
+// on its port; a status page, if the program is linked with live_page).
 
 #ifndef SHOP_SERVICES_SERVE_H_
 #define SHOP_SERVICES_SERVE_H_
@@ -36,11 +38,20 @@ void StartProcess(int argc, char** argv, absl::string_view usage);
 std::shared_ptr<grpc::Channel> ConnectTo(const std::string& flag,
                                          const std::string& address);
 
+// True if the flag --live is set.
+bool IsLive();
+
+// Makes --live also start a status page. `start` returns its address, or "" if
+// it can't be started, and is called once. Call it before main(): see
+// live_page.cc.
+void SetLivePage(std::string (*start)());
+
 // Serves `service`, with tether installed, on the loopback interface until
 // SIGTERM or SIGINT. It then accepts no new requests, lets running requests
 // finish, and cancels the rest after --shutdown_grace.
 //
-// It prints "listening on port N" to standard output when it accepts requests.
+// It prints "listening on port N" to standard output when it accepts requests,
+// and before that "status page at URL" if it has one.
 // Returns the process's exit code.
 int Serve(grpc::Service& service);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -33,40 +34,46 @@ std::string ServicesFolder() {
 
 absl::Status Chain::Start(const tether::Context& ctx,
                           const ChainOptions& options) {
-  std::string inventory_address;
-  absl::Status status = StartService(
-      ctx, inventory_,
-      {absl::StrCat("--inventory_delay=",
-                    absl::FormatDuration(options.inventory_delay))},
-      &inventory_address);
+  std::vector<std::string> flags = {absl::StrCat(
+      "--inventory_delay=", absl::FormatDuration(options.inventory_delay))};
+  if (options.faults) flags.push_back("--deaf");
+  absl::Status status = StartService(ctx, inventory_, options, flags);
   if (!status.ok()) return status;
-  std::string orders_address;
-  status = StartService(
-      ctx, orders_,
-      {absl::StrCat("--inventory=", inventory_address),
-       absl::StrCat("--inventory_timeout=",
-                    absl::FormatDuration(options.inventory_timeout)),
-       absl::StrCat("--fallback=", options.fallback ? "true" : "false")},
-      &orders_address);
+  flags = {absl::StrCat("--inventory=", running_.back().address),
+           absl::StrCat("--inventory_timeout=",
+                        absl::FormatDuration(options.inventory_timeout)),
+           absl::StrCat("--fallback=", options.fallback ? "true" : "false")};
+  if (options.faults) flags.push_back("--lose_context");
+  status = StartService(ctx, orders_, options, flags);
   if (!status.ok()) return status;
-  return StartService(ctx, storefront_,
-                      {absl::StrCat("--orders=", orders_address)}, &address_);
+  return StartService(ctx, storefront_, options,
+                      {absl::StrCat("--orders=", running_.back().address)});
 }
 
 absl::Status Chain::StartService(const tether::Context& ctx,
                                  tether::testing::ChildProcess& service,
-                                 const std::vector<std::string>& flags,
-                                 std::string* address) {
-  const absl::Status status = service.Start(
-      absl::StrCat(ServicesFolder(), "/", service.name(), "/", service.name()),
-      flags);
+                                 const ChainOptions& options,
+                                 std::vector<std::string> flags) {
+  std::string program =
+      absl::StrCat(ServicesFolder(), "/", service.name(), "/", service.name());
+  if (options.live) {
+    absl::StrAppend(&program, "_live");
+    flags.push_back("--live");
+  }
+  const absl::Status status = service.Start(program, flags);
   if (!status.ok()) return status;
+  RunningService running;
+  running.name = service.name();
   auto [start_ctx, cancel] = tether::WithTimeout(ctx, kStartTimeout);
   while (const std::optional<std::string> line = service.ReadLine(start_ctx)) {
-    absl::string_view port = *line;
-    if (!absl::ConsumePrefix(&port, "listening on port ")) continue;
-    *address = absl::StrCat("127.0.0.1:", port);
-    return absl::OkStatus();
+    absl::string_view text = *line;
+    if (absl::ConsumePrefix(&text, "status page at ")) {
+      running.status_page = std::string(text);
+    } else if (absl::ConsumePrefix(&text, "listening on port ")) {
+      running.address = absl::StrCat("127.0.0.1:", text);
+      running_.push_back(std::move(running));
+      return absl::OkStatus();
+    }
   }
   if (ctx.Done()) return ctx.Cause();
   return absl::UnavailableError(

@@ -20,6 +20,19 @@ struct ChainOptions {
   absl::Duration inventory_delay = absl::Milliseconds(5);
   absl::Duration inventory_timeout = absl::Milliseconds(50);
   bool fallback = true;
+
+  // If true, runs the programs NAME_live with --live. They show what they do,
+  // on a status page and through tether.v1.Inspector.
+  bool live = false;
+  // If true, inventory is deaf, and orders loses a context.
+  bool faults = false;
+};
+
+// A service that runs.
+struct RunningService {
+  std::string name;
+  std::string address;      // host:port
+  std::string status_page;  // its URL; "" if there is none
 };
 
 // storefront → orders → inventory, on free ports of the loopback interface.
@@ -38,7 +51,10 @@ class Chain {
   absl::Status Start(const tether::Context& ctx, const ChainOptions& options);
 
   // host:port of the storefront. Requires that Start() succeeded.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return running_.back().address; }
+
+  // All services, the storefront last. Requires that Start() succeeded.
+  const std::vector<RunningService>& running() const { return running_; }
 
   // The events of the first `count` hops for one request, from the client
   // outwards. Events that haven't arrived when `ctx` ends are left out.
@@ -48,16 +64,16 @@ class Chain {
   absl::Status Stop();
 
  private:
-  // Starts one service, and stores its host:port in `address`.
+  // Starts one service, and adds it to running_.
   absl::Status StartService(const tether::Context& ctx,
                             tether::testing::ChildProcess& service,
-                            const std::vector<std::string>& flags,
-                            std::string* address);
+                            const ChainOptions& options,
+                            std::vector<std::string> flags);
 
   tether::testing::ChildProcess storefront_{"storefront"};
   tether::testing::ChildProcess orders_{"orders"};
   tether::testing::ChildProcess inventory_{"inventory"};
-  std::string address_;
+  std::vector<RunningService> running_;
 };
 
 }  // namespace shop

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "tether/context.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/status.h"
@@ -22,7 +23,11 @@ grpc::Status InventoryService::GetStock(grpc::ServerContext* server_context,
     return hop.End({grpc::INVALID_ARGUMENT, "product_id is missing"});
   }
   // Simulates the work.
-  if (ctx.WaitFor(options_.delay)) return hop.End(tether::StatusOf(ctx));
+  if (options_.deaf) {
+    absl::SleepFor(options_.delay);
+  } else if (ctx.WaitFor(options_.delay)) {
+    return hop.End(tether::StatusOf(ctx));
+  }
   response->set_stock(42);
   return hop.End(grpc::Status::OK);
 }

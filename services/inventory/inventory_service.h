@@ -16,10 +16,15 @@ namespace shop {
 struct InventoryOptions {
   // How long an answer takes.
   absl::Duration delay = absl::Milliseconds(5);
+
+  // If true, the handler takes that long even if nobody waits for the answer
+  // any more: a fault for demonstrations.
+  bool deaf = false;
 };
 
-// A handler stops when its context ends, and returns the context's reason. On a
-// server without tether it isn't notified, and keeps working.
+// A handler stops when its context ends (unless it is deaf), and returns the
+// context's reason. On a server without tether it isn't notified, and keeps
+// working.
 //
 // Thread safety: thread-safe, as gRPC requires.
 class InventoryService final : public v1::Inventory::Service {

@@ -20,6 +20,10 @@ ABSL_FLAG(bool, fallback, true,
 ABSL_FLAG(shop::Timeout, courier_period, shop::Timeout{absl::Seconds(1)},
           "The time between two positions of a courier.");
 
+ABSL_FLAG(bool, lose_context, false,
+          "Also ask inventory for a second product, without the context of the "
+          "request: a fault that tetherctl doctor finds.");
+
 int main(int argc, char** argv) {
   shop::StartProcess(argc, argv,
                      "Serves orders, with the stock from inventory.");
@@ -27,8 +31,9 @@ int main(int argc, char** argv) {
   options.inventory_timeout = absl::GetFlag(FLAGS_inventory_timeout).value;
   options.fallback = absl::GetFlag(FLAGS_fallback);
   options.courier_period = absl::GetFlag(FLAGS_courier_period).value;
+  options.lose_context = absl::GetFlag(FLAGS_lose_context);
   shop::OrdersService service(
       shop::ConnectTo("inventory", absl::GetFlag(FLAGS_inventory)), options,
-      shop::HopsToStdout());
+      shop::IsLive() ? nullptr : shop::HopsToStdout());
   return shop::Serve(service);
 }

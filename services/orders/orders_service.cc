@@ -47,6 +47,13 @@ grpc::Status OrdersService::GetOrder(grpc::ServerContext* server_context,
   response->set_product_id("tea-5");
   response->set_product_name("Darjeeling, 250 g");
   response->set_quantity(2);
+  if (options_.lose_context) {
+    tether::ClientCall call(tether::Background());  // on purpose
+    v1::GetStockRequest also;
+    also.set_product_id("pot-2");
+    v1::GetStockResponse ignored;
+    inventory_->GetStock(&call, also, &ignored);
+  }
   return hop.End(AddStock(ctx, response));
 }
 

@@ -24,6 +24,10 @@ struct OrdersOptions {
   // and marks it as such, instead of returning the error.
   bool fallback = true;
 
+  // If true, also asks Inventory for a product that customers buy as well, and
+  // doesn't pass on the request's context: a fault for demonstrations.
+  bool lose_context = false;
+
   // The time between two positions of a courier.
   absl::Duration courier_period = absl::Seconds(1);
 };

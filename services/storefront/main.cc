@@ -16,6 +16,6 @@ int main(int argc, char** argv) {
                      "Serves the pages of the shop, from what orders has.");
   shop::StorefrontService service(
       shop::ConnectTo("orders", absl::GetFlag(FLAGS_orders)), {},
-      shop::HopsToStdout());
+      shop::IsLive() ? nullptr : shop::HopsToStdout());
   return shop::Serve(service);
 }

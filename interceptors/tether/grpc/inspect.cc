@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "tether/clock.h"
 #include "tether/end_reason.h"
 #include "tether/grpc/internal/client_call_state.h"
+#include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/time.h"
 #include "tether/internal/nanos.h"
@@ -27,17 +29,19 @@ namespace {
 
 using internal::ClientCallRecord;
 using internal::ClientCallState;
+using internal::CountBetween;
 using internal::Nanos;
 using internal::ServerCall;
 using Requests = std::vector<std::shared_ptr<ServerCall>>;
 using Calls = std::vector<ClientCallRecord::UnderWay>;
 
-// Fills `list` by `collect`, under whose locks nothing may be allocated: it
-// returns false when `list` has no more room, and is called again with more.
+// Fills a list by `collect`, under whose locks nothing may be allocated: it
+// returns false when the list has no more room, and is called again with more.
+// `expected`: how many there probably are.
 template <typename List, typename Collect>
-List Collected(Collect collect) {
+List Collected(int64_t expected, Collect collect) {
   List list;
-  for (size_t room = 256;; room *= 2) {
+  for (size_t room = static_cast<size_t>(expected) + 64;; room *= 2) {
     list.clear();
     list.reserve(room);
     if (collect(list)) return list;
@@ -45,7 +49,9 @@ List Collected(Collect collect) {
 }
 
 Requests AllRequests() {
-  return Collected<Requests>([](Requests& list) {
+  const int64_t expected = CountBetween(internal::RpcEvent::kServerCallMade,
+                                        internal::RpcEvent::kServerCallGone);
+  return Collected<Requests>(expected, [](Requests& list) {
     bool complete = true;
     ServerCall::Registry().ForEach([&](ServerCall* call) {
       complete = complete && list.size() < list.capacity();
@@ -61,7 +67,9 @@ Requests AllRequests() {
 }
 
 Calls AllCalls() {
-  return Collected<Calls>([](Calls& list) {
+  const int64_t expected = CountBetween(internal::RpcEvent::kClientCallMade,
+                                        internal::RpcEvent::kClientCallGone);
+  return Collected<Calls>(expected, [](Calls& list) {
     bool complete = true;
     ClientCallState::ForEach([&](const ClientCallState* state) {
       complete = complete && list.size() < list.capacity();
