@@ -39,7 +39,9 @@ EXTERNAL = [
     (r"opentelemetry/.*", ["@io_opentelemetry_cpp//api"]),
 ]
 MAIN = "@com_google_googletest//:gtest_main"  # linked for its main(), not for a header
-COLLECTIONS = {"//lib/tether:tether", "//interceptors/tether/grpc:grpc"}
+COLLECTIONS = {
+    "//lib/tether:tether", "//interceptors/tether/grpc:grpc", "//observability/tether/observability:observability"
+}
 NOBODY = "no target"
 
 

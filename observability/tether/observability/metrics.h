@@ -9,8 +9,8 @@
 //
 //   for (const auto& [method, server] : tether::ReadMetrics().servers) …
 //
-// The exporters read them: prometheus.h, opentelemetry.h, status_page.h and
-// inspector.h.
+// The exporters read them: prometheus.h, opentelemetry_metrics.h,
+// status_page.h and inspector_service.h.
 //
 // Nothing is counted before StartMetrics. From then on, each RPC costs some
 // hundred nanoseconds on each side: a thread counts in cells of its own, which
