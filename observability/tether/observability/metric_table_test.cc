@@ -263,8 +263,9 @@ TEST(MetricTableTest, UndefinedCodesCountAsUnknown) {
 }
 
 // Strangers choose the names of methods.
-TEST(MetricTableTest, WhatIsInFlightHasNoOtherMethodsThanTheFigures) {
+TEST(MetricTableTest, WhatIsInFlightHasNoMoreMethodsThanTheLimit) {
   MetricValues values;
+  values.metrics.options.max_methods = 2;
   values.metrics.servers["/served"];
   values.metrics.servers["/idle"];
   values.metrics.clients["/called"];
@@ -289,7 +290,17 @@ TEST(MetricTableTest, WhatIsInFlightHasNoOtherMethodsThanTheFigures) {
       Values("tether_server_requests_in_flight_ended", values),
       ElementsAre(Pair("/idle", 0), Pair("/served", 1), Pair("other", 29)));
   EXPECT_THAT(Values("tether_client_calls_in_flight", values),
-              ElementsAre(Pair("/called", 20), Pair("other", 180)));
+              ElementsAre(Pair("/called", 20), Pair("/stranger10", 2),
+                          Pair("other", 178)));
+}
+
+TEST(MetricTableTest, AMethodWhoseFirstRequestIsInFlightHasItsName) {
+  MetricValues values;
+  values.in_flight.requests.resize(2);
+  values.in_flight.requests[0].method = "/first";
+  values.in_flight.requests[1].method = "/first";
+  EXPECT_THAT(Values("tether_server_requests_in_flight", values),
+              ElementsAre(Pair("/first", 2), Pair("other", 0)));
 }
 
 TEST(MetricTableTest, WhatIsInFlightBeyondTheLimitCountsAsOther) {

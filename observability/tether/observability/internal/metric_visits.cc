@@ -57,11 +57,14 @@ void VisitOutcomes(const ByMethod<Figures>& methods, const MetricSink& sink) {
 }
 
 // Counts by method. Methods of which nothing is in flight have zero, so that no
-// set of labels comes and goes.
+// set of labels comes and goes. A method whose first request is in flight has
+// no figures yet: it is named if it will have some, within the limit of
+// methods.
 class InFlightCounts {
  public:
   template <typename Figures>
-  explicit InFlightCounts(const ByMethod<Figures>& methods) {
+  InFlightCounts(const ByMethod<Figures>& methods, size_t max_methods)
+      : max_(max_methods) {
     AddOthers(0);
     for (const auto& [method, figures] : methods) counts_[method] = 0;
   }
@@ -70,6 +73,8 @@ class InFlightCounts {
     const auto it = counts_.find(method);
     if (it != counts_.end()) {
       ++it->second;
+    } else if (counts_.size() <= max_) {  // one of them is "other"
+      counts_[method] = 1;
     } else {
       AddOthers(1);
     }
@@ -83,6 +88,7 @@ class InFlightCounts {
   }
 
  private:
+  const size_t max_;
   std::map<std::string, int64_t> counts_;
 };
 
@@ -143,7 +149,8 @@ void VisitCallsWithoutContext(const MetricValues& values,
 
 void VisitRequestsInFlight(const MetricValues& values, const MetricSink& sink) {
   const InFlight& now = values.in_flight;
-  InFlightCounts counts(values.metrics.servers);
+  InFlightCounts counts(values.metrics.servers,
+                        values.metrics.options.max_methods);
   for (const InFlightRequest& request : now.requests) {
     counts.Add(request.method);
   }
@@ -155,7 +162,8 @@ void VisitRequestsInFlight(const MetricValues& values, const MetricSink& sink) {
 }
 
 void VisitEndedInFlight(const MetricValues& values, const MetricSink& sink) {
-  InFlightCounts counts(values.metrics.servers);
+  InFlightCounts counts(values.metrics.servers,
+                        values.metrics.options.max_methods);
   for (const InFlightRequest& request : values.in_flight.requests) {
     if (request.ended_by != EndReason::kNone &&
         request.ended_by != EndReason::kCompleted) {
@@ -167,7 +175,8 @@ void VisitEndedInFlight(const MetricValues& values, const MetricSink& sink) {
 
 void VisitCallsInFlight(const MetricValues& values, const MetricSink& sink) {
   const InFlight& now = values.in_flight;
-  InFlightCounts counts(values.metrics.clients);
+  InFlightCounts counts(values.metrics.clients,
+                        values.metrics.options.max_methods);
   int64_t listed = 0;
   const auto add = [&](const std::vector<InFlightCall>& calls) {
     for (const InFlightCall& call : calls) counts.Add(call.method);

@@ -37,53 +37,11 @@ ABSL_FLAG(int, calls_per_second, 50, "How many calls it makes.");
 ABSL_FLAG(absl::Duration, deadline, absl::Seconds(5), "Of the calls.");
 ABSL_FLAG(int, without_deadline, 4,
           "Of so many calls, one has no deadline; 0: all have one.");
-ABSL_FLAG(bool, own_figures, true,
-          "Exports what this program counts by ServerOptions::on_finish, "
-          "instead of ReadMetrics.");
 ABSL_FLAG(bool, print_samples, false,
           "Prints a sample of all metrics, and does nothing else.");
 
 namespace tether::testing {
 namespace {
-
-// Counts what its server has finished. Thread-safe.
-class FinishedRequests {
- public:
-  void Count(const RequestSummary& request) {
-    const internal::MutexLock lock(mutex_);
-    ServerMetrics& server = servers_[request.method];
-    OutcomeCount* outcome = nullptr;
-    for (OutcomeCount& known : server.outcomes) {
-      if (known.code == request.code && known.reason == request.reason) {
-        outcome = &known;
-      }
-    }
-    if (outcome == nullptr) {
-      server.outcomes.push_back({request.code, request.reason, 0});
-      outcome = &server.outcomes.back();
-    }
-    ++outcome->count;
-    ++server.total;
-    Add(server.service_time, absl::ToDoubleSeconds(request.spent));
-    if (request.time_left == absl::InfiniteDuration()) {
-      ++server.without_deadline;
-    } else {
-      Add(server.time_left_on_arrival,
-          absl::ToDoubleSeconds(request.time_left));
-    }
-  }
-
-  MetricValues Read() const {
-    MetricValues values = ReadMetricValues();
-    const internal::MutexLock lock(mutex_);
-    values.metrics.servers = servers_;
-    return values;
-  }
-
- private:
-  mutable internal::Mutex mutex_;
-  std::map<std::string, ServerMetrics> servers_ ABSL_GUARDED_BY(mutex_);
-};
 
 // Calls the server until `stop`. If the machine is slow, it catches up.
 void MakeCalls(Probe::Stub& stub, const absl::Notification& stop) {
@@ -105,22 +63,13 @@ void MakeCalls(Probe::Stub& stub, const absl::Notification& stop) {
 
 int Run() {
   StartMetrics();
-  FinishedRequests finished;
-  ServerOptions options;
-  options.on_finish = [&](const RequestSummary& request) {
-    finished.Count(request);
-  };
-  ProbeServer server({/*callback_api=*/false, options});
+  ProbeServer server({/*callback_api=*/false});
   server.unary = [](grpc::ServerContext&, const Ping&, Pong*) {
     return grpc::Status::OK;
   };
   const auto stub = server.Stub();
 
-  std::function<MetricValues()> read = ReadMetricValues;
-  if (absl::GetFlag(FLAGS_own_figures)) {
-    read = [&finished] { return finished.Read(); };
-  }
-  const auto metrics = std::make_shared<PrometheusCollectable>(read);
+  const auto metrics = std::make_shared<PrometheusCollectable>();
   prometheus::Exposer exposer("127.0.0.1:0");
   exposer.RegisterCollectable(metrics);
 
