@@ -239,6 +239,8 @@ TEST_F(MetricsTest, ACallWithoutTheContextOfItsRequestCountsForTheHandler) {
     ClientCall detached(ContextOf(sc), options);
     Pong pong;
     to_leaf_->Unary(&detached, Ping(), &pong);
+    ClientCall detached_from_nothing(Background(), options);
+    to_leaf_->Unary(&detached_from_nothing, Ping(), &pong);
     // The current context is the request's.
     grpc::ClientContext plain;
     to_leaf_->Unary(&plain, Ping(), &pong);
@@ -250,7 +252,7 @@ TEST_F(MetricsTest, ACallWithoutTheContextOfItsRequestCountsForTheHandler) {
   EXPECT_EQ(Server().calls_without_context[kUnary] -
                 before_server_.calls_without_context[kUnary],
             1u);
-  EXPECT_EQ(Client().total - before_client_.total, 5u);
+  EXPECT_EQ(Client().total - before_client_.total, 6u);
 }
 
 TEST_F(MetricsTest, ACallOnAThreadThatServesNoRequestIsABackgroundCall) {
