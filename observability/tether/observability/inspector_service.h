@@ -23,8 +23,9 @@
 namespace tether {
 
 struct InspectorOptions {
-  // Called for each RPC before anything else, concurrently. A status that isn't
-  // OK is the answer. Null: everyone who reaches the server may ask.
+  // Called for each RPC before anything else, concurrently, on gRPC's threads:
+  // it should not block. A status that isn't OK is the answer; an exception
+  // becomes INTERNAL. Null: everyone who reaches the server may ask.
   //
   //   options.authorize = [](const grpc::ServerContextBase& caller) {
   //     return IsOperator(*caller.auth_context())
@@ -33,11 +34,17 @@ struct InspectorOptions {
   //   };
   std::function<grpc::Status(const grpc::ServerContextBase&)> authorize;
 
-  // The most Watch streams at once. Others get RESOURCE_EXHAUSTED.
+  // The most Watch streams at once. Others get RESOURCE_EXHAUSTED; if it is 0
+  // or less, all do.
   int max_watchers = 16;
 };
 
-// Its own requests are not in its answers.
+// Its own requests are not in its answers. A Watch holds no thread, and has one
+// snapshot in flight at most.
+//
+// A Watch ends with its request's context if tether is installed on the server,
+// otherwise when gRPC cancels its call. So it ends at the grace of
+// ShutdownServer at the latest, and after TimePolicy::max_timeout.
 //
 // Lifetime: must outlive the server, as all services. Thread safety: any
 // thread, as gRPC requires.
