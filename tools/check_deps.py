@@ -30,6 +30,7 @@ EXTERNAL = [
     (r"grpc(pp)?/.*", ["@com_github_grpc_grpc//:grpc++"]),
     (r"google/protobuf/.*", ["@com_google_protobuf//:protobuf"]),
     (r"g(test|mock)/.*", ["@com_google_googletest//:gtest_main", "@com_google_googletest//:gtest"]),
+    (r"civetweb\.h", ["@civetweb//:libcivetweb"]),
     (r"benchmark/.*", ["@com_github_google_benchmark//:benchmark"]),
     (r"opentelemetry/exporters/memory/.*", ["@io_opentelemetry_cpp//exporters/memory:in_memory_span_exporter"]),
     (r"opentelemetry/sdk/.*", ["@io_opentelemetry_cpp//sdk/src/trace"]),
