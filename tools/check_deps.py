@@ -30,6 +30,7 @@ EXTERNAL = [
     (r"grpc(pp)?/.*", ["@com_github_grpc_grpc//:grpc++"]),
     (r"google/protobuf/.*", ["@com_google_protobuf//:protobuf"]),
     (r"g(test|mock)/.*", ["@com_google_googletest//:gtest_main", "@com_google_googletest//:gtest"]),
+    (r"civetweb\.h", ["@civetweb//:libcivetweb"]),
     (r"benchmark/.*", ["@com_github_google_benchmark//:benchmark"]),
     (r"prometheus/exposer\.h", ["@com_github_jupp0r_prometheus_cpp//pull"]),
     (r"prometheus/.*", ["@com_github_jupp0r_prometheus_cpp//core"]),
