@@ -17,7 +17,7 @@ namespace {
 
 std::string StartPage() {
   tether::StatusPageOptions options;
-  options.metrics = tether::PrometheusText;
+  options.metrics = [] { return tether::PrometheusText(); };
   auto page = tether::StatusPage::Start(std::move(options));
   if (!page.ok()) {
     std::cerr << "ERROR: " << page.status().message() << std::endl;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,9 +36,9 @@ ABSL_FLAG(shop::Timeout, deadline, shop::Timeout{absl::Seconds(1)},
           "How long a client waits for a page.");
 ABSL_FLAG(shop::Delay, inventory_delay, shop::Delay{absl::Milliseconds(300)},
           "How long inventory takes to answer.");
-ABSL_FLAG(shop::Timeout, inventory_timeout,
-          shop::Timeout{absl::Milliseconds(800)},
-          "How long orders waits for inventory.");
+ABSL_FLAG(std::optional<shop::Timeout>, inventory_timeout, std::nullopt,
+          "How long orders waits for inventory (default: 800ms; 100ms with "
+          "--faults, so that inventory is too slow).");
 ABSL_FLAG(
     bool, faults, false,
     "Plant faults: inventory ignores the ends of its requests, and orders "
@@ -86,7 +87,10 @@ absl::Status RunUntilStopped(const tether::Context& ctx) {
   options.live = true;
   options.faults = absl::GetFlag(FLAGS_faults);
   options.inventory_delay = absl::GetFlag(FLAGS_inventory_delay).value;
-  options.inventory_timeout = absl::GetFlag(FLAGS_inventory_timeout).value;
+  options.inventory_timeout =
+      absl::GetFlag(FLAGS_inventory_timeout)
+          .value_or(Timeout{absl::Milliseconds(options.faults ? 100 : 800)})
+          .value;
   Chain chain;
   if (absl::Status status = chain.Start(ctx, options); !status.ok()) {
     return status;

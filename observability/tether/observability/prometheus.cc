@@ -95,7 +95,9 @@ std::vector<prometheus::MetricFamily> PrometheusCollectable::Collect() const {
   return FamiliesOf(read_());
 }
 
-std::string PrometheusText(const MetricValues& values) {
+std::string PrometheusText() { return PrometheusTextOf(ReadMetricValues()); }
+
+std::string PrometheusTextOf(const MetricValues& values) {
   return prometheus::TextSerializer().Serialize(FamiliesOf(values));
 }
 

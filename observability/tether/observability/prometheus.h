@@ -52,10 +52,11 @@ class TETHER_EXPORT PrometheusCollectable final
 inline constexpr char kPrometheusContentType[] =
     "text/plain; version=0.0.4; charset=utf-8";
 
-// The values of this process in Prometheus' text format. Thread safety: any
-// thread.
-TETHER_EXPORT std::string PrometheusText(
-    const MetricValues& values = ReadMetricValues());
+// The values of this process in Prometheus' text format, for
+// StatusPageOptions::metrics. Thread safety: any thread.
+TETHER_EXPORT std::string PrometheusText();
+// The same for values that were read before.
+TETHER_EXPORT std::string PrometheusTextOf(const MetricValues& values);
 
 }  // namespace tether
 

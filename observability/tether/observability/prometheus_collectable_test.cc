@@ -137,7 +137,7 @@ std::map<std::pair<std::string, Labels>, double> Expected(
 
 TEST(PrometheusCollectableTest, TheTextHasAllValuesOfTheTable) {
   const MetricValues values = testing::SampleMetrics();
-  const Parsed parsed = Parse(PrometheusText(values));
+  const Parsed parsed = Parse(PrometheusTextOf(values));
   const auto expected = Expected(values);
   ASSERT_GT(expected.size(), 100u);
   EXPECT_EQ(parsed.series, expected);
@@ -156,7 +156,7 @@ TEST(PrometheusCollectableTest, BucketsContainThoseBeforeThem) {
   MetricValues values;
   values.metrics.servers["/a"].service_time =
       testing::HistogramOf({0, 0.0001, 0.3, 0.4, 100.5});
-  const Parsed parsed = Parse(PrometheusText(values));
+  const Parsed parsed = Parse(PrometheusTextOf(values));
   const auto bucket = [&](const std::string& le) {
     return parsed.series.at({"tether_server_service_time_seconds_bucket",
                              {{"method", "/a"}, {"le", le}}});
@@ -172,7 +172,7 @@ TEST(PrometheusCollectableTest, BucketsContainThoseBeforeThem) {
 TEST(PrometheusCollectableTest, LargeCountersAreExact) {
   MetricValues values;
   values.metrics.servers["/a"].watches = (uint64_t{1} << 53) - 1;
-  const Parsed parsed = Parse(PrometheusText(values));
+  const Parsed parsed = Parse(PrometheusTextOf(values));
   EXPECT_EQ(
       parsed.series.at({"tether_server_watches_total", {{"method", "/a"}}}),
       9007199254740991.0);
@@ -196,7 +196,7 @@ TEST(PrometheusCollectableTest, NamesFromStrangersAreOnlyLabels) {
     request.method = hostile[i];
     values.in_flight.requests.push_back(request);
   }
-  const std::string text = PrometheusText(values);
+  const std::string text = PrometheusTextOf(values);
   for (const char c : text) EXPECT_TRUE((c >= ' ' && c <= '~') || c == '\n');
   const Parsed parsed = Parse(text);
   EXPECT_EQ(parsed.series, Expected(values));
@@ -209,7 +209,7 @@ TEST(PrometheusCollectableTest, NamesFromStrangersAreOnlyLabels) {
 }
 
 TEST(PrometheusCollectableTest, MetricsWithoutValuesAreLeftOut) {
-  const Parsed parsed = Parse(PrometheusText(MetricValues()));
+  const Parsed parsed = Parse(PrometheusTextOf(MetricValues()));
   EXPECT_EQ(parsed.types.count("tether_server_requests_total"), 0u);
   EXPECT_EQ(parsed.types.count("tether_contexts"), 1u);
   for (const auto& family :

@@ -5,7 +5,7 @@
 //
 //   tether::StatusPageOptions options;
 //   options.listen = "127.0.0.1:8080";
-//   options.metrics = tether::PrometheusText;
+//   options.metrics = [] { return tether::PrometheusText(); };
 //   auto page = tether::StatusPage::Start(std::move(options));
 //   if (!page.ok()) …
 //   std::cerr << "http://" << (*page)->address() << "/\n";

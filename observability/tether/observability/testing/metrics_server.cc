@@ -89,7 +89,7 @@ int Run() {
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   if (absl::GetFlag(FLAGS_print_samples)) {
-    std::cout << tether::PrometheusText(tether::testing::SampleMetrics());
+    std::cout << tether::PrometheusTextOf(tether::testing::SampleMetrics());
     return 0;
   }
   return tether::testing::Run();
