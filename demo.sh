@@ -9,6 +9,8 @@
 #   ./demo.sh --deadline=200ms --inventory_delay=2s --inventory_timeout=10s       a deadline stops all three services
 #   ./demo.sh --cancel_after=100ms --inventory_delay=2s --inventory_timeout=10s   a client that leaves stops them too
 #   ./demo.sh --track                                     a stream, until its deadline or Ctrl-C
+#   ./demo.sh --live                                      keeps the services running, and shows them live; see docs/operations.md
+#   ./demo.sh --live --faults                             the same, with faults to find
 #   ./demo.sh --html=FILE                                 also writes the result as a page for a browser
 #   ./demo.sh --help                                      all flags
 #
@@ -17,19 +19,27 @@ set -euo pipefail
 from=$PWD  # FILE is relative to this
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-tools/setup.sh build >&2
+groups=(build) targets=(//services/demo) program=demo options=()
+if [ "${1-}" = --live ]; then
+  shift
+  groups+=(observability)
+  targets=(//services/demo:live //observability/tetherctl)
+  program=live
+fi
+tools/setup.sh "${groups[@]}" >&2
 mapfile -t by_version < <(tools/bazel_flags.sh)
 
 # The build prints output only if it fails. It uses the tests' build mode, so the demo and the tests share objects.
 log=$(mktemp "${TMPDIR:-/tmp}/tether-demo.XXXXXX")
 trap 'rm -f "$log"' EXIT
-[ -e bazel-bin/services/demo/demo ] || echo "demo: building; the first time takes a minute or two" >&2
-if ! bazel build "${by_version[@]}" --noshow_progress --color=no //services/demo >"$log" 2>&1; then
+[ -e "bazel-bin/services/demo/$program" ] || echo "demo: building; the first time takes a minute or two" >&2
+if ! bazel build "${by_version[@]}" --noshow_progress --color=no "${targets[@]}" >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi
 folder=$(bazel info "${by_version[@]}" bazel-bin 2>"$log") || { cat "$log" >&2; exit 1; }
 rm -f "$log"
+[ $program != live ] || options=("--tetherctl=$folder/observability/tetherctl/tetherctl")
 
 cd "$from"
-exec "$folder/services/demo/demo" "$@"
+exec "$folder/services/demo/$program" "${options[@]}" "$@"

@@ -76,7 +76,8 @@ void PrintAddresses(const std::vector<RunningService>& services) {
     absl::StrAppend(&addresses, " ", service->address);
   }
   for (const char* command : {"top", "doctor", "tree TRACE_ID"}) {
-    absl::StrAppend(&text, "\n  tetherctl ", command, addresses);
+    absl::StrAppend(&text, "\n  ", absl::GetFlag(FLAGS_tetherctl), " ", command,
+                    addresses);
   }
   absl::StrAppend(&text, "\n\nCtrl-C stops everything.");
   WriteStdoutLine(text);
