@@ -39,6 +39,8 @@ ABSL_FLAG(shop::Delay, inventory_delay, shop::Delay{absl::Milliseconds(300)},
 ABSL_FLAG(std::optional<shop::Timeout>, inventory_timeout, std::nullopt,
           "How long orders waits for inventory (default: 800ms; 100ms with "
           "--faults, so that inventory is too slow).");
+ABSL_FLAG(std::string, tetherctl, "tetherctl",
+          "The program in the commands to try.");
 ABSL_FLAG(
     bool, faults, false,
     "Plant faults: inventory ignores the ends of its requests, and orders "
