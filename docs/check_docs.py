@@ -29,13 +29,13 @@ COMMANDS = {
     "./demo.sh --inventory_delay=2s": (".ci/run", " && ./demo.sh --inventory_delay=2s && "),
     "bazel run //examples/quickstart": (".ci/run", " && bazel run //examples/quickstart && "),
     "./test.sh": (".ci/run", ' && ./test.sh"\n'),
-    "./test.sh --config=asan //lib/... //interceptors/... //integration_tests/...":
-        (".ci/run", "tests --config=asan //lib/... //interceptors/... //integration_tests/... &&\n"),
+    "./test.sh --config=asan //lib/... //interceptors/... //observability/... //integration_tests/...":
+        (".ci/run", "tests --config=asan //lib/... //interceptors/... //observability/... //integration_tests/... &&\n"),
     "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan //lib/... &&"),
     "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/... &&"),
     "./test.sh --config=tsan //lib/tether:race_test": (".ci/run", "  ./test.sh --config=tsan //lib/tether:race_test &&"),
-    "bazel build --config=clang //lib/... //interceptors/... //examples/...":
-        (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //examples/... &&\n"),
+    "bazel build --config=clang //lib/... //interceptors/... //observability/... //examples/...":
+        (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //observability/... //examples/... &&\n"),
     "tools/cmake_targets.py": ("tools/cmake_targets_test.py", "self.run_main()"),
     "tools/cmake_test.sh": (".ci/run", '"tools/cmake_test.sh >'),
     "cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr":
