@@ -22,19 +22,24 @@ Nanos HiddenWait(Nanos left) {
   return kTicks + step;
 }
 
-Nanos RoundUp(Nanos time, Nanos step) {
-  return (time + step - 1) / step * step;
+// A multiple of a constant, so that nothing is divided.
+template <Nanos kStep>
+Nanos RoundUp(Nanos time) {
+  return (time + kStep - 1) / kStep * kStep;
 }
 
 }  // namespace
 
 Nanos GrpcTimeoutDrift(Nanos left) {
-  if (left <= 0 || left > kNever / 4) return 0;
-  Nanos sent = RoundUp(left, kMillisecond);
-  for (Nanos step = kMillisecond; sent >= 1000 * step;) {
-    step *= 10;
-    sent = RoundUp(sent, step);
-  }
+  if (left <= 0) return 0;
+  // Three digits of the largest unit that is needed.
+  const Nanos sent = left <= 1000 * kMillisecond ? RoundUp<kMillisecond>(left)
+                     : left <= 10 * kSecond  ? RoundUp<10 * kMillisecond>(left)
+                     : left <= 100 * kSecond ? RoundUp<100 * kMillisecond>(left)
+                     : left <= 1000 * kSecond ? RoundUp<kSecond>(left)
+                     : left <= 10'000 * kSecond
+                         ? RoundUp<10 * kSecond>(left)
+                         : left;  // hours: it hardly matters
   return sent - left;
 }
 

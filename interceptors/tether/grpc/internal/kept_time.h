@@ -19,8 +19,8 @@ namespace tether::internal {
 Nanos KeptTime(const Reserve& reserve, Nanos left, bool connected);
 
 // How much longer the grpc-timeout of a call that has `left` says than `left`.
-// Core rounds it up, to whole milliseconds and then to three digits. Zero for
-// what isn't positive.
+// Core rounds it up, to whole milliseconds and to three digits. Zero for what
+// isn't positive, and above some hours.
 Nanos GrpcTimeoutDrift(Nanos left);
 
 }  // namespace tether::internal

@@ -51,5 +51,23 @@ TEST(KeptTimeTest, IsNothingIfThereIsNoReserve) {
             absl::ZeroDuration());
 }
 
+TEST(GrpcTimeoutDriftTest, IsWhatCoreRoundsUp) {
+  EXPECT_EQ(GrpcTimeoutDrift(1), kMillisecond - 1);
+  EXPECT_EQ(GrpcTimeoutDrift(kMillisecond), 0);
+  EXPECT_EQ(GrpcTimeoutDrift(999 * kMillisecond + 1), kMillisecond - 1);
+  EXPECT_EQ(GrpcTimeoutDrift(kSecond), 0);
+  EXPECT_EQ(GrpcTimeoutDrift(1001 * kMillisecond), 9 * kMillisecond);
+  EXPECT_EQ(GrpcTimeoutDrift(10'001 * kMillisecond), 99 * kMillisecond);
+  EXPECT_EQ(GrpcTimeoutDrift(100 * kSecond + kMillisecond), 999 * kMillisecond);
+  EXPECT_EQ(GrpcTimeoutDrift(1001 * kSecond), 9 * kSecond);
+}
+
+TEST(GrpcTimeoutDriftTest, IsZeroWhereThereIsNoTimeOrMuch) {
+  EXPECT_EQ(GrpcTimeoutDrift(0), 0);
+  EXPECT_EQ(GrpcTimeoutDrift(-5), 0);
+  EXPECT_EQ(GrpcTimeoutDrift(kNever), 0);
+  EXPECT_EQ(GrpcTimeoutDrift(100'000 * kSecond + 1), 0);
+}
+
 }  // namespace
 }  // namespace tether::internal
