@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -149,6 +150,8 @@ class StatusPage::Server {
   // Called for messages that aren't HTTP, or that are too large.
   static int OnError(mg_connection* connection, int code, const char* message);
   static int OnLog(const mg_connection*, const char* message);
+  // Called on each of civetweb's threads. The type of the first one is 0.
+  static void* OnThread(const mg_context* context, int type);
 
   // Null if it fails; then it has logged why.
   mg_context* StartCivetweb();
@@ -162,6 +165,7 @@ class StatusPage::Server {
   const absl::Duration timeout_;
   const ListenAddress address_;
 
+  std::promise<void> first_thread_;  // it runs
   mg_context* context_ = nullptr;
   int port_ = 0;
 };
@@ -222,12 +226,16 @@ mg_context* StatusPage::Server::StartCivetweb() {
   callbacks.http_error = OnError;
   callbacks.log_message = OnLog;
 
-  // civetweb makes the process ignore SIGPIPE. It doesn't need to, as it writes
-  // with MSG_NOSIGNAL; and the process may expect the signal.
+  callbacks.init_thread = OnThread;
+
+  // civetweb's first thread makes the process ignore SIGPIPE. It doesn't need
+  // to, as civetweb writes with MSG_NOSIGNAL; and the process may expect the
+  // signal. So it is undone as soon as that thread has done it.
   struct sigaction pipe_action;
   sigaction(SIGPIPE, nullptr, &pipe_action);
   mg_init_data init = {&callbacks, this, words.data()};
   mg_context* context = mg_start2(&init, nullptr);
+  if (context != nullptr) first_thread_.get_future().wait();
   sigaction(SIGPIPE, &pipe_action, nullptr);
   return context;
 }
@@ -250,6 +258,13 @@ int StatusPage::Server::OnError(mg_connection* connection, int code,
   answer.body = absl::StrCat(CleanText(message), "\n");
   Of(connection).Send(connection, answer);
   return 0;
+}
+
+void* StatusPage::Server::OnThread(const mg_context* context, int type) {
+  if (type == 0) {
+    static_cast<Server*>(mg_get_user_data(context))->first_thread_.set_value();
+  }
+  return nullptr;
 }
 
 int StatusPage::Server::OnLog(const mg_connection*, const char* message) {

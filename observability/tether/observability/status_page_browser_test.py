@@ -260,7 +260,7 @@ class StatusPageBrowserTest(unittest.TestCase):
       self.assertIn(text, detail)
 
     # Another request with the same texts is another row. The focus goes to its neighbour.
-    self.show_live(request("C", -10_000), request("Mine", 70_000_000, 600_000_000, **mine))
+    self.show_live(request("C", -10_000), request("Mine", 70_000_000, 0, **mine))
     self.until_methods("C", "Mine")
     self.browser.until("!mark.isConnected")
     self.assertEqual([row["is_open"] for row in self.rows()], [False, False])
@@ -295,6 +295,22 @@ class StatusPageBrowserTest(unittest.TestCase):
     self.assertEqual(self.browser.run("document.querySelectorAll('img, main script, main b[onclick], iframe').length"), 0)
     self.check_layout()
     self.assertEqual(self.browser.complaints(), [])
+
+  def test_long_names_fit(self):
+    long = "/" + "package" * 16 + "/" + "Method" * 20
+    fields = dict(traceId="f" * 256, target="t" * 127, label="l" * 256)
+    self.show(request(long, 1_000_000, peer="p" * 256, requestId="r" * 256, waitsFor=[dict(fields, method=long)],
+                      **{"traceId": "f" * 256}), otherCalls=[dict(fields, method=long)], process="n" * 256)
+    self.page.show("health", dict(health(dict(FINDINGS[1], method=long, callee=long, what="w" * 300, fix="f" * 300)),
+                                  methods=[dict(method=long, requests=1, calls=1, deaf=10**14, withoutTrace=999_950)]))
+    for path in ("/", "/health-of-propagation"):
+      self.open(path)
+      self.browser.until("document.querySelector('#calls tr, #methods tr')")
+      self.browser.run("document.querySelector('#requests .toggle')?.click()")
+      for width, height in SIZES:
+        with self.subTest(path=path, width=width):
+          self.browser.resize(width, height)
+          self.check_layout()
 
   def test_the_policy_keeps_injected_scripts_from_running(self):
     # The control: the escaping is not the only thing that stops them.

@@ -39,7 +39,7 @@ const tableRow = (name, ...cells) => {
 const number = value => Number(value ?? 0);
 const count = value => number(value).toLocaleString('en');
 // At most six characters.
-const shortCount = n => n < 1e6 ? count(n) : n.toLocaleString('en', {notation: 'compact', maximumSignificantDigits: 4});
+const shortCount = n => n < 1e5 ? count(n) : n.toLocaleString('en', {notation: 'compact', maximumSignificantDigits: 4});
 const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? '' : 's'}`;
 
 const time = us => {

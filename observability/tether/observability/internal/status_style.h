@@ -76,6 +76,7 @@ code { font: .9em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas,
 .tools button { cursor: pointer; min-width: 5.5rem; }
 .tools button[aria-pressed=true] { color: var(--late);
   background: var(--late-soft); border-color: var(--late); }
+#shown:empty { display: none; }
 #shown { color: var(--soft); font-size: .85rem; }
 :focus-visible { outline: 2px solid var(--own); outline-offset: 2px; }
 .card { background: var(--card); border: 1px solid var(--line);
@@ -158,7 +159,7 @@ footer { margin-top: 1rem; max-width: 46rem; color: var(--soft);
     clip-path: inset(50%); }
   tr { gap: 0 .8rem; grid-template-columns: 5.2rem minmax(0, 1fr);
     padding: .7rem .8rem; }
-  .trace code { font-size: .7rem; }
+  .trace code { font-size: .68rem; }
   tbody td, tbody th { padding: .15rem 0; }
   .what, .left, .status { grid-column: 1 / -1; }
   thead .age, tbody .age { text-align: left; }
