@@ -23,8 +23,8 @@
 //                                      all
 //
 // The names rpc.server.duration and rpc.client.duration of the semantic
-// conventions promise histograms, in which each RPC is recorded. They are left
-// to those who record each RPC.
+// conventions promise histograms, in which each RPC is recorded:
+// opentelemetry_durations.h does so.
 //
 // Attributes: a method is rpc.system, rpc.service and rpc.method, and a code is
 // rpc.grpc.status_code, as on the spans of tether/opentelemetry/interceptors.h.
