@@ -10,6 +10,7 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <signal.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -382,6 +383,31 @@ TEST(StatusPageTest, SlowSendersAreCutOff) {
     ASSERT_LT(SteadyClock::now() - begin, std::chrono::seconds(60));
   }
   EXPECT_EQ(Http(page->port(), "GET", "/").code, 200);
+}
+
+TEST(StatusPageTest, MoreClientsThanThreadsWait) {
+  std::atomic<int> at_once = 0, most = 0;
+  StatusPageOptions options;
+  options.max_connections = 2;
+  options.metrics = [&] {
+    const int now = ++at_once;
+    int seen = most;
+    while (seen < now && !most.compare_exchange_weak(seen, now)) {
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    --at_once;
+    return "a 1\n";
+  };
+  const auto page = StartPage(std::move(options));
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.emplace_back([port = page->port()] {
+      EXPECT_EQ(Http(port, "GET", "/metrics").code, 200);
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_GE(most, 1);
+  EXPECT_LE(most, 2);
 }
 
 TEST(StatusPageTest, NoBodyIsRead) {
