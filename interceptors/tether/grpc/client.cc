@@ -67,6 +67,8 @@ std::string Micros(Nanos time) {
 class ClientInterceptor : public ClientCallState {
  public:
   using ClientCallState::ClientCallState;
+  // While it is registered, Inspect() reads what channel_ owns.
+  ~ClientInterceptor() override { Unregister(); }
 
   // Gives `call`, a ClientCall, the deadline of its context.
   void SetDeadline(grpc::ClientContext& call) {

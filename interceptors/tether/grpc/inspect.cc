@@ -70,13 +70,15 @@ Calls AllCalls() {
   const int64_t expected = CountBetween(internal::RpcEvent::kClientCallMade,
                                         internal::RpcEvent::kClientCallGone);
   return Collected<Calls>(expected, [](Calls& list) {
+    // Made before, so that the memory has been touched.
+    list.resize(list.capacity());
+    size_t count = 0;
     bool complete = true;
     ClientCallState::ForEach([&](const ClientCallState* state) {
-      complete = complete && list.size() < list.capacity();
-      if (!complete) return;
-      list.emplace_back();
-      if (!state->record().CopyIfUnderWay(list.back())) list.pop_back();
+      complete = complete && count < list.size();
+      if (complete && state->record().CopyIfUnderWay(list[count])) ++count;
     });
+    list.resize(count);
     return complete;
   });
 }

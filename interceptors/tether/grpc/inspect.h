@@ -40,10 +40,12 @@ struct InspectOptions {
 // stopped: it takes the locks that each RPC takes for a moment, one after the
 // other, and for as short.
 //
-// It holds what it lists for as long as it runs: the end of a request may be
-// delayed that far, but not its answer. 10,000 requests take some 10 ms.
+// It holds the contexts that it lists for as long as it runs. So their values,
+// and what a server's calls share, may be destroyed by it, on this thread:
+// don't hold a lock that a destructor of your values takes. 10,000 requests
+// take some 10 ms.
 //
-// Thread safety: any thread. Not from a callback of a context.
+// Thread safety: any thread.
 TETHER_EXPORT InFlight Inspect(const InspectOptions& options = {});
 
 }  // namespace tether

@@ -218,6 +218,22 @@ TEST_F(InspectTest, TheOwnerOfTheDeadlineIsShown) {
   for (std::thread& client : clients) client.join();
 }
 
+TEST_F(InspectTest, ABaseContextsEarlierDeadlineIsItsOwn) {
+  BlockLeaf();
+  const Cancellable base = WithTimeout(Background(), absl::Hours(1));
+  Options options;
+  options.leaf->base_context = base.ctx;
+  Start(options);
+  std::thread client([this] { CallLeaf(Background()); });
+  const InFlight seen = InspectUntilRequests(1);
+  Release();
+  client.join();
+  Stop();
+  ASSERT_EQ(seen.requests.size(), 1u);
+  EXPECT_EQ(seen.requests[0].deadline_owner, DeadlineOwner::kBaseContext);
+  EXPECT_GT(seen.requests[0].time_left, absl::Minutes(50));
+}
+
 TEST_F(InspectTest, ListsByMethodTraceAndTimeLeft) {
   BlockLeaf();
   Start();

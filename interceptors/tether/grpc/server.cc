@@ -135,12 +135,14 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
     // Proceed. `this` and `methods` may be destroyed when Proceed returns.
     ScopedContext current(call_->context());
     const DestructionProbe probe(this);
-    if (!is_callback_api) call_->OnProceed();
+    if (is_callback_api) return methods->Proceed();
+    // Kept, since another thread may destroy an async server's call meanwhile.
+    const std::shared_ptr<ServerCall> kept = call_->shared_from_this();
+    kept->OnProceed();
     methods->Proceed();
-    if (is_callback_api || probe.destroyed()) return;
-    call_->OnProceeded();
+    kept->OnProceeded();
     // Only in a sync server is the call over now.
-    internal::EndWatcher::Poll();
+    if (!probe.destroyed()) internal::EndWatcher::Poll();
   }
 
   // The headers are views, so they must not be used after this hook.
@@ -153,6 +155,8 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
             : internal::ReceivedMetadata(*methods->GetRecvInitialMetadata());
     if (call_->options().packed) Unpack(headers);
     // gRPC's `info_` owns the interceptors of this RPC.
+    call_->SetIsUnary(info_->type() ==
+                      grpc::experimental::ServerRpcInfo::Type::UNARY);
     return call_->Begin(info_, &server_context, info_->method(), headers,
                         is_callback_api);
   }

@@ -75,6 +75,11 @@ void ObserveLaterDeadlines(void (*observe)(const Context& parent)) {
   on_later_deadline.store(observe, std::memory_order_relaxed);
 }
 
+bool HasOwnDeadline(const Context& ctx) {
+  const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
+  return scope != nullptr && scope->deadline_owner == scope;
+}
+
 bool WasObserved(const Context& ctx) {
   const Scope* scope = ContextAccess::NodeOf(ctx)->scope;
   return scope != nullptr && scope->kind == NodeKind::kLazy &&

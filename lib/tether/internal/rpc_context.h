@@ -58,6 +58,10 @@ TETHER_EXPORT absl::Status CauseOfDeadline(const Context& ctx);
 // time on the real steady clock. A context on another clock reads that one.
 TETHER_EXPORT Nanos RemainingAt(Nanos now, const Context& ctx);
 
+// True if the deadline of `ctx`, if it has one, is its own, and not that of a
+// context above it.
+TETHER_EXPORT bool HasOwnDeadline(const Context& ctx);
+
 // True if a context that WithLazyCancel made has ever been observed, apart from
 // the quiet time. `ctx` must be the context itself. Does not count as observing
 // it.

@@ -56,6 +56,7 @@ void StartSource(Scope* scope) {
     SpinLockHolder lock(lazy->lock);
     uint8_t state = lazy->state.load(std::memory_order_relaxed);
     if ((state & kUnobserved) == 0) return;
+    lazy->was_observed.store(true, std::memory_order_relaxed);
     if (has_timer) {
       const Nanos now = ClockOf(lazy).SteadyNanos();
       if (lazy->deadline <= now) return;
@@ -68,7 +69,6 @@ void StartSource(Scope* scope) {
     // armed on an attended timer service.
     state = lazy->state.load(std::memory_order_relaxed);
     lazy->state.store(state & ~kUnobserved, std::memory_order_release);
-    lazy->was_observed.store(true, std::memory_order_relaxed);
     start = std::move(lazy->start);
   }
   if (wake) TimersOf(lazy).Wake();

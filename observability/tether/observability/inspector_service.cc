@@ -366,7 +366,9 @@ InspectorSources SourcesOfThisProcess() {
   sources.health = []() -> std::optional<v1::PropagationHealth> {
     const Metrics metrics = ReadMetrics();
     if (metrics.counted_for <= absl::ZeroDuration()) return std::nullopt;
-    return PropagationHealthOf(metrics, Inspect());
+    InspectOptions all;
+    all.max_entries = 100'000;
+    return PropagationHealthOf(metrics, Inspect(all));
   };
   return sources;
 }

@@ -16,7 +16,7 @@ constexpr MetricType kHistogram = MetricType::kHistogram;
 constexpr MetricRow kRequests[] = {
     {"tether_server_requests_total", "tether.server.requests", kCounter,
      "{request}", "method, code, reason",
-     "Requests that were answered, by status and by what ended their context.",
+     "Requests that are over, by status and by what ended their context.",
      internal::VisitServerOutcomes},
     {"tether_server_requests_in_flight", "tether.server.requests.in_flight",
      kGauge, "{request}", "method", "Requests that are being served now.",
@@ -29,6 +29,10 @@ constexpr MetricRow kRequests[] = {
      "tether.server.requests.without_deadline", kCounter, "{request}", "method",
      "Requests that came without a deadline.",
      internal::VisitServers<&ServerMetrics::without_deadline>},
+    {"tether_server_requests_unlimited_total",
+     "tether.server.requests.unlimited", kCounter, "{request}", "method",
+     "Requests that came without a deadline, and got none from the server.",
+     internal::VisitServers<&ServerMetrics::unlimited>},
     {"tether_server_requests_without_trace_total",
      "tether.server.requests.without_trace", kCounter, "{request}", "method",
      "Requests that came without a trace.",
@@ -129,8 +133,8 @@ constexpr MetricRow kCalls[] = {
      internal::VisitClients<&ClientMetrics::time_left>},
     {"tether_client_grpc_timeout_drift_seconds",
      "tether.client.grpc_timeout_drift", kHistogram, "s", "method",
-     "How much longer grpc-timeout gives the callee than tether-timeout does, "
-     "of calls with a deadline.",
+     "How much grpc-timeout, which is rounded up, exceeds the time left, of "
+     "calls with a deadline.",
      internal::VisitClients<&ClientMetrics::grpc_timeout_drift>},
 };
 

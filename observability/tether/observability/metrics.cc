@@ -51,7 +51,9 @@ class Recorder final : public internal::CallObserver {
     if (!has_served_.load(std::memory_order_relaxed)) {
       has_served_.store(true, std::memory_order_relaxed);
     }
-    TETHER_TRY { Count(request, cells_.Server(request.method)); }
+    // Strangers may call methods that nobody serves.
+    const bool is_served = request.code != grpc::StatusCode::UNIMPLEMENTED;
+    TETHER_TRY { Count(request, cells_.Server(request.method, is_served)); }
     TETHER_CATCH(...) { CountEvent(internal::RpcEvent::kException); }
   }
 
@@ -107,6 +109,7 @@ void Recorder::CountDeadlines(const internal::RequestEnd& request,
   const bool shared = cell.shared;
   if (request.time_left == kNever) {
     cell.without_deadline.Add(1, shared);
+    if (request.left_at_end == kNever) cell.unlimited.Add(1, shared);
   } else {
     cell.time_left_on_arrival.Observe(request.time_left, shared);
   }
@@ -138,12 +141,12 @@ void Recorder::Count(const internal::RequestEnd& request, ServerCell& cell) {
   cell.service_time.Observe(request.spent, shared);
   const Nanos worked = request.worked_after_end;
   if (worked > 0) cell.worked_after_end.Observe(worked, shared);
-  if (worked > deaf_after_) {
+  if (request.deaf > deaf_after_) {
     cell.deaf.Add(1, shared);
-    cell.deaf_longest.RaiseTo(static_cast<uint64_t>(worked), shared);
+    cell.deaf_longest.RaiseTo(static_cast<uint64_t>(request.deaf), shared);
     cells_.methods()
-        .Get(request.method)
-        ->deaf.Add(has_trace ? trace->TraceIdHex() : "", worked);
+        .Get(request.method, /*may_add=*/false)
+        ->deaf.Add(has_trace ? trace->TraceIdHex() : "", request.deaf);
   }
   if (!request.observed && request.spent > deaf_after_) {
     cell.not_observed.Add(1, shared);
@@ -168,6 +171,7 @@ std::atomic<Recorder*> recorder{nullptr};
 
 void AddCell(const ServerCell& cell, ServerMetrics& metrics) {
   metrics.without_deadline += cell.without_deadline.get();
+  metrics.unlimited += cell.unlimited.get();
   metrics.without_trace += cell.without_trace.get();
   metrics.default_timeouts += cell.default_timeouts.get();
   metrics.max_timeouts += cell.max_timeouts.get();
@@ -184,7 +188,7 @@ void AddCell(const ServerCell& cell, ServerMetrics& metrics) {
   cell.time_left_at_end.AddTo(metrics.time_left_at_end);
   cell.worked_after_end.AddTo(metrics.worked_after_end);
   for (const ServerCell::Callee& callee : cell.callees) {
-    const uint64_t count = callee.count.get();
+    const uint64_t count = callee.count.get(std::memory_order_acquire);
     if (count == 0) continue;
     const Method* method = callee.method.load(std::memory_order_acquire);
     metrics.calls_without_context[method == nullptr ? "other" : method->name] +=

@@ -39,13 +39,15 @@ namespace tether {
 
 struct MetricsOptions {
   // The most methods with figures of their own. Later ones count together as
-  // "other". Names of more than 200 bytes do, too. 0 to 10,000; larger values
-  // are clamped.
+  // "other". So do names of more than 200 bytes, and methods that have never
+  // been answered with anything but UNIMPLEMENTED: strangers may name those. 0
+  // to 10,000; larger values are clamped.
   size_t max_methods = 500;
 
   // A handler that runs on for longer than this after its context has ended is
-  // deaf; one that runs for longer without anything looking at its context is
-  // not observed. Negative values count as zero.
+  // deaf; in streams, from the first operation that fails. A unary handler (but
+  // not of the callback API) that runs for longer without anything looking at
+  // its context is not observed. Negative values count as zero.
   absl::Duration deaf_after = absl::Milliseconds(50);
 };
 
@@ -88,6 +90,7 @@ struct ServerMetrics {
   uint64_t total = 0;  // of all outcomes
 
   uint64_t without_deadline = 0;  // came without one
+  uint64_t unlimited = 0;         // and the server set none either
   uint64_t without_trace = 0;
   uint64_t default_timeouts = 0;  // got TimePolicy::default_timeout
   uint64_t max_timeouts = 0;      // TimePolicy::max_timeout was earlier
@@ -136,8 +139,8 @@ struct ClientMetrics {
   DurationHistogram duration;
   // The time left when the call began, of calls with a deadline.
   DurationHistogram time_left;
-  // How much longer grpc-timeout, which is rounded up, gives the callee than
-  // tether-timeout does; of calls with a deadline.
+  // How much grpc-timeout, which core rounds up, exceeds the time left when it
+  // is sent (an estimate, from core's rules); of calls with a deadline.
   DurationHistogram grpc_timeout_drift;
 };
 

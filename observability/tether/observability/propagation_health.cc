@@ -47,6 +47,10 @@ std::string Length(absl::Duration time) {
                                                     : absl::Milliseconds(100)));
 }
 
+// Operations of a handler that blocks fail only when core ends the call: a
+// reserve (at most 50 ms by default) or answer_grace (100 ms) after the end.
+constexpr absl::Duration kReleasedAfter = absl::Milliseconds(250);
+
 // Requests that are deaf now, by method.
 struct DeafNow {
   int64_t count = 0;
@@ -61,7 +65,8 @@ std::map<std::string, DeafNow> DeafRequestsIn(const InFlight& in_flight,
     // The handler of a completed one has returned.
     if (request.ended_by == EndReason::kNone ||
         request.ended_by == EndReason::kCompleted ||
-        request.ended_ago.value_or(absl::ZeroDuration()) <= deaf_after) {
+        request.ended_ago.value_or(absl::ZeroDuration()) <=
+            std::max(deaf_after, kReleasedAfter)) {
       continue;
     }
     DeafNow& deaf = all[request.method];
@@ -159,8 +164,7 @@ void Doctor::ExamineDeaf(const std::string& method, const ServerMetrics& server,
 void Doctor::ExamineArrivals(const std::string& method,
                              const ServerMetrics& server) {
   if (server.without_deadline > 0) {
-    // A default limits them.
-    const bool unlimited = server.default_timeouts < server.without_deadline;
+    const bool unlimited = server.unlimited > 0;
     Add(Finding::KIND_NO_DEADLINE,
         unlimited ? Finding::SEVERITY_WARNING : Finding::SEVERITY_INFO, method,
         server.without_deadline, server.total,
@@ -168,7 +172,7 @@ void Doctor::ExamineArrivals(const std::string& method,
                      Requests(static_cast<int64_t>(server.total)), " to ",
                      CleanText(method), " came without a deadline",
                      unlimited ? ": nothing ends them if something hangs."
-                               : ", and got the server's default."),
+                               : "; the server's own limit ends them."),
         "Set a deadline in the first client, and hand the context on in each "
         "service between. Until then, set "
         "ServerOptions::time.default_timeout.");

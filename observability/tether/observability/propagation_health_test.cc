@@ -97,7 +97,7 @@ TEST_F(PropagationHealthTest, ARequestThatEndsAtOnceOrHasAnsweredIsNotDeaf) {
   InFlightRequest request;
   request.method = kOrders;
   request.ended_by = EndReason::kCallerLeft;
-  request.ended_ago = absl::Milliseconds(50);
+  request.ended_ago = absl::Milliseconds(250);
   in_flight_.requests.push_back(request);
   request.ended_ago.reset();
   in_flight_.requests.push_back(request);
@@ -144,14 +144,15 @@ TEST_F(PropagationHealthTest, ListsAtMostEightTracesTheLiveOnesFirst) {
 
 TEST_F(PropagationHealthTest, FindsRequestsWithoutDeadline) {
   orders().without_deadline = 40;
+  orders().unlimited = 39;
   Finding finding = Only();
   EXPECT_EQ(finding.kind(), Finding::KIND_NO_DEADLINE);
   EXPECT_EQ(finding.severity(), Finding::SEVERITY_WARNING);
   EXPECT_EQ(finding.what(),
             "40 of 100 requests to /shop.v1.Orders/GetOrder came without a "
             "deadline: nothing ends them if something hangs.");
-  // With a default, they are limited.
-  orders().default_timeouts = 40;
+  // The server limits all of them.
+  orders().unlimited = 0;
   EXPECT_EQ(Only().severity(), Finding::SEVERITY_INFO);
 }
 
@@ -178,6 +179,7 @@ TEST_F(PropagationHealthTest, FindsEveryOtherKind) {
 TEST_F(PropagationHealthTest, TheMostUrgentComesFirst) {
   orders().without_trace = 100;
   orders().without_deadline = 100;
+  orders().unlimited = 100;
   orders().deaf = 1;
   orders().calls_without_context["/a.B/C"] = 1;
   orders().calls_without_context["/a.B/D"] = 7;

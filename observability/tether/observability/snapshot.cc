@@ -17,6 +17,9 @@ namespace {
 
 constexpr size_t kDefaultEntries = 1000;
 constexpr size_t kMostEntries = 10'000;
+constexpr size_t kMostCallsOfARequest = 100;
+// Below gRPC's default limit for messages, 4 MiB.
+constexpr size_t kMostBytes = size_t{3} << 20;
 
 int64_t Micros(absl::Duration time) { return absl::ToInt64Microseconds(time); }
 
@@ -50,7 +53,11 @@ void Write(const InFlightRequest& request, v1::InFlightRequest& message) {
     message.set_ended_ago_us(Micros(*request.ended_ago));
   }
   message.set_observed(request.observed);
+  message.set_waits_for_total(static_cast<int64_t>(request.waits_for.size()));
   for (const InFlightCall& call : request.waits_for) {
+    if (message.waits_for_size() >= static_cast<int>(kMostCallsOfARequest)) {
+      return;
+    }
     Write(call, *message.add_waits_for());
   }
 }
@@ -79,11 +86,17 @@ v1::Snapshot ToSnapshot(const InFlight& in_flight) {
   snapshot.set_pid(getpid());
   snapshot.set_requests_in_flight(in_flight.requests_in_flight);
   snapshot.set_calls_in_flight(in_flight.calls_in_flight);
+  size_t bytes = 0;
   for (const InFlightRequest& request : in_flight.requests) {
+    if (bytes > kMostBytes) break;
     Write(request, *snapshot.add_requests());
+    bytes += snapshot.requests(snapshot.requests_size() - 1).ByteSizeLong();
   }
   for (const InFlightCall& call : in_flight.other_calls) {
+    if (bytes > kMostBytes) break;
     Write(call, *snapshot.add_other_calls());
+    bytes +=
+        snapshot.other_calls(snapshot.other_calls_size() - 1).ByteSizeLong();
   }
   return snapshot;
 }

@@ -101,6 +101,23 @@ TEST(SnapshotTest, WhatIsUnknownIsAbsent) {
   EXPECT_EQ(message.ended_by(), v1::END_REASON_UNSPECIFIED);
 }
 
+TEST(SnapshotTest, FitsIntoAMessageOfGrpc) {
+  InFlight in_flight;
+  InFlightCall call;
+  call.method = std::string(120, 'm');
+  call.target = std::string(120, 't');
+  InFlightRequest request;
+  request.method = call.method;
+  request.waits_for.assign(5000, call);
+  in_flight.requests.assign(500, request);
+  in_flight.other_calls.assign(10'000, call);
+  const v1::Snapshot snapshot = ToSnapshot(in_flight);
+  EXPECT_LT(snapshot.ByteSizeLong(), size_t{4} << 20);
+  EXPECT_GT(snapshot.requests_size(), 50);
+  EXPECT_EQ(snapshot.requests(0).waits_for_size(), 100);
+  EXPECT_EQ(snapshot.requests(0).waits_for_total(), 5000);
+}
+
 TEST(SnapshotTest, OptionsThatAreOutOfRangeAreClamped) {
   for (const int max : {-1, 0, 1, 1'000'000}) {
     v1::ListRequest request;

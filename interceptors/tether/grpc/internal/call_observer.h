@@ -38,9 +38,14 @@ struct RequestEnd {
   // How long ago the context ended, before the handler answered; 0 if it didn't
   // or if it isn't known when.
   Nanos worked_after_end;
-  bool observed;  // see InFlightRequest
-  bool watched;   // there was a watch for the end of the call
-  bool shed;      // turned away because of min_budget
+  // The same, from the moment when the handler could know: from the first
+  // operation that failed, if one has.
+  Nanos deaf;
+  // See InFlightRequest. True for streams and the callback API, whose handlers
+  // gRPC itself tells of the end.
+  bool observed;
+  bool watched;  // there was a watch for the end of the call
+  bool shed;     // turned away because of min_budget
 };
 
 // A call that a client begins to make.

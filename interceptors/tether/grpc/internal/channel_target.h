@@ -8,7 +8,7 @@
 
 #include <grpc/grpc.h>
 #include <grpc/support/alloc.h>
-#include <grpcpp/support/channel_arguments.h>
+#include <grpcpp/channel.h>
 
 #include <atomic>
 #include <memory>
@@ -30,25 +30,34 @@ class ChannelTarget {
   // The target of `channel`, on which `call` is about to start. Remembers that
   // of the first channel; of others (a factory may serve several), it returns
   // "". Valid as long as this.
-  std::string_view For(const void* channel, grpc_call* call) noexcept {
+  std::string_view For(grpc::ChannelInterface* channel,
+                       grpc_call* call) noexcept {
     const Known* known = known_.load(std::memory_order_acquire);
     if (known == nullptr) known = Learn(channel, call);
-    return known != nullptr && known->channel == channel ? known->target
-                                                         : std::string_view();
+    // Another channel may have the address of one that is gone.
+    return known != nullptr && known->address == channel &&
+                   !known->channel.expired()
+               ? known->target
+               : std::string_view();
   }
 
  private:
   struct Known {
-    const void* channel;
+    const grpc::ChannelInterface* address;
+    std::weak_ptr<grpc::Channel> channel;
     std::string target;
   };
 
-  const Known* Learn(const void* channel, grpc_call* call) noexcept {
+  const Known* Learn(grpc::ChannelInterface* channel,
+                     grpc_call* call) noexcept {
     TETHER_TRY {
       // Before a call has a connection, its peer is the channel's target.
       char* const text = grpc_call_get_peer(call);
       auto made = std::make_unique<Known>();
-      made->channel = channel;
+      made->address = channel;
+      if (auto* own = dynamic_cast<grpc::Channel*>(channel)) {
+        made->channel = own->weak_from_this();
+      }
       if (text != nullptr) made->target = text;
       gpr_free(text);
       const Known* none = nullptr;

@@ -75,6 +75,7 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
       BudgetOf(ArrivedTimeIn(
                    headers, NanosUntilDeadline(server_context->raw_deadline())),
                limits, server_->answer_grace());
+  end_is_pushed_ = end_is_pushed;
   MakeContext(now, end_is_pushed);
   AddRecordAndValues(method, headers);
   if (server_->options.on_finish != nullptr) {
@@ -131,7 +132,10 @@ void ServerCall::AddRecordAndValues(std::string_view method,
     previous_attempts_ = PreviousAttemptsIn(headers);
   }
   ExtractValues(headers);
-  // Looked up again: Extract may return an unrelated context.
+  // Extract may return an unrelated context.
+  if (MethodOf(context_).data() == nullptr) {
+    context_ = WithMethod(context_, method);
+  }
   if (reports) record_ = context_.Value(kHop);
 }
 
@@ -225,14 +229,17 @@ void ServerCall::OnCallEnded() {
   RunDeferredCallbacks();
 }
 
-// The first time counts: the context ends once.
 void ServerCall::NoteEnd() {
+  if (HasEnded(scope_)) return;
   Nanos none = 0;
   ended_at_.compare_exchange_strong(none, Clock::Real().SteadyNanos(),
                                     std::memory_order_relaxed);
 }
 
 void ServerCall::OnOperationFailed() {
+  Nanos none = 0;
+  released_at_.compare_exchange_strong(none, Clock::Real().SteadyNanos(),
+                                       std::memory_order_relaxed);
   if (handler_ended_.load(std::memory_order_relaxed) || HasEnded(scope_)) {
     return;
   }

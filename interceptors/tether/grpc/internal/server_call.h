@@ -60,6 +60,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   ServerCall(const ServerCall&) = delete;
   ServerCall& operator=(const ServerCall&) = delete;
 
+  // Whether the RPC is known to be unary. Called before Begin.
+  void SetIsUnary(bool is_unary) { is_unary_ = is_unary; }
+
   // Makes the context from the headers that have arrived, and lets ContextOf
   // find it.
   //
@@ -203,8 +206,10 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   // The caller's address; "" if the call is over.
   std::string Peer();
   void TellObservers(std::optional<grpc::StatusCode> answer) const;
-  // The end of the context, which comes now, isn't its deadline.
+  // Something else than its deadline is about to end the context, unless it has
+  // ended.
   void NoteEnd();
+  tether::DeadlineOwner OwnerOfDeadline() const;
   // How long ago the context ended, at `now`. `reason` is why. nullopt if it
   // isn't known.
   std::optional<Nanos> EndedAgo(Nanos now, EndReason reason) const;
@@ -236,6 +241,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
 
   Nanos arrival_ = 0;     // on the real clock
   RequestBudget budget_;  // on arrival
+  bool is_unary_ = false;
+  bool end_is_pushed_ = false;
   // Once true, the members above are constant.
   std::atomic<bool> has_begun_{false};
   std::atomic<ApiStyle> style_{ApiStyle::kAsync};
@@ -243,6 +250,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   std::atomic<bool> shed_{false};
   // When the call's end or the drain ended the context; 0: it didn't, yet.
   std::atomic<Nanos> ended_at_{0};
+  // When an operation of the handler failed because the call was over; 0: none
+  // has.
+  std::atomic<Nanos> released_at_{0};
 
   // For on_finish. Null if it isn't set, or has been called.
   std::unique_ptr<RequestSummary> summary_;

@@ -24,10 +24,13 @@
 #include "tether/propagation/trace_context.h"
 
 namespace tether::internal {
-namespace {
-
-tether::DeadlineOwner PublicOwner(DeadlineOwner owner) {
-  switch (owner) {
+tether::DeadlineOwner ServerCall::OwnerOfDeadline() const {
+  if (!HasOwnDeadline(scope_)) {
+    return scope_.Deadline() == absl::InfiniteFuture()
+               ? tether::DeadlineOwner::kNone
+               : tether::DeadlineOwner::kBaseContext;
+  }
+  switch (budget_.owner) {
     case DeadlineOwner::kCaller:
       return tether::DeadlineOwner::kCaller;
     case DeadlineOwner::kDefaultTimeout:
@@ -38,8 +41,6 @@ tether::DeadlineOwner PublicOwner(DeadlineOwner owner) {
   return tether::DeadlineOwner::kNone;
 }
 
-}  // namespace
-
 std::optional<Nanos> ServerCall::EndedAgo(Nanos now, EndReason reason) const {
   switch (reason) {
     case EndReason::kNone:
@@ -49,9 +50,10 @@ std::optional<Nanos> ServerCall::EndedAgo(Nanos now, EndReason reason) const {
       return now - arrival_;
     case EndReason::kOwnTimeout:
     case EndReason::kInheritedDeadline: {
-      // Core may have noticed the deadline a moment before.
+      // Core may have noticed the deadline a moment before. A request may
+      // arrive after its deadline.
       const Nanos left = RemainingAt(now, scope_);
-      return left == kNever ? 0 : std::max<Nanos>(0, -left);
+      return left == kNever ? 0 : std::clamp<Nanos>(-left, 0, now - arrival_);
     }
     default:
       break;
@@ -68,17 +70,19 @@ void ServerCall::TellObservers(std::optional<grpc::StatusCode> answer) const {
   const EndReason reason = scope_.Cause() == CauseOfReturnedHandler()
                                ? EndReason::kCompleted
                                : EndReasonOf(scope_);
-  const RequestEnd end{context_,
-                       MethodOf(context_),
-                       CodeOfAnswer(answer, reason),
-                       reason,
-                       budget_.time_left,
-                       budget_.timeout,
-                       budget_.owner,
-                       now - arrival_,
-                       RemainingAt(now, scope_),
-                       EndedAgo(now, reason).value_or(0),
-                       WasObserved(scope_),
+  const Nanos worked = EndedAgo(now, reason).value_or(0);
+  Nanos deaf = worked;
+  // An operation that blocks fails a little after the end of the context, when
+  // core ends the call.
+  if (const Nanos released = released_at_.load(std::memory_order_relaxed)) {
+    deaf = std::clamp<Nanos>(now - released, 0, worked);
+  }
+  const RequestEnd end{context_, MethodOf(context_),
+                       CodeOfAnswer(answer, reason), reason, budget_.time_left,
+                       budget_.timeout, budget_.owner, now - arrival_,
+                       RemainingAt(now, scope_), worked, deaf,
+                       // gRPC itself tells the handler otherwise.
+                       WasObserved(scope_) || !is_unary_ || end_is_pushed_,
                        watched_.load(std::memory_order_relaxed),
                        shed_.load(std::memory_order_relaxed)};
   CallObservers::ForEach(
@@ -101,11 +105,15 @@ std::optional<InFlightRequest> ServerCall::Describe(Nanos now) {
   const bool has_ended = HasEnded(scope_);
   const Nanos left = RemainingAt(now, scope_);
   request.time_left = ToDuration(left);
-  if (left != kNever) request.deadline_owner = PublicOwner(budget_.owner);
-  if (has_ended) {
+  request.deadline_owner = OwnerOfDeadline();
+  if (handler_ended_.load(std::memory_order_relaxed)) {
+    request.ended_by = EndReason::kCompleted;
+  } else if (has_ended) {
     request.ended_by = EndReasonOf(scope_);
   } else if (left <= 0) {
-    request.ended_by = EndReasonIn(CauseOfPassedDeadline(budget_.owner));
+    const EndReason reason = EndReasonIn(CauseOfDeadline(scope_));
+    request.ended_by =
+        reason == EndReason::kNone ? EndReason::kOwnTimeout : reason;
   }
   if (const auto ago = EndedAgo(now, request.ended_by)) {
     request.ended_ago = absl::Nanoseconds(*ago);

@@ -96,9 +96,12 @@ void ServerCall::BeginSummary(std::string_view method,
 
 void ServerCall::Finish(std::optional<grpc::StatusCode> answer) noexcept {
   if (std::exchange(is_finished_, true)) return;
-  if (CallObservers::Any() && has_begun_.load(std::memory_order_relaxed)) {
-    TellObservers(answer);
+  TETHER_TRY {
+    if (CallObservers::Any() && has_begun_.load(std::memory_order_relaxed)) {
+      TellObservers(answer);
+    }
   }
+  TETHER_CATCH(...) { CountEvent(RpcEvent::kException); }
   if (summary_ == nullptr) return;
   TETHER_TRY {
     const std::unique_ptr<RequestSummary> summary = std::move(summary_);

@@ -64,12 +64,20 @@ void Counter::RaiseTo(uint64_t n, bool shared) {
   }
 }
 
+void Sum::Add(double n, bool shared) {
+  double now = value_.load(std::memory_order_relaxed);
+  if (!shared) return value_.store(now + n, std::memory_order_relaxed);
+  while (
+      !value_.compare_exchange_weak(now, now + n, std::memory_order_relaxed)) {
+  }
+}
+
 void HistogramCell::Observe(Nanos time, bool shared) {
   time = std::max<Nanos>(0, time);
   const auto bound =
       std::lower_bound(kBoundNanos.begin(), kBoundNanos.end(), time);
   buckets[static_cast<size_t>(bound - kBoundNanos.begin())].Add(1, shared);
-  sum.Add(static_cast<uint64_t>(time), shared);
+  sum.Add(static_cast<double>(time), shared);
 }
 
 void HistogramCell::AddTo(DurationHistogram& histogram) const {
@@ -78,7 +86,7 @@ void HistogramCell::AddTo(DurationHistogram& histogram) const {
     histogram.buckets[i] += count;
     histogram.count += count;
   }
-  histogram.sum_seconds += static_cast<double>(sum.get()) / 1e9;
+  histogram.sum_seconds += sum.get() / 1e9;
 }
 
 void OutcomeCells::Count(grpc::StatusCode code, EndReason reason, bool shared) {
@@ -117,7 +125,10 @@ void ServerCell::CountCallee(const Method* callee) {
                                 known, callee, std::memory_order_release)) {
       known = callee;
     }
-    if (known == callee) return callees[i].count.Add(1, shared);
+    // With release: who finds the count finds the method.
+    if (known == callee) {
+      return callees[i].count.Add(1, shared, std::memory_order_release);
+    }
   }
   callees[kCallees - 1].count.Add(1, shared);
 }
@@ -162,11 +173,12 @@ Method* Methods::AddUnlessThere(std::atomic<Method*>& bucket, Method* first,
   return made;
 }
 
-Method* Methods::Get(std::string_view name) noexcept {
+Method* Methods::Get(std::string_view name, bool may_add) noexcept {
   if (name.size() > kLongestName || name == other_.name) return &other_;
   std::atomic<Method*>& bucket = BucketOf(name);
   Method* const first = bucket.load(std::memory_order_acquire);
   if (Method* found = FindIn(first, nullptr, name)) return found;
+  if (!may_add) return &other_;
   // Threads that add methods at the same time may exceed the limit by a few.
   if (size_.load(std::memory_order_acquire) >= max_) {
     // One of them may have added this name since.
@@ -220,12 +232,13 @@ Cell& MetricCells::Shared(std::atomic<Cell*>& list,
 }
 
 template <typename Cell>
-Cell& MetricCells::Find(std::string_view name, CellsByName<Cell>& cells,
+Cell& MetricCells::Find(std::string_view name, bool may_add,
+                        CellsByName<Cell>& cells,
                         std::atomic<Cell*> Method::*list) {
   const auto found = cells.find(name);
   if (found != cells.end()) return *found->second;
   // Peers may choose names. So the key is the method's, which may be "other".
-  Method* const method = methods_.Get(name);
+  Method* const method = methods_.Get(name, may_add);
   const auto known = cells.find(method->name);
   if (known != cells.end()) return *known->second;
   cells.reserve(cells.size() + 1);  // so that nothing throws after the cell
@@ -234,16 +247,18 @@ Cell& MetricCells::Find(std::string_view name, CellsByName<Cell>& cells,
   return *made;
 }
 
-ServerCell& MetricCells::Server(std::string_view method) {
+ServerCell& MetricCells::Server(std::string_view method, bool may_add) {
   Thread* const thread = ThisThread();
-  return thread == nullptr ? Shared(methods_.other()->servers, shared_server_)
-                           : Find(method, thread->servers, &Method::servers);
+  return thread == nullptr
+             ? Shared(methods_.other()->servers, shared_server_)
+             : Find(method, may_add, thread->servers, &Method::servers);
 }
 
 ClientCell& MetricCells::Client(std::string_view method) {
   Thread* const thread = ThisThread();
   return thread == nullptr ? Shared(methods_.other()->clients, shared_client_)
-                           : Find(method, thread->clients, &Method::clients);
+                           : Find(method, /*may_add=*/true, thread->clients,
+                                  &Method::clients);
 }
 
 }  // namespace tether::internal

@@ -57,9 +57,20 @@ class Counter {
   std::atomic<uint64_t> value_{0};
 };
 
+// A sum that one thread adds to; or any, if `shared`. It never overflows, and
+// never falls.
+class Sum {
+ public:
+  void Add(double n, bool shared);
+  double get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<double> value_{0};
+};
+
 struct HistogramCell {
   std::array<Counter, DurationHistogram::kBounds + 1> buckets;
-  Counter sum;  // in nanoseconds
+  Sum sum;  // in nanoseconds
 
   // Negative times count as zero.
   void Observe(Nanos time, bool shared);
@@ -97,6 +108,7 @@ struct alignas(128) ServerCell {
 
   OutcomeCells outcomes;
   Counter without_deadline;
+  Counter unlimited;
   Counter without_trace;
   Counter default_timeouts;
   Counter max_timeouts;
@@ -167,9 +179,10 @@ class Methods {
 
   explicit Methods(size_t max) : max_(max) {}
 
-  // The method of this name, which is made if there is none; "other" if it is
-  // one too many, or its name is too long, or there is no memory.
-  Method* Get(std::string_view name) noexcept;
+  // The method of this name, which is made if there is none and `may_add`;
+  // "other" if it isn't, or it is one too many, or its name is too long, or
+  // there is no memory.
+  Method* Get(std::string_view name, bool may_add = true) noexcept;
   Method* other() { return &other_; }
 
   // Calls `visit` with each.
@@ -204,8 +217,9 @@ class MetricCells {
  public:
   explicit MetricCells(size_t max_methods) : methods_(max_methods) {}
 
-  // This thread's cell. May throw std::bad_alloc; then nothing has changed.
-  ServerCell& Server(std::string_view method);
+  // This thread's cell of the method, or of "other" (Methods::Get). May throw
+  // std::bad_alloc; then nothing has changed.
+  ServerCell& Server(std::string_view method, bool may_add = true);
   ClientCell& Client(std::string_view method);
 
   Methods& methods() { return methods_; }
@@ -232,7 +246,7 @@ class MetricCells {
   // The cell of `name` in `cells`, which is made and added to `list` of its
   // method if there is none.
   template <typename Cell>
-  Cell& Find(std::string_view name, CellsByName<Cell>& cells,
+  Cell& Find(std::string_view name, bool may_add, CellsByName<Cell>& cells,
              std::atomic<Cell*> Method::*list);
 
   Methods methods_;

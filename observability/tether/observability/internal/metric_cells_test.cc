@@ -68,6 +68,23 @@ TEST(HistogramCellTest, NegativeTimesCountAsZero) {
   EXPECT_EQ(histogram.sum_seconds, 0);
 }
 
+// "100 years" is how some say "no limit".
+TEST(HistogramCellTest, ASumOfHugeTimesNeverFalls) {
+  constexpr Nanos kCentury = Nanos{100} * 365 * 24 * 3600 * 1'000'000'000;
+  for (const bool shared : {false, true}) {
+    HistogramCell cell;
+    double last = 0;
+    for (int i = 0; i < 1000; ++i) {
+      cell.Observe(kCentury, shared);
+      EXPECT_GT(cell.sum.get(), last);
+      last = cell.sum.get();
+    }
+    DurationHistogram histogram;
+    cell.AddTo(histogram);
+    EXPECT_NEAR(histogram.sum_seconds, 1e5 * 365 * 24 * 3600, 1e3);
+  }
+}
+
 TEST(OutcomeCellsTest, ListsEachCodeAndReasonThatHasBeenCounted) {
   OutcomeCells cells;
   cells.Count(grpc::StatusCode::OK, EndReason::kCompleted, false);
@@ -141,6 +158,14 @@ TEST(MethodsTest, BeyondTheLimitMethodsAreOther) {
   EXPECT_EQ(methods.Get("/b"), b);
   EXPECT_EQ(methods.Get("other"), methods.other());
   EXPECT_EQ(methods.size(), 2u);
+}
+
+TEST(MethodsTest, MayBeLookedUpWithoutBeingAdded) {
+  Methods methods(10);
+  EXPECT_EQ(methods.Get("/a", /*may_add=*/false), methods.other());
+  Method* const a = methods.Get("/a");
+  EXPECT_EQ(methods.Get("/a", /*may_add=*/false), a);
+  EXPECT_EQ(methods.size(), 1u);
 }
 
 TEST(MethodsTest, NamesThatAreTooLongAreOther) {

@@ -57,14 +57,12 @@ void VisitOutcomes(const ByMethod<Figures>& methods, const MetricSink& sink) {
 }
 
 // Counts by method. Methods of which nothing is in flight have zero, so that no
-// set of labels comes and goes. A method whose first request is in flight has
-// no figures yet: it is named if it will have some, within the limit of
-// methods.
+// set of labels comes and goes. A method without figures of its own is "other",
+// also while its first request is in flight: strangers may choose its name.
 class InFlightCounts {
  public:
   template <typename Figures>
-  InFlightCounts(const ByMethod<Figures>& methods, size_t max_methods)
-      : max_(max_methods) {
+  explicit InFlightCounts(const ByMethod<Figures>& methods) {
     AddOthers(0);
     for (const auto& [method, figures] : methods) counts_[method] = 0;
   }
@@ -73,8 +71,6 @@ class InFlightCounts {
     const auto it = counts_.find(method);
     if (it != counts_.end()) {
       ++it->second;
-    } else if (counts_.size() <= max_) {  // one of them is "other"
-      counts_[method] = 1;
     } else {
       AddOthers(1);
     }
@@ -88,7 +84,6 @@ class InFlightCounts {
   }
 
  private:
-  const size_t max_;
   std::map<std::string, int64_t> counts_;
 };
 
@@ -149,8 +144,7 @@ void VisitCallsWithoutContext(const MetricValues& values,
 
 void VisitRequestsInFlight(const MetricValues& values, const MetricSink& sink) {
   const InFlight& now = values.in_flight;
-  InFlightCounts counts(values.metrics.servers,
-                        values.metrics.options.max_methods);
+  InFlightCounts counts(values.metrics.servers);
   for (const InFlightRequest& request : now.requests) {
     counts.Add(request.method);
   }
@@ -162,8 +156,7 @@ void VisitRequestsInFlight(const MetricValues& values, const MetricSink& sink) {
 }
 
 void VisitEndedInFlight(const MetricValues& values, const MetricSink& sink) {
-  InFlightCounts counts(values.metrics.servers,
-                        values.metrics.options.max_methods);
+  InFlightCounts counts(values.metrics.servers);
   for (const InFlightRequest& request : values.in_flight.requests) {
     if (request.ended_by != EndReason::kNone &&
         request.ended_by != EndReason::kCompleted) {
@@ -175,8 +168,7 @@ void VisitEndedInFlight(const MetricValues& values, const MetricSink& sink) {
 
 void VisitCallsInFlight(const MetricValues& values, const MetricSink& sink) {
   const InFlight& now = values.in_flight;
-  InFlightCounts counts(values.metrics.clients,
-                        values.metrics.options.max_methods);
+  InFlightCounts counts(values.metrics.clients);
   int64_t listed = 0;
   const auto add = [&](const std::vector<InFlightCall>& calls) {
     for (const InFlightCall& call : calls) counts.Add(call.method);

@@ -22,6 +22,7 @@ ServerMetrics SampleServer() {
       {grpc::StatusCode::CANCELLED, EndReason::kCallerLeft, 103}};
   server.total = 306;
   server.without_deadline = 104;
+  server.unlimited = 114;
   server.without_trace = 105;
   server.default_timeouts = 106;
   server.max_timeouts = 107;
