@@ -31,6 +31,7 @@ EXTERNAL = [
     (r"google/protobuf/.*", ["@com_google_protobuf//:protobuf"]),
     (r"g(test|mock)/.*", ["@com_google_googletest//:gtest_main", "@com_google_googletest//:gtest"]),
     (r"benchmark/.*", ["@com_github_google_benchmark//:benchmark"]),
+    (r"ncurses\.h", ["@ncurses//:ncurses"]),
     (r"opentelemetry/exporters/memory/.*", ["@io_opentelemetry_cpp//exporters/memory:in_memory_span_exporter"]),
     (r"opentelemetry/sdk/.*", ["@io_opentelemetry_cpp//sdk/src/trace"]),
     (r"opentelemetry/.*", ["@io_opentelemetry_cpp//api"]),

@@ -14,6 +14,7 @@
 #define TETHER_OBSERVABILITY_INSPECTOR_SERVICE_H_
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/service_type.h>
 
 #include <functional>
 #include <memory>
