@@ -34,6 +34,7 @@ EXTERNAL = [
     (r"benchmark/.*", ["@com_github_google_benchmark//:benchmark"]),
     (r"prometheus/exposer\.h", ["@com_github_jupp0r_prometheus_cpp//pull"]),
     (r"prometheus/.*", ["@com_github_jupp0r_prometheus_cpp//core"]),
+    (r"ncurses\.h", ["@ncurses//:ncurses"]),
     (r"opentelemetry/exporters/memory/.*", ["@io_opentelemetry_cpp//exporters/memory:in_memory_span_exporter"]),
     (r"opentelemetry/sdk/metrics/.*", ["@io_opentelemetry_cpp//sdk/src/metrics"]),
     (r"opentelemetry/sdk/.*", ["@io_opentelemetry_cpp//sdk/src/trace"]),

@@ -165,6 +165,13 @@ v1::Snapshot Serving(const std::vector<std::string>& requests,
   return snapshot;
 }
 
+// A few of them fill the buffers of a connection.
+v1::Snapshot LargeSnapshot() {
+  v1::Snapshot snapshot;
+  snapshot.set_process(std::string(2 << 20, 'x'));
+  return snapshot;
+}
+
 TEST_F(InspectorServiceTest, ListPassesTheFiltersOnAndTheSnapshotBack) {
   Start();
   SetTake([](const v1::ListRequest&) {
@@ -272,11 +279,7 @@ TEST_F(InspectorServiceTest, AWatchSendsASnapshotAtOnceAndThenOneEachInterval) {
 
 TEST_F(InspectorServiceTest, AWatcherThatDoesNotReadGetsNoQueue) {
   Start();
-  SetTake([](const v1::ListRequest&) {
-    v1::Snapshot snapshot;
-    snapshot.set_process(std::string(2 << 20, 'x'));
-    return snapshot;
-  });
+  SetTake([](const v1::ListRequest&) { return LargeSnapshot(); });
   grpc::ClientContext idle_call;
   const auto idle = stub_->Watch(&idle_call, Often());
   // The buffers of the connection take some of them.
@@ -341,6 +344,8 @@ TEST_F(InspectorServiceTest, AWatchEndsWithItsContextWhereTetherIsInstalled) {
     Setup setup;
     setup.tether.emplace();
     setup.tether->base_context = base;
+    // Nobody but the handler ends the call.
+    setup.tether->answer_grace = absl::InfiniteDuration();
     Start(std::move(setup));
     grpc::ClientContext call;
     const auto reader = stub_->Watch(&call, {});
@@ -354,10 +359,32 @@ TEST_F(InspectorServiceTest, AWatchEndsWithItsContextWhereTetherIsInstalled) {
   server_.server.reset();
 }
 
+TEST_F(InspectorServiceTest, AContextThatEndsDuringAWriteEndsTheWatchAfterIt) {
+  auto [base, cancel_base] = WithCancel(Background());
+  Setup setup;
+  setup.tether.emplace();
+  setup.tether->base_context = base;
+  setup.tether->answer_grace = absl::InfiniteDuration();
+  Start(std::move(setup));
+  SetTake([](const v1::ListRequest&) { return LargeSnapshot(); });
+  grpc::ClientContext call;
+  const auto reader = stub_->Watch(&call, Often());
+  // Until a write waits for the reader.
+  absl::SleepFor(absl::Seconds(1));
+  cancel_base();
+  const int taken_before_end = taken();
+  v1::Snapshot snapshot;
+  int read = 0;
+  while (reader->Read(&snapshot)) ++read;
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(read, taken_before_end);
+}
+
 TEST_F(InspectorServiceTest, AWatchEndsAtTheServersMaximumTime) {
   Setup setup;
   setup.tether.emplace();
   setup.tether->time.max_timeout = absl::Milliseconds(250);
+  setup.tether->answer_grace = absl::InfiniteDuration();
   Start(std::move(setup));
   EXPECT_EQ(WatchToItsEnd(Often()).error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
