@@ -125,9 +125,9 @@ class LiveTest(unittest.TestCase):
       for request in by_hop[hop]:
         waits_for = request.get("waitsFor", [])
         self.assertEqual([call["method"] for call in waits_for], [callee[hop]] if hop in callee else [])
-    # Seen one after the other: the services within 100 ms or so of each other. A hop has less time than its caller, by the
-    # reserve; inventory has half of what orders has.
-    left = {hop: {r["traceId"]: int(r["timeLeftUs"]) for r in by_hop[hop]} for hop in HOPS}
+    # The services are asked one after the other, so compare the time that each had when the request arrived. A hop has less
+    # than its caller, by the reserve; inventory has half of what orders has.
+    left = {hop: {r["traceId"]: int(r["timeLeftUs"]) + int(r["ageUs"]) for r in by_hop[hop]} for hop in HOPS}
     for trace, time_left in left["storefront"].items():
       self.assertGreater(time_left, left["orders"][trace])
       self.assertGreater(left["orders"][trace], left["inventory"][trace])
