@@ -158,7 +158,7 @@ TEST_F(CommandsTest, OnceHasJson) {
   EXPECT_EQ(snapshots.processes(3).error(),
             "no connection: Connection refused");
   // Zeros are printed, but nothing that is absent.
-  EXPECT_THAT(json, HasSubstr(R"("calls_in_flight":"0")"));
+  EXPECT_THAT(json, HasSubstr(R"("callsInFlight":"0")"));
   EXPECT_THAT(json, Not(HasSubstr(R"("error":"")")));
   EXPECT_FALSE(
       snapshots.processes(1).snapshot().requests(2).has_time_left_us());
