@@ -137,10 +137,8 @@ TEST_F(CommandsTest, OncePrintsATable) {
 TEST_F(CommandsTest, OnceShowsTheOthersIfAProcessDoesNotAnswer) {
   settings_.addresses.insert(settings_.addresses.begin(), "127.0.0.1:1");
   EXPECT_EQ(RunOnce(Background(), settings_, 80, out_), 2);
-  EXPECT_THAT(out_.str(),
-              AllOf(StartsWith("127.0.0.1:1: no connection: Connection "
-                               "refused\n"),
-                    HasSubstr("Inventory/GetStock")));
+  EXPECT_THAT(out_.str(), AllOf(StartsWith("127.0.0.1:1: no connection: "),
+                                HasSubstr("Inventory/GetStock")));
 }
 
 TEST_F(CommandsTest, OnceHasJson) {
@@ -155,8 +153,7 @@ TEST_F(CommandsTest, OnceHasJson) {
   ASSERT_EQ(snapshots.processes_size(), 4);
   EXPECT_EQ(snapshots.processes(0).address(), settings_.addresses[0]);
   EXPECT_EQ(snapshots.processes(1).snapshot().requests_size(), 3);
-  EXPECT_EQ(snapshots.processes(3).error(),
-            "no connection: Connection refused");
+  EXPECT_THAT(snapshots.processes(3).error(), StartsWith("no connection: "));
   // Zeros are printed, but nothing that is absent.
   EXPECT_THAT(json, HasSubstr(R"("callsInFlight":"0")"));
   EXPECT_THAT(json, Not(HasSubstr(R"("error":"")")));
@@ -184,10 +181,8 @@ TEST_F(CommandsTest, TreeTellsWhatItDidNotFind) {
   out_.str("");
   settings_.addresses = {settings_.addresses[0], "127.0.0.1:1"};
   EXPECT_EQ(RunTree(Background(), settings_, kTrace, 80, out_), 2);
-  EXPECT_THAT(out_.str(),
-              AllOf(HasSubstr("not asked"),
-                    HasSubstr("127.0.0.1:1: no connection: Connection "
-                              "refused\n")));
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("not asked"),
+                                HasSubstr("127.0.0.1:1: no connection: ")));
 }
 
 TEST_F(CommandsTest, DoctorTellsByItsExitCode) {

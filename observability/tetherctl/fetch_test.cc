@@ -29,6 +29,7 @@ namespace {
 using ::testing::HasSubstr;
 using testing::Inspected;
 using testing::Sample;
+using ::testing::StartsWith;
 using tether::testing::kGiveUp;
 
 class FetchTest : public tether::testing::GrpcLeakCheckedTest {
@@ -51,8 +52,8 @@ TEST_F(FetchTest, AsksEachProcessAndKeepsTheirOrder) {
   EXPECT_EQ(snapshots.processes(0).address(), orders.address());
   EXPECT_EQ(snapshots.processes(0).snapshot().process(), "orders");
   EXPECT_EQ(snapshots.processes(0).snapshot().requests_size(), 3);
-  EXPECT_EQ(snapshots.processes(1).error(),
-            "no connection: Connection refused");
+  // Nearly always "Connection refused".
+  EXPECT_THAT(snapshots.processes(1).error(), StartsWith("no connection: "));
   EXPECT_EQ(snapshots.processes(2).snapshot().process(), "storefront");
 }
 
@@ -165,8 +166,7 @@ TEST_F(FetchTest, DiagnosesAreAskedFor) {
   EXPECT_EQ(diagnoses.processes(0).health().findings(0).what(), "?");
   EXPECT_THAT(diagnoses.processes(1).error(),
               HasSubstr("tether::StartMetrics"));
-  EXPECT_EQ(diagnoses.processes(2).error(),
-            "no connection: Connection refused");
+  EXPECT_THAT(diagnoses.processes(2).error(), StartsWith("no connection: "));
 }
 
 TEST(ErrorTextTest, IsOneLineForPeople) {
