@@ -55,9 +55,10 @@ endfunction()
 # A library that users link.
 #   SRCS, HDRS   its files; without SRCS it is an INTERFACE library
 #   PROTOS       the prefix of their import path, and .proto files
+#   GRPC_PROTOS  the same, for those of its PROTOS that have services
 #   DEPS         its dependencies, all public, because its headers include their headers
 function(tether_public_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS;PROTOS;DEPS")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS;PROTOS;GRPC_PROTOS;DEPS")
   if(NOT TETHER_BUILD_GRPC AND (ARG_DEPS MATCHES "gRPC::|protobuf::"))
     return()
   endif()
@@ -90,6 +91,7 @@ function(tether_public_library name)
   target_include_directories(${name} ${public}
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/lib>
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/interceptors>
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/observability>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   if(ARG_SRCS)
     target_link_libraries(${name} PUBLIC Threads::Threads)
@@ -98,6 +100,10 @@ function(tether_public_library name)
 
   if(ARG_PROTOS)
     tether_generate(generated FALSE ${ARG_PROTOS})
+    if(ARG_GRPC_PROTOS)
+      tether_generate(services TRUE ${ARG_GRPC_PROTOS})
+      list(APPEND generated ${services})
+    endif()
     # Generated code may have warnings, and doesn't use TETHER_EXPORT.
     set_source_files_properties(${generated} PROPERTIES
       COMPILE_OPTIONS "-w;-fvisibility=default" SKIP_UNITY_BUILD_INCLUSION ON)
@@ -106,7 +112,7 @@ function(tether_public_library name)
   endif()
 
   if(TETHER_INSTALL)
-    tether_install_library(${name} "${deps}" "${ARG_HDRS}" "${ARG_PROTOS}")
+    tether_install_library(${name} "${deps}" "${ARG_HDRS}" "${ARG_PROTOS}" "${ARG_GRPC_PROTOS}")
   endif()
 
   if(NOT TETHER_BUILD_TESTS OR NOT BUILD_SHARED_LIBS)
@@ -122,15 +128,16 @@ function(tether_public_library name)
   endif()
   list(TRANSFORM deps REPLACE "^(tether.*)$" "tether_internal::\\1")
   target_link_libraries(${internal} ${public} ${deps} Threads::Threads)
-  target_include_directories(${internal} ${public} ${PROJECT_SOURCE_DIR}/lib ${PROJECT_SOURCE_DIR}/interceptors)
+  target_include_directories(${internal} ${public} ${PROJECT_SOURCE_DIR}/lib ${PROJECT_SOURCE_DIR}/interceptors
+    ${PROJECT_SOURCE_DIR}/observability)
   target_include_directories(${internal} SYSTEM ${public} ${TETHER_GENERATED_DIR})
   add_dependencies(${internal} ${name})
   add_library(tether_internal::${name} ALIAS ${internal})
 endfunction()
 
-# tether_install_library(NAME DEPS HEADERS PROTOS): installs the library, its headers, its part of CMake's package
+# tether_install_library(NAME DEPS HEADERS PROTOS GRPC_PROTOS): installs the library, its headers, its part of CMake's package
 # (tether-config.cmake.in) and its pkg-config file.
-function(tether_install_library name deps headers protos)
+function(tether_install_library name deps headers protos grpc_protos)
   string(REGEX REPLACE "^tether_" "" component ${name})
   string(REPLACE "_" "-" file_name ${name})
   set(runtime tether_runtime)
@@ -155,8 +162,11 @@ function(tether_install_library name deps headers protos)
     foreach(file IN LISTS protos)
       string(REGEX REPLACE "^${prefix}/(.*)\\.proto$" "\\1" stem ${file})
       get_filename_component(place ${stem} DIRECTORY)
-      install(FILES ${PROJECT_SOURCE_DIR}/${file} ${TETHER_GENERATED_DIR}/${stem}.pb.h
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${place} COMPONENT tether_development)
+      set(files ${PROJECT_SOURCE_DIR}/${file} ${TETHER_GENERATED_DIR}/${stem}.pb.h)
+      if(file IN_LIST grpc_protos)
+        list(APPEND files ${TETHER_GENERATED_DIR}/${stem}.grpc.pb.h)
+      endif()
+      install(FILES ${files} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${place} COMPONENT tether_development)
     endforeach()
   endif()
 

@@ -155,6 +155,8 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/caller.cc
     interceptors/tether/grpc/client.cc
     interceptors/tether/grpc/describe.cc
+    interceptors/tether/grpc/inspect.cc
+    interceptors/tether/grpc/internal/call_observer.cc
     interceptors/tether/grpc/internal/call_outcome.cc
     interceptors/tether/grpc/internal/client_call_record.cc
     interceptors/tether/grpc/internal/client_call_state.cc
@@ -168,6 +170,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/report_metadata.cc
     interceptors/tether/grpc/internal/request_budget.cc
     interceptors/tether/grpc/internal/server_call.cc
+    interceptors/tether/grpc/internal/server_call_inspect.cc
     interceptors/tether/grpc/internal/server_call_status.cc
     interceptors/tether/grpc/internal/server_state.cc
     interceptors/tether/grpc/internal/shed_budget.cc
@@ -191,7 +194,11 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/client.h
     interceptors/tether/grpc/describe.h
     interceptors/tether/grpc/finisher.h
+    interceptors/tether/grpc/in_flight.h
+    interceptors/tether/grpc/inspect.h
+    interceptors/tether/grpc/internal/call_observer.h
     interceptors/tether/grpc/internal/call_outcome.h
+    interceptors/tether/grpc/internal/channel_target.h
     interceptors/tether/grpc/internal/client_call_record.h
     interceptors/tether/grpc/internal/client_call_state.h
     interceptors/tether/grpc/internal/counters.h
@@ -250,6 +257,37 @@ tether_public_library(tether_grpc
     gRPC::grpc++
     protobuf::libprotobuf
     tether)
+
+tether_public_library(tether_observability
+  SRCS
+    observability/tether/observability/inspector_service.cc
+    observability/tether/observability/internal/metric_cells.cc
+    observability/tether/observability/internal/metric_visits.cc
+    observability/tether/observability/metric_table.cc
+    observability/tether/observability/metrics.cc
+    observability/tether/observability/propagation_health.cc
+    observability/tether/observability/snapshot.cc
+  HDRS
+    observability/tether/observability/inspector_service.h
+    observability/tether/observability/internal/inspector.h
+    observability/tether/observability/internal/metric_cells.h
+    observability/tether/observability/internal/metric_visits.h
+    observability/tether/observability/metric_table.h
+    observability/tether/observability/metrics.h
+    observability/tether/observability/propagation_health.h
+    observability/tether/observability/snapshot.h
+  PROTOS proto proto/tether/v1/inspector.proto
+  GRPC_PROTOS proto proto/tether/v1/inspector.proto
+  DEPS
+    absl::core_headers
+    absl::flat_hash_map
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    protobuf::libprotobuf
+    tether
+    tether_grpc)
 
 if(TETHER_BUILD_OPENTELEMETRY)
 tether_public_library(tether_opentelemetry
@@ -388,6 +426,34 @@ tether_program(benchmarks_drift_benchmark
 tether_internal_library(benchmarks_header_row
   PREFIX benchmarks)
 
+tether_internal_library(interceptors_tether_grpc_testing_probe_server
+  SRCS interceptors/tether/grpc/testing/probe_server.cc
+  PREFIX interceptors
+  DEPS
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    tether_internal::tether_grpc
+    tether_internal::tether_testing)
+
+tether_program(benchmarks_inspect_benchmark
+  FOLDER benchmarks
+  NAME inspect_benchmark
+  SRCS benchmarks/inspect_benchmark.cc
+  DEPS
+    absl::time
+    benchmark::benchmark
+    benchmarks_harness
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 300)
+
 tether_internal_library(benchmarks_rpc_peers
   SRCS benchmarks/rpc_peers.cc
   PREFIX benchmarks
@@ -406,6 +472,7 @@ tether_program(benchmarks_instructions_benchmark
     interceptors_tether_grpc_testing_probe_cc_grpc
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_observability
   TEST
   ARGS --mode=observed --calls=1 --rounds=1
   TIMEOUT 60)
@@ -423,17 +490,6 @@ tether_program(benchmarks_memory_benchmark
   TEST
   ARGS --benchmark_min_time=0.001
   TIMEOUT 60)
-
-tether_internal_library(interceptors_tether_grpc_testing_probe_server
-  SRCS interceptors/tether/grpc/testing/probe_server.cc
-  PREFIX interceptors
-  DEPS
-    absl::time
-    gRPC::grpc++
-    interceptors_tether_grpc_testing_loopback
-    interceptors_tether_grpc_testing_probe_cc_grpc
-    tether_internal::tether_grpc
-    tether_internal::tether_testing)
 
 tether_program(benchmarks_reserve_benchmark
   FOLDER benchmarks
@@ -465,6 +521,7 @@ tether_program(benchmarks_rpc_benchmark
     interceptors_tether_grpc_testing_probe_cc_grpc
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_observability
   TEST
   ARGS --seconds=0
   TIMEOUT 60)
@@ -515,6 +572,23 @@ tether_script_test(docs/check_docs_test
 tether_script_test(docs/check_semantics_test
   SCRIPT docs/check_semantics_test.py
   DATA docs/check_docs.py docs/check_semantics.py README.md
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_print_metric_table
+  FOLDER observability/tether/observability
+  NAME print_metric_table
+  SRCS observability/tether/observability/print_metric_table.cc
+  DEPS tether_internal::tether_observability)
+
+tether_script_test(docs/metric_table_test
+  SCRIPT docs/metric_table_test.py
+  DATA
+    docs/alerts/tether.rules.yml
+    docs/alerts/tether.rules_test.yml
+    docs/metric_table.py
+    docs/operations.md
+  PROGRAMS observability_tether_observability_print_metric_table
+  ARGS observability/tether/observability/print_metric_table
   TIMEOUT 60)
 
 tether_proto_library(proto_shop_v1_inventory_cc_proto
@@ -800,6 +874,26 @@ tether_script_test(examples/gen_test
   ARGS examples/gen examples/expected/gen.txt
   TIMEOUT 60)
 
+tether_program(examples_operations
+  FOLDER examples
+  NAME operations
+  SRCS examples/operations.cc
+  DEPS
+    absl::time
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability)
+
+tether_script_test(examples/operations_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/operations.txt
+  PROGRAMS examples_operations
+  ARGS examples/operations examples/expected/operations.txt
+  TIMEOUT 60)
+
 tether_program(examples_own_interceptor
   FOLDER examples
   NAME own_interceptor
@@ -1023,6 +1117,31 @@ tether_program(integration_tests_matrix_drain_test
     interceptors_tether_grpc_testing_loopback
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(integration_tests_matrix_inspect_test
+  FOLDER integration_tests/matrix
+  NAME inspect_test
+  SRCS integration_tests/matrix/inspect_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    integration_tests_matrix_cell
+    integration_tests_matrix_client
+    integration_tests_matrix_request
+    integration_tests_matrix_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability
     tether_internal::tether_testing
   TEST
   TIMEOUT 300)
@@ -1466,6 +1585,29 @@ tether_program(integration_tests_hostile_metadata_test
   TEST
   TIMEOUT 300)
 
+tether_internal_library(lib_tether_together
+  PREFIX lib)
+
+tether_program(integration_tests_metrics_exact_test
+  FOLDER integration_tests
+  NAME metrics_exact_test
+  SRCS integration_tests/metrics_exact_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    lib_tether_together
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
 tether_program(integration_tests_peer_killed_test
   FOLDER integration_tests
   NAME peer_killed_test
@@ -1883,9 +2025,6 @@ tether_program(interceptors_tether_grpc_counters_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(lib_tether_together
-  PREFIX lib)
-
 tether_program(interceptors_tether_grpc_delay_queue_test
   FOLDER interceptors/tether/grpc
   NAME delay_queue_test
@@ -1969,6 +2108,25 @@ tether_program(interceptors_tether_grpc_hop_record_test
     GTest::gtest
     tether_internal::tether
     tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_inspect_test
+  FOLDER interceptors/tether/grpc
+  NAME inspect_test
+  SRCS interceptors/tether/grpc/inspect_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_front_and_leaf
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -3824,6 +3982,396 @@ tether_program(lib_tether_wait_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(observability_tether_observability_testing_http_client
+  SRCS observability/tether/observability/testing/http_client.cc
+  PREFIX observability
+  DEPS absl::strings absl::time)
+
+tether_internal_library(observability_tether_observability_testing_sample_metrics
+  SRCS observability/tether/observability/testing/sample_metrics.cc
+  PREFIX observability
+  DEPS
+    absl::time
+    gRPC::grpc++
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability)
+
+tether_internal_library(observability_tether_observability_http_host
+  SRCS observability/tether/observability/internal/http_host.cc
+  PREFIX observability
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_program(observability_tether_observability_http_host_test
+  FOLDER observability/tether/observability
+  NAME http_host_test
+  SRCS observability/tether/observability/internal/http_host_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    observability_tether_observability_http_host
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_inspector_service_test
+  FOLDER observability/tether/observability
+  NAME inspector_service_test
+  SRCS observability/tether/observability/inspector_service_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_metric_cells_test
+  FOLDER observability/tether/observability
+  NAME metric_cells_test
+  SRCS observability/tether/observability/internal/metric_cells_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    lib_tether_together
+    tether_internal::tether_observability
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_metric_table_test
+  FOLDER observability/tether/observability
+  NAME metric_table_test
+  SRCS observability/tether/observability/metric_table_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    observability_tether_observability_testing_sample_metrics
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_metrics_test
+  FOLDER observability/tether/observability
+  NAME metrics_test
+  SRCS observability/tether/observability/metrics_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_front_and_leaf
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_propagation_health_test
+  FOLDER observability/tether/observability
+  NAME propagation_health_test
+  SRCS observability/tether/observability/propagation_health_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time tether_internal::tether_observability
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_snapshot_test
+  FOLDER observability/tether/observability
+  NAME snapshot_test
+  SRCS observability/tether/observability/snapshot_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    protobuf::libprotobuf
+    tether_internal::tether_observability
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(observability_tether_observability_status_html
+  SRCS observability/tether/observability/internal/status_html.cc
+  PREFIX observability
+  DEPS absl::strings)
+
+tether_internal_library(observability_tetherctl_clean
+  SRCS observability/tetherctl/clean.cc
+  DEPS protobuf::libprotobuf tether_internal::tether_observability)
+
+tether_proto_library(observability_tetherctl_ctl_cc_proto
+  PREFIX observability
+  SRCS observability/tetherctl/ctl.proto
+  DEPS protobuf::libprotobuf tether_internal::tether_observability)
+
+tether_program(observability_tetherctl_clean_test
+  FOLDER observability/tetherctl
+  NAME clean_test
+  SRCS observability/tetherctl/clean_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    observability_tetherctl_clean
+    observability_tetherctl_ctl_cc_proto
+    tether_internal::tether_observability
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(observability_tetherctl_text
+  SRCS observability/tetherctl/text.cc
+  DEPS absl::str_format absl::strings tether_internal::tether_grpc)
+
+tether_internal_library(observability_tetherctl_doctor
+  SRCS observability/tetherctl/doctor.cc
+  DEPS
+    absl::strings
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_text
+    tether_internal::tether_observability)
+
+tether_internal_library(observability_tetherctl_fetch
+  SRCS observability/tetherctl/fetch.cc
+  DEPS
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    observability_tetherctl_clean
+    observability_tetherctl_ctl_cc_proto
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability)
+
+tether_internal_library(observability_tetherctl_json
+  SRCS observability/tetherctl/json.cc
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(observability_tetherctl_table
+  SRCS observability/tetherctl/table.cc
+  DEPS
+    absl::strings
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_text
+    tether_internal::tether_observability)
+
+tether_internal_library(observability_tetherctl_tree
+  SRCS observability/tetherctl/tree.cc
+  DEPS
+    absl::strings
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_table
+    observability_tetherctl_text
+    tether_internal::tether_observability)
+
+tether_internal_library(observability_tetherctl_commands
+  SRCS observability/tetherctl/commands.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_doctor
+    observability_tetherctl_fetch
+    observability_tetherctl_json
+    observability_tetherctl_table
+    observability_tetherctl_text
+    observability_tetherctl_tree
+    tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_internal_library(observability_tetherctl_inspected
+  DEPS gRPC::grpc++ interceptors_tether_grpc_testing_loopback tether_internal::tether_observability)
+
+tether_internal_library(observability_tetherctl_sample
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    observability_tetherctl_ctl_cc_proto
+    protobuf::libprotobuf)
+
+tether_program(observability_tetherctl_commands_test
+  FOLDER observability/tetherctl
+  NAME commands_test
+  SRCS observability/tetherctl/commands_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    observability_tetherctl_commands
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_inspected
+    observability_tetherctl_sample
+    protobuf::libprotobuf
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tetherctl_doctor_test
+  FOLDER observability/tetherctl
+  NAME doctor_test
+  SRCS observability/tetherctl/doctor_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_doctor
+    observability_tetherctl_sample
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tetherctl_fake_inspector
+  FOLDER observability/tetherctl
+  NAME fake_inspector
+  SRCS observability/tetherctl/testing/fake_inspector.cc
+  DEPS
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    observability_tetherctl_ctl_cc_proto
+    protobuf::libprotobuf
+    tether_internal::tether_observability)
+
+tether_program(observability_tetherctl_fetch_test
+  FOLDER observability/tetherctl
+  NAME fetch_test
+  SRCS observability/tetherctl/fetch_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    observability_tetherctl_fetch
+    observability_tetherctl_inspected
+    observability_tetherctl_sample
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(observability_tetherctl_poller
+  SRCS observability/tetherctl/poller.cc
+  DEPS
+    absl::core_headers
+    absl::time
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_fetch
+    tether_internal::tether)
+
+tether_program(observability_tetherctl_poller_test
+  FOLDER observability/tetherctl
+  NAME poller_test
+  SRCS observability/tetherctl/poller_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    observability_tetherctl_fetch
+    observability_tetherctl_inspected
+    observability_tetherctl_poller
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tetherctl_table_test
+  FOLDER observability/tetherctl
+  NAME table_test
+  SRCS observability/tetherctl/table_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    observability_tetherctl_clean
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_sample
+    observability_tetherctl_table
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tetherctl_text_test
+  FOLDER observability/tetherctl
+  NAME text_test
+  SRCS observability/tetherctl/text_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    observability_tetherctl_clean
+    observability_tetherctl_text
+  TEST
+  TIMEOUT 60)
+
+tether_program(observability_tetherctl_tree_test
+  FOLDER observability/tetherctl
+  NAME tree_test
+  SRCS observability/tetherctl/tree_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    observability_tetherctl_clean
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_sample
+    observability_tetherctl_tree
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(observability_tetherctl_view
+  SRCS observability/tetherctl/view.cc
+  DEPS
+    absl::strings
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_table
+    observability_tetherctl_text
+    tether_internal::tether_observability)
+
+tether_program(observability_tetherctl_view_test
+  FOLDER observability/tetherctl
+  NAME view_test
+  SRCS observability/tetherctl/view_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    observability_tetherctl_ctl_cc_proto
+    observability_tetherctl_sample
+    observability_tetherctl_view
+  TEST
+  TIMEOUT 60)
+
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -3883,7 +4431,8 @@ tether_internal_library(services_serve
     services_flag_types
     services_stdout_line
     tether_internal::tether
-    tether_internal::tether_grpc)
+    tether_internal::tether_grpc
+    tether_internal::tether_observability)
 
 tether_program(services_inventory_inventory
   FOLDER services/inventory
@@ -4272,5 +4821,58 @@ tether_program(interceptors_tether_opentelemetry_span_tree_test
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_opentelemetry
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(observability_tether_observability_opentelemetry_durations
+  SRCS observability/tether/observability/opentelemetry_durations.cc
+  PREFIX observability
+  DEPS gRPC::grpc++ opentelemetry-cpp::api tether_internal::tether tether_internal::tether_grpc)
+
+tether_program(observability_tether_observability_opentelemetry_durations_test
+  FOLDER observability/tether/observability
+  NAME opentelemetry_durations_test
+  SRCS observability/tether/observability/opentelemetry_durations_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_front_and_leaf
+    observability_tether_observability_opentelemetry_durations
+    opentelemetry-cpp::api
+    opentelemetry-cpp::metrics
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(observability_tether_observability_opentelemetry_metrics
+  SRCS observability/tether/observability/opentelemetry_metrics.cc
+  PREFIX observability
+  DEPS
+    absl::core_headers
+    absl::status
+    absl::strings
+    opentelemetry-cpp::api
+    tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_program(observability_tether_observability_opentelemetry_metrics_test
+  FOLDER observability/tether/observability
+  NAME opentelemetry_metrics_test
+  SRCS observability/tether/observability/opentelemetry_metrics_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    observability_tether_observability_opentelemetry_metrics
+    observability_tether_observability_testing_sample_metrics
+    opentelemetry-cpp::api
+    opentelemetry-cpp::metrics
+    tether_internal::tether_observability
   TEST
   TIMEOUT 60)

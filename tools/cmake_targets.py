@@ -29,6 +29,7 @@ PUBLIC = {
     "tether_testing": ["//lib/tether:simulated_clock", "//lib/tether:leak_checked_test"],
     "tether_proto_codec": ["//lib/tether/propagation:proto_codec"],
     "tether_grpc": ["//interceptors/tether/grpc:grpc"],
+    "tether_observability": ["//observability/tether/observability:observability"],
     "tether_opentelemetry": ["//interceptors/tether/opentelemetry:opentelemetry"],
 }
 
@@ -265,16 +266,22 @@ class Generator:
     return proto.attributes["strip_import_prefix"].strip("/"), [proto.path(f) for f in proto.list("srcs")], proto
 
   def public_library(self, library):
-    sources, headers, protos, links = [], [], [], []
+    sources, headers, protos, grpc_protos, links = [], [], [], [], []
     for target in self.reached[library]:
       if target.list("copts"):
         raise Error("%s: copts in a public library" % target.label)
-      if target.kind == "cc_proto_library":
+      if target.kind in ("cc_proto_library", "cc_grpc_library"):
         prefix, files, proto = self.protos(target)
-        if proto.list("deps"):
-          raise Error("%s: imports in a public proto" % target.label)
+        if target.kind == "cc_grpc_library":
+          grpc_protos += [prefix] + files
+          links.append("gRPC::grpc++")
+          continue
         protos += [prefix] + files
         links.append("protobuf::libprotobuf")
+        for label in self.messages_of(proto):
+          if self.owners.get(label, library) == library:
+            raise Error("%s: imports a proto that is in no other public library" % target.label)
+          links += self.cmake_names(label)
         continue
       sources += [target.path(f) for f in target.list("srcs") if f.endswith(".cc")]
       if any(not f.endswith(".cc") for f in target.list("srcs")):
@@ -287,7 +294,8 @@ class Generator:
         links += [name for name in self.cmake_names(dep)]
     own = "tether_internal::" + library
     links = sorted({name.replace("tether_internal::", "") for name in links if name != own})
-    self.call("tether_public_library", library, SRCS=sorted(sources), HDRS=sorted(headers), PROTOS=protos, DEPS=links)
+    self.call("tether_public_library", library, SRCS=sorted(sources), HDRS=sorted(headers), PROTOS=protos, GRPC_PROTOS=grpc_protos,
+              DEPS=links)
 
   def data(self, target):
     """(files, names of targets)"""

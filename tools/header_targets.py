@@ -19,7 +19,8 @@ import cmake_targets  # noqa: E402
 BEGIN, END = "<!-- headers: by tools/header_targets.py -->", "<!-- /headers -->"
 
 # The library that users link -> its short label. The targets of other libraries have no short label.
-SHORT = {"tether": "@tether", "tether_grpc": "@tether//:tether_grpc", "tether_opentelemetry": "@tether//:tether_opentelemetry"}
+SHORT = {"tether": "@tether", "tether_grpc": "@tether//:tether_grpc", "tether_observability": "@tether//:tether_observability",
+         "tether_opentelemetry": "@tether//:tether_opentelemetry"}
 
 
 def public_targets(generator):
