@@ -42,7 +42,7 @@ function(tether_generate result grpc prefix)
     file(MAKE_DIRECTORY ${TETHER_GENERATED_DIR})
     add_custom_command(
       OUTPUT ${files}
-      COMMAND $<TARGET_FILE:protobuf::protoc> ${options} -I ${PROJECT_SOURCE_DIR}/${prefix}
+      COMMAND $<TARGET_FILE:protobuf::protoc> ${options} -I ${PROJECT_SOURCE_DIR}/${prefix} -I ${PROJECT_SOURCE_DIR}/proto
               ${PROJECT_SOURCE_DIR}/${file}
       DEPENDS ${PROJECT_SOURCE_DIR}/${file}
       COMMENT "Generating the C++ of ${file}"

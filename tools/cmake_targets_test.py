@@ -58,6 +58,22 @@ class CMakeTargetsTest(unittest.TestCase):
     self.assertIn("tether_public_library(tether SRCS deep/er.cc lib/part.cc HDRS lib/part.h "
                   "DEPS absl::strings absl::time)", self.generate())
 
+  def test_a_public_library_may_have_a_proto_that_imports_one_of_another(self):
+    self.write("proto/BUILD.bazel", """
+proto_library(name = "base_proto", srcs = ["base.proto"], strip_import_prefix = "/proto")
+cc_proto_library(name = "base_cc", deps = [":base_proto"])
+proto_library(name = "service_proto", srcs = ["service.proto"], strip_import_prefix = "/proto", deps = [":base_proto"])
+cc_proto_library(name = "service_cc", deps = [":service_proto"])
+cc_grpc_library(name = "service_grpc", srcs = [":service_proto"], grpc_only = True, deps = [":service_cc"])
+""")
+    both = {"tether_grpc": ["//proto:base_cc"], "tether_more": ["//proto:service_grpc"]}
+    text = " ".join(cmake_targets.Generator(self.root, both).generate().split())
+    self.assertIn("tether_public_library(tether_grpc PROTOS proto proto/base.proto DEPS protobuf::libprotobuf)", text)
+    self.assertIn("tether_public_library(tether_more PROTOS proto proto/service.proto GRPC_PROTOS proto proto/service.proto "
+                  "DEPS gRPC::grpc++ protobuf::libprotobuf tether_grpc)", text)
+    with self.assertRaisesRegex(cmake_targets.Error, "in no other public library"):
+      cmake_targets.Generator(self.root, {"tether_more": ["//proto:service_grpc"]}).generate()
+
   def test_others_link_the_public_library_in_place_of_its_parts(self):
     self.assertIn("tether_internal_library(more_x SRCS more/x.cc PREFIX inc DEPS tether_internal::tether)", self.generate(
         'cc_library(name = "x", srcs = ["x.cc", "x.h"], strip_include_prefix = "/inc", '
