@@ -34,8 +34,8 @@ for target in cmake_targets.load(root).values():
     commands[file] = {
         "directory": root,
         "file": file,
-        "arguments": ["clang++", *options, "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Ilib", "-Iinterceptors", "-I.",
-                      "-isystem", generated, "-c", file],
+        "arguments": ["clang++", *options, "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Ilib", "-Iinterceptors",
+                      "-Iobservability", "-I.", "-isystem", generated, "-c", file],
     }
 json.dump([commands[file] for file in sorted(commands)], sys.stdout, indent=1)
 END

@@ -13,7 +13,7 @@
 #  - all sources of a library in one file, like a unity build
 #  - all public headers without exceptions, as a user's program may include them
 #  - each public header as C++14: the compiler must say that a newer standard is needed
-#  - the sources without exceptions and without RTTI (interceptors: without exceptions; gRPC's own headers need RTTI)
+#  - the sources without exceptions and without RTTI (above: without exceptions; gRPC's own headers need RTTI)
 #
 # Nothing is linked or run. Warnings in system headers don't count. The last line is "N passed, N failed".
 set -euo pipefail
@@ -34,23 +34,27 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/proto" "$work/cases"
 [ ${#compilers[@]} -gt 0 ] || { echo "compile_matrix: no compiler found" >&2; exit 1; }
 protoc -Iproto --cpp_out="$work/proto" proto/tether/v1/*.proto
+protoc -Iproto --grpc_out="$work/proto" --plugin=protoc-gen-grpc="$(command -v grpc_cpp_plugin)" proto/tether/v1/inspector.proto
 
-is_public() { [[ $1 != */internal/* && $1 != */testing/* && $1 != */fuzz/* && $1 != *opentelemetry* ]]; }
+is_public() { [[ $1 != */internal/* && $1 != */testing/* && $1 != */fuzz/* && ! $1 =~ $manual ]]; }
+# What needs packages besides gRPC.
+manual="opentelemetry|/prometheus\.|/status_"
 headers=() sources_lib=() sources_grpc=()
 while IFS= read -r file; do
+  [[ ! $file =~ $manual ]] || continue
   case "$file" in
-    *_test.cc | */testing/* | */fuzz/* | *opentelemetry*) ;;
+    *_test.cc | */testing/* | */fuzz/* | */print_metric_table.cc) ;;
     lib/*.cc) sources_lib+=("$file") ;;
-    interceptors/*.cc) sources_grpc+=("$file") ;;
+    interceptors/*.cc | observability/*.cc) sources_grpc+=("$file") ;;
     *.h) ! is_public "$file" || headers+=("$file") ;;
   esac
-done < <(git ls-files --cached --others --exclude-standard -- 'lib/*.cc' 'lib/*.h' 'interceptors/*.cc' 'interceptors/*.h')
+done < <(git ls-files --cached --others --exclude-standard -- 'lib/*.cc' 'lib/*.h' 'interceptors/*.cc' 'interceptors/*.h' 'observability/tether/*.cc' 'observability/tether/*.h')
 must_fail="-Wfatal-errors -DTETHER_MUST_NAME_ITS_STANDARD" # for cases that must fail, at the first error
 any_standard=" lib/tether/version.h "
 needs_20=" lib/tether/coroutine.h lib/tether/stop_token.h "
 
 # The path that a user includes.
-include() { local path=${1#lib/}; echo "#include \"${path#interceptors/}\""; }
+include() { local path=${1#lib/}; path=${path#interceptors/}; echo "#include \"${path#observability/}\""; }
 all() { local file; for file in "$@"; do include "$file"; done; }
 for header in "${headers[@]}"; do include "$header" >"$work/$(tr / _ <<<"$header").cc"; done
 all "${headers[@]}" >"$work/all_headers.cc"
@@ -85,7 +89,7 @@ cat >"$work/run" <<'END'
 { read -r compiler; read -r flags; read -r file; } <"$2"
 # Protobuf's generated code isn't checked.
 # shellcheck disable=SC2086  # a list of words on purpose
-if ! $compiler $flags -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -Ilib -Iinterceptors -I. \
+if ! $compiler $flags -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -Ilib -Iinterceptors -Iobservability -I. \
   -isystem "$1/proto" "$file" >"$2.log" 2>&1; then
   if [[ $flags == *TETHER_MUST_NAME_ITS_STANDARD* ]]; then
     abseil="C++ versions less than C++17 are not supported"

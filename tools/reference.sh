@@ -15,7 +15,7 @@ while IFS= read -r file; do
     */internal/* | */testing/* | */fuzz/*) ;;
     *) [ ! -f "$file" ] || headers+=("$file") ;;
   esac
-done < <(git ls-files --cached --others --exclude-standard -- 'lib/*.h' 'interceptors/*.h')
+done < <(git ls-files --cached --others --exclude-standard -- 'lib/*.h' 'interceptors/*.h' 'observability/tether/*.h')
 
 rm -rf build/reference
 mkdir -p build/reference

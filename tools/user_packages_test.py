@@ -11,7 +11,7 @@ import os
 import unittest
 
 # The folders of the packages that users build.
-FOLDERS = ["", "lib", "interceptors", "proto/tether", "third_party"]
+FOLDERS = ["", "lib", "interceptors", "observability/tether", "proto/tether", "third_party"]
 
 # The rules that every Bazel has.
 BUILT_IN = {
