@@ -5,6 +5,7 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <ncurses.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -110,7 +111,15 @@ void Screen::Show(const std::vector<Line>& lines) {
     }
   }
   attrset(A_NORMAL);
+  // ncurses ignores SIGTSTP during a refresh, so a Ctrl-Z would be lost. One
+  // that is blocked waits.
+  sigset_t stop;
+  sigset_t before;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  pthread_sigmask(SIG_BLOCK, &stop, &before);
   refresh();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 int Screen::ReadKey() {

@@ -131,6 +131,18 @@ TEST(TreeTest, ARetryLeavesTheLateAttemptWithoutCaller) {
             "a:1 /Leaf\n");
 }
 
+TEST(TreeTest, TheOlderRequestGetsTheCall) {
+  // The younger one belongs to a process that isn't given.
+  const auto snapshots = Parse<Snapshots>(absl::StrCat(
+      Process("b:1", Request("/Leaf", 4'000'000)),
+      Process("front:1", Request("/F", 11'000'000, Call("/Leaf", 10'000'000))),
+      Process("a:1", Request("/Leaf", 9'900'000))));
+  EXPECT_EQ(Shape(snapshots),
+            "b:1 /Leaf\n"
+            "front:1 /F\n"
+            "  a:1 /Leaf\n");
+}
+
 TEST(TreeTest, ACallThatSeemsALittleYoungerThanItsRequestHasToDo) {
   const auto with_age = [](int64_t age_us) {
     return Shape(Parse<Snapshots>(absl::StrCat(
