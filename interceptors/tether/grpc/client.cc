@@ -101,11 +101,7 @@ class ClientInterceptor : public ClientCallState {
     if (!started_.load(std::memory_order_relaxed)) OnFirstHook();
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
-      if (context().Done()) {
-        record().OnNotSent();
-      } else {
-        WriteHeaders(*methods->GetSendInitialMetadata());
-      }
+      WriteHeaders(*methods->GetSendInitialMetadata());
     }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::POST_RECV_STATUS)) {
@@ -158,6 +154,7 @@ class ClientInterceptor : public ClientCallState {
   }
 
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
+    if (context().Done()) return record().OnNotSent();
     // Core adds credentials below the interceptors, so they can't be measured.
     constexpr size_t kForCredentials = 2048;
     internal::SentMetadata carrier(metadata);
