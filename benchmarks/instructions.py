@@ -32,7 +32,6 @@ OWN = {
     "tether": "",
     "observed": ", observed",
     "packed": ", packed",
-    "counted": ", with metrics",
 }
 
 # The figures -> the beginnings of the rows' names.

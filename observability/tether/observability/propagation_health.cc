@@ -32,11 +32,11 @@ bool IsInfrastructure(absl::string_view method) {
          absl::StartsWith(method, "/tether.v1.Inspector/");
 }
 
-std::string Requests(int64_t count) {
+std::string CountOfRequests(int64_t count) {
   return count == 1 ? "1 request" : absl::StrCat(count, " requests");
 }
 
-std::string Calls(int64_t count) {
+std::string CountOfCalls(int64_t count) {
   return count == 1 ? "1 call" : absl::StrCat(count, " calls");
 }
 
@@ -123,7 +123,7 @@ void Doctor::ExamineCallees(const std::string& method,
         Add(Finding::KIND_CONTEXT_NOT_HANDED_ON, Finding::SEVERITY_WARNING,
             method, count, server.total,
             absl::StrCat(CleanText(method), " made ",
-                         Calls(static_cast<int64_t>(count)), " of ",
+                         CountOfCalls(static_cast<int64_t>(count)), " of ",
                          CleanText(callee),
                          " without the context of its request: they have no "
                          "deadline of it, and go on when the caller leaves."),
@@ -143,7 +143,7 @@ void Doctor::ExamineDeaf(const std::string& method, const ServerMetrics& server,
       Finding::KIND_DEAF_HANDLER, Finding::SEVERITY_WARNING, method, count,
       server.total + static_cast<uint64_t>(now.count),
       absl::StrCat(CleanText(method), " worked on after the end of ",
-                   Requests(static_cast<int64_t>(count)), ", for up to ",
+                   CountOfRequests(static_cast<int64_t>(count)), ", for up to ",
                    Length(longest), now.count > 0 ? " and still does" : "",
                    "."),
       "Wait with ctx.WaitFor(), ask ctx.Done() in loops, and make calls with "
@@ -169,8 +169,8 @@ void Doctor::ExamineArrivals(const std::string& method,
         unlimited ? Finding::SEVERITY_WARNING : Finding::SEVERITY_INFO, method,
         server.without_deadline, server.total,
         absl::StrCat(server.without_deadline, " of ",
-                     Requests(static_cast<int64_t>(server.total)), " to ",
-                     CleanText(method), " came without a deadline",
+                     CountOfRequests(static_cast<int64_t>(server.total)),
+                     " to ", CleanText(method), " came without a deadline",
                      unlimited ? ": nothing ends them if something hangs."
                                : "; the server's own limit ends them."),
         "Set a deadline in the first client, and hand the context on in each "
@@ -181,8 +181,8 @@ void Doctor::ExamineArrivals(const std::string& method,
     Add(Finding::KIND_NO_TRACE, Finding::SEVERITY_INFO, method,
         server.without_trace, server.total,
         absl::StrCat(server.without_trace, " of ",
-                     Requests(static_cast<int64_t>(server.total)), " to ",
-                     CleanText(method), " came without a trace."),
+                     CountOfRequests(static_cast<int64_t>(server.total)),
+                     " to ", CleanText(method), " came without a trace."),
         "Start a trace in the first client (tether::NewTrace), or let "
         "OpenTelemetry do so.");
   }
@@ -199,7 +199,7 @@ void Doctor::Examine(const std::string& method, const ServerMetrics& server,
         server.not_observed, server.total,
         absl::StrCat(CleanText(method), " ran for longer than ",
                      Length(metrics_.options.deaf_after), " in ",
-                     Requests(static_cast<int64_t>(server.not_observed)),
+                     CountOfRequests(static_cast<int64_t>(server.not_observed)),
                      " while nothing looked at the context."),
         "Make its calls and its waits with tether::ContextOf(*server_context), "
         "or ask ctx.Done() now and then.");
@@ -219,8 +219,8 @@ void Doctor::Examine(const std::string& method, const ClientMetrics& client) {
   if (client.background_calls == 0 || IsInfrastructure(method)) return;
   Add(Finding::KIND_CALL_WITHOUT_CONTEXT, Finding::SEVERITY_INFO, method,
       client.background_calls, client.total,
-      absl::StrCat(Calls(static_cast<int64_t>(client.background_calls)), " of ",
-                   CleanText(method),
+      absl::StrCat(CountOfCalls(static_cast<int64_t>(client.background_calls)),
+                   " of ", CleanText(method),
                    " belong to no request, on threads that serve none."),
       "Nothing, if it is background work. Otherwise hand the context to that "
       "thread: tether::Bind(ctx, f).");
