@@ -122,9 +122,9 @@ struct LessTimeLeft {
 template <typename Entry>
 void SortAndCut(size_t max, std::vector<Entry>& entries) {
   if (entries.size() > max) {
-    std::nth_element(entries.begin(), entries.begin() + max, entries.end(),
-                     LessTimeLeft());
-    entries.erase(entries.begin() + max, entries.end());
+    const auto end = entries.begin() + static_cast<std::ptrdiff_t>(max);
+    std::nth_element(entries.begin(), end, entries.end(), LessTimeLeft());
+    entries.erase(end, entries.end());
   }
   std::sort(entries.begin(), entries.end(), LessTimeLeft());
 }

@@ -108,7 +108,7 @@ v1::Snapshot TakeSnapshot(const v1::ListRequest& request) {
   options.max_entries =
       request.max_entries() <= 0
           ? kDefaultEntries
-          : std::min<size_t>(request.max_entries(), kMostEntries);
+          : std::min(static_cast<size_t>(request.max_entries()), kMostEntries);
   return ToSnapshot(Inspect(options));
 }
 

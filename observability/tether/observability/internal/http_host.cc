@@ -93,7 +93,8 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
 bool IsHostName(absl::string_view text) {
   return !text.empty() && text.size() <= kMaxHostName &&
          std::all_of(text.begin(), text.end(), [](char c) {
-           return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_';
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                  c == '.' || c == '-' || c == '_';
          });
 }
 
