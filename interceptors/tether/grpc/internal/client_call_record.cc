@@ -155,7 +155,7 @@ grpc::Status ClientCallRecord::OnStatus(
   if (start_us_ == 0) start_us_ = now;  // no hook came earlier
   const int64_t end = EndTime(now);
   has_status_ = true;
-  status = Receive(rpc, trailing_metadata, std::move(status), end);
+  Receive(rpc, trailing_metadata, end, status);
   TellObservers(
       status.error_code(),
       decision_ == nullptr ? EndReason::kCompleted : decision_->outcome.reason,
@@ -163,16 +163,15 @@ grpc::Status ClientCallRecord::OnStatus(
   return status;
 }
 
-grpc::Status ClientCallRecord::Receive(
-    const grpc::ClientContext& rpc,
-    const ReceivedMetadata::Map& trailing_metadata, grpc::Status status,
-    int64_t end) {
+void ClientCallRecord::Receive(const grpc::ClientContext& rpc,
+                               const ReceivedMetadata::Map& trailing_metadata,
+                               int64_t end, grpc::Status& status) {
   if (status.ok() && !HasReport(trailing_metadata) && !HasEnded(context_) &&
       !TookLong(end - start_us_)) {
     if (hop_ != nullptr) hop_->EndGoodCall(id_in_hop_, end);
-    if (!keeps_report_) return status;
+    if (!keeps_report_) return;
     duration_us_.store(end - start_us_, std::memory_order_release);
-    return status;
+    return;
   }
   const ClientOutcome& outcome = Decide(rpc, trailing_metadata, status);
   auto call = std::make_unique<v1::CallReport>(NamesAndTimes(end - start_us_));
@@ -190,7 +189,6 @@ grpc::Status ClientCallRecord::Receive(
     const v1::CallReport* none = nullptr;
     if (report_.compare_exchange_strong(none, call.get())) call.release();
   }
-  return status;
 }
 
 void ClientCallRecord::TellObservers(grpc::StatusCode code, EndReason reason,

@@ -111,10 +111,10 @@ class ClientCallRecord {
   v1::CallReport report() const;
 
  private:
-  // OnStatus, but for telling the observers.
-  grpc::Status Receive(const grpc::ClientContext& rpc,
-                       const ReceivedMetadata::Map& trailing_metadata,
-                       grpc::Status status, int64_t end);
+  // OnStatus, but for telling the observers. The call ended at `end`.
+  void Receive(const grpc::ClientContext& rpc,
+               const ReceivedMetadata::Map& trailing_metadata, int64_t end,
+               grpc::Status& status);
   void TellObservers(grpc::StatusCode code, EndReason reason,
                      int64_t spent_us) const noexcept;
 
