@@ -43,7 +43,7 @@ struct InspectOptions {
 // It holds the contexts that it lists for as long as it runs. So their values,
 // and what a server's calls share, may be destroyed by it, on this thread:
 // don't hold a lock that a destructor of your values takes. 10,000 requests
-// take some 10 ms.
+// take some 15 ms.
 //
 // Thread safety: any thread.
 TETHER_EXPORT InFlight Inspect(const InspectOptions& options = {});
