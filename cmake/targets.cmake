@@ -4015,6 +4015,26 @@ tether_program(observability_tether_observability_http_host_test
   TEST
   TIMEOUT 60)
 
+tether_program(observability_tether_observability_inspector_live_test
+  FOLDER observability/tether/observability
+  NAME inspector_live_test
+  SRCS observability/tether/observability/inspector_live_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_front_and_leaf
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_observability
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(observability_tether_observability_inspector_service_test
   FOLDER observability/tether/observability
   NAME inspector_service_test
