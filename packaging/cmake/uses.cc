@@ -55,7 +55,13 @@
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
+#include "tether/observability/inspector_service.h"
+#include "tether/observability/metric_table.h"
+#include "tether/observability/metrics.h"
+#include "tether/observability/propagation_health.h"
+#include "tether/observability/snapshot.h"
 #include "tether/propagation/proto_codec.h"
+#include "tether/v1/inspector.grpc.pb.h"
 #endif
 
 namespace {
@@ -189,6 +195,30 @@ bool Calls() {
          tether::Explain(call.report()).find("storefront") == std::string::npos;
 }
 
+// The figures, and the service that shows them to an RPC's client.
+bool Figures() {
+  if (!tether::ReadMetrics().servers.empty()) return false;
+  if (!tether::StartMetrics() || tether::StartMetrics()) return false;
+
+  const std::unique_ptr<grpc::Service> service = tether::MakeInspectorService();
+  grpc::ServerBuilder builder;
+  tether::InstallServer(builder);
+  builder.RegisterService(service.get());
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  const auto stub = tether::v1::Inspector::NewStub(
+      server->InProcessChannel(grpc::ChannelArguments()));
+  grpc::ClientContext call;
+  tether::v1::Snapshot snapshot;
+  const grpc::Status status = stub->List(&call, {}, &snapshot);
+  server->Shutdown();
+
+  const tether::Metrics metrics = tether::ReadMetrics();
+  return status.ok() && snapshot.process() == tether::ProcessName() &&
+         metrics.servers.count("/tether.v1.Inspector/List") == 1 &&
+         !tether::MetricTable().empty() &&
+         tether::GetPropagationHealth().process() == tether::ProcessName();
+}
+
 #endif  // WITHOUT_GRPC
 
 }  // namespace
@@ -198,6 +228,7 @@ int main() {
       {"contexts", Contexts}, {"tasks", Tasks}, {"values", Values},
 #ifndef WITHOUT_GRPC
       {"messages", Messages}, {"types", Types}, {"calls", Calls},
+      {"figures", Figures},
 #endif
   };
   for (const auto& [name, part] : parts) {
