@@ -177,9 +177,11 @@ find_optional() {
   cmake -S "$work/optional-project" -B "$work/optional-project/build" -DCMAKE_CXX_VISIBILITY_PRESET=hidden \
     -DCMAKE_PREFIX_PATH="$work/optional-root/usr"
   cmake --build "$work/optional-project/build"
+  # The program names only the libraries that it uses itself.
+  export LD_LIBRARY_PATH=$work/optional-root/usr/lib/$arch
   [ "$("$work/optional-project/build/optional")" = "all of it" ]
 
-  export PKG_CONFIG_PATH=$work/optional-root/usr/lib/$arch/pkgconfig LD_LIBRARY_PATH=$work/optional-root/usr/lib/$arch
+  export PKG_CONFIG_PATH=$work/optional-root/usr/lib/$arch/pkgconfig
   local flags
   flags=$(pkg-config --cflags --libs tether-opentelemetry tether-opentelemetry-metrics tether-prometheus tether-status-page)
   # shellcheck disable=SC2086  # a list of words on purpose
