@@ -52,9 +52,15 @@
 #include "shop/v1/inventory.pb.h"
 #include "tether/budget/explain.h"
 #include "tether/grpc/client.h"
+#include "tether/grpc/inspect.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
+#include "tether/observability/inspector_service.h"
+#include "tether/observability/metric_table.h"
+#include "tether/observability/metrics.h"
+#include "tether/observability/propagation_health.h"
+#include "tether/observability/snapshot.h"
 #include "tether/propagation/proto_codec.h"
 #endif
 
@@ -189,15 +195,28 @@ bool Calls() {
          tether::Explain(call.report()).find("storefront") == std::string::npos;
 }
 
+bool Operations() {
+  const bool started = tether::StartMetrics();
+  const std::unique_ptr<grpc::Service> inspector =
+      tether::MakeInspectorService();
+  return started && inspector != nullptr &&
+         tether::Inspect().requests.empty() &&
+         tether::ReadMetrics().servers.empty() &&
+         !tether::MetricTable().empty() &&
+         tether::GetPropagationHealth().findings_size() == 0 &&
+         tether::TakeSnapshot().process() == tether::ProcessName();
+}
+
 #endif  // WITHOUT_GRPC
 
 }  // namespace
 
 int main() {
   const std::pair<const char*, bool (*)()> parts[] = {
-      {"contexts", Contexts}, {"tasks", Tasks}, {"values", Values},
+      {"contexts", Contexts},     {"tasks", Tasks}, {"values", Values},
 #ifndef WITHOUT_GRPC
-      {"messages", Messages}, {"types", Types}, {"calls", Calls},
+      {"messages", Messages},     {"types", Types}, {"calls", Calls},
+      {"operations", Operations},
 #endif
   };
   for (const auto& [name, part] : parts) {

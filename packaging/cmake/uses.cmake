@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # cmake_test.sh appends this to README's project: a program that uses each library.
 add_executable(uses uses.cc)
-target_link_libraries(uses PRIVATE tether::tether tether::grpc tether::proto_codec tether::testing inventory)
+target_link_libraries(uses PRIVATE tether::tether tether::grpc tether::observability tether::proto_codec tether::testing inventory)
 
 # As part of this project, tether adds no flags and no tests.
 if(NOT tether_FOUND)
