@@ -52,6 +52,7 @@
 #include "shop/v1/inventory.pb.h"
 #include "tether/budget/explain.h"
 #include "tether/grpc/client.h"
+#include "tether/grpc/inspect.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"
 #include "tether/grpc/status.h"
@@ -195,11 +196,21 @@ bool Calls() {
          tether::Explain(call.report()).find("storefront") == std::string::npos;
 }
 
-// The figures, and the service that shows them to an RPC's client.
-bool Figures() {
-  if (!tether::ReadMetrics().servers.empty()) return false;
-  if (!tether::StartMetrics() || tether::StartMetrics()) return false;
+bool Operations() {
+  const bool started = tether::StartMetrics();
+  const std::unique_ptr<grpc::Service> inspector =
+      tether::MakeInspectorService();
+  return started && inspector != nullptr &&
+         tether::Inspect().requests.empty() &&
+         tether::ReadMetrics().servers.empty() &&
+         !tether::MetricTable().empty() &&
+         tether::GetPropagationHealth().findings_size() == 0 &&
+         tether::TakeSnapshot().process() == tether::ProcessName();
+}
 
+// The service's generated code, and the figures of its RPC. After Operations.
+bool Inspection() {
+  if (tether::StartMetrics()) return false;  // it is started
   const std::unique_ptr<grpc::Service> service = tether::MakeInspectorService();
   grpc::ServerBuilder builder;
   tether::InstallServer(builder);
@@ -214,9 +225,7 @@ bool Figures() {
 
   const tether::Metrics metrics = tether::ReadMetrics();
   return status.ok() && snapshot.process() == tether::ProcessName() &&
-         metrics.servers.count("/tether.v1.Inspector/List") == 1 &&
-         !tether::MetricTable().empty() &&
-         tether::GetPropagationHealth().process() == tether::ProcessName();
+         metrics.servers.count("/tether.v1.Inspector/List") == 1;
 }
 
 #endif  // WITHOUT_GRPC
@@ -225,10 +234,12 @@ bool Figures() {
 
 int main() {
   const std::pair<const char*, bool (*)()> parts[] = {
-      {"contexts", Contexts}, {"tasks", Tasks}, {"values", Values},
+      {"contexts", Contexts},     {"tasks", Tasks},
+      {"values", Values},
 #ifndef WITHOUT_GRPC
-      {"messages", Messages}, {"types", Types}, {"calls", Calls},
-      {"figures", Figures},
+      {"messages", Messages},     {"types", Types},
+      {"calls", Calls},           {"operations", Operations},
+      {"inspection", Inspection},
 #endif
   };
   for (const auto& [name, part] : parts) {

@@ -220,7 +220,7 @@ TEST_F(MetricsTest, AHandlerThatLooksAfterTheDeadlineHasLooked) {
 }
 
 // An operation that blocks when the time is over fails only when core ends the
-// call, up to 50 ms later by default.
+// call: a reserve later.
 TEST_F(MetricsTest, AStreamThatStopsWhenItsOperationFailsIsNotDeaf) {
   std::atomic<bool> is_deaf{false};
   stream_at_leaf_ = [&](grpc::ServerContext& sc,
@@ -231,26 +231,37 @@ TEST_F(MetricsTest, AStreamThatStopsWhenItsOperationFailsIsNotDeaf) {
     while (absl::Now() < end) std::this_thread::yield();
     return StatusOf(ctx);
   };
-  Start();
+  Options options;
+  options.leaf->answer_grace = absl::InfiniteDuration();
+  options.to_leaf->reserve.fixed = absl::Milliseconds(300);
+  options.to_leaf->reserve.cap = absl::Milliseconds(300);
+  Start(options);
   StartCounting();
-  for (const bool deaf : {false, true}) {
-    is_deaf = deaf;
+  // Returns whether the request was deaf.
+  const auto download = [&] {
     const ServerMetrics before = Server(kDownload);
-    // The reserve is 3 % of it and 3 ms: 48 ms.
     const Cancellable caller =
         WithTimeout(Background(), absl::Milliseconds(1500));
-    ClientCall call(caller.ctx);
-    const auto reader = to_leaf_->Download(&call, Ping());
-    Pong pong;
-    while (reader->Read(&pong)) {
+    {
+      ClientCall call(caller.ctx);
+      const auto reader = to_leaf_->Download(&call, Ping());
+      Pong pong;
+      while (reader->Read(&pong)) {
+      }
+      reader->Finish();
     }
-    reader->Finish();
     const absl::Time give_up = absl::Now() + kGiveUp;
     while (Server(kDownload).total == before.total && absl::Now() < give_up) {
       std::this_thread::yield();
     }
-    EXPECT_EQ(Server(kDownload).deaf - before.deaf, deaf ? 1u : 0u);
-  }
+    return Server(kDownload).deaf > before.deaf;
+  };
+  // A machine under load may keep the thread waiting for 50 ms.
+  bool deaf = true;
+  for (int i = 0; i < 5 && deaf; ++i) deaf = download();
+  EXPECT_FALSE(deaf);
+  is_deaf = true;
+  EXPECT_TRUE(download());
 }
 
 TEST_F(MetricsTest, AMethodThatNobodyServesTakesNoPlace) {

@@ -22,6 +22,15 @@ using testing::Together;
 
 constexpr Nanos kMilli = 1'000'000;
 
+// Neither frees what it has made: both exist once, for the whole process. So
+// the tests keep theirs, too.
+template <typename T>
+T& Kept(size_t max_methods) {
+  static auto& all = *new std::vector<std::unique_ptr<T>>;
+  all.push_back(std::make_unique<T>(max_methods));
+  return *all.back();
+}
+
 // The total of all cells of `name`.
 uint64_t ServerTotal(MetricCells& cells, std::string_view name) {
   uint64_t total = 0;
@@ -148,7 +157,7 @@ TEST(DeafLogTest, AnIdThatIsTooLongIsCut) {
 }
 
 TEST(MethodsTest, BeyondTheLimitMethodsAreOther) {
-  Methods methods(2);
+  auto& methods = Kept<Methods>(2);
   Method* const a = methods.Get("/a");
   Method* const b = methods.Get("/b");
   EXPECT_EQ(a->name, "/a");
@@ -161,7 +170,7 @@ TEST(MethodsTest, BeyondTheLimitMethodsAreOther) {
 }
 
 TEST(MethodsTest, MayBeLookedUpWithoutBeingAdded) {
-  Methods methods(10);
+  auto& methods = Kept<Methods>(10);
   EXPECT_EQ(methods.Get("/a", /*may_add=*/false), methods.other());
   Method* const a = methods.Get("/a");
   EXPECT_EQ(methods.Get("/a", /*may_add=*/false), a);
@@ -169,7 +178,7 @@ TEST(MethodsTest, MayBeLookedUpWithoutBeingAdded) {
 }
 
 TEST(MethodsTest, NamesThatAreTooLongAreOther) {
-  Methods methods(10);
+  auto& methods = Kept<Methods>(10);
   EXPECT_EQ(methods.Get(std::string(Methods::kLongestName + 1, 'x')),
             methods.other());
   EXPECT_NE(methods.Get(std::string(Methods::kLongestName, 'x')),
@@ -179,7 +188,7 @@ TEST(MethodsTest, NamesThatAreTooLongAreOther) {
 TEST(MethodsTest, ThreadsThatMeetANewNameGetOneMethod) {
   constexpr int kThreads = 4;
   for (int round = 0; round < 200; ++round) {
-    Methods methods(3);
+    auto& methods = Kept<Methods>(3);
     Method* got[kThreads][3];
     Together(kThreads, [&](int thread) {
       for (int i = 0; i < 3; ++i) {
@@ -196,7 +205,7 @@ TEST(MethodsTest, ThreadsThatMeetANewNameGetOneMethod) {
 }
 
 TEST(MetricCellsTest, AThreadHasOneCellForAMethod) {
-  MetricCells cells(10);
+  auto& cells = Kept<MetricCells>(10);
   EXPECT_EQ(&cells.Server("/a"), &cells.Server(std::string("/a")));
   EXPECT_NE(&cells.Server("/a"), &cells.Server("/b"));
   EXPECT_EQ(&cells.Client("/a"), &cells.Client("/a"));
@@ -207,7 +216,7 @@ TEST(MetricCellsTest, AThreadHasOneCellForAMethod) {
 }
 
 TEST(MetricCellsTest, MethodsBeyondTheLimitShareACell) {
-  MetricCells cells(1);
+  auto& cells = Kept<MetricCells>(1);
   cells.Server("/a");
   EXPECT_EQ(&cells.Server("/b"), &cells.Server("/c"));
   for (int i = 0; i < 1000; ++i) {
@@ -217,7 +226,7 @@ TEST(MetricCellsTest, MethodsBeyondTheLimitShareACell) {
 }
 
 TEST(MetricCellsTest, AThreadThatEndsLeavesItsCellsToTheNext) {
-  MetricCells cells(10);
+  auto& cells = Kept<MetricCells>(10);
   for (int i = 0; i < 50; ++i) {
     std::thread([&] { CountRequest(cells, "/a"); }).join();
   }
@@ -228,7 +237,7 @@ TEST(MetricCellsTest, AThreadThatEndsLeavesItsCellsToTheNext) {
 TEST(MetricCellsTest, NothingIsLostAndNothingFallsWhileThreadsCount) {
   constexpr int kThreads = 4;
   constexpr uint64_t kEach = 20'000;
-  MetricCells cells(2);
+  auto& cells = Kept<MetricCells>(2);
   cells.methods().Get("/a");
   cells.methods().Get("/b");
   std::atomic<bool> done{false};
@@ -254,7 +263,7 @@ TEST(MetricCellsTest, NothingIsLostAndNothingFallsWhileThreadsCount) {
 }
 
 TEST(MetricCellsTest, AnOutcomeThatIsSeenHasAllOfItsFigures) {
-  MetricCells cells(2);
+  auto& cells = Kept<MetricCells>(2);
   std::atomic<bool> done{false};
   std::thread reader([&] {
     while (!done) {
