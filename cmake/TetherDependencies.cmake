@@ -37,6 +37,13 @@ endif()
 if(TETHER_BUILD_OPENTELEMETRY AND NOT TARGET opentelemetry-cpp::api)
   find_package(opentelemetry-cpp CONFIG REQUIRED)
 endif()
+if(TETHER_BUILD_PROMETHEUS AND NOT TARGET prometheus-cpp::core)
+  find_package(prometheus-cpp CONFIG REQUIRED)
+endif()
+# Debian's CMake package of civetweb, which is in libcivetweb-dev, is an error without the package civetweb.
+if(TETHER_BUILD_STATUS_PAGE AND NOT TARGET civetweb::civetweb)
+  find_package(civetweb CONFIG REQUIRED)
+endif()
 
 if(TETHER_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)

@@ -49,15 +49,20 @@ function(tether_deb component name section summary)
     COMPONENT ${component} EXCLUDE_FROM_ALL)
 endfunction()
 
-foreach(library IN ITEMS tether tether_grpc tether_observability tether_opentelemetry)
+foreach(library IN ITEMS tether tether_grpc tether_opentelemetry tether_observability tether_prometheus tether_status_page
+                         tether_opentelemetry_metrics)
   if(NOT TARGET ${library})
     continue()
   endif()
   if(NOT library STREQUAL tether)
     list(APPEND depends "libgrpc++-dev, libprotobuf-dev")
   endif()
-  if(library STREQUAL tether_opentelemetry)
+  if(library MATCHES "^tether_opentelemetry")
     list(APPEND depends "opentelemetry-cpp-dev")
+  elseif(library STREQUAL tether_prometheus)
+    list(APPEND depends "prometheus-cpp-dev")
+  elseif(library STREQUAL tether_status_page)
+    list(APPEND depends "civetweb, libcivetweb-dev")  # CMake's package of the second names a file of the first
   endif()
   get_target_property(type ${library} TYPE)
   if(type STREQUAL SHARED_LIBRARY)
@@ -70,8 +75,8 @@ foreach(library IN ITEMS tether tether_grpc tether_observability tether_opentele
       string(TOUPPER ${library} upper)
       set(CPACK_DEBIAN_${upper}_RUNTIME_PACKAGE_DEPENDS "${others}")
     endif()
-    # The libraries above those two don't use each other.
-    if(library MATCHES "^tether(_grpc)?$")
+    # The ones that later ones in this list use.
+    if(library MATCHES "^tether(_grpc|_observability)?$")
       set(others "${name} ${same}${comma}${others}")
       set(comma ", ")
     endif()

@@ -135,8 +135,8 @@ function(tether_public_library name)
   add_library(tether_internal::${name} ALIAS ${internal})
 endfunction()
 
-# tether_install_library(NAME DEPS HEADERS PROTOS GRPC_PROTOS): installs the library, its headers, its part of CMake's package
-# (tether-config.cmake.in) and its pkg-config file.
+# tether_install_library(NAME DEPS HEADERS PROTOS GRPC_PROTOS): installs the library, its headers, its part of CMake's
+# package (tether-config.cmake.in) and its pkg-config file.
 function(tether_install_library name deps headers protos grpc_protos)
   string(REGEX REPLACE "^tether_" "" component ${name})
   string(REPLACE "_" "-" file_name ${name})
@@ -183,6 +183,10 @@ function(tether_install_library name deps headers protos grpc_protos)
       list(APPEND requires "protobuf")
     elseif(dep STREQUAL "opentelemetry-cpp::api")
       list(APPEND requires "opentelemetry_api")
+    elseif(dep STREQUAL "prometheus-cpp::core")
+      list(APPEND requires "prometheus-cpp-core")
+    elseif(dep STREQUAL "civetweb::civetweb")
+      string(APPEND TETHER_PC_LIBS " -lcivetweb")  # it has no pkg-config file
     elseif(dep MATCHES "^absl::(.*)$")
       list(APPEND requires "absl_${CMAKE_MATCH_1}")
     elseif(dep MATCHES "^tether")

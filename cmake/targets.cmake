@@ -289,6 +289,39 @@ tether_public_library(tether_observability
     tether
     tether_grpc)
 
+if(TETHER_BUILD_PROMETHEUS)
+tether_public_library(tether_prometheus
+  SRCS observability/tether/observability/prometheus.cc
+  HDRS observability/tether/observability/prometheus.h
+  DEPS prometheus-cpp::core tether tether_observability)
+endif()
+
+if(TETHER_BUILD_STATUS_PAGE)
+tether_public_library(tether_status_page
+  SRCS
+    observability/tether/observability/internal/http_host.cc
+    observability/tether/observability/internal/status_html.cc
+    observability/tether/observability/internal/status_routes.cc
+    observability/tether/observability/status_page.cc
+  HDRS
+    observability/tether/observability/internal/http_host.h
+    observability/tether/observability/internal/in_flight_script.h
+    observability/tether/observability/internal/status_html.h
+    observability/tether/observability/internal/status_routes.h
+    observability/tether/observability/internal/status_script.h
+    observability/tether/observability/internal/status_style.h
+    observability/tether/observability/status_page.h
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    civetweb::civetweb
+    protobuf::libprotobuf
+    tether
+    tether_observability)
+endif()
+
 if(TETHER_BUILD_OPENTELEMETRY)
 tether_public_library(tether_opentelemetry
   SRCS
@@ -318,7 +351,26 @@ tether_public_library(tether_opentelemetry
     tether_grpc)
 endif()
 
-if(NOT (TETHER_BUILD_TESTS))
+if(TETHER_BUILD_OPENTELEMETRY)
+tether_public_library(tether_opentelemetry_metrics
+  SRCS
+    observability/tether/observability/opentelemetry_durations.cc
+    observability/tether/observability/opentelemetry_metrics.cc
+  HDRS
+    observability/tether/observability/opentelemetry_durations.h
+    observability/tether/observability/opentelemetry_metrics.h
+  DEPS
+    absl::core_headers
+    absl::status
+    absl::strings
+    gRPC::grpc++
+    opentelemetry-cpp::api
+    tether
+    tether_grpc
+    tether_observability)
+endif()
+
+if(NOT TETHER_BUILD_TESTS)
   return()
 endif()
 
@@ -3997,24 +4049,6 @@ tether_internal_library(observability_tether_observability_testing_sample_metric
     tether_internal::tether_grpc
     tether_internal::tether_observability)
 
-tether_internal_library(observability_tether_observability_http_host
-  SRCS observability/tether/observability/internal/http_host.cc
-  PREFIX observability
-  DEPS absl::status absl::statusor absl::strings)
-
-tether_program(observability_tether_observability_http_host_test
-  FOLDER observability/tether/observability
-  NAME http_host_test
-  SRCS observability/tether/observability/internal/http_host_test.cc
-  DEPS
-    GTest::gmock
-    GTest::gmock_main
-    GTest::gtest
-    absl::status
-    observability_tether_observability_http_host
-  TEST
-  TIMEOUT 60)
-
 tether_program(observability_tether_observability_inspector_live_test
   FOLDER observability/tether/observability
   NAME inspector_live_test
@@ -4126,11 +4160,6 @@ tether_program(observability_tether_observability_snapshot_test
     tether_internal::tether_observability
   TEST
   TIMEOUT 60)
-
-tether_internal_library(observability_tether_observability_status_html
-  SRCS observability/tether/observability/internal/status_html.cc
-  PREFIX observability
-  DEPS absl::strings)
 
 tether_internal_library(observability_tetherctl_clean
   SRCS observability/tetherctl/clean.cc
@@ -4707,10 +4736,7 @@ tether_script_test(tools/version_test
   ARGS MODULE.bazel
   TIMEOUT 60)
 
-if(NOT (TETHER_BUILD_TESTS AND TETHER_BUILD_OPENTELEMETRY))
-  return()
-endif()
-
+if(TETHER_BUILD_OPENTELEMETRY)
 tether_program(benchmarks_opentelemetry_benchmark
   FOLDER benchmarks
   NAME opentelemetry_benchmark
@@ -4844,11 +4870,6 @@ tether_program(interceptors_tether_opentelemetry_span_tree_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(observability_tether_observability_opentelemetry_durations
-  SRCS observability/tether/observability/opentelemetry_durations.cc
-  PREFIX observability
-  DEPS gRPC::grpc++ opentelemetry-cpp::api tether_internal::tether tether_internal::tether_grpc)
-
 tether_program(observability_tether_observability_opentelemetry_durations_test
   FOLDER observability/tether/observability
   NAME opentelemetry_durations_test
@@ -4861,24 +4882,13 @@ tether_program(observability_tether_observability_opentelemetry_durations_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_front_and_leaf
-    observability_tether_observability_opentelemetry_durations
     opentelemetry-cpp::api
     opentelemetry-cpp::metrics
     tether_internal::tether
+    tether_internal::tether_opentelemetry_metrics
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
-
-tether_internal_library(observability_tether_observability_opentelemetry_metrics
-  SRCS observability/tether/observability/opentelemetry_metrics.cc
-  PREFIX observability
-  DEPS
-    absl::core_headers
-    absl::status
-    absl::strings
-    opentelemetry-cpp::api
-    tether_internal::tether
-    tether_internal::tether_observability)
 
 tether_program(observability_tether_observability_opentelemetry_metrics_test
   FOLDER observability/tether/observability
@@ -4889,10 +4899,21 @@ tether_program(observability_tether_observability_opentelemetry_metrics_test
     GTest::gmock_main
     GTest::gtest
     absl::strings
-    observability_tether_observability_opentelemetry_metrics
     observability_tether_observability_testing_sample_metrics
     opentelemetry-cpp::api
     opentelemetry-cpp::metrics
     tether_internal::tether_observability
+    tether_internal::tether_opentelemetry_metrics
   TEST
   TIMEOUT 60)
+endif()
+
+if(TETHER_BUILD_STATUS_PAGE)
+tether_program(observability_tether_observability_http_host_test
+  FOLDER observability/tether/observability
+  NAME http_host_test
+  SRCS observability/tether/observability/internal/http_host_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::status tether_internal::tether_status_page
+  TEST
+  TIMEOUT 60)
+endif()

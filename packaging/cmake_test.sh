@@ -6,8 +6,8 @@
 #
 #   packaging/cmake_test.sh
 #
-# "tools/setup.sh cmake" installs what it needs. The last line is "N passed, N failed". The exit code is 0 only if at least
-# one passed and none failed.
+# "tools/setup.sh cmake observability opentelemetry" installs what it needs. The last line is "N passed, N failed". The exit
+# code is 0 only if at least one passed and none failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -eq 0 ] || { echo "usage: packaging/cmake_test.sh" >&2; exit 2; }
@@ -72,6 +72,21 @@ build_shared() {
   mv build "$work/shared"
 }
 
+# All options, as shared libraries. It is installed to $work/optional-root/usr.
+build_optional() {
+  cmake -S "$tether" -B "$work/optional" -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_SHARED_LIBS=ON \
+    -DTETHER_BUILD_OPENTELEMETRY=ON -DTETHER_BUILD_PROMETHEUS=ON -DTETHER_BUILD_STATUS_PAGE=ON
+  cmake --build "$work/optional"
+  DESTDIR=$work/optional-root cmake --install "$work/optional"
+  (cd "$work/optional" && cpack --config CPackConfig.cmake -B packages)
+  # The packages of libraries need those that they link.
+  local package depends
+  package=$work/optional/packages/libtether-prometheus${version%.*}_${version}_$(dpkg --print-architecture).deb
+  depends=$(dpkg-deb -f "$package" Depends)
+  [[ $depends == *"libtether-observability${version%.*} (= $version)"* && $depends == *libprometheus-cpp-core* ]] ||
+    { echo "$package: Depends: $depends"; return 1; }
+}
+
 # Installs cpack's packages into a folder, on top of the system's list of installed packages. This checks their dependencies.
 dpkg_in() {
   # dpkg requires these tools. An installation without root doesn't use them.
@@ -93,7 +108,7 @@ version=$(sed -n 's/^#define TETHER_VERSION_[A-Z]* \([0-9]*\)$/\1/p' lib/tether/
 
 sonames() {
   local library
-  for library in tether tether-grpc; do
+  for library in tether tether-grpc tether-observability; do
     objdump -p "$work/shared/lib$library.so" >"$work/headers"
     grep "SONAME *lib$library.so.${version%.*}$" "$work/headers" || return 1
   done
@@ -103,7 +118,7 @@ sonames() {
 # the libraries and the headers need from each other (TETHER_EXPORT).
 symbols() {
   local library status=0
-  for library in tether tether-grpc; do
+  for library in tether tether-grpc tether-observability; do
     nm -C --defined-only "$work/static/lib$library.a" 2>/dev/null |
       awk '$2 == "T" { $1 = $2 = ""; print substr($0, 3) }' | grep '^tether::' | grep -v '^tether::internal::' |
       sort -u >"$work/public"
@@ -155,6 +170,25 @@ find_package() {
     run "$work/find_package-$1/build" && links "$work/find_package-$1/build/quickstart" "$1"
 }
 
+# The libraries of all options, found by CMake and by pkg-config.
+find_optional() {
+  copy optional-project && change optional-project optional.cmake || return 1
+  sed -i '/^find_program/,$d' "$work/optional-project/CMakeLists.txt"
+  cmake -S "$work/optional-project" -B "$work/optional-project/build" -DCMAKE_CXX_VISIBILITY_PRESET=hidden \
+    -DCMAKE_PREFIX_PATH="$work/optional-root/usr"
+  cmake --build "$work/optional-project/build"
+  # The program names only the libraries that it uses itself.
+  export LD_LIBRARY_PATH=$work/optional-root/usr/lib/$arch
+  [ "$("$work/optional-project/build/optional")" = "all of it" ]
+
+  export PKG_CONFIG_PATH=$work/optional-root/usr/lib/$arch/pkgconfig
+  local flags
+  flags=$(pkg-config --cflags --libs tether-opentelemetry tether-opentelemetry-metrics tether-prometheus tether-status-page)
+  # shellcheck disable=SC2086  # a list of words on purpose
+  $launcher${CXX:-g++} -O0 -std=c++17 "$work/optional-project/optional.cc" -o "$work/optional-project/optional" $flags -pthread
+  [ "$("$work/optional-project/optional")" = "all of it" ]
+}
+
 pkg_config() {
   copy "pkg_config-$1"
   export PKG_CONFIG_PATH=$work/$1-root/usr/lib/$arch/pkgconfig
@@ -199,11 +233,17 @@ endif()' &&
 if(NOT TARGET tether::grpc)
   message(FATAL_ERROR "gRPC is there, but tether::grpc is not")
 endif()' &&
+    configure 'find_package(tether CONFIG REQUIRED COMPONENTS observability)
+if(NOT TARGET tether::observability OR NOT TARGET tether::grpc OR TARGET tether::testing)
+  message(FATAL_ERROR "not tether::observability and what it needs")
+endif()' &&
     configure 'find_package(tether CONFIG REQUIRED)
 if(TARGET tether::grpc OR NOT TARGET tether::tether)
   message(FATAL_ERROR "tether::grpc without gRPC, or no tether")
 endif()' -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON &&
     ! configure 'find_package(tether CONFIG REQUIRED COMPONENTS grpc)' -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON &&
+    ! configure 'find_package(tether CONFIG REQUIRED COMPONENTS observability)' -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON &&
+    ! configure 'find_package(tether CONFIG REQUIRED COMPONENTS prometheus)' &&
     ! configure 'find_package(tether CONFIG REQUIRED COMPONENTS nonsense)'
 }
 
@@ -219,6 +259,8 @@ result "find_package: versions" versions
 result "find_package: components" components
 result "find_package, static: quickstart" find_package static
 result "find_package, shared: quickstart" find_package shared
+result "all options: built, installed and packed" build_optional
+result "all options: found by find_package and pkg-config" find_optional
 result "pkg-config and make, static: quickstart" pkg_config static
 result "pkg-config and make, shared: quickstart" pkg_config shared
 result "add_subdirectory, static: quickstart" embedded add_subdirectory

@@ -32,7 +32,7 @@ LAYERS = {
     "examples": {"lib", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability"},
     "integration_tests": {"lib", "testing", "interceptors/tether/grpc", "observability", "services"},
     "benchmarks": {"lib", "testing", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability"},
-    "packaging": {"lib", "interceptors/tether/grpc"},
+    "packaging": {"lib", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability"},  # as users
 }
 LIBRARY = ("lib/", "interceptors/", "observability/")
 # Headers of other projects -> the folders that must not include them.

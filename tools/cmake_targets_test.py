@@ -118,10 +118,38 @@ cc_test(name = "o_test", srcs = ["o_test.cc"], tags = ["manual"], deps = [":o"])
 cc_test(name = "n_test", srcs = ["n_test.cc"])
 """)
     self.assertNotIn("m_test", text)
-    before, _, after = text.partition("TETHER_BUILD_TESTS AND TETHER_BUILD_OPENTELEMETRY")
+    before, _, after = text.partition("if(TETHER_BUILD_OPENTELEMETRY)")
     self.assertIn("more_n_test", before)
     self.assertNotIn("more_o", before)
     self.assertIn("more_o_test", after)
+
+  def test_what_needs_an_optional_package_is_built_only_with_its_option(self):
+    self.write("page/BUILD.bazel", """
+cc_library(name = "page", srcs = ["page.cc"], tags = ["manual"], deps = [":part", "@civetweb//:libcivetweb"])
+cc_library(name = "part", srcs = ["part.cc"])
+cc_test(name = "page_test", srcs = ["page_test.cc"], tags = ["manual"], deps = [":page"])
+cc_test(name = "part_test", srcs = ["part_test.cc"], deps = [":part"])
+cc_library(name = "all", srcs = ["all.cc"], tags = ["manual"],
+           deps = ["//more:page", "@com_github_jupp0r_prometheus_cpp//core"])
+""")
+    self.write("more/BUILD.bazel", """
+alias(name = "page", actual = "//page:page")
+cc_test(name = "n_test", srcs = ["n_test.cc"])
+""")
+    public = {"tether": ["//lib:lib"], "tether_page": ["//page:page"], "tether_all": ["//page:all"]}
+    text = " ".join(cmake_targets.Generator(self.root, public).generate().split())
+    self.assertIn("if(TETHER_BUILD_STATUS_PAGE) tether_public_library(tether_page SRCS page/page.cc page/part.cc "
+                  "DEPS civetweb::civetweb) endif()", text)
+    self.assertIn("if(TETHER_BUILD_PROMETHEUS AND TETHER_BUILD_STATUS_PAGE) tether_public_library(tether_all "
+                  "SRCS page/all.cc DEPS prometheus-cpp::core tether_page) endif()", text)
+    _, _, tests = text.partition("if(NOT TETHER_BUILD_TESTS) return() endif()")
+    ordinary, _, with_page = tests.partition("if(TETHER_BUILD_STATUS_PAGE)")
+    self.assertIn("more_n_test", ordinary)
+    self.assertNotIn("part_test", ordinary)
+    # It is no manual test, but it links a part of the optional library.
+    self.assertIn("tether_program(page_part_test", with_page)
+    self.assertNotIn("page_test", with_page.replace("page_part_test", ""))
+    self.assertTrue(with_page.endswith(") endif()"), with_page)
 
   def test_what_the_script_does_not_know_is_an_error(self):
     for text, words in [

@@ -62,6 +62,7 @@
 #include "tether/observability/propagation_health.h"
 #include "tether/observability/snapshot.h"
 #include "tether/propagation/proto_codec.h"
+#include "tether/v1/inspector.grpc.pb.h"
 #endif
 
 namespace {
@@ -207,16 +208,38 @@ bool Operations() {
          tether::TakeSnapshot().process() == tether::ProcessName();
 }
 
+// The service's generated code, and the figures of its RPC. After Operations.
+bool Inspection() {
+  if (tether::StartMetrics()) return false;  // it is started
+  const std::unique_ptr<grpc::Service> service = tether::MakeInspectorService();
+  grpc::ServerBuilder builder;
+  tether::InstallServer(builder);
+  builder.RegisterService(service.get());
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  const auto stub = tether::v1::Inspector::NewStub(
+      server->InProcessChannel(grpc::ChannelArguments()));
+  grpc::ClientContext call;
+  tether::v1::Snapshot snapshot;
+  const grpc::Status status = stub->List(&call, {}, &snapshot);
+  server->Shutdown();
+
+  const tether::Metrics metrics = tether::ReadMetrics();
+  return status.ok() && snapshot.process() == tether::ProcessName() &&
+         metrics.servers.count("/tether.v1.Inspector/List") == 1;
+}
+
 #endif  // WITHOUT_GRPC
 
 }  // namespace
 
 int main() {
   const std::pair<const char*, bool (*)()> parts[] = {
-      {"contexts", Contexts},     {"tasks", Tasks}, {"values", Values},
+      {"contexts", Contexts},     {"tasks", Tasks},
+      {"values", Values},
 #ifndef WITHOUT_GRPC
-      {"messages", Messages},     {"types", Types}, {"calls", Calls},
-      {"operations", Operations},
+      {"messages", Messages},     {"types", Types},
+      {"calls", Calls},           {"operations", Operations},
+      {"inspection", Inspection},
 #endif
   };
   for (const auto& [name, part] : parts) {

@@ -63,7 +63,7 @@ TETHER_EXPORT bool StartMetrics(const MetricsOptions& options = {});
 struct DurationHistogram {
   static constexpr size_t kBounds = 19;
   // In seconds, ascending: 0, then from 0.1 ms to 100 s.
-  static const std::array<double, kBounds>& Bounds();
+  TETHER_EXPORT static const std::array<double, kBounds>& Bounds();
 
   std::array<uint64_t, kBounds + 1> buckets = {};
   uint64_t count = 0;  // of all buckets
