@@ -99,12 +99,12 @@ int main() {
   server->Shutdown();
 
   const tether::v1::PropagationHealth health = tether::GetPropagationHealth();
-  for (const tether::v1::Finding& finding : health.findings()) {
-    if (finding.severity() < tether::v1::Finding::SEVERITY_WARNING) continue;
-    // The text has the longest time, which differs.
+  // The most urgent one. Its text has the longest time, which differs.
+  if (health.findings_size() > 0) {
+    const tether::v1::Finding& first = health.findings(0);
     std::printf("finding: %s, %d request\n",
-                tether::v1::Finding::Kind_Name(finding.kind()).c_str(),
-                static_cast<int>(finding.count()));
-    std::printf("fix: %s\n", finding.fix().c_str());
+                tether::v1::Finding::Kind_Name(first.kind()).c_str(),
+                static_cast<int>(first.count()));
+    std::printf("fix: %s\n", first.fix().c_str());
   }
 }

@@ -145,7 +145,9 @@ TEST_P(InspectTest, ARequestIsInFlightWhileItsHandlerWaits) {
     EXPECT_EQ(now.other_calls.size(), 1u);
     if (now.other_calls.size() == 1) {
       EXPECT_EQ(now.other_calls[0].method, MethodPath(kind()));
-      EXPECT_EQ(now.other_calls[0].target, target_);
+      // Newer gRPC writes "dns:///" before it.
+      EXPECT_NE(now.other_calls[0].target.find(target_), std::string::npos)
+          << now.other_calls[0].target;
     }
     call.TryCancel();
   });

@@ -32,8 +32,9 @@ enum class DeadlineOwner : uint8_t {
 struct InFlightCall {
   // "/package.Service/Method", at most 127 bytes.
   std::string method;
-  // The target of the channel: "dns:///orders:443". At most 127 bytes. Empty if
-  // a ClientInterceptorFactory serves several channels.
+  // The target of the channel, as gRPC writes it: "dns:///orders:443", or
+  // without the scheme, as it was given. At most 127 bytes. Empty if a
+  // ClientInterceptorFactory serves several channels.
   std::string target;
   // CallOptions::label.
   std::string label;
