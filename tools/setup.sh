@@ -50,7 +50,7 @@ packages_of() {
         *) echo libclang-rt-dev ;;
       esac ;;
     instructions) echo valgrind ;;  # for benchmarks/instructions.py
-    observability) echo libcivetweb-dev libncurses-dev prometheus-cpp-dev ;;  # for the pages, tetherctl and Prometheus' format
+    observability) echo civetweb libcivetweb-dev libncurses-dev prometheus-cpp-dev ;;  # for the pages, tetherctl and Prometheus' format
     opentelemetry) echo opentelemetry-cpp-dev ;;
     prometheus) echo prometheus ;;  # for //observability/...:prometheus_test
     proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
