@@ -252,7 +252,7 @@ class TetherctlTest(unittest.TestCase):
     self.assertEqual([p["address"] for p in processes], self.both)
     first = processes[0]["snapshot"]["requests"][0]
     self.assertEqual(first["method"], "/shop.v1.Storefront/GetOrderPage")
-    self.assertEqual(int(first["time_left_us"]), int(first["waits_for"][0]["time_left_us"]))
+    self.assertEqual(int(first["timeLeftUs"]), int(first["waitsFor"][0]["timeLeftUs"]))
 
   def test_tree_goes_across_processes(self):
     run = self.run_it("tree", TRACE, *self.both, COLUMNS="80")

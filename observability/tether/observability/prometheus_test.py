@@ -12,7 +12,9 @@ import subprocess
 import sys
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "testing"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+# Here, or where Bazel puts the test of //observability.
+sys.path[:0] = [os.path.join(HERE, "testing"), os.path.join(HERE, "tether/observability/testing")]
 from prometheus_process import Prometheus, get, program, wait_for  # noqa: E402
 
 METRICS_SERVER = ""

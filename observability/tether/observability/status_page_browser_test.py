@@ -15,7 +15,9 @@ import tempfile
 import time
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "testing"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+# Here, or where Bazel puts the test of //observability.
+sys.path[:0] = [os.path.join(HERE, "testing"), os.path.join(HERE, "tether/observability/testing")]
 from browser import Browser  # noqa: E402
 
 PROGRAM = ""
