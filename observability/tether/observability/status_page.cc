@@ -6,9 +6,9 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tether/observability/internal/http_host.h"
 #include "tether/observability/internal/status_routes.h"
@@ -165,7 +166,7 @@ class StatusPage::Server {
   const absl::Duration timeout_;
   const ListenAddress address_;
 
-  std::promise<void> first_thread_;  // it runs
+  std::atomic<int> begun_{0};  // threads of civetweb
   mg_context* context_ = nullptr;
   int port_ = 0;
 };
@@ -228,14 +229,18 @@ mg_context* StatusPage::Server::StartCivetweb() {
 
   callbacks.init_thread = OnThread;
 
-  // civetweb's first thread makes the process ignore SIGPIPE. It doesn't need
-  // to, as civetweb writes with MSG_NOSIGNAL; and the process may expect the
-  // signal. So it is undone as soon as that thread has done it.
+  // Each of civetweb's threads makes the process ignore SIGPIPE when it begins.
+  // It doesn't need to, as civetweb writes with MSG_NOSIGNAL; and the process
+  // may expect the signal. So it is undone as soon as all have done it; or
+  // after a second, if this civetweb starts threads only when it needs them.
   struct sigaction pipe_action;
   sigaction(SIGPIPE, nullptr, &pipe_action);
   mg_init_data init = {&callbacks, this, words.data()};
   mg_context* context = mg_start2(&init, nullptr);
-  if (context != nullptr) first_thread_.get_future().wait();
+  const int threads = 1 + max_connections_;
+  for (int i = 0; context != nullptr && i < 1000 && begun_ < threads; ++i) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
   sigaction(SIGPIPE, &pipe_action, nullptr);
   return context;
 }
@@ -261,8 +266,9 @@ int StatusPage::Server::OnError(mg_connection* connection, int code,
 }
 
 void* StatusPage::Server::OnThread(const mg_context* context, int type) {
-  if (type == 0) {
-    static_cast<Server*>(mg_get_user_data(context))->first_thread_.set_value();
+  // The first thread, and those that serve clients.
+  if (type == 0 || type == 1) {
+    ++static_cast<Server*>(mg_get_user_data(context))->begun_;
   }
   return nullptr;
 }
