@@ -29,8 +29,8 @@ using shop::v1::GetStockRequest;
 using shop::v1::GetStockResponse;
 using shop::v1::Inventory;
 
-// A server for operators, on a port of its own. Keep both alive as long as the
-// process shall be seen.
+// A server for operators, on a port of its own. Keep both alive for as long as
+// operators need to see the process.
 struct OperatorsServer {
   std::unique_ptr<grpc::Service> inspector;
   std::unique_ptr<grpc::Server> server;

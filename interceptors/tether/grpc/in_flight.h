@@ -24,8 +24,8 @@ enum class DeadlineOwner : uint8_t {
   kNone = 0,            // it has none
   kCaller = 1,          // it came with the request
   kDefaultTimeout = 2,  // TimePolicy::default_timeout
-  kMaxTimeout = 3,      // TimePolicy::max_timeout, earlier than the caller's
-  kBaseContext = 4,     // ServerOptions::base_context, earlier than all others
+  kMaxTimeout = 3,  // TimePolicy::max_timeout, earlier than the others or alone
+  kBaseContext = 4,  // ServerOptions::base_context, earlier than all others
 };
 
 // A call that a client of this process has made and that is not over.

@@ -29,16 +29,18 @@ struct InspectOptions {
   // Only those whose method contains this text. A request is listed with all
   // calls that it waits for.
   std::string method_contains;
-  // Only those of this trace: 32 lower-case hex digits.
+  // Only those of this trace: 32 lower-case hex digits. Other texts match
+  // nothing.
   std::string trace_id;
-  // At most so many requests, and so many other calls.
+  // At most so many requests, and so many other calls. 0: only the totals.
+  // `waits_for` isn't limited.
   size_t max_entries = 1000;
 };
 
 // Returns what is alive now. Requests and calls that begin or end meanwhile may
-// be in it or not; each entry is true for a moment during the call. Nobody is
-// stopped: it takes the locks that each RPC takes for a moment, one after the
-// other, and for as short.
+// be in it or not; each entry is true for a moment during the call. RPCs hardly
+// wait: it holds the lock of one part of the registry at a time, while it
+// copies what it needs of that part.
 //
 // It holds the contexts that it lists for as long as it runs. So their values,
 // and what a server's calls share, may be destroyed by it, on this thread:

@@ -91,6 +91,17 @@ class InspectorServiceTest : public testing::GrpcLeakCheckedTest {
     const std::lock_guard<std::mutex> lock(mutex_);
     return taken_;
   }
+  // Waits until no snapshot is taken for a second, ten times the interval: then
+  // a write waits for its reader. Returns how many were taken.
+  int TakenUntilStalled() {
+    const absl::Time give_up = absl::Now() + kGiveUp;
+    int before;
+    do {
+      before = taken();
+      absl::SleepFor(absl::Seconds(1));
+    } while ((before == 0 || taken() != before) && absl::Now() < give_up);
+    return taken();
+  }
   void SetTake(std::function<v1::Snapshot(const v1::ListRequest&)> take) {
     const std::lock_guard<std::mutex> lock(mutex_);
     take_ = std::move(take);
@@ -283,8 +294,7 @@ TEST_F(InspectorServiceTest, AWatcherThatDoesNotReadGetsNoQueue) {
   grpc::ClientContext idle_call;
   const auto idle = stub_->Watch(&idle_call, Often());
   // The buffers of the connection take some of them.
-  absl::SleepFor(absl::Seconds(1));
-  const int taken_for_buffers = taken();
+  const int taken_for_buffers = TakenUntilStalled();
   EXPECT_GE(taken_for_buffers, 1);
   absl::SleepFor(absl::Seconds(1));
   EXPECT_EQ(taken(), taken_for_buffers);
@@ -369,10 +379,8 @@ TEST_F(InspectorServiceTest, AContextThatEndsDuringAWriteEndsTheWatchAfterIt) {
   SetTake([](const v1::ListRequest&) { return LargeSnapshot(); });
   grpc::ClientContext call;
   const auto reader = stub_->Watch(&call, Often());
-  // Until a write waits for the reader.
-  absl::SleepFor(absl::Seconds(1));
+  const int taken_before_end = TakenUntilStalled();
   cancel_base();
-  const int taken_before_end = taken();
   v1::Snapshot snapshot;
   int read = 0;
   while (reader->Read(&snapshot)) ++read;

@@ -35,12 +35,12 @@ constexpr MetricRow kRequests[] = {
      internal::VisitServers<&ServerMetrics::unlimited>},
     {"tether_server_requests_without_trace_total",
      "tether.server.requests.without_trace", kCounter, "{request}", "method",
-     "Requests that came without a trace.",
+     "Requests whose context has no trace.",
      internal::VisitServers<&ServerMetrics::without_trace>},
     {"tether_server_deadlines_changed_total", "tether.server.deadlines_changed",
      kCounter, "{request}", "method, by",
-     "Requests whose deadline the server set (default_timeout) or made earlier "
-     "(max_timeout).",
+     "Requests whose deadline the server set or made earlier, by "
+     "default_timeout or by max_timeout.",
      internal::VisitChangedDeadlines},
     {"tether_server_requests_shed_total", "tether.server.requests.shed",
      kCounter, "{request}", "method",
@@ -87,14 +87,14 @@ constexpr MetricRow kPropagation[] = {
      internal::VisitLongestDeaf},
     {"tether_server_requests_not_observed_total",
      "tether.server.requests.not_observed", kCounter, "{request}", "method",
-     "Requests that ran for longer than deaf_after while nothing looked at "
-     "their context.",
+     "Unary requests of sync and async servers that ran for longer than "
+     "deaf_after while nothing looked at their context.",
      internal::VisitServers<&ServerMetrics::not_observed>},
     {"tether_server_calls_without_context_total",
      "tether.server.calls_without_context", kCounter, "{call}",
      "method, callee",
-     "Calls that a method's handlers made on their own thread without the "
-     "context of their request.",
+     "Calls that a method's handlers made on their own thread for a context "
+     "that belongs to no request.",
      internal::VisitCallsWithoutContext},
     {"tether_server_later_deadlines_total", "tether.server.later_deadlines",
      kCounter, "{context}", "method",

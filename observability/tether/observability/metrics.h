@@ -12,10 +12,11 @@
 // The exporters read them: prometheus.h, opentelemetry_metrics.h,
 // status_page.h and inspector_service.h.
 //
-// Nothing is counted before StartMetrics. From then on, each RPC costs some
+// Nothing is counted before StartMetrics. From then on, each RPC costs a few
 // hundred nanoseconds on each side: a thread counts in cells of its own, which
 // no other thread writes. A thread that has served or called a method keeps
-// some 2 KB for it (MetricsMemory), which the next thread uses when it ends.
+// some 2 KB for it (MetricsMemory). When the thread ends, a later thread takes
+// that memory over.
 
 #ifndef TETHER_OBSERVABILITY_METRICS_H_
 #define TETHER_OBSERVABILITY_METRICS_H_
@@ -91,7 +92,7 @@ struct ServerMetrics {
 
   uint64_t without_deadline = 0;  // came without one
   uint64_t unlimited = 0;         // and the server set none either
-  uint64_t without_trace = 0;
+  uint64_t without_trace = 0;     // whose context has none
   uint64_t default_timeouts = 0;  // got TimePolicy::default_timeout
   uint64_t max_timeouts = 0;      // TimePolicy::max_timeout was earlier
   uint64_t shed = 0;              // turned away because of min_budget
@@ -114,8 +115,9 @@ struct ServerMetrics {
   std::vector<DeafRequest> deaf_last;  // at most 8, the latest first
   uint64_t not_observed = 0;
 
-  // Calls that the handlers made on their own thread, but not for the context
-  // of their request, by called method.
+  // Calls that the handlers made on their own thread for a context that belongs
+  // to no request, by called method. A thread counts the first 7 callees of a
+  // method apart, and the rest as "other".
   std::map<std::string, uint64_t> calls_without_context;
   // Children of a request's context that asked for a later deadline than it
   // has.
@@ -156,9 +158,11 @@ struct Metrics {
 };
 
 // The figures since StartMetrics. A request is counted before its status is
-// sent; a call, before the application gets its status. So whoever has seen an
-// outcome finds it counted. While RPCs end, numbers need not be from the same
-// moment; none falls from one call to the next.
+// sent; a call, before the application gets its status. So an application that
+// has the status of a call finds that call counted, and, if the server sent the
+// status, the request. If the client ended the call itself, the server counts
+// the request when its handler ends. While RPCs end, numbers need not be from
+// the same moment; none falls from one call to the next.
 //
 // O(methods × threads). Any thread.
 TETHER_EXPORT Metrics ReadMetrics();

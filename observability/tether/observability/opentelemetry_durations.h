@@ -32,9 +32,8 @@ namespace tether {
 
 // Records all RPCs of this process with tether that end from now on, for the
 // rest of the process, on the meter "tether" of `provider`, which it keeps.
-// Null: the provider that is global now. A second call records everything
-// twice. Exceptions of the SDK are swallowed and counted
-// (GrpcStats::exceptions).
+// Null: the provider that is global now. Call it once: each call adds a
+// recorder.
 //
 // Thread safety: any thread.
 TETHER_EXPORT void RecordOpenTelemetryDurations(

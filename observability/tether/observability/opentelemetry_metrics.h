@@ -10,8 +10,9 @@
 // SDK, nothing is read.
 //
 // Counters are ObservableCounters. What is in flight or alive is an
-// ObservableUpDownCounter, and durations are ObservableGauges. Each collection
-// reads the values once.
+// ObservableUpDownCounter, and durations are ObservableGauges. With one reader,
+// each collection reads the values once. Several readers that collect at once
+// may share values that are up to 1 s old.
 //
 // Histograms: the API has no asynchronous histogram. So each one consists of
 // three ObservableCounters, from which backends compute averages and quantiles
@@ -32,8 +33,9 @@
 // Methods that count together have the rpc.method "other" and no rpc.service.
 //
 // The SDK keeps 2,000 sets of attributes of an instrument, and adds the rest up
-// without attributes. A bucket needs 20 for each method. So for more than 100
-// methods, set MetricsOptions::max_methods to 100, or drop the instruments
+// without attributes. A bucket needs 20 for each method, and 20 for "other". So
+// if there may be more than 98 methods, set MetricsOptions::max_methods to 98,
+// or drop the instruments
 // *.bucket with a View.
 
 #ifndef TETHER_OBSERVABILITY_OPENTELEMETRY_METRICS_H_
@@ -55,8 +57,9 @@ struct OpenTelemetryMetricsOptions {
   opentelemetry::nostd::shared_ptr<opentelemetry::metrics::MeterProvider>
       meter_provider;
 
-  // Supplies the values. Not called concurrently. Must neither be null nor
-  // throw.
+  // Supplies the values. Called on the SDK's threads, one at a time, under a
+  // lock of this object and one of the SDK: it must not use this
+  // OpenTelemetryMetrics or the provider. Must neither be null nor throw.
   std::function<MetricValues()> read = ReadMetricValues;
 };
 

@@ -41,7 +41,8 @@ class TETHER_EXPORT PrometheusCollectable final
   explicit PrometheusCollectable(
       std::function<MetricValues()> read = ReadMetricValues);
 
-  // The metrics that have values, in the order of MetricTable.
+  // The metrics that have values, in the order of MetricTable. Exceptions of
+  // `read` leave it.
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:

@@ -20,12 +20,14 @@
 namespace tether {
 
 // What `metrics` and `in_flight` show. Texts are printable ASCII (see
-// inspector.proto). Requests that are deaf now count, although they haven't
-// ended. Any thread.
+// inspector.proto). Requests in flight count as deaf from 250 ms after the end
+// of their context on, or from deaf_after on if that is longer. `requests`
+// doesn't count them, so `deaf` may exceed it. Any thread.
 TETHER_EXPORT v1::PropagationHealth PropagationHealthOf(
     const Metrics& metrics, const InFlight& in_flight);
 
-// PropagationHealthOf what is read now. Empty before StartMetrics.
+// PropagationHealthOf what is read now. Before StartMetrics, it has only the
+// process's name and id.
 TETHER_EXPORT v1::PropagationHealth GetPropagationHealth();
 
 }  // namespace tether

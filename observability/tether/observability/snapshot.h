@@ -22,8 +22,8 @@ TETHER_EXPORT v1::Snapshot ToSnapshot(const InFlight& in_flight);
 // range are clamped. Any thread.
 TETHER_EXPORT v1::Snapshot TakeSnapshot(const v1::ListRequest& request = {});
 
-// `text` with each byte that is not printable ASCII replaced by '?', and with
-// "…" written as "..." in the place of what is beyond `max_size` bytes.
+// Returns `text` with each byte that isn't printable ASCII replaced by '?'. A
+// longer text is cut to `max_size` bytes, of which the last three are "...".
 TETHER_EXPORT std::string CleanText(std::string_view text,
                                     size_t max_size = 256);
 

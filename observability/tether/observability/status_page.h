@@ -13,14 +13,15 @@
 //   /                            the requests in flight, live
 //   /health-of-propagation       what to fix first
 //   /requests.json               v1::Snapshot, as JSON. Parameters: `method`,
-//                                `trace` and `max`, the fields of ListRequest
+//                                `trace` and `max`, the fields of ListRequest;
+//                                other values get 400
 //   /health-of-propagation.json  v1::PropagationHealth, as JSON
 //   /metrics                     StatusPageOptions::metrics
 //
 // It tells of traffic to everyone who reaches it: methods, peers, trace ids. It
 // asks for no password and doesn't encrypt. So it is off until Start, and on
-// loopback unless told otherwise; "ssh -L" brings it to another machine. It has
-// no effect on the process: it answers GET and HEAD only, and serves no files.
+// loopback unless told otherwise; "ssh -L" brings it to another machine.
+// Requests change nothing: it answers GET and HEAD only, and serves no files.
 
 #ifndef TETHER_OBSERVABILITY_STATUS_PAGE_H_
 #define TETHER_OBSERVABILITY_STATUS_PAGE_H_
@@ -73,6 +74,11 @@ struct StatusPageOptions {
 // the options.
 class TETHER_EXPORT StatusPage {
  public:
+  // Blocks until civetweb's threads run, 1 s at most. Meanwhile the process
+  // ignores SIGPIPE; then its action is what it was before. (If civetweb starts
+  // threads on demand, SIGPIPE may be ignored again later.)
+  //
+  // INTERNAL: civetweb doesn't tell its port.
   // INVALID_ARGUMENT: an option is malformed or out of range. UNIMPLEMENTED: an
   // IPv6 address, and civetweb has no IPv6. FAILED_PRECONDITION: it can't
   // listen, for instance because the port is in use; the message says why.

@@ -82,8 +82,9 @@ bool ServerCall::Begin(const void* rpc, grpc::ServerContextBase* server_context,
     BeginSummary(method, *server_context);
   }
   ScheduleCancelCall();
-  if (end_is_pushed)
+  if (end_is_pushed) {
     style_.store(ApiStyle::kCallback, std::memory_order_relaxed);
+  }
   TurnAwayIfTooLate(method, limits.min_budget, server_context->c_call());
   has_begun_.store(true, std::memory_order_release);
   return true;
@@ -245,9 +246,9 @@ void ServerCall::OnOperationFailed() {
   }
   const ServerCallEnd end =
       EndOfServerCall(scope_.Remaining(), budget_.Slack());
+  NoteEnd();
   // A thread that finds the context ended by this sees may_have_deferred_, and
   // then waits for the lock. So it finds the deferred callbacks.
-  NoteEnd();
   MutexLock lock(mutex_);
   may_have_deferred_.store(true, std::memory_order_relaxed);
   DeferredCallbacks deferred =
