@@ -11,6 +11,7 @@ median of the rounds. So other load on the machine affects all programs alike, a
 
 The groups of RPCs have one program each, which measures tether and its peers in turn, a few calls at a time. A round is one
 run of the program. The group "instructions" counts instructions instead (see instructions.py). A round is a run for each peer.
+The group "load" runs a chain of processes under load (see load.py). A round is a run of each scenario for each peer.
 
 --check measures "instructions" and compares the figures with the recorded ones, benchmarks/results/instructions.json. It writes
 no figures. Its last line is "N passed, N failed".
@@ -30,6 +31,7 @@ import subprocess
 import sys
 
 import instructions
+import load as load_of_chains
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -79,6 +81,11 @@ GROUPS = {
         "tether": ["//benchmarks:drift_benchmark"],
         "plain grpc": TOGETHER,
     },
+    "load": {
+        "tether": ["//benchmarks/load:hop_main", "//benchmarks/load:generator_main"],
+        "no propagation": TOGETHER,
+        "FromServerContext": TOGETHER,
+    },
 }
 
 # Peers that "tools/setup.sh bench" installs -> a file that exists if they are installed.
@@ -92,6 +99,10 @@ QUICK = (3, 0.03)
 # The same for programs that measure all peers. For these, the time is that of the whole run.
 FULL_TOGETHER = (5, 20)
 QUICK_TOGETHER = (3, 4)
+
+# The same for the group "load". The time is that of one scenario.
+FULL_LOAD = (3, 10)
+QUICK_LOAD = (1, 2.5)
 
 # The number of rounds that count instructions.
 FULL_INSTRUCTIONS = 3
@@ -117,7 +128,7 @@ def output_of(command, **options):
 
 
 class Figure:
-  """One measurement, in "ns", "us", "ms" or "bytes". Rounds are combined by the median, or by the maximum if `worst`."""
+  """One measurement and its unit, such as "ns" or "bytes". Rounds are combined by the median, or by the maximum if `worst`."""
 
   def __init__(self, value, unit, allocations, worst=False):
     self.value = value
@@ -321,6 +332,20 @@ def measure_instructions(binary, rounds):
   return figures
 
 
+def measure_load(binaries, rounds, seconds):
+  """Like measure(), for the group "load". Returns also what happened over time in the last round, for plots.py."""
+  hop, generator = GROUPS["load"]["tether"]
+  programs = {"hop": binaries[hop], "generator": binaries[generator]}
+  figures, series = {}, {}
+  for round_number in range(1, rounds + 1):
+    say("load: round %d of %d" % (round_number, rounds))
+    found, series = load_of_chains.rows(programs, seconds, round_number, lambda text: say("load: " + text))
+    for (operation, unit, worst), by_name in found.items():
+      for name, value in by_name.items():
+        figures.setdefault((operation, 1), {}).setdefault(name, []).append(Figure(value, unit, None, worst))
+  return figures, series
+
+
 def rounded(number, unit):
   """Rounds to four digits. No figure is more precise, except the number of instructions."""
   return round(number) if unit == "instructions" else float("%.4g" % number)
@@ -360,9 +385,15 @@ def shown(value, unit):
   return number + " " + unit
 
 
-def ratio(peer, own, digits=1):
-  """Returns the peer's figure divided by tether's, or "-" if there is no such ratio."""
-  if peer is None or peer < 0 or own <= 0:
+# Units of figures that are better if they are larger.
+MORE_IS_BETTER = ("per second",)
+
+
+def ratio(peer, own, digits=1, unit=None):
+  """Returns how much better tether is: the peer's figure divided by tether's, or the reverse. "-" if there is no such ratio."""
+  if unit in MORE_IS_BETTER:
+    peer, own = own, peer
+  if peer is None or own is None or peer < 0 or own <= 0:
     return "-"
   return "%.*f×" % (digits, peer / own) if peer / own < 10 else "{:,.0f}×".format(peer / own)
 
@@ -379,7 +410,7 @@ def table_of(result, peers):
       value = row["peers"].get(peer)
       # For RPCs, the differences are a few percent, so show more digits.
       digits = {"us": 2, "instructions": 3}.get(row["unit"], 1)
-      line += [shown(value, row["unit"]), ratio(value, row["tether"], digits)]
+      line += [shown(value, row["unit"]), ratio(value, row["tether"], digits, row["unit"])]
     line.append("-" if row["allocations"] is None else str(row["allocations"]))
     lines.append(line)
   widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -408,10 +439,10 @@ def describe_commit():
     return "unknown"
 
 
-def write_json(path, value):
+def write_json(path, value, indent=2):
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
   with open(path, "w", encoding="utf-8") as file:
-    json.dump(value, file, indent=2, ensure_ascii=False)
+    json.dump(value, file, indent=indent, ensure_ascii=False)
     file.write("\n")
 
 
@@ -469,7 +500,10 @@ def main(argv):
     say("the machine is busy (load %.1f): expect noise" % load_average)
   for group in groups:
     binary = binaries[GROUPS[group]["tether"][0]]
-    if group == "instructions":
+    series = None
+    if group == "load":
+      figures, series = measure_load(binaries, *(QUICK_LOAD if args.quick else FULL_LOAD))
+    elif group == "instructions":
       figures = measure_instructions(binary, QUICK_INSTRUCTIONS if args.quick else FULL_INSTRUCTIONS)
     elif TOGETHER in GROUPS[group].values():
       figures = measure_together(group, binary, names[group], *(QUICK_TOGETHER if args.quick else FULL_TOGETHER))
@@ -479,6 +513,8 @@ def main(argv):
     result = report(group, figures, describe_machine(), describe_commit(), date)
     path = json_path(group, args.json, args.quick, len(groups) > 1)
     write_json(path, result)
+    if series is not None:
+      write_json(re.sub(r"(\.json)?$", ".series.json", path, count=1), {"date": date, "commit": result["commit"], "series": series}, indent=None)
     print("\n".join(table_of(result, [name for name in GROUPS[group] if name != "tether"])), flush=True)
     say("figures written to " + path)
   return 0
