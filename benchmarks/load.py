@@ -6,8 +6,8 @@
 Each scenario runs in each API style, and in three variants of the chain, one right after the other:
 
   no propagation      each hop gives its call a fixed timeout of one second, and handlers run to their end
-  FromServerContext   gRPC's own propagation, and handlers that poll IsCancelled()
-  tether
+  FromServerContext   gRPC's own propagation, and handlers that ask IsCancelled() before each piece of work
+  tether              the interceptors, and handlers that ask their context instead
 
 The clients and the rate of the requests are the same in all variants. The rate is a share of what the chain without propagation
 can serve, which is measured first. load/hop.h and load/meter.h say what a request costs.

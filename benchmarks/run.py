@@ -374,6 +374,10 @@ def report(group, figures, machine, commit, date):
   return {"group": group, "machine": machine, "date": date, "commit": commit, "rows": rows}
 
 
+# Units of figures that are whole numbers, and whose rows say what they count.
+COUNTS = ("requests", "threads")
+
+
 def shown(value, unit):
   if value is None:
     return "-"
@@ -381,6 +385,10 @@ def shown(value, unit):
   if unit == "bytes":
     return "{:,.0f} B".format(value)
   if unit == "instructions":
+    return "{:,.0f}".format(value)
+  if unit == "percent":
+    return number + " %"
+  if unit in COUNTS:
     return "{:,.0f}".format(value)
   return number + " " + unit
 
@@ -399,23 +407,33 @@ def ratio(peer, own, digits=1, unit=None):
 
 
 def table_of(result, peers):
-  """Returns the report as lines of text. `peers` are the columns. Some columns may have no figures."""
-  lines = [["operation", "threads", "tether"]]
+  """Returns the report as lines of text. `peers` are the columns. Some columns may have no figures.
+
+  Columns that say nothing are left out: one thread in each row, and allocations that no row has."""
+  threads = any(row["threads"] != 1 for row in result["rows"])
+  allocations = any(row["allocations"] is not None for row in result["rows"])
+  lines = [["operation"] + ["threads"] * threads + ["tether"]]
   for peer in peers:
     lines[0] += [peer, "ratio"]
-  lines[0].append("allocations")
+  lines[0] += ["allocations"] * allocations
   for row in result["rows"]:
-    line = [row["operation"], str(row["threads"]), shown(row["tether"], row["unit"])]
+    line = [row["operation"]] + [str(row["threads"])] * threads + [shown(row["tether"], row["unit"])]
     for peer in peers:
       value = row["peers"].get(peer)
       # For RPCs, the differences are a few percent, so show more digits.
       digits = {"us": 2, "instructions": 3}.get(row["unit"], 1)
       line += [shown(value, row["unit"]), ratio(value, row["tether"], digits, row["unit"])]
-    line.append("-" if row["allocations"] is None else str(row["allocations"]))
+    if allocations:
+      line.append("-" if row["allocations"] is None else str(row["allocations"]))
     lines.append(line)
   widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
   return ["  ".join(
       [line[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]) for line in lines]
+
+
+def peers_of(group):
+  """Returns the columns of the group's table."""
+  return [name for name in GROUPS[group] if name != "tether"]
 
 
 def describe_machine():
@@ -514,8 +532,8 @@ def main(argv):
     path = json_path(group, args.json, args.quick, len(groups) > 1)
     write_json(path, result)
     if series is not None:
-      write_json(re.sub(r"(\.json)?$", ".series.json", path, count=1), {"date": date, "commit": result["commit"], "series": series}, indent=None)
-    print("\n".join(table_of(result, [name for name in GROUPS[group] if name != "tether"])), flush=True)
+      write_json(path.replace(".json", "") + ".series.json", {"date": date, "commit": result["commit"], "series": series}, None)
+    print("\n".join(table_of(result, peers_of(group))), flush=True)
     say("figures written to " + path)
   return 0
 

@@ -171,7 +171,7 @@ class TogetherTest(unittest.TestCase):
         {"operation": "cpu unary", "unit": "us", "tether": 90.5, "peers": {"plain grpc": 88.0}, "allocations": 12,
          "threads": 1}])
     self.assertEqual(run.table_of(result, ["plain grpc"])[1].split(),
-                     ["cpu", "unary", "1", "90.5", "us", "88.0", "us", "0.97×", "12"])
+                     ["cpu", "unary", "90.5", "us", "88.0", "us", "0.97×", "12"])
 
 
 class InstructionsTest(unittest.TestCase):
@@ -189,7 +189,7 @@ class InstructionsTest(unittest.TestCase):
         {"operation": "unary", "unit": "instructions", "tether": 171234, "peers": {"plain grpc": 143211},
          "allocations": 20, "threads": 1}])
     self.assertEqual(run.table_of(result, ["plain grpc"])[1].split(),
-                     ["unary", "1", "171,234", "143,211", "0.836×", "20"])
+                     ["unary", "171,234", "143,211", "0.836×", "20"])
 
   def test_only_instructions_are_checked(self):
     with self.assertRaisesRegex(run.Failure, "--check is for the group instructions"):
@@ -234,6 +234,16 @@ class ReportTest(unittest.TestCase):
          ["child:", "create", "2", "50.0", "ns", "-", "-", "400", "ns", "8.0×", "1"],
          ["memory", "of", "a", "child", "1", "128", "B", "-", "-", "-", "-", "-"]])
     self.assertEqual(len({len(line) for line in lines}), 1)
+
+  def test_columns_that_say_nothing_are_left_out(self):
+    self.result["rows"] = [dict(self.result["rows"][1], unit="percent", peers={"go": 40.0})]
+    self.assertEqual([line.split() for line in run.table_of(self.result, ["go"])],
+                     [["operation", "tether", "go", "ratio"], ["memory", "of", "a", "child", "128", "%", "40.0", "%", "0.3×"]])
+
+  def test_more_answers_are_better(self):
+    self.assertEqual(run.ratio(50, 100, unit="per second"), "2.0×")
+    self.assertEqual(run.ratio(0, 100, unit="per second"), "-")
+    self.assertEqual(run.ratio(50, 100, unit="ms"), "0.5×")
 
   def test_no_ratio_to_nothing(self):
     self.assertEqual(run.ratio(5.0, 0), "-")

@@ -374,14 +374,66 @@ if(NOT TETHER_BUILD_TESTS)
   return()
 endif()
 
+tether_proto_library(benchmarks_load_load_cc_proto
+  PREFIX benchmarks
+  SRCS benchmarks/load/load.proto
+  DEPS protobuf::libprotobuf)
+
+tether_proto_library(benchmarks_load_load_cc_grpc
+  GRPC
+  PREFIX benchmarks
+  SRCS benchmarks/load/load.proto
+  DEPS benchmarks_load_load_cc_proto gRPC::grpc++)
+
 tether_internal_library(benchmarks_worker
   SRCS benchmarks/worker.cc
   PREFIX benchmarks)
+
+tether_program(benchmarks_load_generator_main
+  FOLDER benchmarks/load
+  NAME generator_main
+  SRCS benchmarks/load/generator_main.cc
+  DEPS
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    absl::time
+    benchmarks_load_load_cc_grpc
+    benchmarks_worker
+    gRPC::grpc++
+    tether_internal::tether)
+
+tether_internal_library(benchmarks_load_hop
+  SRCS benchmarks/load/callback_hop.cc benchmarks/load/meter.cc benchmarks/load/sync_hop.cc
+  PREFIX benchmarks/load
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::time
+    benchmarks_load_load_cc_grpc
+    benchmarks_worker
+    gRPC::grpc++
+    tether_internal::tether
+    tether_internal::tether_grpc)
 
 tether_internal_library(interceptors_tether_grpc_testing_loopback
   SRCS interceptors/tether/grpc/testing/loopback.cc
   PREFIX interceptors
   DEPS gRPC::grpc++)
+
+tether_program(benchmarks_load_hop_main
+  FOLDER benchmarks/load
+  NAME hop_main
+  SRCS benchmarks/load/hop_main.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    benchmarks_load_hop
+    benchmarks_worker
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback)
 
 tether_proto_library(interceptors_tether_grpc_testing_probe_cc_proto
   PREFIX interceptors
@@ -534,6 +586,13 @@ tether_script_test(benchmarks/instructions_test
   DATA benchmarks/instructions.py
   TIMEOUT 60)
 
+tether_script_test(benchmarks/load_test
+  SCRIPT benchmarks/load_test.py
+  DATA benchmarks/instructions.py benchmarks/load.py
+  PROGRAMS benchmarks_load_generator_main benchmarks_load_hop_main
+  ARGS benchmarks/load/hop_main benchmarks/load/generator_main
+  TIMEOUT 300)
+
 tether_program(benchmarks_memory_benchmark
   FOLDER benchmarks
   NAME memory_benchmark
@@ -580,7 +639,7 @@ tether_program(benchmarks_rpc_benchmark
 
 tether_script_test(benchmarks/run_test
   SCRIPT benchmarks/run_test.py
-  DATA benchmarks/instructions.py benchmarks/run.py
+  DATA benchmarks/instructions.py benchmarks/load.py benchmarks/run.py
   TIMEOUT 60)
 
 tether_program(benchmarks_stop_token_benchmark
@@ -624,6 +683,11 @@ tether_script_test(docs/check_docs_test
 tether_script_test(docs/check_semantics_test
   SCRIPT docs/check_semantics_test.py
   DATA docs/check_docs.py docs/check_semantics.py README.md
+  TIMEOUT 60)
+
+tether_script_test(docs/figures_test
+  SCRIPT docs/figures_test.py
+  DATA docs/figures.py README.md
   TIMEOUT 60)
 
 tether_program(observability_tether_observability_print_metric_table

@@ -52,6 +52,7 @@ packages_of() {
     instructions) echo valgrind ;;  # for benchmarks/instructions.py
     observability) echo civetweb libcivetweb-dev libncurses-dev prometheus-cpp-dev ;;  # for the pages, tetherctl and Prometheus' format
     opentelemetry) echo opentelemetry-cpp-dev ;;
+    plots) echo python3-matplotlib ;;  # for benchmarks/plots.py
     prometheus) echo prometheus ;;  # for //observability/...:prometheus_test
     proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
     reference) echo doxygen git ;;  # for tools/reference.sh
@@ -99,7 +100,7 @@ backports_source() {
 wanted=() backports=""
 for group in "$@"; do
   list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake, compilers," \
-    "experimental, fuzz, instructions, observability, opentelemetry, prometheus, proxy, reference, tidy)"
+    "experimental, fuzz, instructions, observability, opentelemetry, plots, prometheus, proxy, reference, tidy)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
   # Later releases include these packages.

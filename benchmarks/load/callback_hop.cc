@@ -23,6 +23,10 @@ class RelayReactor final : public grpc::ServerUnaryReactor {
                const grpc::CallbackServerContext& sc, const Request& request,
                Reply* reply)
       : meter_(meter), in_flight_(meter), gone_at_ns_(request.gone_at_ns()) {
+    if (CallerHasGone(variant, sc)) {
+      Finish(CallerGone());
+      return;
+    }
     meter_.Work(kWorkBefore, gone_at_ns_);
     call_ = CallFor(variant, sc);
     next.async()->Serve(call_.get(), &request, reply, [this](grpc::Status s) {
@@ -74,7 +78,7 @@ class LeafReactor final : public grpc::ServerUnaryReactor {
   // Returns false if the caller has gone. The call is finished then.
   bool Work(const LeafSteps::Step& step) {
     if (gone_) {
-      Finish({grpc::StatusCode::CANCELLED, "the caller has gone"});
+      Finish(CallerGone());
       return false;
     }
     meter_.Work(step.work, gone_at_ns_);
@@ -87,14 +91,13 @@ class LeafReactor final : public grpc::ServerUnaryReactor {
     // A new one: this may be the old one's callback.
     alarm_ = std::make_unique<grpc::Alarm>();
     const auto left = gone_ ? nanoseconds(0) : step.from - steady_clock::now();
-    alarm_->Set(
-        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                     gpr_time_from_nanos(left.count(), GPR_TIMESPAN)),
-        [this, step](bool) {
-          // WaitFor() may still hold it.
-          { const internal::MutexLock wait(mutex_); }
-          if (Work(step)) Run();
-        });
+    alarm_->Set(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                             gpr_time_from_nanos(left.count(), GPR_TIMESPAN)),
+                [this, step](bool) {
+                  // WaitFor() may still hold it.
+                  { const internal::MutexLock wait(mutex_); }
+                  if (Work(step)) Run();
+                });
   }
 
   void Stop() {

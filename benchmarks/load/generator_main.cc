@@ -30,7 +30,7 @@
 #include "absl/flags/parse.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "benchmarks/load/load.grpc.pb.h"
+#include "load/load.grpc.pb.h"
 #include "tether/internal/mutex.h"
 #include "worker.h"
 
@@ -148,8 +148,8 @@ class Generator {
   }
 
   void End(const std::shared_ptr<Call>& call, const grpc::Status& status) {
-    const bool again = !status.ok() && !call->client.leaves &&
-                       call->attempts < most_attempts_;
+    const bool again =
+        !status.ok() && !call->client.leaves && call->attempts < most_attempts_;
     if (again) return Attempt(call, steady_clock::now());
     const Outcome outcome = {call->intended,
                              steady_clock::now() - call->intended,
@@ -194,9 +194,8 @@ class Generator {
 };
 
 void Print(Time begin, const std::vector<Outcome>& outcomes) {
-  std::string json =
-      absl::StrCat("{\"begin_ns\": ", begin.time_since_epoch().count(),
-                   ", \"requests\": [");
+  std::string json = absl::StrCat(
+      "{\"begin_ns\": ", begin.time_since_epoch().count(), ", \"requests\": [");
   const char* comma = "";
   for (const Outcome& one : outcomes) {
     absl::StrAppend(&json, comma, "[", (one.intended - begin).count(), ", ",

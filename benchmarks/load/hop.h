@@ -11,7 +11,7 @@
 
 #include <memory>
 
-#include "benchmarks/load/load.grpc.pb.h"
+#include "load/load.grpc.pb.h"
 #include "meter.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"
@@ -46,6 +46,25 @@ std::shared_ptr<grpc::ClientContext> CallFor(Variant variant,
   auto context = std::make_shared<grpc::ClientContext>();
   context->set_deadline(std::chrono::system_clock::now() + kFixedTimeout);
   return context;
+}
+
+// Whether the request's caller has gone, as far as its handler knows. Handlers
+// ask before each piece of work.
+template <typename ServerContext>
+bool CallerHasGone(Variant variant, const ServerContext& request) {
+  switch (variant) {
+    case Variant::kTether:
+      return ContextOf(request).Done();
+    case Variant::kByHand:
+      return request.IsCancelled();
+    case Variant::kNoPropagation:
+      break;
+  }
+  return false;
+}
+
+inline grpc::Status CallerGone() {
+  return {grpc::StatusCode::CANCELLED, "the caller has gone"};
 }
 
 // The service of a hop. `next` is null for the leaf. The meter and the stub

@@ -97,8 +97,9 @@ void Meter::Begin() {
 std::string Meter::Report() {
   internal::MutexLock lock(mutex_);
   std::string json = absl::StrCat(
-      "{\"served\": ", served_.load(), ", \"most_in_flight\": ",
-      most_in_flight_.load(), ", \"in_flight\": ", in_flight_.load(),
+      "{\"served\": ", served_.load(),
+      ", \"most_in_flight\": ", most_in_flight_.load(),
+      ", \"in_flight\": ", in_flight_.load(),
       ", \"cpu_s\": ", (CpuMicroseconds() - cpu_before_us_) / 1e6,
       ", \"worked_s\": ", static_cast<double>(worked_ns_.load()) / 1e9,
       ", \"wasted_s\": ", static_cast<double>(wasted_ns_.load()) / 1e9,

@@ -23,13 +23,13 @@ class SyncHop final : public Hop::Service {
   grpc::Status Serve(grpc::ServerContext* sc, const Request* request,
                      Reply* reply) override {
     const InFlight in_flight(meter_);
-    return next_ == nullptr ? Leaf(*sc, *request)
-                            : Relay(*sc, *request, reply);
+    return next_ == nullptr ? Leaf(*sc, *request) : Relay(*sc, *request, reply);
   }
 
  private:
   grpc::Status Relay(const grpc::ServerContext& sc, const Request& request,
                      Reply* reply) {
+    if (CallerHasGone(variant_, sc)) return CallerGone();
     meter_.Work(kWorkBefore, request.gone_at_ns());
     const auto call = CallFor(variant_, sc);
     grpc::Status status = next_->Serve(call.get(), request, reply);
@@ -44,7 +44,7 @@ class SyncHop final : public Hop::Service {
     LeafSteps::Step step;
     while (steps.Next(&step)) {
       if (GoneBefore(step.from, sc, ctx)) {
-        return {grpc::StatusCode::CANCELLED, "the caller has gone"};
+        return CallerGone();
       }
       meter_.Work(step.work, request.gone_at_ns());
     }
