@@ -60,8 +60,9 @@ struct Waits {
 Waits WaitsOf(const Row& row) {
   // The row of a call has its method in another column.
   if (row.call != nullptr) return {"", {AddressOf(row.call->target())}};
-  const int calls = row.request->waits_for_size();
+  const int64_t calls = WaitsCount(row);
   if (calls == 0) return {};
+  if (row.request->waits_for_size() == 0) return {"", {Count(calls, "call")}};
   const v1::InFlightCall& call = row.request->waits_for(0);
   const std::string address = AddressOf(call.target());
   const std::string method = WithoutPackage(call.method());
@@ -196,15 +197,16 @@ std::vector<Row> MakeRows(const Snapshots& snapshots, std::string_view filter,
   std::vector<Row> rows;
   const std::vector<std::string> labels = ProcessLabels(snapshots);
   for (int i = 0; i < snapshots.processes_size(); ++i) {
+    const std::string& address = snapshots.processes(i).address();
     const v1::Snapshot& snapshot = snapshots.processes(i).snapshot();
     for (const v1::InFlightRequest& request : snapshot.requests()) {
       if (Matches(request.method(), request.trace_id(), filter)) {
-        rows.push_back({&request, nullptr, labels[i]});
+        rows.push_back({&request, nullptr, labels[i], address});
       }
     }
     for (const v1::InFlightCall& call : snapshot.other_calls()) {
       if (Matches(call.method(), call.trace_id(), filter)) {
-        rows.push_back({nullptr, &call, labels[i]});
+        rows.push_back({nullptr, &call, labels[i], address});
       }
     }
   }
@@ -304,6 +306,13 @@ Line RowLine(const Row& row, const Columns& columns, const Glyphs& glyphs) {
   return line;
 }
 
+int64_t WaitsCount(const Row& row) {
+  if (row.request == nullptr) return 0;
+  // A process that lists calls may not know how many there are.
+  return std::max<int64_t>(row.request->waits_for_total(),
+                           row.request->waits_for_size());
+}
+
 std::string WaitsText(const Row& row, int width) {
   const Waits waits = WaitsOf(row);
   if (waits.forms.empty()) return "";
@@ -315,7 +324,7 @@ std::string WaitsText(const Row& row, int width) {
 std::string StateText(const Row& row, int width) {
   if (row.ended_by() == v1::END_REASON_UNSPECIFIED) {
     if (row.request == nullptr) return "calling";
-    return row.request->waits_for_size() > 0 ? "waiting" : "running";
+    return WaitsCount(row) > 0 ? "waiting" : "running";
   }
   const std::string reason = ShortReason(row.ended_by());
   if (row.request == nullptr || !row.request->has_ended_ago_us()) return reason;

@@ -49,7 +49,8 @@ struct Glyphs {
 struct Row {
   const v1::InFlightRequest* request = nullptr;  // or
   const v1::InFlightCall* call = nullptr;
-  std::string process;  // see ProcessLabels
+  std::string process;       // see ProcessLabels
+  std::string address = "";  // of the process
 
   const std::string& method() const;
   const std::string& trace_id() const;
@@ -97,6 +98,10 @@ Columns ColumnsFor(const std::vector<Row>& rows, int width, int trace_from);
 
 Line HeadingLine(const Columns& columns);
 Line RowLine(const Row& row, const Columns& columns, const Glyphs& glyphs);
+
+// How many calls a request waits for, whether they are listed or not. 0 for a
+// call.
+int64_t WaitsCount(const Row& row);
 
 // What a request or call waits for, in at most `width` columns.
 std::string WaitsText(const Row& row, int width);

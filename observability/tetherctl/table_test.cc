@@ -155,6 +155,26 @@ TEST(TableTest, ColorsTellHowUrgentItIs) {
                                   Style::kGood, Style::kGood, Style::kDim));
 }
 
+TEST(TableTest, CallsThatAreNotListedCount) {
+  const auto waits = [](const std::string& fields) {
+    const auto snapshots = Parse<Snapshots>(
+        "processes { snapshot { requests { " + fields + " } } }");
+    const Row row = MakeRows(snapshots, "", {}).at(0);
+    return StateText(row, 20) + ", " + std::to_string(WaitsCount(row)) + ", " +
+           WaitsText(row, 40);
+  };
+  EXPECT_EQ(waits(""), "running, 0, ");
+  EXPECT_EQ(waits("waits_for_total: -1"), "running, 0, ");
+  EXPECT_EQ(waits("waits_for { target: 'x:1' }"), "waiting, 1, x:1");
+  EXPECT_EQ(waits("waits_for { target: 'x:1' } waits_for_total: 1"),
+            "waiting, 1, x:1");
+  EXPECT_EQ(waits("waits_for { target: 'x:1' } waits_for_total: 500"),
+            "waiting, 500, 500: x:1");
+  EXPECT_EQ(waits("waits_for_total: 500"), "waiting, 500, 500 calls");
+  EXPECT_EQ(waits("waits_for {} waits_for {} waits_for_total: 1"),
+            "waiting, 2, 2: ");
+}
+
 TEST(TableTest, HostileSnapshotsKeepTheWidth) {
   Snapshots snapshots;
   ProcessSnapshot& process = *snapshots.add_processes();
@@ -167,6 +187,7 @@ TEST(TableTest, HostileSnapshotsKeepTheWidth) {
     request.set_age_us(number);
     request.set_time_left_us(number);
     request.set_ended_ago_us(number);
+    request.set_waits_for_total(number);
     request.set_ended_by(static_cast<v1::EndReason>(77));
     for (int i = 0; i < 2000; ++i) {
       request.add_waits_for()->set_target("\x1b[31m://");

@@ -46,6 +46,10 @@ class Builder {
         for (const v1::InFlightCall& call : request.waits_for()) {
           AddCall(call, i, owner);
         }
+        // The process has left some out.
+        if (request.waits_for_total() > request.waits_for_size()) {
+          tree_.is_cut = true;
+        }
       }
       for (const v1::InFlightCall& call : snapshot.other_calls()) {
         if (call.trace_id() == trace_id) AddCall(call, i, kNobody);

@@ -44,7 +44,8 @@ inline constexpr int kMaxTreeDepth = 50;
 struct Tree {
   // Points into the snapshots. Parents come before their children.
   std::vector<TreeNode> nodes;
-  // Whether a limit left something out.
+  // Whether a limit left something out: one of these, or one of a process, for
+  // the calls of a request.
   bool is_cut = false;
 
   bool empty() const { return nodes.empty(); }

@@ -209,6 +209,20 @@ TEST(TreeTest, ChainsWithoutEndAreCut) {
   EXPECT_NE(text.find("There is more"), std::string::npos);
 }
 
+TEST(TreeTest, ATreeWithoutCallsThatARequestWaitsForIsCut) {
+  Snapshots snapshots = Sample();
+  EXPECT_FALSE(BuildTree(snapshots, kTrace).is_cut);
+  v1::InFlightRequest& request =
+      *snapshots.mutable_processes(0)->mutable_snapshot()->mutable_requests(0);
+  request.set_waits_for_total(1);
+  EXPECT_FALSE(BuildTree(snapshots, kTrace).is_cut);
+  request.set_waits_for_total(2);
+  EXPECT_TRUE(BuildTree(snapshots, kTrace).is_cut);
+  // That of another trace isn't.
+  request.set_trace_id("00000000000000000000000000000007");
+  EXPECT_FALSE(BuildTree(snapshots, kTrace).is_cut);
+}
+
 TEST(TreeTest, TheListsOfAHostileServerAreCut) {
   Snapshots snapshots;
   ProcessSnapshot& process = *snapshots.add_processes();

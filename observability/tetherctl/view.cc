@@ -3,6 +3,7 @@
 #include "observability/tetherctl/view.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <utility>
 
@@ -47,8 +48,13 @@ std::string_view OwnerName(v1::DeadlineOwner owner) {
       return "the server's default timeout";
     case v1::DEADLINE_OWNER_MAX_TIMEOUT:
       return "the server's maximum time";
-    default:
+    case v1::DEADLINE_OWNER_BASE_CONTEXT:
+      return "the server's base context";
+    case v1::DEADLINE_OWNER_UNSPECIFIED:
       return "no deadline";
+    default:
+      // A newer process may have owners that this program doesn't know.
+      return "another deadline";
   }
 }
 
@@ -74,6 +80,28 @@ std::string Describe(const v1::InFlightCall& call) {
                       ShortTime(call.age_us()));
 }
 
+// What the request waits for; "" for nothing.
+std::string DescribeWaits(const Row& row) {
+  const int64_t count = WaitsCount(row);
+  if (count == 0) return "";
+  if (row.request->waits_for_size() == 0) {
+    return absl::StrCat("waits for ", Count(count, "call"));
+  }
+  const std::string first = Describe(row.request->waits_for(0));
+  return count == 1 ? first : absl::StrCat(first, " and ", count - 1, " more");
+}
+
+// View::Identity, without copies.
+auto IdentityOf(const Row& row) {
+  const bool is_request = row.request != nullptr;
+  // The address, because a process's label changes when another one with the
+  // same name answers.
+  return std::tuple<bool, const std::string&, const std::string&,
+                    const std::string&, const std::string&>(
+      is_request, row.address, row.method(), row.trace_id(),
+      is_request ? row.request->request_id() : row.call->target());
+}
+
 // Cut to `width` columns; for the whole width, filled with spaces.
 Line Whole(const std::string& text, int width, Style style) {
   return {{Left(text, width), style}};
@@ -95,7 +123,25 @@ void View::Update(Snapshots snapshots) {
 
 void View::MakeRowsAgain() {
   rows_ = MakeRows(snapshots_, filter(), order_);
-  Move(0);
+  if (const std::optional<int> row = FollowedRow()) {
+    selected_ = *row;
+  } else {
+    Move(0);
+  }
+}
+
+std::optional<int> View::FollowedRow() const {
+  std::optional<int> nearest;
+  if (!followed_.has_value()) return nearest;
+  const int count = static_cast<int>(rows_.size());
+  for (int i = 0; i < count; ++i) {
+    if (IdentityOf(rows_[i]) != *followed_) continue;
+    // There may be several that nothing tells apart.
+    if (!nearest || std::abs(i - selected_) < std::abs(*nearest - selected_)) {
+      nearest = i;
+    }
+  }
+  return nearest;
 }
 
 bool View::OnKey(int key) {
@@ -164,6 +210,8 @@ void View::OnEditKey(int key) {
 void View::Move(int rows) {
   const int last = static_cast<int>(rows_.size()) - 1;
   selected_ = std::clamp(selected_ + rows, 0, std::max(last, 0));
+  followed_.reset();
+  if (selected_ > 0) followed_ = IdentityOf(rows_[selected_]);
 }
 
 v1::ListRequest View::list() const {
@@ -290,11 +338,8 @@ std::vector<Line> View::DetailLines() const {
     what = absl::StrCat(std::string(OwnerName(request.deadline_owner())), ", ",
                         std::string(StyleName(request.style())), ", ",
                         request.observed() ? "observed" : "not observed");
-    if (request.waits_for_size() > 0) {
-      absl::StrAppend(&what, ", ", Describe(request.waits_for(0)));
-    }
-    if (request.waits_for_size() > 1) {
-      absl::StrAppend(&what, " and ", request.waits_for_size() - 1, " more");
+    if (const std::string waits = DescribeWaits(row); !waits.empty()) {
+      absl::StrAppend(&what, ", ", waits);
     }
   }
   return {{{who, Style::kDim}}, {{what, Style::kDim}}};

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "observability/tetherctl/table.h"
@@ -30,6 +31,10 @@ enum Key : int {
   kKeyEscape,
 };
 
+// The selection stays on its request or call, wherever that moves to. If that
+// is gone, the row in its place is selected. But who selects the first row
+// watches the top of the list, so the first row stays selected.
+//
 // Thread safety: none.
 class View {
  public:
@@ -51,10 +56,17 @@ class View {
   std::vector<Line> Render(int width, int height);
 
  private:
+  // What tells a request or call from others, as far as anything does: which of
+  // the two it is, its process, method, trace, and request id or target.
+  using Identity =
+      std::tuple<bool, std::string, std::string, std::string, std::string>;
+
   void OnEditKey(int key);
   void OnMoveKey(int key);
   void Move(int rows);
   void MakeRowsAgain();
+  // Where the followed request or call is now, if it still is.
+  std::optional<int> FollowedRow() const;
 
   std::string Title(int width, int first, int shown) const;
   std::vector<Line> ProcessLines(int most) const;
@@ -72,8 +84,10 @@ class View {
   std::optional<Snapshots> after_pause_;
   std::vector<Row> rows_;  // points into snapshots_
   int selected_ = 0;       // in rows_
-  int first_ = 0;          // the first row on the screen
-  int page_ = 1;           // rows on the screen
+  // What is selected, unless the user has selected the first row.
+  std::optional<Identity> followed_;
+  int first_ = 0;  // the first row on the screen
+  int page_ = 1;   // rows on the screen
 };
 
 }  // namespace tether::ctl

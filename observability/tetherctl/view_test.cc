@@ -5,17 +5,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "observability/tetherctl/testing/sample.h"
+#include "tether/v1/inspector.pb.h"
 #include "tetherctl/ctl.pb.h"
 
 namespace tether::ctl {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using testing::kTrace;
 using ::testing::Not;
@@ -65,18 +69,28 @@ class ViewTest : public ::testing::Test {
     return snapshots;
   }
 
-  // The method of the selected row.
-  std::string Selected() {
+  std::string SelectedLine() {
     for (const Line& line : view_.Render(80, 24)) {
       if (!line.empty() && line.front().style == Style::kSelected) {
-        const std::string text = TextOf(line);
-        const size_t method = text.find("S/M");
-        return method == std::string::npos
-                   ? text
-                   : text.substr(method, text.find(' ', method) - method);
+        return TextOf(line);
       }
     }
     return "";
+  }
+
+  // The method of the selected row.
+  std::string Selected() {
+    const std::string text = SelectedLine();
+    const size_t method = text.find("S/M");
+    return method == std::string::npos
+               ? text
+               : text.substr(method, text.find(' ', method) - method);
+  }
+
+  std::string SelectedTimeLeft() {
+    const std::string text = SelectedLine();
+    const size_t begin = text.find_first_not_of(' ');
+    return text.substr(begin, text.find(' ', begin) - begin);
   }
 
   View view_;
@@ -138,6 +152,43 @@ TEST_F(ViewTest, DetailsAreThoseOfTheSelectedRow) {
   EXPECT_EQ(Text(view_)[22],
             "a call that belongs to no request: Audit/Write at "
             "dns:///audit:443 for 2.5ms");
+}
+
+TEST_F(ViewTest, CallsThatAreNotListedAreCountedInTheDetails) {
+  Snapshots snapshots = Sample();
+  v1::InFlightRequest& request =
+      *snapshots.mutable_processes(1)->mutable_snapshot()->mutable_requests(2);
+  request.set_waits_for_total(5000);
+  view_.Update(snapshots);
+  view_.OnKey(kKeyEnd);
+  EXPECT_THAT(Text(view_, 160)[22], EndsWith(" for 90ms and 4999 more"));
+  request.clear_waits_for();
+  view_.Update(snapshots);
+  EXPECT_THAT(Text(view_, 160)[22], EndsWith(", waits for 5000 calls"));
+}
+
+TEST_F(ViewTest, EachOwnerOfADeadlineHasAWord) {
+  const auto words = [](int owner) {
+    Snapshots snapshots = Many(1);
+    snapshots.mutable_processes(0)
+        ->mutable_snapshot()
+        ->mutable_requests(0)
+        ->set_deadline_owner(static_cast<v1::DeadlineOwner>(owner));
+    View view{v1::ListRequest(), Order(), Glyphs()};
+    view.Update(snapshots);
+    const std::string line = Text(view)[22];
+    return line.substr(0, line.find(','));
+  };
+  EXPECT_EQ(words(v1::DEADLINE_OWNER_BASE_CONTEXT),
+            "the server's base context");
+  EXPECT_EQ(words(77), "another deadline");
+  std::set<std::string> all;
+  const auto& owners = *v1::DeadlineOwner_descriptor();
+  for (int i = 0; i < owners.value_count(); ++i) {
+    all.insert(words(owners.value(i)->number()));
+  }
+  EXPECT_THAT(all, SizeIs(owners.value_count()));
+  EXPECT_THAT(all, Not(Contains("another deadline")));
 }
 
 TEST_F(ViewTest, KeysSort) {
@@ -245,6 +296,85 @@ TEST_F(ViewTest, ScrollsThroughRowsThatDoNotFit) {
   view_.Update(Snapshots());
   EXPECT_EQ(Selected(), "");
   EXPECT_THAT(Joined(view_), HasSubstr("Nothing is in flight."));
+}
+
+TEST_F(ViewTest, TheSelectionFollowsItsRequest) {
+  Snapshots snapshots = Many(10);
+  v1::Snapshot& snapshot = *snapshots.mutable_processes(0)->mutable_snapshot();
+  const auto set_left = [&](int request, int64_t left_us) {
+    snapshot.mutable_requests(request)->set_time_left_us(left_us);
+    view_.Update(snapshots);
+  };
+  view_.Update(snapshots);
+  for (int i = 0; i < 4; ++i) view_.OnKey(kKeyDown);
+  EXPECT_EQ(Selected(), "S/M4");
+  set_left(9, 1);
+  EXPECT_EQ(Selected(), "S/M4");
+  set_left(4, 1'000'000);  // to the end
+  EXPECT_EQ(Selected(), "S/M4");
+  view_.OnKey('r');
+  EXPECT_EQ(Selected(), "S/M4");
+  view_.OnKey('r');
+  // Through the first row, too.
+  set_left(4, 0);
+  EXPECT_EQ(Selected(), "S/M4");
+  set_left(4, 3500);
+  EXPECT_EQ(Selected(), "S/M4");
+  // A process that is listed first, and has the same name.
+  ProcessSnapshot other = snapshots.processes(0);
+  other.set_address("other:1");
+  *snapshots.add_processes() = other;
+  snapshots.mutable_processes()->SwapElements(0, 1);
+  view_.Update(snapshots);
+  view_.OnKey(kKeyDown);
+  view_.OnKey(kKeyUp);
+  view_.OnKey('s');
+  EXPECT_EQ(Selected(), "S/M4");
+}
+
+TEST_F(ViewTest, TheNearestRowIsSelectedIfTheRequestIsGone) {
+  Snapshots snapshots = Many(10);
+  auto& requests =
+      *snapshots.mutable_processes(0)->mutable_snapshot()->mutable_requests();
+  view_.Update(snapshots);
+  for (int i = 0; i < 4; ++i) view_.OnKey(kKeyDown);
+  requests.DeleteSubrange(4, 1);
+  view_.Update(snapshots);
+  EXPECT_EQ(Selected(), "S/M5");
+  // That one is followed now.
+  requests.DeleteSubrange(0, 2);
+  view_.Update(snapshots);
+  EXPECT_EQ(Selected(), "S/M5");
+  requests.DeleteSubrange(2, requests.size() - 2);
+  view_.Update(snapshots);
+  EXPECT_EQ(Selected(), "S/M3");
+}
+
+TEST_F(ViewTest, RequestsThatNothingTellsApartKeepTheSelectionNear) {
+  Snapshots snapshots = Many(10);
+  for (auto& request : *snapshots.mutable_processes(0)
+                            ->mutable_snapshot()
+                            ->mutable_requests()) {
+    request.set_method("/S/M");
+  }
+  view_.Update(snapshots);
+  for (int i = 0; i < 4; ++i) view_.OnKey(kKeyDown);
+  view_.Update(snapshots);
+  EXPECT_EQ(SelectedTimeLeft(), "5.0ms");
+}
+
+TEST_F(ViewTest, TheFirstRowIsNotFollowed) {
+  Snapshots snapshots = Many(10);
+  view_.Update(snapshots);
+  view_.OnKey(kKeyDown);
+  view_.OnKey(kKeyUp);
+  EXPECT_EQ(Selected(), "S/M0");
+  snapshots.mutable_processes(0)
+      ->mutable_snapshot()
+      ->mutable_requests(7)
+      ->set_time_left_us(1);
+  view_.Update(snapshots);
+  EXPECT_EQ(Selected(), "S/M7");
 }
 
 TEST_F(ViewTest, ProcessesWithoutAnAnswerLeaveRoomForOthers) {
