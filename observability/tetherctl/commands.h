@@ -20,10 +20,19 @@
 
 namespace tether::ctl {
 
-// Exit codes. Doctor has one more: kExitFindings.
+// Exit codes. If a signal ends top, or its terminal is closed, it is 128 and
+// the number of the signal.
+
+// The user has quit top; or all processes have answered, and there is something
+// of the trace (tree), or no warning (doctor).
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFindings = 1;  // tree: no such request
-inline constexpr int kExitTrouble = 2;   // of the usage, or without an answer
+// All processes have answered. doctor: there are warnings. tree: nothing of the
+// trace is in flight.
+inline constexpr int kExitFindings = 1;
+// A process hasn't answered (not of top without --once), the command line is
+// wrong, a file can't be read, there is no terminal for top, or the output
+// can't be written.
+inline constexpr int kExitTrouble = 2;
 
 struct Settings {
   std::vector<std::string> addresses;

@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <initializer_list>
 #include <iostream>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/flags/commandlineflag.h"
@@ -27,6 +29,7 @@
 #include "observability/tetherctl/text.h"
 #include "observability/tetherctl/top.h"
 #include "tether/context.h"
+#include "tether/version.h"
 
 ABSL_FLAG(bool, once, false,
           "top: print the table once, as plain text, and exit.");
@@ -63,6 +66,7 @@ constexpr char kHelp[] =
   tetherctl doctor HOST:PORT...         what loses or ignores contexts, and how
                                         to fix it
   tetherctl help
+  tetherctl --version
 
 HOST:PORT is a server with the service tether.v1.Inspector
 (tether/observability/inspector_service.h). Give all processes at once. If one
@@ -87,9 +91,12 @@ time that is left. WAITS FOR is the call with the least time left; "3: " are
 three calls.
 
 Exit codes:
-  0  top, tree: all processes have answered; doctor: there is nothing to fix
+  0  top --once, tree: all processes have answered; top: you quit; doctor: there
+     is nothing to fix
   1  doctor: there are warnings; tree: nothing of this trace is in flight
-  2  a process didn't answer, or the command line is wrong
+  2  a process didn't answer (not of top without --once), the command line is
+     wrong, or it can't read, show or write something
+  128 and the number of a signal: that has ended top
 
 Flags:
 )";
@@ -126,9 +133,16 @@ int PrintHelp() {
   return kExitOk;
 }
 
-bool AsksForHelp(int argc, char** argv) {
-  return std::any_of(argv + 1, argv + argc, [](const std::string& word) {
-    return word == "--help" || word == "-help" || word == "-h";
+int PrintVersion() {
+  std::cout << "tetherctl " << TETHER_VERSION_MAJOR << "."
+            << TETHER_VERSION_MINOR << "." << TETHER_VERSION_PATCH << std::endl;
+  return kExitOk;
+}
+
+bool HasWord(int argc, char** argv,
+             std::initializer_list<std::string_view> words) {
+  return std::any_of(argv + 1, argv + argc, [&](std::string_view word) {
+    return std::find(words.begin(), words.end(), word) != words.end();
   });
 }
 
@@ -211,6 +225,7 @@ int Run(const Command& command, const Settings& settings) {
       if (settings.json) return Fail("--json needs --once");
       return RunTop(settings);
     case Command::Name::kTree:
+      if (settings.json) return Fail("--json is for top --once and doctor");
       return RunTree(ctx, settings, command.trace_id, OutputWidth(), std::cout);
     case Command::Name::kDoctor:
       return RunDoctor(ctx, settings, OutputWidth(), std::cout);
@@ -223,7 +238,9 @@ int Run(const Command& command, const Settings& settings) {
 int Main(int argc, char** argv) {
   // gRPC's own log would disturb the screen. Errors are shown anyway.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  if (AsksForHelp(argc, argv)) return PrintHelp();
+  if (HasWord(argc, argv, {"--help", "-help", "-h"})) return PrintHelp();
+  // Before Abseil sees it: that has a flag of this name, which prints less.
+  if (HasWord(argc, argv, {"--version", "-version"})) return PrintVersion();
   const auto command = ParseCommand(ParseFlags(argc, argv));
   if (!command.ok()) return Fail(std::string(command.status().message()));
   Settings settings;

@@ -193,10 +193,13 @@ class Terminal:
     os.write(self.master, keys if isinstance(keys, bytes) else keys.encode())
 
   def read(self, seconds=0.05):
-    if select.select([self.master], [], [], seconds)[0]:
-      data = os.read(self.master, 65536)
-      self.output += data
-      self.screen.write(data)
+    """Reads what there is, or waits for something. Returns whether there was anything."""
+    if not select.select([self.master], [], [], seconds)[0]:
+      return False
+    data = os.read(self.master, 65536)
+    self.output += data
+    self.screen.write(data)
+    return bool(data)
 
   def wait_for(self, condition):
     """Reads until condition(text of the screen); fails with the screen after a while."""
@@ -215,7 +218,9 @@ class Terminal:
     while self.process.poll() is None and time.monotonic() < end:
       self.read()
     code = self.process.poll()
-    self.read(0.2)
+    # One read returns a part only. The terminal has no end of file, as this process has it open, too.
+    while code is not None and self.read(0.2) and time.monotonic() < end + GIVE_UP:
+      pass
     return code
 
   def is_restored(self):
