@@ -93,7 +93,8 @@ def picture():
               waitsFor=[call, dict(call, method="/shop.v1.Prices/GetPrice", label="price", target="dns:///prices:443",
                                    timeLeftUs=242_000)]),
       request("GetOrder", 1_630_000, 370_000, traceId="0af7651916cd43dd8448eb211c80319c", requestId="web-7f33",
-              peer="ipv4:10.1.2.4:40112", waitsFor=[dict(call, ageUs=310_000, timeLeftUs=1_600_000)]),
+              peer="ipv4:10.1.2.4:40112", deadlineOwner="DEADLINE_OWNER_BASE_CONTEXT",
+              waitsFor=[dict(call, ageUs=310_000, timeLeftUs=1_600_000)]),
       request("PlaceOrder", 4_100_000, 900_000, traceId="b7ad6b7169203331b7ad6b7169203331", style="API_STYLE_CALLBACK",
               peer="ipv6:[2001:db8::17]:50710", requestId="app-0001", endedBy="END_REASON_CALLER_LEFT", endedAgoUs=612_000),
       request("ListOrders", 9_300_000, 700_000, traceId="", deadlineOwner="DEADLINE_OWNER_DEFAULT_TIMEOUT", observed=False,
@@ -226,6 +227,7 @@ class StatusPageBrowserTest(unittest.TestCase):
     rows = [row["text"] for row in self.rows()]
     for row, texts in ((0, ["works on for nobody", "the caller's deadline, 340 ms ago", "waits for 1 call"]),
                        (1, ["waits for 2 calls", TRACE, "of 2.00 s, caller's deadline", "ipv4:10.1.2.3:51234"]),
+                       (2, ["of 2.00 s, server's base context"]),
                        (3, ["works on for nobody", "the caller left, 612 ms ago", "callback"]),
                        (4, ["nobody has looked at its context", "server's default"]), (5, ["no deadline", "12 min"])):
       for text in texts:
@@ -238,11 +240,26 @@ class StatusPageBrowserTest(unittest.TestCase):
     for text in ("4242", "6", "5", "2"):
       self.assertIn(text, facts)
 
+  def test_calls_that_are_not_listed_are_counted(self):
+    waits = [{"method": "/shop.v1.Inventory/GetStock", "ageUs": 5_000}]
+    self.show(request("All", 1_000_000, waitsFor=waits, waitsForTotal="1"), request("None", 2_000_000),
+              request("Cut", 3_000_000, waitsFor=waits, waitsForTotal="1250"), request("Unlisted", 4_000_000, waitsForTotal="70"))
+    self.open()
+    self.until_methods("All", "None", "Cut", "Unlisted")
+    for row, text in zip(self.rows(), ("waits for 1 call\n", "at work", "waits for 1,250 calls", "waits for 70 calls")):
+      self.assertIn(text, row["text"])
+    self.browser.run("document.querySelectorAll('#requests .toggle').forEach(toggle => toggle.click())")
+    details = self.browser.run("[...document.querySelectorAll('#requests > tr.more')].map(row => row.innerText)")
+    for detail, text in zip(details, ("GetStock", "It waits for no call.", "And for 1,249 more calls.", "It waits for 70 calls.")):
+      self.assertIn(text, detail)
+    self.assertEqual([" more call" in detail for detail in details], [False, False, True, False])
+    self.check_layout()
+
   def test_an_open_row_and_the_focus_survive_refreshes(self):
     call = {"method": "/shop.v1.Inventory/GetStock", "target": "dns:///inventory:443", "ageUs": 5_000, "timeLeftUs": 90_000_000}
     mine = dict(traceId=TRACE, requestId="mine")
-    begin = time.monotonic()
-    self.show_live(request("A", 60_000_000), request("Mine", 70_000_000, 0, **mine), request("B", 80_000_000))
+    begin, age = time.monotonic(), 10_000_000
+    self.show_live(request("A", 60_000_000), request("Mine", 70_000_000, age, **mine), request("B", 80_000_000))
     self.open()
     self.until_methods("A", "Mine", "B")
     self.browser.run("document.querySelectorAll('#requests .toggle')[1].focus()")
@@ -252,7 +269,7 @@ class StatusPageBrowserTest(unittest.TestCase):
 
     # It moves, others come and go, and it now waits for a call.
     self.show_live(request("C", -10_000), request("B", 60_000_000), request("D", 65_000_000),
-                   request("Mine", 70_000_000, int((time.monotonic() - begin) * 1e6), waitsFor=[call], **mine))
+                   request("Mine", 70_000_000, age + int((time.monotonic() - begin) * 1e6), waitsFor=[call], **mine))
     self.until_methods("C", "B", "D", "Mine")
     self.assertEqual([row["is_open"] for row in self.rows()], [False, False, False, True])
     self.assertTrue(self.browser.run("document.activeElement === mark && mark.isConnected"))

@@ -6,6 +6,7 @@
 #include "tether/observability/status_page.h"
 
 #include <civetweb.h>
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <signal.h>
@@ -23,7 +24,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
@@ -204,6 +204,20 @@ TEST(StatusPageTest, PagesUseOnlyTheirOwnStyleAndScript) {
     for (const char* part : {"http:", "https:", "//cdn", "src=", "innerHTML",
                              "insertAdjacentHTML", "eval(", "document.write"}) {
       EXPECT_THAT(reply.body, Not(HasSubstr(part)));
+    }
+  }
+}
+
+TEST(StatusPageTest, ThePagesHaveWordsForEachValueOfTheirEnums) {
+  const auto page = StartPage();
+  const std::string text =
+      Http(page->port(), "GET", "/").body +
+      Http(page->port(), "GET", "/health-of-propagation").body;
+  for (const auto* type :
+       {v1::ApiStyle_descriptor(), v1::DeadlineOwner_descriptor(),
+        v1::EndReason_descriptor(), v1::Finding::Kind_descriptor()}) {
+    for (int i = 1; i < type->value_count(); ++i) {  // JSON omits the first one
+      EXPECT_THAT(text, HasSubstr(absl::StrCat(type->value(i)->name(), ": ")));
     }
   }
 }

@@ -13,6 +13,7 @@ const OWNERS = {
   DEADLINE_OWNER_CALLER: "caller's deadline",
   DEADLINE_OWNER_DEFAULT_TIMEOUT: "server's default",
   DEADLINE_OWNER_MAX_TIMEOUT: "server's maximum",
+  DEADLINE_OWNER_BASE_CONTEXT: "server's base context",
 };
 const STYLES = {API_STYLE_SYNC: 'sync', API_STYLE_CALLBACK: 'callback', API_STYLE_ASYNC: 'async'};
 const REASONS = {
@@ -31,11 +32,13 @@ const named = (table, value) => table[value] ?? String(value ?? '');
 
 const hasEnded = item => (item.endedBy ?? 'END_REASON_UNSPECIFIED') !== 'END_REASON_UNSPECIFIED';
 const worksForNobody = item => hasEnded(item) && item.endedBy !== 'END_REASON_COMPLETED';
+// Of all calls that it waits for, whether they are listed or not.
+const waitsCount = item => Math.max(number(item.waitsForTotal), (item.waitsFor ?? []).length);
 const timeLeft = item => item.timeLeftUs === undefined ? Infinity : number(item.timeLeftUs);
 
 // Marks as [class, text], then a note.
 const stateOf = (item, isRequest) => {
-  const marks = [], notes = [], waits = item.waitsFor ?? [];
+  const marks = [], notes = [], waits = waitsCount(item);
   if (worksForNobody(item)) {
     marks.push(['bad', isRequest ? 'works on for nobody' : 'ended']);
     const ago = item.endedAgoUs === undefined ? '' : `, ${time(number(item.endedAgoUs))} ago`;
@@ -46,9 +49,9 @@ const stateOf = (item, isRequest) => {
   } else if (timeLeft(item) < 0) {
     marks.push(['bad', 'deadline passed']);
   }
-  if (waits.length) {
-    marks.push(['wait', `waits for ${plural(waits.length, 'call')}`]);
-    notes.push(methodParts(waits[0].method)[0] + (waits.length > 1 ? ', …' : ''));
+  if (waits) {
+    marks.push(['wait', `waits for ${plural(waits, 'call')}`]);
+    if (item.waitsFor?.length) notes.push(methodParts(item.waitsFor[0].method)[0] + (waits > 1 ? ', …' : ''));
   }
   if (isRequest && !item.observed) marks.push(['late', 'nobody has looked at its context']);
   if (!marks.length) marks.push(['', isRequest ? 'at work' : 'waiting']);
@@ -59,7 +62,7 @@ const stateOf = (item, isRequest) => {
 // next. Entries have no number of their own. An entry is the same if its texts
 // are, and it began at the same time, within what the network adds.
 class List {
-  static SLACK_US = 250e3;
+  static SLACK_US = 1e6;
   constructor(body, build) { Object.assign(this, {body, build, entries: []}); }
 
   show(items, now) {
@@ -164,7 +167,8 @@ const buildRequest = () => {
   const cells = [timeCell(), ageCell(), traceCell(), stateCell(true)];
   const head = cell('th', 'what', toggle, service, from);
   const facts = make('dl', 'detail'), none = make('p', 'story'), calls = make('tbody');
-  const table = make('table', 'calls', calls), detail = cell('td', '', facts, none, table);
+  const table = make('table', 'calls', calls), rest = make('p', 'story');
+  const detail = cell('td', '', facts, none, table, rest);
   table.setAttribute('role', 'table');
   table.setAttribute('aria-label', 'Calls that it waits for');
   calls.setAttribute('role', 'rowgroup');
@@ -182,10 +186,12 @@ const buildRequest = () => {
     put(requestId, item.requestId || '–');
     put(peer, item.peer || '–');
     put(ended, hasEnded(item) ? named(REASONS, item.endedBy) : 'nothing yet');
-    const waits = item.waitsFor ?? [];
+    const waits = item.waitsFor ?? [], all = waitsCount(item), others = all - waits.length;
     table.hidden = !waits.length;
-    put(none, waits.length ? '' : 'It waits for no call.');
+    put(none, waits.length ? '' : `It waits for ${all ? plural(all, 'call') : 'no call'}.`);
     none.hidden = waits.length > 0;
+    put(rest, `And for ${plural(others, 'more call')}.`);
+    rest.hidden = !waits.length || !others;
     list.show(waits, now);
   };
   const open = isOpen => {
