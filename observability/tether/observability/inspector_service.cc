@@ -26,7 +26,6 @@
 #include "tether/internal/exceptions.h"
 #include "tether/internal/mutex.h"
 #include "tether/observability/internal/inspector.h"
-#include "tether/observability/metrics.h"
 #include "tether/observability/propagation_health.h"
 #include "tether/observability/snapshot.h"
 #include "tether/v1/inspector.grpc.pb.h"
@@ -364,11 +363,9 @@ InspectorSources SourcesOfThisProcess() {
     return TakeSnapshot(list);
   };
   sources.health = []() -> std::optional<v1::PropagationHealth> {
-    const Metrics metrics = ReadMetrics();
-    if (metrics.counted_for <= absl::ZeroDuration()) return std::nullopt;
-    InspectOptions all;
-    all.max_entries = 100'000;
-    return PropagationHealthOf(metrics, Inspect(all));
+    v1::PropagationHealth health = GetPropagationHealth();
+    if (health.counted_us() <= 0) return std::nullopt;
+    return health;
   };
   return sources;
 }

@@ -91,6 +91,11 @@ class InspectorServiceTest : public testing::GrpcLeakCheckedTest {
     const std::lock_guard<std::mutex> lock(mutex_);
     return taken_;
   }
+  // What the last snapshot was taken for.
+  v1::ListRequest asked() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return asked_;
+  }
   // Waits until no snapshot is taken for a second, ten times the interval: then
   // a write waits for its reader. Returns how many were taken.
   int TakenUntilStalled() {
@@ -139,12 +144,12 @@ class InspectorServiceTest : public testing::GrpcLeakCheckedTest {
   testing::LoopbackServer server_;
   std::unique_ptr<v1::Inspector::Stub> stub_;
   std::optional<v1::PropagationHealth> health_;
-  v1::ListRequest asked_;  // for the last snapshot
 
  private:
   std::unique_ptr<grpc::Service> service_;
   std::mutex mutex_;
   int taken_ = 0;
+  v1::ListRequest asked_;
   std::function<v1::Snapshot(const v1::ListRequest&)> take_ =
       [](const v1::ListRequest&) { return v1::Snapshot(); };
 };
@@ -195,17 +200,17 @@ TEST_F(InspectorServiceTest, ListPassesTheFiltersOnAndTheSnapshotBack) {
   const auto [status, snapshot] = List(list);
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(snapshot.process(), "orders");
-  EXPECT_EQ(asked_.method_contains(), "GetOrder");
-  EXPECT_EQ(asked_.trace_id(), kTrace);
-  EXPECT_EQ(asked_.max_entries(), 7);
+  EXPECT_EQ(asked().method_contains(), "GetOrder");
+  EXPECT_EQ(asked().trace_id(), kTrace);
+  EXPECT_EQ(asked().max_entries(), 7);
 }
 
 TEST_F(InspectorServiceTest, TheNumberOfEntriesHasADefaultAndAMaximum) {
   Start();
   EXPECT_TRUE(List({}).first.ok());
-  EXPECT_EQ(asked_.max_entries(), 1000);
+  EXPECT_EQ(asked().max_entries(), 1000);
   EXPECT_TRUE(List(ListWith("", 2'000'000'000)).first.ok());
-  EXPECT_EQ(asked_.max_entries(), 10'000);
+  EXPECT_EQ(asked().max_entries(), 10'000);
 }
 
 TEST_F(InspectorServiceTest, NonsenseIsAnInvalidArgument) {
@@ -272,18 +277,25 @@ TEST_F(InspectorServiceTest, OwnRequestsThatEndMeanwhileLeaveNoNegativeCount) {
 
 TEST_F(InspectorServiceTest, AWatchSendsASnapshotAtOnceAndThenOneEachInterval) {
   Start();
+  std::vector<absl::Time> times;  // when the snapshots were taken
+  SetTake([&](const v1::ListRequest& list) {
+    if (list.method_contains() == "Get") times.push_back(absl::Now());
+    return v1::Snapshot();
+  });
   grpc::ClientContext call;
   v1::WatchRequest request = Often();
   request.mutable_list()->set_method_contains("Get");
   const auto reader = stub_->Watch(&call, request);
   v1::Snapshot snapshot;
-  ASSERT_TRUE(reader->Read(&snapshot));
-  const absl::Time first = absl::Now();
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(reader->Read(&snapshot));
-  // The interval that was asked for is too short. One snapshot may have been
-  // late, and so all others early.
-  EXPECT_GE(absl::Now() - first, absl::Milliseconds(200));
-  EXPECT_EQ(asked_.method_contains(), "Get");
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(reader->Read(&snapshot));
+  SetTake([](const v1::ListRequest&) { return v1::Snapshot(); });
+  // The interval that was asked for is too short, so it is 100 ms. gRPC's clock
+  // is another one.
+  ASSERT_GE(times.size(), 4U);
+  for (size_t i = 1; i < times.size(); ++i) {
+    EXPECT_GE(times[i] - times[i - 1], absl::Milliseconds(50));
+  }
+  EXPECT_EQ(asked().method_contains(), "Get");
   call.TryCancel();
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
