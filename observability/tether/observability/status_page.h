@@ -54,8 +54,10 @@ struct StatusPageOptions {
   // few more wait. 1 to 64.
   int max_connections = 4;
 
-  // For the headers of a request; and again for the client to read the answer.
-  // Slower clients are disconnected. 10 ms to 10 min.
+  // Slower clients are disconnected. It is civetweb's request_timeout_ms, which
+  // limits how long a request's first line and headers may take, and how long
+  // the client may read nothing of the answer. Besides, it limits the whole
+  // answer. 10 ms to 10 min.
   absl::Duration client_timeout = absl::Seconds(5);
 
   // The answer to /metrics, in Prometheus' text format. Null: 404.
