@@ -20,10 +20,11 @@
 // program without the SDK nothing is recorded, and everything else works as
 // without the bridge.
 //
-// Spans have the names and attributes of OpenTelemetry's conventions for gRPC
-// (https://opentelemetry.io/docs/specs/semconv/rpc/grpc/): rpc.system,
-// rpc.service, rpc.method, rpc.grpc.status_code, network.peer.address and
-// network.peer.port. tether adds
+// Spans have the names and attributes of OpenTelemetry's conventions for gRPC,
+// version 1.37:
+// https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/rpc/grpc.md
+// They are rpc.system, rpc.service, rpc.method, rpc.grpc.status_code,
+// network.peer.address and network.peer.port. tether adds
 //   tether.budget.remaining_us  (server; int) the time left when the request
 //                               arrived, in microseconds. Missing if there is
 //                               no deadline.

@@ -5,8 +5,9 @@
 //
 //   tether::RecordOpenTelemetryDurations();  // once, in main
 //
-// Records two histograms, in milliseconds, as
-// https://opentelemetry.io/docs/specs/semconv/rpc/rpc-metrics/ says:
+// Records two histograms, in milliseconds, as version 1.37 of the conventions
+// says:
+// https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/rpc/rpc-metrics.md
 //   rpc.server.duration  from a request's arrival to its answer
 //   rpc.client.duration  from a call's begin to its status
 // with the attributes rpc.system, rpc.service, rpc.method and
