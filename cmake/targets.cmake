@@ -4482,6 +4482,7 @@ tether_program(observability_tetherctl_view_test
     observability_tetherctl_ctl_cc_proto
     observability_tetherctl_sample
     observability_tetherctl_view
+    tether_internal::tether_observability
   TEST
   TIMEOUT 60)
 
@@ -4679,6 +4680,20 @@ tether_program(services_hop_event_test
     absl::time
     services_hop_event
     tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(services_serve_page_test
+  FOLDER services
+  NAME serve_page_test
+  SRCS services/serve_page_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    services_serve
   TEST
   TIMEOUT 60)
 

@@ -94,7 +94,9 @@ int Serve(grpc::Service& service) {
     return 1;
   }
   if (IsLive() && start_live_page != nullptr) {
-    WriteStdoutLine(absl::StrCat("status page at ", start_live_page()));
+    // It has said why, if it didn't start.
+    const std::string page = start_live_page();
+    if (!page.empty()) WriteStdoutLine(absl::StrCat("status page at ", page));
   }
   WriteStdoutLine(absl::StrCat("listening on port ", port));
 
