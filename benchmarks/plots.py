@@ -51,7 +51,7 @@ def load(name):
 
 def svg(figure):
   """Returns the figure as text without the time and the version of its making."""
-  figure.tight_layout()
+  figure.tight_layout(rect=(0, 0, 1, 0.94))  # above it is the legend
   out = io.StringIO()
   figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
   pyplot.close(figure)
@@ -72,7 +72,7 @@ def over_time(series, panels):
     axis.set_title(title, loc="left", fontsize=10)
     axis.set_ylim(bottom=0)
     axis.set_xlim(0, len(series["tether"]["answers"]) * series["tether"]["bin_s"])
-  axes[0].text((begin + end) / 2, axes[0].get_ylim()[1] * 0.97, "inventory stands still", ha="center", va="top", fontsize=9)
+  axes[0].text((begin + end) / 2, axes[0].get_ylim()[1] / 2, "inventory stands still", ha="center", va="center", fontsize=9)
   axes[-1].set_xlabel("seconds")
   figure.legend(*axes[0].get_legend_handles_labels(), loc="upper right", ncol=3, frameon=False, fontsize=9)
   return figure
@@ -84,7 +84,7 @@ def in_flight(one):
 
 def stall(series):
   return svg(over_time(series["stall, sync"], (
-      ("requests answered in time, per second", lambda one: one["answers"]),
+      ("requests answered in time, per second, by when they began", lambda one: one["answers"]),
       ("handlers at work, on all three hops", in_flight))))
 
 
