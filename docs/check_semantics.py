@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that each promise of docs/semantics.md names tests that exist.
+"""Checks that each promise of docs/semantics.md and docs/reliability.md names tests that exist.
 
   docs/check_semantics.py [ROOT]     prints what is wrong, one line each; the exit code is 0 only if nothing is
 
@@ -16,7 +16,7 @@ import sys
 
 import check_docs
 
-DOCUMENT = "docs/semantics.md"
+DOCUMENTS = ("docs/semantics.md", "docs/reliability.md")
 ITEM = re.compile(r"^[-*] ")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 NAME = re.compile(r"^\w+\.\w+$")
@@ -48,7 +48,7 @@ def has_test(path, source, suite, test):
 
 def check_link(root, name, link):
   """Returns the problem with one [name](link), or None."""
-  path = os.path.normpath(os.path.join(os.path.dirname(DOCUMENT), link))
+  path = os.path.normpath(os.path.join("docs", link))
   if not NAME.match(name):
     return "not Suite.Test: " + name
   if path.startswith("..") or not os.path.isfile(os.path.join(root, path)):
@@ -63,21 +63,27 @@ def check_link(root, name, link):
   return None
 
 
-def check(root):
-  """Returns all problems, as "file:line: problem"."""
+def check_document(root, document):
+  """Returns all problems of a document, as "file:line: problem"."""
   problems = []
-  promises = items(check_docs.read(os.path.join(root, DOCUMENT)))
+  promises = items(check_docs.read(os.path.join(root, document)))
   if not promises:
-    problems.append("%s:1: no promise at all" % DOCUMENT)
+    problems.append("%s:1: no promise at all" % document)
   for number, text in promises:
     links = LINK.findall(text)
     if not links or not text.endswith(")"):
-      problems.append("%s:%d: no test keeps this: %s" % (DOCUMENT, number, text))
+      problems.append("%s:%d: no test keeps this: %s" % (document, number, text))
     for name, link in links:
       problem = check_link(root, name, link)
       if problem:
-        problems.append("%s:%d: %s" % (DOCUMENT, number, problem))
+        problems.append("%s:%d: %s" % (document, number, problem))
   return problems
+
+
+def check(root):
+  """Returns all problems. A tree without one of the documents has none of its promises."""
+  return [problem for document in DOCUMENTS if os.path.isfile(os.path.join(root, document))
+          for problem in check_document(root, document)]
 
 
 def main(argv):

@@ -64,6 +64,8 @@ class TheDocumentTest(unittest.TestCase):
     # This is the source tree; see check_docs_test.py.
     root = os.path.dirname(os.path.realpath("README.md"))
     self.assertTrue(os.path.isfile(os.path.join(root, "WORKSPACE")), root)
+    for document in check_semantics.DOCUMENTS:
+      self.assertTrue(os.path.isfile(os.path.join(root, document)), document)
     problems = check_semantics.check(root)
     self.assertFalse(problems, "\n" + "\n".join(problems))
 
