@@ -11,7 +11,7 @@
 #   ./bench.sh inspect              looking at what is in flight; a minute
 #   ./bench.sh cancel               the time from a client's cancellation to the leaf of a chain; two minutes
 #   ./bench.sh drift                the error of a deadline after eight hops; two minutes
-#   ./bench.sh load                 a chain under load, under overload and through a stall; half an hour
+#   ./bench.sh load                 a chain under load, under overload and through a stall; twenty minutes
 #   ./bench.sh all                  every group
 #   ./bench.sh context --quick      a minute; coarse
 #   ./bench.sh context --json PATH  writes the figures to PATH instead of benchmarks/results/

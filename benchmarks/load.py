@@ -35,6 +35,10 @@ RECOVERED = 0.95
 SECOND_NS = 1000000000
 
 
+# A run with a stall is so much longer. In a full run, the stall takes five seconds.
+STALL_LONGER = 2.1
+
+
 class Scenario:
   """`rate` is a share of the capacity. `options` are the clients'. The stall is a share of the run, (begin, end)."""
 
@@ -46,9 +50,9 @@ SCENARIOS = (
     Scenario("healthy", 0.5),
     Scenario("slow inventory", 0.5, ["--slow=0.3"]),
     Scenario("overload", 2.0),
-    Scenario("stall", 0.5, stall=(0.2, 0.6), longer=1.25),
+    Scenario("stall", 0.5, stall=(0.2, 0.6), longer=STALL_LONGER),
     Scenario("clients leave", 0.5, ["--leave=0.5"]),
-    Scenario("retry storm", 0.5, ["--attempts=3"], stall=(0.2, 0.6), longer=1.25),
+    Scenario("retry storm", 0.5, ["--attempts=3"], stall=(0.2, 0.6), longer=STALL_LONGER),
 )
 
 

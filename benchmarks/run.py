@@ -101,8 +101,8 @@ FULL_TOGETHER = (5, 20)
 QUICK_TOGETHER = (3, 4)
 
 # The same for the group "load". The time is that of one scenario.
-FULL_LOAD = (3, 10)
-QUICK_LOAD = (1, 2.5)
+FULL_LOAD = (3, 6)
+QUICK_LOAD = (1, 2)
 
 # The number of rounds that count instructions.
 FULL_INSTRUCTIONS = 3

@@ -11,8 +11,9 @@ A table stands between two comments. PATTERN, a regular expression, chooses rows
   …
   <!-- end of figures -->
 
-After the comment <!-- goals: GROUP… --> follows a table of goals. Each number in its columns after "goal" must be a figure of
-the groups, a ratio of two figures of one row, or their difference in percent, rounded as it is written there.
+After the comment <!-- goals: GROUP… --> follows a table that people write. Each number in its columns after "goal", or after the
+first column if none is "goal", must be a figure of the groups, a ratio of two figures of one row, or their difference, also in
+percent, rounded as it is written there.
 """
 
 import itertools
@@ -80,14 +81,12 @@ def is_among(written, numbers):
 
 
 def unknown_numbers(text):
-  """Returns what is wrong in the tables of goals."""
+  """Returns what is wrong in the tables that people write."""
   wrong = []
   for groups, rows in GOALS.findall(text):
     numbers = [number for group in groups.split() for number in numbers_of(group)]
     lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in rows.splitlines()]
-    if "goal" not in lines[0]:
-      raise Failure("a table of goals has no column 'goal'")
-    first = lines[0].index("goal") + 1
+    first = lines[0].index("goal") + 1 if "goal" in lines[0] else 1
     for line in lines[2:]:
       for cell in line[first:]:
         # Not the targets of links, and not numbers in names such as p50.

@@ -57,6 +57,11 @@ class FiguresTest(unittest.TestCase):
     for text, number in (("3.1×", "3.1"), ("301", "301"), ("41.2", "41.2"), ("300 and 17", "17"), ("1,300", "1,300")):
       self.assertEqual(figures.unknown_numbers(PAGE % text), ["load: %r is no figure (row 'p50 of 7')" % number])
 
+  def test_without_a_column_of_goals_all_but_the_first_count(self):
+    page = "<!-- goals: load -->\n\n| row 5 | tether |\n| --- | --- |\n| in 7 ms | %s |\n"
+    self.assertEqual(figures.unknown_numbers(page % "300"), [])
+    self.assertEqual(len(figures.unknown_numbers(page % "301")), 1)
+
 
 class DocsTest(unittest.TestCase):
   def test_the_docs_have_the_recorded_figures(self):
