@@ -40,16 +40,19 @@ STALL_LONGER = 2.1
 
 
 class Scenario:
-  """`rate` is a share of the capacity. `options` are the clients'. The stall is a share of the run, (begin, end)."""
+  """`rate` is a share of the capacity. `options` are the clients', `tether` those of the hops with tether. The stall is a share
+  of the run, (begin, end)."""
 
-  def __init__(self, name, rate, options=(), stall=None, longer=1.0):
-    self.name, self.rate, self.options, self.stall, self.longer = name, rate, list(options), stall, longer
+  def __init__(self, name, rate, options=(), tether=(), stall=None, longer=1.0):
+    self.name, self.rate, self.options, self.tether, self.stall = name, rate, list(options), list(tether), stall
+    self.longer = longer
 
 
 SCENARIOS = (
     Scenario("healthy", 0.5),
     Scenario("slow inventory", 0.5, ["--slow=0.3"]),
     Scenario("overload", 2.0),
+    Scenario("overload with min_budget", 2.0, tether=["--min_budget=100ms"]),
     Scenario("stall", 0.5, stall=(0.2, 0.6), longer=STALL_LONGER),
     Scenario("clients leave", 0.5, ["--leave=0.5"]),
     Scenario("retry storm", 0.5, ["--attempts=3"], stall=(0.2, 0.6), longer=STALL_LONGER),
@@ -59,8 +62,8 @@ SCENARIOS = (
 class Hop:
   """A process of the chain. Use it with "with"."""
 
-  def __init__(self, binary, variant, api, following):
-    command = [binary, "--variant=" + variant, "--api=" + api]
+  def __init__(self, binary, variant, api, following, options):
+    command = [binary, "--variant=" + variant, "--api=" + api] + options
     if following is not None:
       command.append("--next=" + following.address)
     self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
@@ -161,11 +164,12 @@ FIGURES = (
 RECOVERY = ("recovery", "ms", Run.recovery_ms, True)
 
 
-def run_chain(binaries, variant, api, work):
-  """Starts the chain, calls work(storefront's address, hops), and ends the chain."""
-  with Hop(binaries["hop"], variant, api, None) as inventory:
-    with Hop(binaries["hop"], variant, api, inventory) as orders:
-      with Hop(binaries["hop"], variant, api, orders) as storefront:
+def run_chain(binaries, variant, api, work, options=()):
+  """Starts the chain, calls work(hops), and ends the chain."""
+  options = list(options)
+  with Hop(binaries["hop"], variant, api, None, options) as inventory:
+    with Hop(binaries["hop"], variant, api, inventory, options) as orders:
+      with Hop(binaries["hop"], variant, api, orders, options) as storefront:
         return work((storefront, orders, inventory))
 
 
@@ -214,7 +218,7 @@ def measure(binaries, scenario, variant, api, rate, seconds, seed):
       stall.join()
     return Run(outcomes, idle_reports(hops), seconds, scenario.stall)
 
-  return run_chain(binaries, variant, api, work)
+  return run_chain(binaries, variant, api, work, scenario.tether if variant == "tether" else ())
 
 
 def series(run, bin_s=0.1):

@@ -430,6 +430,7 @@ tether_program(benchmarks_load_hop_main
     absl::flags
     absl::flags_parse
     absl::strings
+    absl::time
     benchmarks_load_hop
     benchmarks_worker
     gRPC::grpc++

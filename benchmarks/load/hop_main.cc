@@ -18,6 +18,7 @@
 #include "absl/flags/parse.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "hop.h"
 #include "tether/grpc/testing/loopback.h"
 #include "worker.h"
@@ -27,6 +28,9 @@ ABSL_FLAG(std::string, variant, "tether",
 ABSL_FLAG(std::string, api, "sync", "sync or callback");
 ABSL_FLAG(std::string, next, "", "The address of the next hop; empty: a leaf");
 
+ABSL_FLAG(absl::Duration, min_budget, absl::ZeroDuration(),
+          "tether turns away what arrives with less time");
+
 namespace tether::benchmarks {
 namespace {
 
@@ -35,6 +39,17 @@ Variant VariantOf(const std::string& name) {
   if (name == "FromServerContext") return Variant::kByHand;
   if (name == "no propagation") return Variant::kNoPropagation;
   Die("unknown variant '" + name + "'");
+}
+
+// The default options, unless --min_budget is set.
+ServerOptions Options() {
+  ServerOptions options;
+  const absl::Duration min_budget = absl::GetFlag(FLAGS_min_budget);
+  if (min_budget > absl::ZeroDuration()) {
+    options.time.min_budget = min_budget;
+    options.shed_fraction = 1;
+  }
+  return options;
 }
 
 void Obey(Meter& meter) {
@@ -72,7 +87,7 @@ void Run() {
           : MakeSyncHop(variant, meter, stub.get());
   grpc::ServerBuilder builder;
   builder.RegisterService(service.get());
-  if (variant == Variant::kTether) InstallServer(builder);
+  if (variant == Variant::kTether) InstallServer(builder, Options());
   const testing::LoopbackServer server = testing::ListenOnLoopback(builder);
   std::cout << server.address << std::endl;
   Obey(meter);
