@@ -12,6 +12,7 @@ median of the rounds. So other load on the machine affects all programs alike, a
 The groups of RPCs have one program each, which measures tether and its peers in turn, a few calls at a time. A round is one
 run of the program. The group "instructions" counts instructions instead (see instructions.py). A round is a run for each peer.
 The group "load" runs a chain of processes under load (see load.py). A round is a run of each scenario for each peer.
+The group "scale" has several such programs, which repeat their measurements themselves. Each runs once.
 
 --check measures "instructions" and compares the figures with the recorded ones, benchmarks/results/instructions.json. It writes
 no figures. Its last line is "N passed, N failed".
@@ -81,6 +82,18 @@ GROUPS = {
         "tether": ["//benchmarks:drift_benchmark"],
         "plain grpc": TOGETHER,
     },
+    "scale": {
+        "tether": [
+            "//benchmarks:scale_contexts_benchmark",
+            "//benchmarks:scale_observed_benchmark",
+            "//benchmarks:scale_streams_benchmark",
+            "//benchmarks:scale_calls_benchmark",
+        ],
+        "plain grpc": TOGETHER,
+        "empty interceptor": TOGETHER,
+        "not observed": TOGETHER,
+        "no requests": TOGETHER,
+    },
     "load": {
         "tether": ["//benchmarks/load:hop_main", "//benchmarks/load:generator_main"],
         "no propagation": TOGETHER,
@@ -103,6 +116,14 @@ QUICK_TOGETHER = (3, 4)
 # The same for the group "load". The time is that of one scenario.
 FULL_LOAD = (3, 6)
 QUICK_LOAD = (1, 2)
+
+# The options of the programs of the group "scale". Without these, a program measures the largest numbers.
+QUICK_SCALE = {
+    "//benchmarks:scale_contexts_benchmark": ["--largest=10000", "--repeats=2"],
+    "//benchmarks:scale_observed_benchmark": ["--seconds=2", "--repeats=1"],
+    "//benchmarks:scale_streams_benchmark": ["--largest=1000", "--repeats=1"],
+    "//benchmarks:scale_calls_benchmark": ["--calls=50000", "--channels=100", "--repeats=1"],
+}
 
 # The number of rounds that count instructions.
 FULL_INSTRUCTIONS = 3
@@ -178,16 +199,17 @@ def parse_go(text):
   return figures
 
 
-def parse_together(text, names):
-  """Returns row -> name -> Figure, from a program that measures tether and its peers. It must have all `names`."""
+def parse_together(text, names, all_names=True):
+  """Returns row -> name -> Figure, from a program that measures tether and its peers. Each row must have all `names`; without
+  `all_names`, it must have tether's figure, and may have some of the others."""
   figures = {}
   for row in json.loads(text)["rows"]:
     values = dict(row["peers"], tether=row["tether"])
-    if sorted(values) != sorted(names):
+    if sorted(values) != sorted(names) if all_names else not set(values) <= set(names):
       raise Failure("%r has figures of %s" % (row["operation"], ", ".join(values)))
     figures[row["operation"], 1] = {
         name: Figure(values[name], row["unit"], row.get("allocations") if name == "tether" else None,
-                     row.get("worst", False)) for name in names}
+                     row.get("worst", False)) for name in names if name in values}
   return figures
 
 
@@ -318,6 +340,19 @@ def measure_together(group, binary, names, rounds, seconds):
     for row, by_name in parse_together(output_of([binary, "--seconds=%g" % seconds]), names).items():
       for name, figure in by_name.items():
         figures.setdefault(row, {}).setdefault(name, []).append(figure)
+  return figures
+
+
+def measure_scale(binaries, names, quick):
+  """Like measure(), for the group "scale"."""
+  figures = {}
+  for program in GROUPS["scale"]["tether"]:
+    say("scale: " + program.rpartition(":")[2])
+    text = output_of([binaries[program]] + (QUICK_SCALE[program] if quick else []))
+    for row, by_name in parse_together(text, names, all_names=False).items():
+      if row in figures:
+        raise Failure("scale: two programs have the row %r" % (row,))
+      figures[row] = {name: [figure] for name, figure in by_name.items()}
   return figures
 
 
@@ -521,6 +556,8 @@ def main(argv):
     series = None
     if group == "load":
       figures, series = measure_load(binaries, *(QUICK_LOAD if args.quick else FULL_LOAD))
+    elif group == "scale":
+      figures = measure_scale(binaries, names[group], args.quick)
     elif group == "instructions":
       figures = measure_instructions(binary, QUICK_INSTRUCTIONS if args.quick else FULL_INSTRUCTIONS)
     elif TOGETHER in GROUPS[group].values():

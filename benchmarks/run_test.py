@@ -174,6 +174,47 @@ class TogetherTest(unittest.TestCase):
                      ["cpu", "unary", "90.5", "us", "88.0", "us", "0.97×", "12"])
 
 
+class ScaleTest(unittest.TestCase):
+  ROWS = [{"operation": "latest", "unit": "us", "tether": 5.0, "peers": {"no requests": 4.0}},
+          {"operation": "share", "unit": "percent", "tether": 0.25, "peers": {}}]
+
+  def measure(self, *rows_of_programs, quick=False):
+    """Returns the figures of a group of fake programs, and the options that each got."""
+    before = run.GROUPS, run.QUICK_SCALE, run.output_of
+    self.addCleanup(lambda: [setattr(run, name, value) for name, value in zip(("GROUPS", "QUICK_SCALE", "output_of"), before)])
+    programs = ["//benchmarks:%d" % i for i in range(len(rows_of_programs))]
+    run.GROUPS = {"scale": {"tether": programs}}
+    run.QUICK_SCALE = {program: ["--quick-of=" + program] for program in programs}
+    binaries = {program: "bin" + program for program in programs}
+    outputs = {"bin" + program: json.dumps({"rows": rows}) for program, rows in zip(programs, rows_of_programs)}
+    commands = []
+    run.output_of = lambda command: commands.append(command) or outputs[command[0]]
+    with contextlib.redirect_stderr(io.StringIO()):
+      found = run.measure_scale(binaries, ["tether", "plain grpc", "no requests"], quick)
+    return found, [command[1:] for command in commands]
+
+  def test_each_program_runs_once_and_rows_need_no_peers(self):
+    found, options = self.measure(self.ROWS[:1], self.ROWS[1:])
+    self.assertEqual(options, [[], []])
+    self.assertEqual([(row, list(by_name)) for row, by_name in found.items()],
+                     [(("latest", 1), ["tether", "no requests"]), (("share", 1), ["tether"])])
+    table = run.table_of(run.report("scale", found, "m", "c", "d"), ["plain grpc", "no requests"])
+    self.assertEqual(table[1].split(), ["latest", "5.00", "us", "-", "-", "4.00", "us", "0.80×"])
+    self.assertEqual(table[2].split(), ["share", "0.25", "%", "-", "-", "-", "-"])
+
+  def test_quick_measures_less(self):
+    self.assertEqual(self.measure(self.ROWS, quick=True)[1], [["--quick-of=//benchmarks:0"]])
+
+  def test_each_program_has_quick_options(self):
+    self.assertEqual(sorted(run.QUICK_SCALE), sorted(run.GROUPS["scale"]["tether"]))
+
+  def test_a_row_has_one_program_and_known_peers(self):
+    with self.assertRaisesRegex(run.Failure, "two programs have the row .'share'"):
+      self.measure(self.ROWS, self.ROWS[1:])
+    with self.assertRaisesRegex(run.Failure, "'latest' has figures of other"):
+      self.measure([dict(self.ROWS[0], peers={"other": 1.0})])
+
+
 class InstructionsTest(unittest.TestCase):
   def measure(self, *rounds):
     before = run.instructions.rows

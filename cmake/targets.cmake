@@ -643,6 +643,87 @@ tether_script_test(benchmarks/run_test
   DATA benchmarks/instructions.py benchmarks/load.py benchmarks/run.py
   TIMEOUT 60)
 
+tether_internal_library(benchmarks_scale
+  SRCS benchmarks/scale.cc
+  PREFIX benchmarks
+  DEPS absl::time benchmarks_worker tether_internal::tether)
+
+tether_program(benchmarks_scale_calls_benchmark
+  FOLDER benchmarks
+  NAME scale_calls_benchmark
+  SRCS benchmarks/scale_calls_benchmark.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::time
+    benchmarks_scale
+    benchmarks_worker
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_deadline_chain
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  ARGS --calls=1000 --channels=10 --repeats=1
+  TIMEOUT 60)
+
+tether_program(benchmarks_scale_contexts_benchmark
+  FOLDER benchmarks
+  NAME scale_contexts_benchmark
+  SRCS benchmarks/scale_contexts_benchmark.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::time
+    benchmarks_scale
+    benchmarks_worker
+    tether_internal::tether
+  TEST
+  ARGS --largest=100 --repeats=1
+  TIMEOUT 60)
+
+tether_program(benchmarks_scale_observed_benchmark
+  FOLDER benchmarks
+  NAME scale_observed_benchmark
+  SRCS benchmarks/scale_observed_benchmark.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::time
+    benchmarks_scale
+    benchmarks_worker
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  ARGS --rate=100 --seconds=0.2 --repeats=1
+  TIMEOUT 60)
+
+tether_program(benchmarks_scale_streams_benchmark
+  FOLDER benchmarks
+  NAME scale_streams_benchmark
+  SRCS benchmarks/scale_streams_benchmark.cc
+  DEPS
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::synchronization
+    absl::time
+    benchmarks_rpc_peers
+    benchmarks_scale
+    benchmarks_worker
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  ARGS --largest=100 --repeats=1 --idle=100ms
+  TIMEOUT 60)
+
 tether_program(benchmarks_stop_token_benchmark
   FOLDER benchmarks
   NAME stop_token_benchmark
