@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "integration_tests/faults/fault_chain.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <iterator>
+#include <random>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "integration_tests/faults/settings.h"
+#include "integration_tests/matrix/client.h"
+#include "tether/context.h"
+#include "tether/grpc/client.h"
+
+ABSL_FLAG(uint32_t, seed, 0,
+          "Of the links and the calls; 0: a new one, printed.");
+
+namespace tether::faults {
+namespace {
+
+using matrix::ClientStyle;
+using matrix::Request;
+
+constexpr char kLeafAddress[] = "10.77.2.2";
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr absl::Duration kSlack = absl::Milliseconds(200);
+#else
+constexpr absl::Duration kSlack = absl::Milliseconds(50);
+#endif
+// What ends a call runs on up to four threads, one after another: tether's
+// timer, gRPC's poller and executor, and the caller. Each may be woken up as
+// late as a thread that only sleeps.
+constexpr int kWakeUps = 4;
+
+// Waits for events that come soon, or in the worst case when keepalive, TCP and
+// the settings of settings.h have given up.
+constexpr absl::Duration kSoon = absl::Seconds(2);
+constexpr absl::Duration kHealed = absl::Seconds(10);
+
+bool WaitUntil(absl::Duration limit, const std::function<bool()>& condition) {
+  const absl::Time end = absl::Now() + limit;
+  while (!condition()) {
+    if (absl::Now() > end) return false;
+    absl::SleepFor(absl::Milliseconds(2));
+  }
+  return true;
+}
+
+}  // namespace
+
+Machinery* machinery = nullptr;
+
+absl::Status Machinery::Start(uint32_t seed) {
+  auto edge = NetNamespace::MoveThisProcess();
+  if (!edge.ok()) return edge.status();
+  auto relay = NetNamespace::Make();
+  if (!relay.ok()) return relay.status();
+  auto leaf = NetNamespace::Make();
+  if (!leaf.ok()) return leaf.status();
+  const absl::StatusOr<int> tuns[] = {
+      edge->MakeTun("near", "10.77.1.1"), relay->MakeTun("near", kRelayAddress),
+      relay->MakeTun("far", "10.77.2.1"), leaf->MakeTun("far", kLeafAddress)};
+  for (const auto& tun : tuns) {
+    if (!tun.ok()) return tun.status();
+  }
+  // Lives as long as the process.
+  auto* made = new Machinery{*std::move(edge), *std::move(relay),
+                             *std::move(leaf)};
+  made->seed = seed;
+  made->near_link = std::make_unique<Link>(*tuns[0], *tuns[1], seed);
+  made->far_link = std::make_unique<Link>(*tuns[2], *tuns[3], seed + 1);
+  made->leaf = std::make_unique<HopProcess>(
+      HopProcess::Settings{"leaf", &made->leaf_net, kLeafAddress, "", 0});
+  made->relay = std::make_unique<HopProcess>(HopProcess::Settings{
+      "relay", &made->relay_net, kRelayAddress, kLeafAddress, 0});
+  machinery = made;
+  return absl::OkStatus();
+}
+
+std::shared_ptr<grpc::Channel> FaultChainTest::ChannelTo(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  return tether::CreateChannel(target, credentials, {}, ChannelSettings());
+}
+
+void FaultChainTest::SetUp() {
+  if (machinery == nullptr) {
+    GTEST_SKIP() << "needs root, network namespaces and /dev/net/tun";
+  }
+  for (HopProcess* hop : {machinery->leaf.get(), machinery->relay.get()}) {
+    if (hop->Counts()) continue;  // it runs
+    const absl::Status started = hop->Start();
+    ASSERT_TRUE(started.ok()) << started;
+  }
+  for (const int port : {kSyncPort, kCallbackPort}) {
+    channels_.push_back(ChannelTo(absl::StrCat(kRelayAddress, ":", port)));
+  }
+  ExpectAnswers("before");
+  relay_before_ = {relay().Threads(), relay().FileDescriptors()};
+  leaf_before_ = {leaf().Threads(), leaf().FileDescriptors()};
+  edge_before_ = {EntriesOf(getpid(), "task"), EntriesOf(getpid(), "fd")};
+}
+
+void FaultChainTest::TearDown() {
+  if (machinery == nullptr) return;
+  ExpectAnswers("after");
+  ExpectNothingLeft(relay(), relay_before_);
+  ExpectNothingLeft(leaf(), leaf_before_);
+  // Each channel had one connection.
+  const int fds = edge_before_.fds - static_cast<int>(channels_.size());
+  channels_.clear();
+  WaitUntil(kHealed, [&] { return EntriesOf(getpid(), "fd") <= fds; });
+  EXPECT_LE(EntriesOf(getpid(), "fd"), fds) << "at the edge";
+  std::cout << "edge: " << EntriesOf(getpid(), "task") << " threads, before "
+            << edge_before_.threads << std::endl;
+  GrpcLeakCheckedTest::TearDown();
+}
+
+void FaultChainTest::ExpectAnswers(const std::string& when) {
+  for (const auto& channel : channels_) {
+    for (const matrix::Kind kind : matrix::kKinds) {
+      const absl::Time start = absl::Now();
+      const auto [ctx, cancel] = WithTimeout(Background(), kHealed);
+      ClientCall call(ctx);
+      call.set_wait_for_ready(true);
+      const matrix::Reply reply = matrix::Call(
+          ClientStyle::kSync, kind, channel, &call, Request::kAnswer);
+      EXPECT_TRUE(reply.status.ok())
+          << when << " " << matrix::Name(kind) << ": "
+          << reply.status.error_code() << " " << reply.status.error_message();
+      if (absl::Now() - start > absl::Milliseconds(50)) {
+        std::cout << when << ": the next " << matrix::Name(kind) << " took "
+                  << absl::Now() - start << std::endl;
+      }
+    }
+  }
+}
+
+std::vector<CallRecord> FaultChainTest::RunThrough(const Fault& fault) {
+  auto channels = channels_;
+  channels.insert(channels.end(), fault.channels.begin(),
+                  fault.channels.end());
+  const Lateness lateness;
+  Load load(machinery->seed, fault.mix, std::move(channels));
+  EXPECT_TRUE(WaitUntil(kSoon, [this] {
+    const auto counts = leaf().Counts();
+    return counts && counts->active > 0;
+  })) << "no call has reached the leaf";
+  fault.begin();
+  load.FaultHasBegun();
+  std::vector<CallRecord> calls = load.Join();
+  EXPECT_EQ(load.started(), calls.size());
+  EXPECT_EQ(load.started(), fault.mix.threads * fault.mix.calls);
+  const absl::Duration slack = kSlack + kWakeUps * lateness.worst();
+  ExpectOutcomes(fault, calls, slack);
+  ExpectWorkToEnd(relay(), fault.relay_ends_late, slack);
+  ExpectWorkToEnd(leaf(), fault.leaf_ends_late, slack);
+  fault.heal();
+  return calls;
+}
+
+void FaultChainTest::ExpectOutcomes(const Fault& fault,
+                                    const std::vector<CallRecord>& calls,
+                                    absl::Duration slack) {
+  std::array<int, 17> outcomes = {};
+  const CallRecord* latest = &calls.front();
+  for (const CallRecord& call : calls) {
+    const grpc::StatusCode code = call.status.error_code();
+    ++outcomes[code];
+    if (call.late > latest->late) latest = &call;
+    EXPECT_LE(call.late, slack) << ToString(call);
+    EXPECT_TRUE(code == grpc::OK || code == grpc::DEADLINE_EXCEEDED ||
+                code == grpc::UNAVAILABLE ||
+                std::count(fault.codes.begin(), fault.codes.end(), code) > 0)
+        << ToString(call);
+  }
+  for (int code = 0; code < 17; ++code) {
+    if (outcomes[code] == 0) continue;
+    std::cout << absl::StatusCodeToString(static_cast<absl::StatusCode>(code))
+              << " " << outcomes[code] << ", ";
+  }
+  std::cout << "answered in the fault " << Answered(calls) << " of "
+            << Asked(calls) << "; the latest was late by " << latest->late
+            << ", allowed " << slack << std::endl;
+}
+
+void FaultChainTest::ExpectWorkToEnd(HopProcess& hop, bool late,
+                                     absl::Duration slack) {
+  if (late) return;
+  int64_t late_us = 0;
+  std::optional<HopCounts> counts;
+  const bool idle = WaitUntil(kSoon, [&] {
+    counts = hop.Counts();
+    if (counts) late_us = std::max(late_us, counts->late_us);
+    return counts && counts->active == 0;
+  });
+  EXPECT_TRUE(idle) << hop.name() << ": "
+                    << (counts ? ToString(*counts) : "no answer");
+  EXPECT_LE(absl::Microseconds(late_us), slack) << hop.name();
+  std::cout << hop.name() << ": the latest handler was late by "
+            << absl::Microseconds(late_us) << std::endl;
+}
+
+void FaultChainTest::ExpectNothingLeft(HopProcess& hop, Baseline before) {
+  std::optional<HopCounts> counts;
+  const auto nothing_left = [&] {
+    counts = hop.Counts();
+    return counts && counts->alive() == 0 &&
+           counts->answered == counts->entered &&
+           hop.FileDescriptors() <= before.fds &&
+           hop.Threads() <= before.threads;
+  };
+  const absl::Time start = absl::Now();
+  EXPECT_TRUE(WaitUntil(kHealed, nothing_left))
+      << hop.name() << ": " << (counts ? ToString(*counts) : "no answer")
+      << "; " << hop.FileDescriptors() << " fds, before " << before.fds << "; "
+      << hop.Threads() << " threads, before " << before.threads;
+  std::cout << hop.name() << ": nothing left after " << absl::Now() - start
+            << std::endl;
+}
+
+int FaultChainTest::Answered(const std::vector<CallRecord>& calls) {
+  return static_cast<int>(
+      std::count_if(calls.begin(), calls.end(), [](const CallRecord& call) {
+        return call.during_fault && call.request == Request::kAnswer &&
+               call.status.ok();
+      }));
+}
+
+int FaultChainTest::Asked(const std::vector<CallRecord>& calls) {
+  return static_cast<int>(
+      std::count_if(calls.begin(), calls.end(), [](const CallRecord& call) {
+        return call.during_fault && call.request == Request::kAnswer;
+      }));
+}
+
+int RunFaultTests(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  absl::ParseCommandLine(argc, argv);
+  uint32_t seed = absl::GetFlag(FLAGS_seed);
+  if (seed == 0) seed = std::random_device()();
+  std::cout << "--seed=" << seed << std::endl;
+  const absl::Status started = Machinery::Start(seed);
+  if (!started.ok()) {
+    std::cout << "skipped, since this machine has no network namespaces for "
+                 "this process: "
+              << started << std::endl;
+  }
+  const int result = RUN_ALL_TESTS();
+  if (machinery != nullptr) {
+    machinery->relay.reset();
+    machinery->leaf.reset();
+  }
+  return result;
+}
+
+}  // namespace tether::faults
