@@ -7,7 +7,8 @@
 
 namespace tether {
 
-// A certificate for "localhost" and 127.0.0.1, used by tests only; valid until 2120.
+// A certificate for "localhost" and 127.0.0.1, used by tests only; valid until
+// 2120.
 inline constexpr char kTestKey[] =
     R"(-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgP0Hi2Uc3O8nqtgiB

@@ -30,7 +30,8 @@ class LeafReactor final : public grpc::ServerGenericBidiReactor {
   LeafReactor(Work& work, const grpc::GenericCallbackServerContext& sc)
       : ctx_(ContextOf(sc)),
         at_work_(work, ctx_),
-        is_download_(sc.method() == matrix::MethodPath(matrix::Kind::kDownload)),
+        is_download_(sc.method() ==
+                     matrix::MethodPath(matrix::Kind::kDownload)),
         is_chat_(sc.method() == matrix::MethodPath(matrix::Kind::kChat)) {}
 
   // The second step: the context may end at once.

@@ -70,13 +70,19 @@ class FaultChainTest : public testing::GrpcLeakCheckedTest {
   struct Fault {
     std::function<void()> begin;
     std::function<void()> heal;
+    // Begins before the first call, rather than while calls are at the leaf.
+    bool first = false;
     Load::Mix mix = {};
     // Codes besides OK, DEADLINE_EXCEEDED and UNAVAILABLE.
     std::vector<grpc::StatusCode> codes = {};
-    // A frozen hop ends its work late, and a killed one has no record of it.
-    bool relay_ends_late = false;
-    bool leaf_ends_late = false;
-    // Channels besides those to the relay's sync and callback servers.
+    // A hop that is frozen ends its work late, and one that is killed has no
+    // record of it.
+    bool relay_works = true;
+    bool leaf_works = true;
+    // How long a handler may outlive its deadline, besides the slack that all
+    // calls have.
+    absl::Duration handlers_late = absl::ZeroDuration();
+    // Instead of those to the relay's sync and callback servers.
     std::vector<std::shared_ptr<grpc::Channel>> channels = {};
   };
 
@@ -90,17 +96,23 @@ class FaultChainTest : public testing::GrpcLeakCheckedTest {
   // The number that began in the fault and should be answered at once.
   static int Asked(const std::vector<CallRecord>& calls);
 
+  // Expects that calls on `channel` succeed: the next one, and if hops on its
+  // way wait before they connect again (UNAVAILABLE), the next one after that.
+  static void ExpectAnswers(const std::string& when,
+                            const std::shared_ptr<grpc::Channel>& channel);
+
+  // Starts a hop that has been killed, and warms it up.
+  void Start(HopProcess& hop);
+
  private:
   struct Baseline {
     int threads = 0;
     int fds = 0;
   };
 
-  // Waits until a call of each kind succeeds on each channel.
-  void ExpectAnswers(const std::string& when);
   void ExpectOutcomes(const Fault& fault, const std::vector<CallRecord>& calls,
                       absl::Duration slack);
-  void ExpectWorkToEnd(HopProcess& hop, bool late, absl::Duration slack);
+  void ExpectWorkToEnd(HopProcess& hop, absl::Duration slack);
   void ExpectNothingLeft(HopProcess& hop, Baseline before);
 
   std::vector<std::shared_ptr<grpc::Channel>> channels_;

@@ -83,8 +83,7 @@ class Hop {
                      work_.active.load(), " ", work_.late_us.exchange(0), " "),
         absl::StrCat(stats.server_calls, " ", stats.client_calls, " ",
                      stats.watches, " ", LiveCount(Live::kNode), " "),
-        absl::StrCat(LiveCount(Live::kCallback), " ",
-                     LiveCount(Live::kTimer)));
+        absl::StrCat(LiveCount(Live::kCallback), " ", LiveCount(Live::kTimer)));
   }
 
  private:

@@ -37,13 +37,13 @@ std::string ToString(const HopCounts& counts) {
 
 absl::Status HopProcess::Start() {
   process_ = std::make_unique<testing::ChildProcess>(settings_.name);
-  const absl::Status started = process_->Start(
-      "integration_tests/faults/hop",
-      {absl::StrCat("--listen=", settings_.listen),
-       absl::StrCat("--next=", settings_.next),
-       absl::StrCat("--uid=", settings_.uid),
-       absl::StrCat("--net_namespace=", settings_.net->path())},
-      testing::ChildProcess::Input::kPipe);
+  const absl::Status started =
+      process_->Start("integration_tests/faults/hop",
+                      {absl::StrCat("--listen=", settings_.listen),
+                       absl::StrCat("--next=", settings_.next),
+                       absl::StrCat("--uid=", settings_.uid),
+                       absl::StrCat("--net_namespace=", settings_.net->path())},
+                      testing::ChildProcess::Input::kPipe);
   if (!started.ok()) return started;
   const auto [ctx, cancel] = WithTimeout(Background(), testing::kGiveUp);
   const auto line = process_->ReadLine(ctx);

@@ -94,8 +94,7 @@ class Link {
   void Run();
   // Reads all packets that have arrived at `from`.
   void Take(End from) ABSL_LOCKS_EXCLUDED(mutex_);
-  void Admit(End from, std::string bytes)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Admit(End from, std::string bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // When a packet of `size` bytes arrives; InfiniteFuture(): never.
   absl::Time Due(Direction& direction, size_t size)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -17,6 +17,12 @@ namespace tether::faults {
 using matrix::Kind;
 using matrix::Request;
 
+namespace {
+
+constexpr absl::Duration kPause = absl::Milliseconds(5);
+
+}  // namespace
+
 std::string ToString(const CallRecord& call) {
   return absl::StrCat(
       matrix::Name(call.style), " ", matrix::Name(call.kind), " request ",
@@ -46,8 +52,12 @@ Lateness::~Lateness() {
 }
 
 Load::Load(uint32_t seed, Mix mix,
-           std::vector<std::shared_ptr<grpc::Channel>> channels)
-    : mix_(std::move(mix)), channels_(std::move(channels)) {
+           std::vector<std::shared_ptr<grpc::Channel>> channels,
+           bool fault_has_begun)
+    : mix_(std::move(mix)),
+      channels_(std::move(channels)),
+      fault_(fault_has_begun),
+      threads_to_go_(mix_.threads) {
   for (int i = 0; i < mix_.threads; ++i) {
     threads_.emplace_back([this, mine = seed + i] { Run(mine); });
   }
@@ -55,7 +65,14 @@ Load::Load(uint32_t seed, Mix mix,
 
 Load::~Load() { Join(); }
 
+void Load::AwaitCallsInFault() {
+  const absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(
+      +[](int* to_go) { return *to_go == 0; }, &threads_to_go_));
+}
+
 std::vector<CallRecord> Load::Join() {
+  stop_ = true;
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   const absl::MutexLock lock(&mutex_);
@@ -65,34 +82,42 @@ std::vector<CallRecord> Load::Join() {
 void Load::Run(uint32_t seed) {
   std::mt19937 random(seed);
   const auto pick = [&random](size_t count) { return random() % count; };
-  for (int i = 0; i < mix_.calls; ++i) {
+  for (int calls = 0; !stop_;) {
     CallRecord plan;
+    plan.during_fault = fault_;
     plan.request = mix_.requests[pick(mix_.requests.size())];
     plan.kind = plan.request == Request::kWriteToEnd
                     ? Kind::kDownload
                     : matrix::kKinds[pick(std::size(matrix::kKinds))];
     plan.style = matrix::kClientStyles[pick(std::size(matrix::kClientStyles))];
     plan.timeout = absl::Milliseconds(200 + pick(301));
-    CallOnce(plan, channels_[pick(channels_.size())]);
+    const bool failed = CallOnce(plan, channels_[pick(channels_.size())]);
+    if (plan.during_fault && ++calls == mix_.calls) {
+      const absl::MutexLock lock(&mutex_);
+      --threads_to_go_;
+    }
+    // As clients do that try again. It leaves a small machine some time.
+    if (failed) absl::SleepFor(kPause);
   }
 }
 
-void Load::CallOnce(const CallRecord& plan,
+bool Load::CallOnce(const CallRecord& plan,
                     const std::shared_ptr<grpc::Channel>& channel) {
   CallRecord record = plan;
-  record.during_fault = fault_;
   ++started_;
   const absl::Time deadline = absl::Now() + record.timeout;
   {
     const auto [ctx, cancel] = WithDeadline(Background(), deadline);
     ClientCall call(ctx);
-    record.status = matrix::Call(record.style, record.kind, channel, &call,
-                                 record.request)
-                        .status;
+    record.status =
+        matrix::Call(record.style, record.kind, channel, &call, record.request)
+            .status;
     record.late = absl::Now() - deadline;
   }
+  const bool failed = record.status.error_code() == grpc::UNAVAILABLE;
   const absl::MutexLock lock(&mutex_);
   records_.push_back(std::move(record));
+  return failed;
 }
 
 }  // namespace tether::faults

@@ -60,37 +60,45 @@ class Load {
  public:
   struct Mix {
     int threads = 8;
-    int calls = 6;  // of each thread, one after another
+    int calls = 5;  // of each thread in the fault, at least
     // The requests that it picks from.
     std::vector<matrix::Request> requests = {matrix::Request::kAnswer,
                                              matrix::Request::kWait};
   };
 
-  // Starts the calls. Each thread picks from `channels`.
+  // Starts the calls: one after another in each thread, until Join. Each thread
+  // picks from `channels`.
   Load(uint32_t seed, Mix mix,
-       std::vector<std::shared_ptr<grpc::Channel>> channels);
+       std::vector<std::shared_ptr<grpc::Channel>> channels,
+       bool fault_has_begun);
   ~Load();
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
   void FaultHasBegun() { fault_ = true; }
 
-  // Waits until all calls have ended. Returns all of them.
+  // Waits until Mix::calls of each thread have ended in the fault.
+  void AwaitCallsInFault() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Starts no more calls, and waits until all have ended. Returns all of them.
   std::vector<CallRecord> Join();
 
   int64_t started() const { return started_.load(); }
 
  private:
   void Run(uint32_t seed);
-  void CallOnce(const CallRecord& plan,
+  // Returns whether the callee was unavailable.
+  bool CallOnce(const CallRecord& plan,
                 const std::shared_ptr<grpc::Channel>& channel)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Mix mix_;
   const std::vector<std::shared_ptr<grpc::Channel>> channels_;
-  std::atomic<bool> fault_{false};
+  std::atomic<bool> fault_;
+  std::atomic<bool> stop_{false};
   std::atomic<int64_t> started_{0};
   absl::Mutex mutex_;
+  int threads_to_go_ ABSL_GUARDED_BY(mutex_);
   std::vector<CallRecord> records_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };
