@@ -174,13 +174,17 @@ std::vector<CallRecord> FaultChainTest::RunThrough(const Fault& fault) {
   load.AwaitCallsInFault();
   std::vector<CallRecord> calls = load.Join();
   EXPECT_EQ(load.started(), calls.size());
-  const absl::Duration slack = kSlack + kWakeUps * lateness.worst();
+  const absl::Duration slack = Slack(lateness);
   ExpectOutcomes(fault, calls, slack);
   const absl::Duration work_slack = slack + fault.handlers_late;
   if (fault.relay_works) ExpectWorkToEnd(relay(), work_slack);
   if (fault.leaf_works) ExpectWorkToEnd(leaf(), work_slack);
   fault.heal();
   return calls;
+}
+
+absl::Duration FaultChainTest::Slack(const Lateness& lateness) {
+  return kSlack + kWakeUps * lateness.worst();
 }
 
 void FaultChainTest::ExpectOutcomes(const Fault& fault,

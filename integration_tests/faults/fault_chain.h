@@ -90,6 +90,9 @@ class FaultChainTest : public testing::GrpcLeakCheckedTest {
   // calls end by their deadlines. When all have ended, the fault heals.
   std::vector<CallRecord> RunThrough(const Fault& fault);
 
+  // How late a call may end on a machine that wakes threads up so late.
+  static absl::Duration Slack(const Lateness& lateness);
+
   // The number of those that began in the fault, that should be answered at
   // once, and that were.
   static int Answered(const std::vector<CallRecord>& calls);

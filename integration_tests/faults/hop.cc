@@ -48,9 +48,10 @@ volatile sig_atomic_t stopped = 0;
 class Hop {
  public:
   Hop(const std::string& listen, const std::string& next) {
+    const auto to_callback = ChannelTo(next, kCallbackPort);
     sync_ = MakeSyncService(work_, ChannelTo(next, kSyncPort));
-    callback_ = MakeCallbackService(work_, ChannelTo(next, kCallbackPort));
-    tls_ = MakeCallbackService(work_, ChannelTo(next, kSyncPort));
+    callback_ = MakeCallbackService(work_, to_callback);
+    tls_ = MakeCallbackService(work_, to_callback);
 
     const auto insecure = grpc::InsecureServerCredentials();
     grpc::ServerBuilder sync, callback, with_tls;
