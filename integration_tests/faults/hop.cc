@@ -3,7 +3,8 @@
 // A hop of faults_test, as a process of its own: a leaf, or a relay. It serves
 // the sync API, the callback API, and the callback API with TLS, at the ports
 // of settings.h. It prints "ready", and then one line for each line of its
-// standard input: what is alive in it. It ends with its input, or by SIGTERM.
+// standard input: what is alive in it. A line "threads N" limits the threads of
+// its user before. It ends with its input, or by SIGTERM.
 //
 // Flags: --listen and --next, addresses without ports; without --next it is a
 // leaf. --net_namespace, the file of the namespace that it moves to. --uid, a
@@ -13,19 +14,23 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "integration_tests/faults/hop_services.h"
 #include "integration_tests/faults/net_namespace.h"
 #include "integration_tests/faults/settings.h"
@@ -121,16 +126,32 @@ void Tell(const std::string& line) {
   std::fflush(stdout);
 }
 
+void Obey(const std::string& line) {
+  constexpr absl::string_view kThreads = "threads ";
+  if (!absl::StartsWith(line, kThreads)) return;
+  rlimit limit = {};
+  getrlimit(RLIMIT_NPROC, &limit);
+  limit.rlim_cur = std::strtoull(line.c_str() + kThreads.size(), nullptr, 10);
+  setrlimit(RLIMIT_NPROC, &limit);
+}
+
 // Answers until the input ends, or SIGTERM comes. `mask`: without SIGTERM.
 void Serve(Hop& hop, const sigset_t& mask) {
   pollfd input = {STDIN_FILENO, POLLIN, 0};
+  std::string line;
   while (stopped == 0) {
     if (ppoll(&input, 1, nullptr, &mask) <= 0) continue;
     char buffer[256];
     const ssize_t count = read(STDIN_FILENO, buffer, sizeof(buffer));
     if (count <= 0) return;
     for (ssize_t i = 0; i < count; ++i) {
-      if (buffer[i] == '\n') Tell(hop.Counts());
+      if (buffer[i] != '\n') {
+        line += buffer[i];
+        continue;
+      }
+      Obey(line);
+      line.clear();
+      Tell(hop.Counts());
     }
   }
 }

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <sstream>
 #include <vector>
 
@@ -59,8 +61,10 @@ void HopProcess::Kill() {
 
 void HopProcess::Signal(int signal) const { kill(process_->pid(), signal); }
 
-std::optional<HopCounts> HopProcess::Counts() {
-  if (process_ == nullptr || !process_->WriteLine("counts")) {
+std::optional<HopCounts> HopProcess::Counts() { return Ask("counts"); }
+
+std::optional<HopCounts> HopProcess::Ask(const std::string& command) {
+  if (process_ == nullptr || !process_->WriteLine(command)) {
     return std::nullopt;
   }
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(2));
@@ -81,13 +85,25 @@ int HopProcess::FileDescriptors() const {
   return EntriesOf(process_->pid(), "fd");
 }
 
-uint64_t HopProcess::Limit(int resource, uint64_t limit) const {
-  rlimit before = {};
-  const auto which = static_cast<__rlimit_resource>(resource);
-  prlimit(process_->pid(), which, nullptr, &before);
-  const rlimit wanted = {limit, before.rlim_max};
-  prlimit(process_->pid(), which, &wanted, nullptr);
-  return before.rlim_cur;
+uint64_t HopProcess::LimitFileDescriptors(uint64_t limit) const {
+  rlimit limits = {};
+  if (prlimit(process_->pid(), RLIMIT_NOFILE, nullptr, &limits) != 0) {
+    std::perror("prlimit");
+    std::abort();
+  }
+  const uint64_t before = limits.rlim_cur;
+  limits.rlim_cur = limit;
+  if (prlimit(process_->pid(), RLIMIT_NOFILE, &limits, nullptr) != 0) {
+    std::perror("prlimit");
+    std::abort();
+  }
+  return before;
+}
+
+// The hop does it itself: CAP_SYS_RESOURCE, which containers seldom give, is
+// needed to do it for another user.
+void HopProcess::LimitThreads(uint64_t limit) {
+  Ask(absl::StrCat("threads ", limit));
 }
 
 }  // namespace tether::faults

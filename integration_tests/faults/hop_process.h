@@ -73,10 +73,15 @@ class HopProcess {
   int Threads() const;
   int FileDescriptors() const;
 
-  // Sets the soft limit `resource` (RLIMIT_…). Returns the one before.
-  uint64_t Limit(int resource, uint64_t limit) const;
+  // Sets the soft limit. Returns the one before.
+  uint64_t LimitFileDescriptors(uint64_t limit) const;
+
+  // So many threads its user may have. Doesn't limit root.
+  void LimitThreads(uint64_t limit);
 
  private:
+  std::optional<HopCounts> Ask(const std::string& command);
+
   Settings settings_;
   std::unique_ptr<testing::ChildProcess> process_;
 };
