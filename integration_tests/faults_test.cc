@@ -374,24 +374,25 @@ TEST_F(FaultsTest, TheRelayHasNoFileDescriptorsForItsCallers) {
 
 TEST_F(FaultsTest, TheRelayCannotStartThreads) {
   relay().Kill();
-  // The limit counts the threads of the user, and root has none.
+  // The limit counts the threads of the user, and doesn't hold for root.
   relay().BecomeUser(60'000 + getpid() % 5'000);
   Start(relay());
   Fault fault;
   fault.first = true;
   fault.begin = [this] { relay().LimitThreads(1); };
-  fault.heal = [this] { relay().LimitThreads(4096); };
+  // gRPC (1.51) gives work to threads of its executor that it could not start,
+  // and never does it, so such a process doesn't recover.
+  fault.heal = [this] {
+    relay().Kill();
+    relay().BecomeUser(0);
+    Start(relay());
+  };
+  fault.relay_works = false;
   // gRPC's sync server rejects what it has no thread for.
   fault.codes = {grpc::StatusCode::RESOURCE_EXHAUSTED};
   fault.mix.threads = 24;
   const auto calls = RunThrough(fault);
-  const auto rejected =
-      std::count_if(calls.begin(), calls.end(), [](const CallRecord& call) {
-        return call.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
-      });
-  EXPECT_GT(rejected, 0);
-  EXPECT_GT(Answered(calls), 0);
-  relay().BecomeUser(0);
+  EXPECT_LT(Answered(calls), Asked(calls));
 }
 
 TEST_F(FaultsTest, TheRelaysAcceptQueueIsFull) {

@@ -31,18 +31,18 @@ using matrix::Request;
 
 constexpr char kLeafAddress[] = "10.77.2.2";
 
-// How late a call may end on an idle machine, which wakes up a thread within
-// kWakeUp. What ends a call runs on several threads, one after another
-// (tether's timer, gRPC's poller and its executor, the caller), and they
-// compete with those of all other calls. So on a busy machine it may be late by
-// several times what a thread is late that only sleeps.
+// How late a call may end on an idle machine, where Lateness finds less than
+// kIdle. What ends a call runs on several threads, one after another (tether's
+// timer, gRPC's poller and its executor, the caller), and they compete with
+// those of all other calls. So on a busy machine a call may be several times as
+// late as one thread that competes with nobody of its process.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr absl::Duration kSlack = absl::Milliseconds(200);
 #else
 constexpr absl::Duration kSlack = absl::Milliseconds(50);
 #endif
-constexpr absl::Duration kWakeUp = absl::Milliseconds(5);
-constexpr int kWakeUps = 10;
+constexpr absl::Duration kIdle = absl::Milliseconds(5);
+constexpr int kThreads = 10;
 
 // Waits for events that come soon, or in the worst case when keepalive, TCP and
 // the settings of settings.h have given up.
@@ -188,7 +188,7 @@ std::vector<CallRecord> FaultChainTest::RunThrough(const Fault& fault) {
 
 absl::Duration FaultChainTest::Slack(const Lateness& lateness) {
   return kSlack +
-         kWakeUps * std::max(absl::ZeroDuration(), lateness.worst() - kWakeUp);
+         kThreads * std::max(absl::ZeroDuration(), lateness.worst() - kIdle);
 }
 
 void FaultChainTest::ExpectOutcomes(const Fault& fault,

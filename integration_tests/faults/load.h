@@ -38,8 +38,8 @@ struct CallRecord {
 
 std::string ToString(const CallRecord& call);
 
-// How late this machine wakes threads up: the yardstick for how late a call may
-// end.
+// How late a thread is on this machine that sleeps and then works a little: the
+// yardstick for how late a call may end.
 class Lateness {
  public:
   Lateness();
