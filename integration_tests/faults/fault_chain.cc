@@ -67,6 +67,7 @@ bool WaitUntil(absl::Duration limit, const std::function<bool()>& condition) {
 }  // namespace
 
 Machinery* machinery = nullptr;
+absl::Status no_machinery;
 
 absl::Status Machinery::Start(uint32_t seed) {
   auto edge = NetNamespace::MoveThisProcess();
@@ -103,7 +104,9 @@ std::shared_ptr<grpc::Channel> FaultChainTest::ChannelTo(
 
 void FaultChainTest::SetUp() {
   if (machinery == nullptr) {
-    GTEST_SKIP() << "needs root, network namespaces and /dev/net/tun";
+    GTEST_SKIP() << "no network namespaces for this process (needs root, and "
+                    "/dev/net/tun): "
+                 << no_machinery;
   }
   for (HopProcess* hop : {machinery->leaf.get(), machinery->relay.get()}) {
     if (!hop->Counts()) Start(*hop);
@@ -274,12 +277,7 @@ int RunFaultTests(int argc, char** argv) {
   uint32_t seed = absl::GetFlag(FLAGS_seed);
   if (seed == 0) seed = std::random_device()();
   std::cout << "--seed=" << seed << std::endl;
-  const absl::Status started = Machinery::Start(seed);
-  if (!started.ok()) {
-    std::cout << "skipped, since this machine has no network namespaces for "
-                 "this process: "
-              << started << std::endl;
-  }
+  no_machinery = Machinery::Start(seed);
   const int result = RUN_ALL_TESTS();
   if (machinery != nullptr) {
     machinery->relay.reset();

@@ -46,8 +46,9 @@ struct Machinery {
   std::unique_ptr<HopProcess> leaf = nullptr;
   uint32_t seed = 0;
 };
-// Null before Start, and where that failed.
+// Null before Start, and where that failed: then `no_machinery` says why.
 extern Machinery* machinery;
+extern absl::Status no_machinery;
 
 class FaultChainTest : public testing::GrpcLeakCheckedTest {
  protected:
