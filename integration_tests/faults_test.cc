@@ -94,8 +94,11 @@ class Uploads {
     }
   }
 
+  // Returns when so many messages are written, or all calls have ended.
   void AwaitMessages(int count) const {
-    while (messages_ < count) absl::SleepFor(absl::Milliseconds(1));
+    while (messages_ < count && ended_ < static_cast<int>(threads_.size())) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
   }
   void Join() {
     for (std::thread& thread : threads_) thread.join();
@@ -127,10 +130,11 @@ class Uploads {
     while (writer->Write(ping)) ++messages_;
     EXPECT_FALSE(writer->Finish().ok());
     note(call_late_);
+    ++ended_;
   }
 
   const std::unique_ptr<testing::Probe::Stub> stub_;
-  std::atomic<int> messages_{0};
+  std::atomic<int> messages_{0}, ended_{0};
   std::atomic<int64_t> call_late_{0}, context_late_{0};
   std::vector<std::thread> threads_;
 };

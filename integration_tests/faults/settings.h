@@ -3,10 +3,10 @@
 // gRPC's settings that make connections notice a fault and heal soon after it,
 // and the ports of the hops.
 //
-// For tests only. tether ends each call by its deadline whatever these settings
-// are. They decide how long a connection is kept that carries nothing, and how
-// soon a call can succeed again. A program in production needs them too, with
-// longer times.
+// For tests only. They decide how long a connection is kept that carries
+// nothing, and how soon a call can succeed again. tether ends calls by their
+// deadlines whatever they are, except those whose writes are stuck. A program
+// in production needs them too, with longer times.
 
 #ifndef TETHER_INTEGRATION_TESTS_FAULTS_SETTINGS_H_
 #define TETHER_INTEGRATION_TESTS_FAULTS_SETTINGS_H_
