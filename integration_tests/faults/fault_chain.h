@@ -112,7 +112,9 @@ class FaultChainTest : public testing::GrpcLeakCheckedTest {
   struct Baseline {
     int threads = 0;
     int fds = 0;
+    int starts = 0;  // of a hop's process
   };
+  static Baseline BaselineOf(const HopProcess& hop);
 
   void ExpectOutcomes(const Fault& fault, const std::vector<CallRecord>& calls,
                       absl::Duration slack);

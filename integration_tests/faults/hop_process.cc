@@ -38,6 +38,7 @@ std::string ToString(const HopCounts& counts) {
 }
 
 absl::Status HopProcess::Start() {
+  ++starts_;
   process_ = std::make_unique<testing::ChildProcess>(settings_.name);
   const absl::Status started =
       process_->Start("integration_tests/faults/hop",

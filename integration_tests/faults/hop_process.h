@@ -66,6 +66,9 @@ class HopProcess {
   // As another user from the next start on.
   void BecomeUser(int uid) { settings_.uid = uid; }
 
+  // How often it was started.
+  int starts() const { return starts_; }
+
   // nullopt if it doesn't answer within two seconds.
   std::optional<HopCounts> Counts();
 
@@ -84,6 +87,7 @@ class HopProcess {
 
   Settings settings_;
   std::unique_ptr<testing::ChildProcess> process_;
+  int starts_ = 0;
 };
 
 // The entries of /proc/PID/`what`.
