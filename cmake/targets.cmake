@@ -1235,6 +1235,17 @@ tether_script_test(examples/values_test
   ARGS examples/values examples/expected/values.txt
   TIMEOUT 60)
 
+tether_internal_library(integration_tests_faults_link
+  SRCS integration_tests/faults/link.cc
+  DEPS absl::core_headers absl::synchronization absl::time)
+
+tether_internal_library(integration_tests_faults_net_namespace
+  SRCS integration_tests/faults/net_namespace.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_internal_library(integration_tests_faults_settings
+  DEPS gRPC::grpc++)
+
 tether_internal_library(integration_tests_matrix_cell
   SRCS integration_tests/matrix/cell.cc)
 
@@ -1248,6 +1259,75 @@ tether_internal_library(integration_tests_matrix_client
     gRPC::grpc++
     integration_tests_matrix_cell
     integration_tests_matrix_request)
+
+tether_internal_library(integration_tests_faults_fault_chain
+  SRCS
+    integration_tests/faults/fault_chain.cc
+    integration_tests/faults/hop_process.cc
+    integration_tests/faults/load.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::status
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    integration_tests_faults_link
+    integration_tests_faults_net_namespace
+    integration_tests_faults_settings
+    integration_tests_matrix_cell
+    integration_tests_matrix_client
+    integration_tests_matrix_request
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    testing_child_process
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing)
+
+tether_internal_library(integration_tests_faults_hop_services
+  SRCS integration_tests/faults/callback_services.cc integration_tests/faults/sync_services.cc
+  DEPS
+    absl::core_headers
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    integration_tests_matrix_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(integration_tests_test_certificate)
+
+tether_program(integration_tests_faults_hop
+  FOLDER integration_tests/faults
+  NAME hop
+  SRCS integration_tests/faults/hop.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    gRPC::grpc++
+    integration_tests_faults_hop_services
+    integration_tests_faults_net_namespace
+    integration_tests_faults_settings
+    integration_tests_test_certificate
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_program(integration_tests_faults_link_test
+  FOLDER integration_tests/faults
+  NAME link_test
+  SRCS integration_tests/faults/link_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time integration_tests_faults_link
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(integration_tests_faults_silence
+  SRCS integration_tests/faults/dns_server.cc integration_tests/faults/quiet_connections.cc
+  DEPS absl::time integration_tests_faults_net_namespace)
 
 tether_internal_library(integration_tests_matrix_server
   SRCS
@@ -1683,6 +1763,30 @@ tether_program(integration_tests_failed_operation_test
   TEST
   TIMEOUT 300)
 
+tether_program(integration_tests_faults_test
+  FOLDER integration_tests
+  NAME faults_test
+  SRCS integration_tests/faults_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    integration_tests_faults_fault_chain
+    integration_tests_faults_link
+    integration_tests_faults_settings
+    integration_tests_faults_silence
+    integration_tests_matrix_request
+    integration_tests_test_certificate
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc
+  PROGRAMS integration_tests_faults_hop
+  TEST
+  TIMEOUT 300
+  EXCLUSIVE)
+
 tether_internal_library(integration_tests_middle_hop
   DEPS
     GTest::gmock
@@ -1920,6 +2024,7 @@ tether_program(integration_tests_transports_test
     absl::synchronization
     absl::time
     gRPC::grpc++
+    integration_tests_test_certificate
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server

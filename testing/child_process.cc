@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,7 +24,7 @@ constexpr int kPollMilliseconds = 20;
 
 // Runs in the child after fork(), so it calls async-signal-safe functions only.
 [[noreturn]] void Exec(const char* program, char* const* argv, pid_t parent,
-                       int output) {
+                       int input, int output) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);  // the parent died before prctl()
   // Ctrl-C must reach the parent only, which then stops its children in order.
@@ -31,6 +32,7 @@ constexpr int kPollMilliseconds = 20;
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (input >= 0) dup2(input, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
   execv(program, argv);
   _exit(127);
@@ -39,7 +41,8 @@ constexpr int kPollMilliseconds = 20;
 }  // namespace
 
 absl::Status ChildProcess::Start(const std::string& program,
-                                 const std::vector<std::string>& flags) {
+                                 const std::vector<std::string>& flags,
+                                 Input input) {
   if (access(program.c_str(), X_OK) != 0) {
     return absl::NotFoundError(
         absl::StrCat(program, " is not an executable file"));
@@ -55,12 +58,20 @@ absl::Status ChildProcess::Start(const std::string& program,
   if (pipe2(ends, O_CLOEXEC) != 0) {
     return absl::InternalError(absl::StrCat("pipe: ", strerror(errno)));
   }
+  output_ = ends[0];
+  int inputs[2] = {-1, -1};
+  if (input == Input::kPipe &&
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, inputs) != 0) {
+    close(ends[1]);
+    return absl::InternalError(absl::StrCat("socketpair: ", strerror(errno)));
+  }
+  input_ = inputs[0];
   const pid_t parent = getpid();
   pid_ = fork();
-  if (pid_ == 0) Exec(program.c_str(), argv.data(), parent, ends[1]);
+  if (pid_ == 0) Exec(program.c_str(), argv.data(), parent, inputs[1], ends[1]);
   const int error = errno;
   close(ends[1]);
-  output_ = ends[0];
+  if (inputs[1] >= 0) close(inputs[1]);
   if (pid_ > 0) return absl::OkStatus();
   return absl::InternalError(absl::StrCat("fork: ", strerror(error)));
 }
@@ -92,6 +103,12 @@ std::optional<std::string> ChildProcess::ReadLine(const Context& ctx) {
   }
 }
 
+bool ChildProcess::WriteLine(const std::string& line) {
+  const std::string text = line + "\n";
+  return send(input_, text.data(), text.size(), MSG_NOSIGNAL) ==
+         static_cast<ssize_t>(text.size());
+}
+
 void ChildProcess::AskToStop() {
   if (pid_ > 0) kill(pid_, SIGTERM);
 }
@@ -107,7 +124,9 @@ absl::Status ChildProcess::Stop() {
   while (ReadLine(ctx)) {
   }
   if (output_ >= 0) close(output_);
+  if (input_ >= 0) close(input_);
   output_ = -1;
+  input_ = -1;
   if (pid_ <= 0) return absl::OkStatus();
   if (ctx.Done()) kill(pid_, SIGKILL);
   int status = 0;

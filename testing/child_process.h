@@ -32,9 +32,19 @@ class ChildProcess {
 
   const std::string& name() const { return name_; }
 
-  // Call it only once. An error if `program` isn't an executable file.
+  enum class Input : char { kInherited, kPipe };
+
+  // Call it only once. An error if `program` isn't an executable file. With
+  // Input::kPipe, its standard input is what WriteLine writes.
   absl::Status Start(const std::string& program,
-                     const std::vector<std::string>& flags);
+                     const std::vector<std::string>& flags,
+                     Input input = Input::kInherited);
+
+  // -1 if it isn't running.
+  pid_t pid() const { return pid_; }
+
+  // Returns false if the program has ended.
+  bool WriteLine(const std::string& line);
 
   // Returns the next line of the program's standard output, or nullopt if `ctx`
   // or the output ends first.
@@ -54,6 +64,7 @@ class ChildProcess {
  private:
   const std::string name_;
   pid_t pid_ = -1;      // -1: not running
+  int input_ = -1;      // a socket, against SIGPIPE; -1: inherited or closed
   int output_ = -1;     // the pipe; -1: closed
   std::string unread_;  // output after the last returned line
 };
