@@ -80,7 +80,10 @@ class Script : public std::enable_shared_from_this<Script> {
 
   void DidFail() {
     seen_->Fail(ctx_);
-    DoFinish(StatusOf(ctx_));
+    const grpc::Status status = StatusOf(ctx_);
+    // The client has sent its last message, and expects a reply.
+    if (status.ok() && kind_ == Kind::kUpload) return DoWrite();
+    DoFinish(status);
   }
 
   void Over() {
