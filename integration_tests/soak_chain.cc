@@ -16,6 +16,7 @@
 #include "integration_tests/soak_relay.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/testing/loopback.h"
+#include "tether/testing/give_up.h"
 
 namespace tether::soak {
 namespace {
@@ -32,13 +33,20 @@ int Pick(std::mt19937& random, int count) {
   return static_cast<int>(random() % static_cast<uint32_t>(count));
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
   grpc::ChannelArguments arguments = testing::OwnConnection();
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 10);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10);
+  // This is the least time for one attempt.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
-  return tether::CreateChannel(address, grpc::InsecureChannelCredentials(), {},
-                               arguments);
+  auto channel = tether::CreateChannel(
+      address, grpc::InsecureChannelCredentials(), {}, arguments);
+  // Connecting must use none of a call's time, and must not fail later, when
+  // many threads run.
+  Require(channel->WaitForConnected(
+              absl::ToChronoTime(absl::Now() + testing::kGiveUp)),
+          "WaitForConnected");
+  return channel;
 }
 
 }  // namespace
@@ -113,7 +121,7 @@ Chain::Chain(const Watchdog& watchdog, std::mt19937& random)
         LeafOf(matrix::kServerStyles[(first + i) % kStyles])));
     for (bool by_link : {false, true}) {
       const std::string address = leaves_.back()->address(by_link);
-      to_leaves_[address] = MakeChannel(address);
+      to_leaves_[address] = Connect(address);
     }
   }
   for (int i = 0; i < kRelays; ++i) {
@@ -145,7 +153,7 @@ Channels Chain::MakeChannels() const {
     for (const auto& hop : *hops) {
       for (bool by_link : {false, true}) {
         const std::string address = hop->address(by_link);
-        channels[address] = MakeChannel(address);
+        channels[address] = Connect(address);
       }
     }
   }

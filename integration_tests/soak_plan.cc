@@ -14,9 +14,6 @@ namespace {
 using matrix::Kind;
 using matrix::Request;
 
-// gRPC's timers have a resolution of a millisecond.
-constexpr absl::Duration kTick = absl::Milliseconds(2);
-
 int Pick(std::mt19937& random, int count) {
   return static_cast<int>(random() % static_cast<uint32_t>(count));
 }
@@ -73,9 +70,11 @@ const char* Name(Request request) {
 }
 
 // "" if the status of a call that a deadline ended fits.
-std::string ProblemWithDeadline(const Plan& plan, const Outcome& outcome) {
+std::string ProblemWithDeadline(const Plan& plan, const Outcome& outcome,
+                                absl::Duration tolerance) {
   if (plan.timeout == absl::InfiniteDuration()) return "it has no deadline";
-  if (outcome.elapsed < plan.timeout - ReserveOfHops(plan.timeout) - kTick) {
+  if (outcome.elapsed <
+      plan.timeout - ReserveOfHops(plan.timeout) - tolerance) {
     return "before the deadline";
   }
   return "";
@@ -109,11 +108,14 @@ std::string ProblemWithCancellation(const Plan& plan, const Outcome& outcome) {
   return "nobody cancelled it";
 }
 
-bool ReasonFits(const Outcome& outcome) {
+bool ReasonFits(const Plan& plan, const Outcome& outcome) {
   const EndReason reason = outcome.reason;
   switch (outcome.status.error_code()) {
     case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return reason == EndReason::kOwnTimeout;
+      // A server whose deadline is too early isn't believed.
+      return reason == EndReason::kOwnTimeout ||
+             (reason == EndReason::kCompleted &&
+              outcome.elapsed < plan.timeout);
     case grpc::StatusCode::CANCELLED:
       return reason == EndReason::kCancelled ||
              (reason == EndReason::kCompleted &&
@@ -184,7 +186,8 @@ std::string Describe(const Plan& plan) {
       absl::FormatDuration(plan.stop_after));
 }
 
-std::string Problem(const Plan& plan, const Outcome& outcome) {
+std::string Problem(const Plan& plan, const Outcome& outcome,
+                    absl::Duration tolerance) {
   std::string problem;
   switch (outcome.status.error_code()) {
     case grpc::StatusCode::OK:
@@ -192,7 +195,7 @@ std::string Problem(const Plan& plan, const Outcome& outcome) {
       problem = ProblemWithAnswer(plan, outcome);
       break;
     case grpc::StatusCode::DEADLINE_EXCEEDED:
-      problem = ProblemWithDeadline(plan, outcome);
+      problem = ProblemWithDeadline(plan, outcome, tolerance);
       break;
     case grpc::StatusCode::CANCELLED:
       problem = ProblemWithCancellation(plan, outcome);
@@ -203,7 +206,7 @@ std::string Problem(const Plan& plan, const Outcome& outcome) {
     default:
       problem = "no outcome of any plan";
   }
-  if (problem.empty() && !plan.plain && !ReasonFits(outcome)) {
+  if (problem.empty() && !plan.plain && !ReasonFits(plan, outcome)) {
     problem = "the reason doesn't fit";
   }
   if (problem.empty()) return "";

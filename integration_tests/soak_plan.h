@@ -71,8 +71,10 @@ struct Outcome {
   absl::Duration elapsed;               // on the steady clock
 };
 
-// Returns what is wrong with `outcome`, or "".
-std::string Problem(const Plan& plan, const Outcome& outcome);
+// Returns what is wrong with `outcome`, or "". `tolerance`: how much too early
+// a server's deadline may be.
+std::string Problem(const Plan& plan, const Outcome& outcome,
+                    absl::Duration tolerance);
 
 }  // namespace tether::soak
 

@@ -66,7 +66,8 @@ absl::Duration EarliestEnd(const Told& told, absl::Duration tolerance) {
 void CheckDeadline(const Context& ctx, absl::Duration tolerance) {
   Told told;
   if (!Parse(ctx, &told)) {
-    ADD_FAILURE() << "the request id is lost";
+    ADD_FAILURE() << "the request id is lost: " << ctx.DebugString() << ", "
+                  << ctx.Err() << ", " << ctx.Cause();
     return;
   }
   const absl::Duration left = ctx.Remaining();
@@ -122,9 +123,6 @@ void HandlerTally::End(const Context& ctx) {
   const EndReason reason = EndReasonOf(ctx);
   ++ends_[static_cast<size_t>(reason)];
   const absl::Duration left = ctx.Remaining();
-  if (left < absl::Milliseconds(-100))
-    std::cerr << "LATE " << left << " reason " << EndReasonName(reason)
-              << " style " << this << "\n";
   if (absl::IsDeadlineExceeded(ctx.Err())) {
     EXPECT_EQ(reason, EndReason::kInheritedDeadline);
     // The request may have been on its way for a while. Then the caller is the
@@ -143,15 +141,15 @@ void HandlerTally::End(const Context& ctx) {
 // ---- CallTally --------------------------------------------------------------
 
 void CallTally::Finish(const Plan& plan, const Outcome& outcome,
-                       absl::Duration slack) {
+                       const Watchdog& watchdog) {
   ++codes_[outcome.status.error_code()];
   ++cells_[static_cast<int>(plan.client)][static_cast<int>(plan.kind)];
   if (plan.route.IsCalm()) ++calm_;
-  EXPECT_EQ(Problem(plan, outcome), "");
+  EXPECT_EQ(Problem(plan, outcome, watchdog.Tolerance()), "");
   if (plan.Limit() == absl::InfiniteDuration()) return;
   const absl::Duration late = outcome.elapsed - plan.Limit();
   late_.Add(late);
-  EXPECT_LT(late, slack) << Describe(plan);
+  EXPECT_LT(late, watchdog.Slack()) << Describe(plan);
 }
 
 int64_t CallTally::ended() const {

@@ -115,8 +115,9 @@ class HandlerTally final : public matrix::HandlerObserver {
 class CallTally {
  public:
   void Start() { ++started_; }
-  // Checks `outcome`. `slack`: how late a call may end.
-  void Finish(const Plan& plan, const Outcome& outcome, absl::Duration slack);
+  // Checks `outcome`.
+  void Finish(const Plan& plan, const Outcome& outcome,
+              const Watchdog& watchdog);
 
   int64_t started() const { return started_; }
   int64_t ended() const;
