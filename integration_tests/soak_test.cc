@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A day in ten minutes: calls of every style, kind and sort, directly and
-// through relays, in quiet hours, busy hours and bursts, while servers are
-// drained, shut down and started again in another style, connections break and
-// stall, and the wall clock steps. Each RPC gets exactly one outcome, which its
-// plan and the disturbances allow, in time (soak_plan.h). Each handler ends.
-// Deadlines don't notice the clock. At the end no context, thread, descriptor
-// or memory is left.
+// Calls of every style, kind and sort, while servers are drained, shut down and
+// started again in another style, connections break and stall, and the wall
+// clock steps: a day in ten minutes. The calls go directly or through relays,
+// in quiet phases, busy phases and bursts. Each gets exactly one outcome, in
+// time, which its plan and the disturbances allow (soak_plan.h). Each handler
+// ends. Deadlines don't notice the clock. At the end no context, thread,
+// descriptor or memory is left.
 //
 // It runs for a few seconds. These options of "bazel test" change that:
 //
