@@ -1991,24 +1991,86 @@ tether_program(integration_tests_slow_downstream_test
   TEST
   TIMEOUT 300)
 
+tether_internal_library(integration_tests_soak_plan
+  SRCS integration_tests/soak_plan.cc
+  DEPS
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    integration_tests_matrix_cell
+    integration_tests_matrix_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(integration_tests_soak_clock
+  SRCS integration_tests/soak_clock.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    absl::time
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(integration_tests_soak_tally
+  SRCS integration_tests/soak_tally.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::status
+    absl::strings
+    absl::synchronization
+    absl::time
+    integration_tests_matrix_cell
+    integration_tests_matrix_server
+    integration_tests_soak_clock
+    integration_tests_soak_plan
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(integration_tests_soak_chain
+  SRCS integration_tests/soak_chain.cc integration_tests/soak_relay.cc
+  DEPS
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    integration_tests_matrix_cell
+    integration_tests_matrix_client
+    integration_tests_matrix_request
+    integration_tests_matrix_server
+    integration_tests_soak_plan
+    integration_tests_soak_tally
+    interceptors_tether_grpc_testing_loopback
+    testing_tcp_proxy
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing)
+
 tether_program(integration_tests_soak_test
   FOLDER integration_tests
   NAME soak_test
   SRCS integration_tests/soak_test.cc
   DEPS
     GTest::gmock
+    GTest::gmock_main
     GTest::gtest
     absl::flags
     absl::flags_parse
-    absl::synchronization
+    absl::status
     absl::time
     gRPC::grpc++
+    integration_tests_matrix_cell
+    integration_tests_matrix_client
+    integration_tests_soak_chain
+    integration_tests_soak_clock
+    integration_tests_soak_plan
+    integration_tests_soak_tally
     interceptors_tether_grpc_testing_grpc_leak_checked_test
-    interceptors_tether_grpc_testing_loopback
-    interceptors_tether_grpc_testing_probe_cc_grpc
-    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 300)
 

@@ -42,6 +42,8 @@ void SetNoDelay(int fd) {
 }
 
 constexpr char kStall = 'S';
+constexpr char kResume = 'R';
+constexpr char kResetConnections = 'C';
 
 bool Send(int to, const char* bytes, size_t count) {
   while (count > 0) {
@@ -87,7 +89,11 @@ TcpProxy::~TcpProxy() {
 
 void TcpProxy::Cut(How how) { Tell(static_cast<char>(how)); }
 
+void TcpProxy::ResetConnections() { Tell(kResetConnections); }
+
 void TcpProxy::Stall() { Tell(kStall); }
+
+void TcpProxy::Resume() { Tell(kResume); }
 
 void TcpProxy::Tell(char byte) {
   Check(write(wake_write_, &byte, 1) == 1 ? 0 : -1, "write");
@@ -124,27 +130,50 @@ int TcpProxy::UntilDue() const {
       std::max<int64_t>(0, absl::ToInt64Milliseconds(first - absl::Now()) + 1));
 }
 
+bool TcpProxy::Obey(char byte) {
+  switch (byte) {
+    case kStall:
+    case kResume:
+      stalled_ = byte == kStall;
+      return true;
+    case kResetConnections:
+      CloseConnections(/*reset=*/true);
+      return true;
+    case static_cast<char>(How::kHalfClose):
+      for (const Connection& c : connections_) shutdown(c.server, SHUT_WR);
+      return true;
+    default:
+      close(listener_);
+      CloseConnections(byte == static_cast<char>(How::kReset));
+      return false;
+  }
+}
+
+void TcpProxy::CloseConnections(bool reset) {
+  for (const Connection& c : connections_) {
+    if (reset) {
+      ResetOnClose(c.client);
+      ResetOnClose(c.server);
+    }
+    close(c.client);
+    close(c.server);
+  }
+  connections_.clear();
+}
+
 void TcpProxy::Run() {
-  How how;
-  bool stalled = false;
   for (;;) {
     std::vector<pollfd> fds = {{wake_read_, POLLIN, 0}, {listener_, POLLIN, 0}};
     for (const Connection& c : connections_) {
       // A stalled proxy doesn't read: the bytes stay in the peers' buffers.
-      fds.push_back({stalled ? -1 : c.client, POLLIN, 0});
-      fds.push_back({stalled ? -1 : c.server, POLLIN, 0});
+      fds.push_back({stalled_ ? -1 : c.client, POLLIN, 0});
+      fds.push_back({stalled_ ? -1 : c.server, POLLIN, 0});
     }
-    Check(poll(fds.data(), fds.size(), stalled ? -1 : UntilDue()), "poll");
+    Check(poll(fds.data(), fds.size(), stalled_ ? -1 : UntilDue()), "poll");
     if (fds[0].revents != 0) {
       char byte;
       Check(read(wake_read_, &byte, 1) == 1 ? 0 : -1, "read");
-      if (byte == kStall) {
-        stalled = true;
-        continue;
-      }
-      how = static_cast<How>(byte);
-      if (how != How::kHalfClose) break;
-      for (const Connection& c : connections_) shutdown(c.server, SHUT_WR);
+      if (!Obey(byte)) return;
       continue;
     }
     std::vector<Connection> open;
@@ -153,7 +182,7 @@ void TcpProxy::Run() {
       const bool over =
           (fds[2 + 2 * i].revents != 0 && !Take(c.client, c.server, c)) ||
           (fds[3 + 2 * i].revents != 0 && !Take(c.server, c.client, c)) ||
-          (!stalled && !SendDue(c));
+          (!stalled_ && !SendDue(c));
       if (over) {
         close(c.client);
         close(c.server);
@@ -177,15 +206,6 @@ void TcpProxy::Run() {
       SetNoDelay(c.server);
       connections_.push_back(std::move(c));
     }
-  }
-  close(listener_);
-  for (const Connection& c : connections_) {
-    if (how == How::kReset) {
-      ResetOnClose(c.client);
-      ResetOnClose(c.server);
-    }
-    close(c.client);
-    close(c.server);
   }
 }
 

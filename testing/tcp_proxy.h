@@ -39,9 +39,13 @@ class TcpProxy {
   // Cuts all connections, and accepts no more. Returns at once.
   void Cut(How how);
 
+  // Resets all connections, and goes on accepting new ones. Returns at once.
+  void ResetConnections();
+
   // Stops forwarding but keeps the connections open, like a network that fails
-  // silently. Only Cut ends it. Returns at once.
+  // silently. Only Cut and Resume end it. Both return at once.
   void Stall();
+  void Resume();
 
  private:
   // Delayed bytes on their way to the socket `to`.
@@ -57,6 +61,10 @@ class TcpProxy {
   };
 
   void Tell(char byte);
+  // Does what Tell told. Returns false if that was Cut.
+  bool Obey(char byte);
+  // Closes all connections, with RST if `reset`.
+  void CloseConnections(bool reset);
   void Run();
   // Reads what has arrived from `from`. False when the connection is over.
   bool Take(int from, int to, Connection& connection);
@@ -72,6 +80,7 @@ class TcpProxy {
   int wake_write_ = -1;
   std::string address_;
   std::vector<Connection> connections_;  // used by thread_ only
+  bool stalled_ = false;                 // used by thread_ only
   std::thread thread_;
 };
 

@@ -40,7 +40,7 @@ struct Queue {
 // on the queue, because only that thread may work on the RPC.
 class AsyncScript : public Script {
  public:
-  AsyncScript(std::shared_ptr<Observation> seen, Queue* queue)
+  AsyncScript(std::shared_ptr<HandlerObserver> seen, Queue* queue)
       : Script(std::move(seen)), queue_(queue) {
     queue_->AddScript(1);
   }
@@ -58,7 +58,9 @@ class AsyncScript : public Script {
   virtual void DidArrive() = 0;
 
   void DoWake() final {
-    alarm_.Set(cq(), gpr_now(GPR_CLOCK_MONOTONIC), &wake_tag);
+    // Not "now", which gRPC rounds up: then the alarm would wait for gRPC's
+    // timers, which follow the wall clock.
+    alarm_.Set(cq(), gpr_inf_past(GPR_CLOCK_MONOTONIC), &wake_tag);
   }
   Queue* queue() { return queue_; }
   grpc::ServerCompletionQueue* cq() { return queue_->cq.get(); }
@@ -75,7 +77,7 @@ class AsyncScript : public Script {
 // Doesn't use AsyncNotifyWhenDone, like most servers.
 class UnaryScript final : public AsyncScript {
  public:
-  UnaryScript(std::shared_ptr<Observation> seen, Queue* queue,
+  UnaryScript(std::shared_ptr<HandlerObserver> seen, Queue* queue,
               Probe::AsyncService* service)
       : AsyncScript(std::move(seen), queue), service_(service) {}
 
@@ -105,7 +107,7 @@ class UnaryScript final : public AsyncScript {
 
 class UploadScript final : public AsyncScript {
  public:
-  UploadScript(std::shared_ptr<Observation> seen, Queue* queue,
+  UploadScript(std::shared_ptr<HandlerObserver> seen, Queue* queue,
                Probe::AsyncService* service)
       : AsyncScript(std::move(seen), queue), service_(service) {}
 
@@ -136,7 +138,7 @@ class UploadScript final : public AsyncScript {
 
 class DownloadScript final : public AsyncScript {
  public:
-  DownloadScript(std::shared_ptr<Observation> seen, Queue* queue,
+  DownloadScript(std::shared_ptr<HandlerObserver> seen, Queue* queue,
                  Probe::AsyncService* service)
       : AsyncScript(std::move(seen), queue), service_(service) {}
 
@@ -165,7 +167,7 @@ class DownloadScript final : public AsyncScript {
 
 class ChatScript final : public AsyncScript {
  public:
-  ChatScript(std::shared_ptr<Observation> seen, Queue* queue,
+  ChatScript(std::shared_ptr<HandlerObserver> seen, Queue* queue,
              Probe::AsyncService* service)
       : AsyncScript(std::move(seen), queue), service_(service) {}
 
@@ -196,7 +198,7 @@ class ChatScript final : public AsyncScript {
 // Uses AsyncNotifyWhenDone, so there is one more tag to wait for.
 class GenericScript final : public AsyncScript {
  public:
-  GenericScript(std::shared_ptr<Observation> seen, Queue* queue,
+  GenericScript(std::shared_ptr<HandlerObserver> seen, Queue* queue,
                 grpc::AsyncGenericService* service)
       : AsyncScript(std::move(seen), queue), service_(service) {}
 
@@ -234,8 +236,8 @@ class GenericScript final : public AsyncScript {
 
 class AsyncServer final : public GrpcServer {
  public:
-  AsyncServer(std::shared_ptr<Observation> seen, ServerOptions options,
-              bool generic) {
+  AsyncServer(std::shared_ptr<HandlerObserver> seen, ServerOptions options,
+              int port, bool generic) {
     grpc::ServerBuilder builder;
     if (generic) {
       builder.RegisterAsyncGenericService(&generic_service_);
@@ -243,7 +245,7 @@ class AsyncServer final : public GrpcServer {
       builder.RegisterService(&service_);
     }
     queue_.cq = builder.AddCompletionQueue();
-    BuildAndStart(builder, std::move(options));
+    BuildAndStart(builder, std::move(options), port);
     if (generic) {
       Request<GenericScript>(seen, &generic_service_);
     } else {
@@ -262,7 +264,7 @@ class AsyncServer final : public GrpcServer {
 
  private:
   template <typename S, typename Service>
-  void Request(const std::shared_ptr<Observation>& seen, Service* service) {
+  void Request(const std::shared_ptr<HandlerObserver>& seen, Service* service) {
     std::make_shared<S>(seen, &queue_, service)->Request();
   }
 
@@ -282,15 +284,17 @@ class AsyncServer final : public GrpcServer {
 
 }  // namespace
 
-std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<Observation> seen,
-                                         ServerOptions options) {
+std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<HandlerObserver> seen,
+                                         ServerOptions options, int port) {
   return std::make_unique<AsyncServer>(std::move(seen), std::move(options),
+                                       port,
                                        /*generic=*/false);
 }
 
 std::unique_ptr<Server> StartGenericAsyncServer(
-    std::shared_ptr<Observation> seen, ServerOptions options) {
+    std::shared_ptr<HandlerObserver> seen, ServerOptions options, int port) {
   return std::make_unique<AsyncServer>(std::move(seen), std::move(options),
+                                       port,
                                        /*generic=*/true);
 }
 

@@ -16,7 +16,7 @@ namespace {
 template <typename Reactor>
 class CallbackScript : public Script, public Reactor {
  public:
-  explicit CallbackScript(std::shared_ptr<Observation> seen)
+  explicit CallbackScript(std::shared_ptr<HandlerObserver> seen)
       : Script(std::move(seen)) {}
 
   void Serve(Kind kind, const Context& ctx) {
@@ -33,7 +33,7 @@ class CallbackScript : public Script, public Reactor {
 
 template <typename S, typename... Args>
 S* StartScript(Kind kind, grpc::CallbackServerContext* sc,
-               std::shared_ptr<Observation> seen, Args&&... args) {
+               std::shared_ptr<HandlerObserver> seen, Args&&... args) {
   const auto script =
       std::make_shared<S>(std::move(seen), std::forward<Args>(args)...);
   script->Serve(kind, ContextOf(*sc));
@@ -42,7 +42,7 @@ S* StartScript(Kind kind, grpc::CallbackServerContext* sc,
 
 class UnaryScript final : public CallbackScript<grpc::ServerUnaryReactor> {
  public:
-  UnaryScript(std::shared_ptr<Observation> seen, const Ping* ping)
+  UnaryScript(std::shared_ptr<HandlerObserver> seen, const Ping* ping)
       : CallbackScript(std::move(seen)), ping_(ping) {}
 
  private:
@@ -68,7 +68,7 @@ class UploadScript final
 class DownloadScript final
     : public CallbackScript<grpc::ServerWriteReactor<Pong>> {
  public:
-  DownloadScript(std::shared_ptr<Observation> seen, const Ping* ping)
+  DownloadScript(std::shared_ptr<HandlerObserver> seen, const Ping* ping)
       : CallbackScript(std::move(seen)), ping_(ping) {}
 
  private:
@@ -87,7 +87,7 @@ template <typename In, typename Out>
 class BidiScript final
     : public CallbackScript<grpc::ServerBidiReactor<In, Out>> {
  public:
-  explicit BidiScript(std::shared_ptr<Observation> seen)
+  explicit BidiScript(std::shared_ptr<HandlerObserver> seen)
       : CallbackScript<grpc::ServerBidiReactor<In, Out>>(std::move(seen)) {}
 
  private:
@@ -107,7 +107,7 @@ class BidiScript final
 
 class CallbackService final : public Probe::CallbackService {
  public:
-  explicit CallbackService(std::shared_ptr<Observation> seen)
+  explicit CallbackService(std::shared_ptr<HandlerObserver> seen)
       : seen_(std::move(seen)) {}
 
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* sc,
@@ -128,12 +128,12 @@ class CallbackService final : public Probe::CallbackService {
   }
 
  private:
-  const std::shared_ptr<Observation> seen_;
+  const std::shared_ptr<HandlerObserver> seen_;
 };
 
 class GenericCallbackService final : public grpc::CallbackGenericService {
  public:
-  explicit GenericCallbackService(std::shared_ptr<Observation> seen)
+  explicit GenericCallbackService(std::shared_ptr<HandlerObserver> seen)
       : seen_(std::move(seen)) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(
@@ -148,16 +148,17 @@ class GenericCallbackService final : public grpc::CallbackGenericService {
   }
 
  private:
-  const std::shared_ptr<Observation> seen_;
+  const std::shared_ptr<HandlerObserver> seen_;
 };
 
 class CallbackServer final : public GrpcServer {
  public:
-  CallbackServer(std::shared_ptr<Observation> seen, ServerOptions options)
+  CallbackServer(std::shared_ptr<HandlerObserver> seen, ServerOptions options,
+                 int port)
       : service_(std::move(seen)) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
-    BuildAndStart(builder, std::move(options));
+    BuildAndStart(builder, std::move(options), port);
   }
   ~CallbackServer() override { Shutdown(absl::ZeroDuration()); }
 
@@ -167,12 +168,12 @@ class CallbackServer final : public GrpcServer {
 
 class GenericCallbackServer final : public GrpcServer {
  public:
-  GenericCallbackServer(std::shared_ptr<Observation> seen,
-                        ServerOptions options)
+  GenericCallbackServer(std::shared_ptr<HandlerObserver> seen,
+                        ServerOptions options, int port)
       : service_(std::move(seen)) {
     grpc::ServerBuilder builder;
     builder.RegisterCallbackGenericService(&service_);
-    BuildAndStart(builder, std::move(options));
+    BuildAndStart(builder, std::move(options), port);
   }
   ~GenericCallbackServer() override { Shutdown(absl::ZeroDuration()); }
 
@@ -182,15 +183,16 @@ class GenericCallbackServer final : public GrpcServer {
 
 }  // namespace
 
-std::unique_ptr<Server> StartCallbackServer(std::shared_ptr<Observation> seen,
-                                            ServerOptions options) {
-  return std::make_unique<CallbackServer>(std::move(seen), std::move(options));
+std::unique_ptr<Server> StartCallbackServer(
+    std::shared_ptr<HandlerObserver> seen, ServerOptions options, int port) {
+  return std::make_unique<CallbackServer>(std::move(seen), std::move(options),
+                                          port);
 }
 
 std::unique_ptr<Server> StartGenericCallbackServer(
-    std::shared_ptr<Observation> seen, ServerOptions options) {
+    std::shared_ptr<HandlerObserver> seen, ServerOptions options, int port) {
   return std::make_unique<GenericCallbackServer>(std::move(seen),
-                                                 std::move(options));
+                                                 std::move(options), port);
 }
 
 }  // namespace tether::matrix

@@ -29,7 +29,8 @@ namespace tether::matrix {
 // One operation at a time: each Do… is answered by one Did…, at once or later.
 class Script : public std::enable_shared_from_this<Script> {
  public:
-  explicit Script(std::shared_ptr<Observation> seen) : seen_(std::move(seen)) {}
+  explicit Script(std::shared_ptr<HandlerObserver> seen)
+      : seen_(std::move(seen)) {}
   virtual ~Script() = default;
 
  protected:
@@ -39,6 +40,7 @@ class Script : public std::enable_shared_from_this<Script> {
   void Start(Kind kind, const Context& ctx) {
     kind_ = kind;
     ctx_ = ctx;
+    begun_ = true;
     seen_->Begin(ctx);
     DoRead();
   }
@@ -78,16 +80,20 @@ class Script : public std::enable_shared_from_this<Script> {
 
   void DidFail() {
     seen_->Fail(ctx_);
-    DoFinish(StatusOf(ctx_));
+    const grpc::Status status = StatusOf(ctx_);
+    // The client has sent its last message, and expects a reply.
+    if (status.ok() && kind_ == Kind::kUpload) return DoWrite();
+    DoFinish(status);
   }
 
   void Over() {
     const std::shared_ptr<Script> self = std::move(self_);
     // Reset before anything that the callback uses is destroyed.
     registration_.reset();
+    if (begun_) seen_->Over();
   }
 
-  const std::shared_ptr<Observation>& seen() const { return seen_; }
+  const std::shared_ptr<HandlerObserver>& seen() const { return seen_; }
   Request request() const { return *request_; }
 
  private:
@@ -121,11 +127,12 @@ class Script : public std::enable_shared_from_this<Script> {
     registration_.emplace(ctx_, [this] { DoWake(); });
   }
 
-  const std::shared_ptr<Observation> seen_;
+  const std::shared_ptr<HandlerObserver> seen_;
   std::shared_ptr<Script> self_;
   Kind kind_ = Kind::kUnary;
   Context ctx_;
   std::optional<Request> request_;
+  bool begun_ = false;
   int written_ = 0;
   std::optional<Registration> registration_;
 };

@@ -59,19 +59,20 @@ void Observation::Fail(const Context& ctx) {
 }
 
 std::unique_ptr<Server> StartServer(ServerStyle style,
-                                    std::shared_ptr<Observation> seen,
-                                    ServerOptions options) {
+                                    std::shared_ptr<HandlerObserver> seen,
+                                    ServerOptions options, int port) {
   switch (style) {
     case ServerStyle::kSync:
-      return StartSyncServer(std::move(seen), std::move(options));
+      return StartSyncServer(std::move(seen), std::move(options), port);
     case ServerStyle::kCallback:
-      return StartCallbackServer(std::move(seen), std::move(options));
+      return StartCallbackServer(std::move(seen), std::move(options), port);
     case ServerStyle::kGenericCallback:
-      return StartGenericCallbackServer(std::move(seen), std::move(options));
+      return StartGenericCallbackServer(std::move(seen), std::move(options),
+                                        port);
     case ServerStyle::kAsync:
-      return StartAsyncServer(std::move(seen), std::move(options));
+      return StartAsyncServer(std::move(seen), std::move(options), port);
     case ServerStyle::kGenericAsync:
-      return StartGenericAsyncServer(std::move(seen), std::move(options));
+      return StartGenericAsyncServer(std::move(seen), std::move(options), port);
   }
   return nullptr;
 }
@@ -79,9 +80,10 @@ std::unique_ptr<Server> StartServer(ServerStyle style,
 GrpcServer::~GrpcServer() = default;
 
 void GrpcServer::BuildAndStart(grpc::ServerBuilder& builder,
-                               ServerOptions options) {
+                               ServerOptions options, int port) {
   InstallServer(builder, std::move(options));
-  testing::LoopbackServer started = testing::ListenOnLoopback(builder);
+  testing::LoopbackServer started = testing::ListenOnLoopback(
+      builder, grpc::InsecureServerCredentials(), port);
   server_ = std::move(started.server);
   address_ = std::move(started.address);
 }

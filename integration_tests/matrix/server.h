@@ -28,9 +28,30 @@
 
 namespace tether::matrix {
 
+// The handlers of every style tell it what they do: for each RPC these
+// functions in this order, one at a time. The functions for several RPCs may be
+// called concurrently.
+class HandlerObserver {
+ public:
+  virtual ~HandlerObserver() = default;
+  // The RPC has arrived.
+  virtual void Begin(const Context& ctx) = 0;
+  // Request::kAnswer and kFail: the handler is about to reply.
+  virtual void Keep(const Context& ctx) = 0;
+  // Request::kWait: before it waits, and when its context has ended.
+  virtual void Wait(const Context& ctx) = 0;
+  virtual void End(const Context& ctx) = 0;
+  // Request::kReadToEnd and kWriteToEnd: before the first operation, and when
+  // one has failed.
+  virtual void Work(const Context& ctx) = 0;
+  virtual void Fail(const Context& ctx) = 0;
+  // The last one. The handler is done with the RPC.
+  virtual void Over() = 0;
+};
+
 // The observations of the handler. If there are several RPCs, none of which
 // waits, the last one counts.
-struct Observation {
+struct Observation final : HandlerObserver {
   std::atomic<int> handlers{0};
 
   // For Request::kWait. `waiting`: the handler waits (if the server streams,
@@ -63,13 +84,13 @@ struct Observation {
   int at_work ABSL_GUARDED_BY(mutex) = 0;
   std::vector<Failed> failed ABSL_GUARDED_BY(mutex);
 
-  // The steps of a handler, the same in every style.
-  void Begin(const Context& ctx);
-  void Keep(const Context& ctx);
-  void Wait(const Context& ctx);
-  void End(const Context& ctx);
-  void Work(const Context& ctx);
-  void Fail(const Context& ctx);
+  void Begin(const Context& ctx) override;
+  void Keep(const Context& ctx) override;
+  void Wait(const Context& ctx) override;
+  void End(const Context& ctx) override;
+  void Work(const Context& ctx) override;
+  void Fail(const Context& ctx) override;
+  void Over() override {}
 };
 
 class Server {
@@ -91,9 +112,10 @@ class Server {
   std::string address_;
 };
 
+// `port`: of 127.0.0.1; 0: a free one.
 std::unique_ptr<Server> StartServer(ServerStyle style,
-                                    std::shared_ptr<Observation> seen,
-                                    ServerOptions options = {});
+                                    std::shared_ptr<HandlerObserver> seen,
+                                    ServerOptions options = {}, int port = 0);
 
 }  // namespace tether::matrix
 

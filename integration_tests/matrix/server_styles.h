@@ -29,7 +29,8 @@ class GrpcServer : public Server {
   void Drain(const CancelFunc& cancel_base_context) final;
 
  protected:
-  void BuildAndStart(grpc::ServerBuilder& builder, ServerOptions options);
+  void BuildAndStart(grpc::ServerBuilder& builder, ServerOptions options,
+                     int port);
   // Called when all RPCs have ended. The grpc::Server still exists.
   virtual void DidShutdown() {}
 
@@ -40,16 +41,16 @@ class GrpcServer : public Server {
   std::unique_ptr<grpc::Server> server_ ABSL_GUARDED_BY(mutex_);
 };
 
-std::unique_ptr<Server> StartSyncServer(std::shared_ptr<Observation> seen,
-                                        ServerOptions options);
-std::unique_ptr<Server> StartCallbackServer(std::shared_ptr<Observation> seen,
-                                            ServerOptions options);
+std::unique_ptr<Server> StartSyncServer(std::shared_ptr<HandlerObserver> seen,
+                                        ServerOptions options, int port);
+std::unique_ptr<Server> StartCallbackServer(
+    std::shared_ptr<HandlerObserver> seen, ServerOptions options, int port);
 std::unique_ptr<Server> StartGenericCallbackServer(
-    std::shared_ptr<Observation> seen, ServerOptions options);
-std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<Observation> seen,
-                                         ServerOptions options);
+    std::shared_ptr<HandlerObserver> seen, ServerOptions options, int port);
+std::unique_ptr<Server> StartAsyncServer(std::shared_ptr<HandlerObserver> seen,
+                                         ServerOptions options, int port);
 std::unique_ptr<Server> StartGenericAsyncServer(
-    std::shared_ptr<Observation> seen, ServerOptions options);
+    std::shared_ptr<HandlerObserver> seen, ServerOptions options, int port);
 
 }  // namespace tether::matrix
 

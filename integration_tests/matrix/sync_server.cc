@@ -14,10 +14,9 @@ namespace {
 
 using testing::kGiveUp;
 
-grpc::Status Serve(Observation& seen, Kind kind, const Context& ctx,
-                   const std::function<bool(Ping*)>& read,
-                   const std::function<bool(const Pong&)>& write) {
-  seen.Begin(ctx);
+grpc::Status ServeRequest(HandlerObserver& seen, Kind kind, const Context& ctx,
+                          const std::function<bool(Ping*)>& read,
+                          const std::function<bool(const Pong&)>& write) {
   Ping ping;
   if (!read(&ping)) return grpc::Status::CANCELLED;
   switch (static_cast<Request>(ping.number())) {
@@ -65,9 +64,18 @@ grpc::Status Serve(Observation& seen, Kind kind, const Context& ctx,
   return grpc::Status::OK;
 }
 
+grpc::Status Serve(HandlerObserver& seen, Kind kind, const Context& ctx,
+                   const std::function<bool(Ping*)>& read,
+                   const std::function<bool(const Pong&)>& write) {
+  seen.Begin(ctx);
+  const grpc::Status status = ServeRequest(seen, kind, ctx, read, write);
+  seen.Over();
+  return status;
+}
+
 class SyncService final : public Probe::Service {
  public:
-  explicit SyncService(std::shared_ptr<Observation> seen)
+  explicit SyncService(std::shared_ptr<HandlerObserver> seen)
       : seen_(std::move(seen)) {}
 
   grpc::Status Unary(grpc::ServerContext* sc, const Ping* ping,
@@ -103,16 +111,17 @@ class SyncService final : public Probe::Service {
     };
   }
 
-  const std::shared_ptr<Observation> seen_;
+  const std::shared_ptr<HandlerObserver> seen_;
 };
 
 class SyncServer final : public GrpcServer {
  public:
-  SyncServer(std::shared_ptr<Observation> seen, ServerOptions options)
+  SyncServer(std::shared_ptr<HandlerObserver> seen, ServerOptions options,
+             int port)
       : service_(std::move(seen)) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
-    BuildAndStart(builder, std::move(options));
+    BuildAndStart(builder, std::move(options), port);
   }
   ~SyncServer() override { Shutdown(absl::ZeroDuration()); }
 
@@ -122,9 +131,10 @@ class SyncServer final : public GrpcServer {
 
 }  // namespace
 
-std::unique_ptr<Server> StartSyncServer(std::shared_ptr<Observation> seen,
-                                        ServerOptions options) {
-  return std::make_unique<SyncServer>(std::move(seen), std::move(options));
+std::unique_ptr<Server> StartSyncServer(std::shared_ptr<HandlerObserver> seen,
+                                        ServerOptions options, int port) {
+  return std::make_unique<SyncServer>(std::move(seen), std::move(options),
+                                      port);
 }
 
 }  // namespace tether::matrix
