@@ -43,7 +43,9 @@ constexpr absl::Duration kSlack = absl::Milliseconds(50);
 #endif
 constexpr absl::Duration kIdle = absl::Milliseconds(5);
 constexpr int kThreads = 8;
-// Less than what keepalive needs to end a call that has missed its deadline.
+// Less than what keepalive needs to end a call that has missed its deadline. A
+// machine on which more would have to be allowed is too busy to tell the two
+// apart.
 constexpr absl::Duration kMostSlack = absl::Milliseconds(500);
 
 // Waits for events that come soon, or in the worst case when keepalive, TCP and
@@ -197,7 +199,12 @@ std::vector<CallRecord> FaultChainTest::RunThrough(const Fault& fault) {
 absl::Duration FaultChainTest::Slack(const Lateness& lateness) {
   const absl::Duration busy =
       std::max(absl::ZeroDuration(), lateness.worst() - kIdle);
-  return std::min(kSlack + kThreads * busy, kMostSlack);
+  const absl::Duration slack = kSlack + kThreads * busy;
+  if (slack <= kMostSlack) return slack;
+  std::cout
+      << "not judged how late: the machine is too busy, a thread alone is "
+      << lateness.worst() << " late" << std::endl;
+  return absl::InfiniteDuration();
 }
 
 void FaultChainTest::ExpectOutcomes(const Fault& fault,
@@ -228,7 +235,7 @@ void FaultChainTest::ExpectOutcomes(const Fault& fault,
 void FaultChainTest::ExpectWorkToEnd(HopProcess& hop, absl::Duration slack) {
   int64_t late_us = 0;
   std::optional<HopCounts> counts;
-  const bool idle = WaitUntil(kSoon + slack, [&] {
+  const bool idle = WaitUntil(kSoon + std::min(slack, kMostSlack), [&] {
     counts = hop.Counts();
     if (counts) late_us = std::max(late_us, counts->late_us);
     return counts && counts->active == 0;

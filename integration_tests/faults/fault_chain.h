@@ -91,7 +91,8 @@ class FaultChainTest : public testing::GrpcLeakCheckedTest {
   // calls end by their deadlines. When all have ended, the fault heals.
   std::vector<CallRecord> RunThrough(const Fault& fault);
 
-  // How late a call may end on a machine that wakes threads up so late.
+  // How late a call may end on a machine that is so late itself. Infinite if it
+  // is too busy to tell; only the machine decides that, not the calls.
   static absl::Duration Slack(const Lateness& lateness);
 
   // The number of those that began in the fault, that should be answered at

@@ -60,7 +60,10 @@ void HopProcess::Kill() {
   process_->Stop().IgnoreError();  // waits; an error, because it was killed
 }
 
-void HopProcess::Signal(int signal) const { kill(process_->pid(), signal); }
+void HopProcess::Signal(int signal) const {
+  // -1 would be every process that there is.
+  if (process_->pid() > 0) kill(process_->pid(), signal);
+}
 
 std::optional<HopCounts> HopProcess::Counts() { return Ask("counts"); }
 
