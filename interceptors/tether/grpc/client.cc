@@ -154,7 +154,6 @@ class ClientInterceptor : public ClientCallState {
   }
 
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
-    // Without its values the request must not be sent.
     if (CancelIfEnded()) return record().OnNotSent();
     // Core adds credentials below the interceptors, so they can't be measured.
     constexpr size_t kForCredentials = 2048;
