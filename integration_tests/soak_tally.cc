@@ -208,19 +208,25 @@ absl::Duration Watchdog::Tolerance() const {
 
 void Watchdog::Check() {
   absl::MutexLock lock(&mutex_);
-  for (const Running::Call& call : calls_) {
-    if (SteadyNow() < call.hangs_at) continue;
-    std::cerr << "hangs: " << Describe(*call.plan) << std::endl;
-    std::abort();
+  const absl::Duration now = SteadyNow();
+  if (std::none_of(
+          calls_.begin(), calls_.end(),
+          [now](const Running::Call& call) { return now > call.hangs_at; })) {
+    return;
   }
+  std::cerr << "A call hangs. All calls, and for how long they have run:\n";
+  for (const Running::Call& call : calls_) {
+    std::cerr << now - call.start << " " << Describe(*call.plan) << "\n";
+  }
+  std::abort();
 }
 
 Watchdog::Running::Running(Watchdog& watchdog, const Plan& plan)
     : watchdog_(watchdog) {
   const absl::Duration limit = std::min(plan.Limit(), kUnlimited);
+  const absl::Duration now = SteadyNow();
   absl::MutexLock lock(&watchdog_.mutex_);
-  watchdog_.calls_.push_front(
-      {&plan, SteadyNow() + limit + 2 * testing::kGiveUp});
+  watchdog_.calls_.push_front({&plan, now, now + limit + 2 * testing::kGiveUp});
   call_ = watchdog_.calls_.begin();
 }
 

@@ -66,6 +66,7 @@ class Watchdog {
     friend class Watchdog;
     struct Call {
       const Plan* plan;
+      absl::Duration start;
       absl::Duration hangs_at;
     };
     Watchdog& watchdog_;

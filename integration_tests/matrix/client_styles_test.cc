@@ -4,12 +4,16 @@
 // and cancelled at any moment.
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/support/client_interceptor.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
@@ -20,6 +24,7 @@
 #include "integration_tests/matrix/client.h"
 #include "integration_tests/matrix/request.h"
 #include "integration_tests/matrix/server.h"
+#include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/current.h"
 #include "tether/grpc/client.h"
@@ -28,6 +33,7 @@
 #include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe_server.h"
 #include "tether/testing/give_up.h"
+#include "tether/testing/simulated_clock.h"
 
 namespace tether::matrix {
 namespace {
@@ -216,6 +222,77 @@ TEST_F(StreamTest, OneThatHasSentNothingYetEndsWithTheCurrentContext) {
   EXPECT_FALSE(stream->Read(&pong));
   leaver.join();
   EXPECT_EQ(stream->Finish().error_message(), "context canceled");
+  EXPECT_EQ(seen_->handlers, 0);
+}
+
+// Notifies when a call has its first hook. Behind tether's interceptor.
+class FirstHookNotifier final : public grpc::experimental::Interceptor {
+ public:
+  explicit FirstHookNotifier(absl::Notification& first_hook)
+      : first_hook_(first_hook) {}
+  void Intercept(
+      grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (!begun_.exchange(true)) first_hook_.Notify();
+    methods->Proceed();
+  }
+
+ private:
+  absl::Notification& first_hook_;
+  std::atomic<bool> begun_{false};
+};
+
+class FirstHookNotifierFactory final
+    : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit FirstHookNotifierFactory(absl::Notification& first_hook)
+      : first_hook_(first_hook) {}
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
+    return new FirstHookNotifier(first_hook_);
+  }
+
+ private:
+  absl::Notification& first_hook_;
+};
+
+// Otherwise the request would arrive without its values.
+TEST_F(StreamTest, NothingIsSentForAnEndedContextThoughItHasNotCancelledYet) {
+  testing::SimulatedClock clock;
+  absl::Notification first_hook;
+  std::vector<
+      std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>
+      factories;
+  factories.push_back(std::make_unique<ClientInterceptorFactory>());
+  factories.push_back(std::make_unique<FirstHookNotifierFactory>(first_hook));
+  const auto stub =
+      Probe::NewStub(grpc::experimental::CreateCustomChannelWithInterceptors(
+          server_->address(), grpc::InsecureChannelCredentials(),
+          testing::OwnConnection(), std::move(factories)));
+  const auto [ctx, cancel] = WithTimeout(Background(clock), absl::Hours(1));
+  // Its callback runs when the deadline has passed, and before the call's.
+  const auto [first, cancel_first] =
+      WithTimeout(Background(clock), absl::Hours(1));
+  ClientCall call(ctx);
+  call.set_initial_metadata_corked(true);
+  auto stream = stub->Chat(&call);
+  std::thread reader([&stream] {
+    Pong pong;
+    EXPECT_FALSE(stream->Read(&pong));
+  });
+  ASSERT_TRUE(first_hook.WaitForNotificationWithTimeout(kGiveUp));
+  std::atomic<bool> was_told{false};  // of its end
+  const Registration end = AfterFunc(ctx, [&was_told] { was_told = true; });
+  bool was_over = false;
+  bool was_sent = true;
+  const Registration writer = AfterFunc(first, [&, &call_ctx = ctx] {
+    was_over = call_ctx.Remaining() <= absl::ZeroDuration() && !was_told;
+    was_sent = stream->Write(WaitRequest());
+  });
+  clock.Advance(absl::Hours(1));
+  reader.join();
+  EXPECT_TRUE(was_over);
+  EXPECT_FALSE(was_sent);
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(seen_->handlers, 0);
 }
 

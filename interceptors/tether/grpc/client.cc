@@ -154,7 +154,7 @@ class ClientInterceptor : public ClientCallState {
   }
 
   void WriteHeaders(internal::SentMetadata::Map& metadata) {
-    if (context().Done()) return record().OnNotSent();
+    if (CancelIfEnded()) return record().OnNotSent();
     // Core adds credentials below the interceptors, so they can't be measured.
     constexpr size_t kForCredentials = 2048;
     internal::SentMetadata carrier(metadata);

@@ -73,7 +73,13 @@ void ClientCallState::HoldCoreCall(grpc_call* call) {
     if (holds_reference()) grpc_call_ref(call_);
   }
   // If the context ended earlier, its callback found no call.
-  if (context_.Done()) OnContextEnd();
+  CancelIfEnded();
+}
+
+bool ClientCallState::CancelIfEnded() {
+  if (!context_.Done()) return false;
+  OnContextEnd();
+  return true;
 }
 
 void ClientCallState::TellObservers(std::string_view method) const {

@@ -104,6 +104,10 @@ class ClientCallState : public grpc::experimental::Interceptor,
   // start; at once, if the context has ended. Only the first call counts.
   void HoldCoreCall(grpc_call* call);
 
+  // Returns true if the context has ended. Then the core call, if it is held,
+  // is cancelled, even if the thread that ends the context hasn't done so yet.
+  bool CancelIfEnded();
+
   // The core call has its status, or will never get one. May be called again.
   void ReleaseCoreCall();
 
