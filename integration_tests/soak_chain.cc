@@ -39,7 +39,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
   // This is the least time for one attempt.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
-  // With gRPC's transparent retries, about one call in 100,000 on connections
+  // With gRPC's transparent retries, about one call in 200,000 on connections
   // that break never ends in 1.51, though it has been cancelled: core's call
   // combiner isn't released.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
