@@ -197,7 +197,10 @@ TEST_F(FaultsTest, ALinkOfOneMegabit) {
   LinkRules rules;
   rules.bits_per_second = 1'000'000;
   Fault fault = FaultOf(near_link(), rules);
-  fault.handlers_late = kStuckWrite;
+  // The connection lives, so a write ends when its bytes are taken. Before it
+  // are at most a window (64 KiB) and a message (16 KiB) of each stream.
+  fault.handlers_late = absl::Seconds(1) * fault.mix.threads * (64 + 16) *
+                        1024 * 8 / rules.bits_per_second;
   fault.mix.requests = WithLargeDownloads();
   const int64_t before = near_link().counts(Link::kB).no_room;
   RunThrough(fault);

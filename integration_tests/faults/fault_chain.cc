@@ -235,7 +235,7 @@ void FaultChainTest::ExpectOutcomes(const Fault& fault,
 void FaultChainTest::ExpectWorkToEnd(HopProcess& hop, absl::Duration slack) {
   int64_t late_us = 0;
   std::optional<HopCounts> counts;
-  const bool idle = WaitUntil(kSoon + std::min(slack, kMostSlack), [&] {
+  const bool idle = WaitUntil(kSoon + slack, [&] {
     counts = hop.Counts();
     if (counts) late_us = std::max(late_us, counts->late_us);
     return counts && counts->active == 0;
