@@ -12,8 +12,9 @@ A table stands between two comments. PATTERN, a regular expression, chooses rows
   <!-- end of figures -->
 
 After the comment <!-- goals: GROUP… --> follows a table that people write. Each number in its columns after "goal", or after the
-first column if none is "goal", must be a figure of the groups, a ratio of two figures of one row, or their difference, also in
-percent, rounded as it is written there.
+first column if none is "goal", must be a figure, a ratio of two figures of one row, or their difference, also in percent, rounded
+as it is written there. If the line's first cell is an operation of the groups, or the beginning of some ("goodput, overload" of
+"goodput, overload, sync"), only these rows count. A comment in the first cell can name the beginning: <!-- row: goodput, overload -->
 """
 
 import itertools
@@ -60,10 +61,10 @@ def filled(text):
   return TABLE.sub(lambda match: match.group(1) + table(match.group(2), match.group(3)) + match.group(4), text)
 
 
-def numbers_of(group):
-  """Returns all numbers that a table of goals may have."""
+def numbers_of(rows):
+  """Returns all numbers that may be written about these rows."""
   numbers = []
-  for row in result_of(group)["rows"]:
+  for row in rows:
     values = [row["tether"]] + list(row["peers"].values())
     numbers += values + ([row["allocations"]] if row["allocations"] is not None else [])
     for one, other in itertools.permutations(values, 2):
@@ -73,6 +74,16 @@ def numbers_of(group):
   return numbers
 
 
+def rows_of_line(cell, rows):
+  """Returns the rows that the first cell of a line names, or all of them."""
+  named = re.search(r"<!-- row: (.*?) -->", cell)
+  start = named.group(1) if named else cell
+  found = [row for row in rows if (row["operation"] + ",").startswith(start + ",")] if start else []
+  if named and not found:
+    raise Failure("there is no row %r" % start)
+  return found or rows
+
+
 def is_among(written, numbers):
   """Whether a number, rounded to the digits of `written`, is `written`."""
   digits = len(written.partition(".")[2])
@@ -80,20 +91,24 @@ def is_among(written, numbers):
   return any(abs(number - value) <= 0.5000001 * 10 ** -digits for number in numbers)
 
 
+def written_numbers(cell):
+  """Returns the numbers in a cell, but not those in the targets of links, and in names such as p50."""
+  plain = re.sub(r"\]\([^)]*\)", "]", cell)
+  return re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?!\w)", plain)
+
+
 def unknown_numbers(text):
   """Returns what is wrong in the tables that people write."""
   wrong = []
-  for groups, rows in GOALS.findall(text):
-    numbers = [number for group in groups.split() for number in numbers_of(group)]
-    lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in rows.splitlines()]
+  for groups, table_rows in GOALS.findall(text):
+    rows = [row for group in groups.split() for row in result_of(group)["rows"]]
+    lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table_rows.splitlines()]
     first = lines[0].index("goal") + 1 if "goal" in lines[0] else 1
     for line in lines[2:]:
-      for cell in line[first:]:
-        # Not the targets of links, and not numbers in names such as p50.
-        plain = re.sub(r"\]\([^)]*\)", "]", cell)
-        for written in re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?!\w)", plain):
-          if not is_among(written.replace(",", ""), numbers):
-            wrong.append("%s: %r is no figure (row %r)" % (groups, written, line[0]))
+      numbers = numbers_of(rows_of_line(line[0], rows))
+      for written in (number for cell in line[first:] for number in written_numbers(cell)):
+        if not is_among(written.replace(",", ""), numbers):
+          wrong.append("%s: %r is no figure (row %r)" % (groups, written, line[0]))
   return wrong
 
 

@@ -57,6 +57,16 @@ class FiguresTest(unittest.TestCase):
     for text, number in (("3.1×", "3.1"), ("301", "301"), ("41.2", "41.2"), ("300 and 17", "17"), ("1,300", "1,300")):
       self.assertEqual(figures.unknown_numbers(PAGE % text), ["load: %r is no figure (row 'p50 of 7')" % number])
 
+  def test_a_line_that_names_a_row_has_its_numbers_only(self):
+    page = "<!-- goals: load -->\n\n| | tether |\n| --- | --- |\n| %s | %s |\n"
+    for name, numbers in (("goodput, sync", "300"), ("goodput", "300 and 41.3"), ("answers <!-- row: goodput, sync -->", "300"),
+                          ("answers", "300 and 41.3"), ("good", "300 and 41.3")):
+      self.assertEqual(figures.unknown_numbers(page % (name, numbers)), [], name)
+    for name in ("goodput, sync", "answers <!-- row: goodput, sync -->"):
+      self.assertEqual(len(figures.unknown_numbers(page % (name, "41.3"))), 1, name)
+    with self.assertRaisesRegex(figures.Failure, "there is no row 'goodputs'"):
+      figures.unknown_numbers(page % ("x <!-- row: goodputs -->", "1"))
+
   def test_without_a_column_of_goals_all_but_the_first_count(self):
     page = "<!-- goals: load -->\n\n| row 5 | tether |\n| --- | --- |\n| in 7 ms | %s |\n"
     self.assertEqual(figures.unknown_numbers(page % "300"), [])
