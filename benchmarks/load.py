@@ -213,9 +213,12 @@ def measure(binaries, scenario, variant, api, rate, seconds, seed):
       stall = threading.Timer(begin, hops[2].tell, ["stall %d" % (1000 * (end - begin))])
       stall.start()
     options = ["--rate=%g" % (rate * scenario.rate), "--timeout=%gs" % TIMEOUT_S, "--seed=%d" % seed]
-    outcomes = clients(binaries, hops[0], seconds, options + scenario.options)
-    if stall is not None:
-      stall.join()
+    try:
+      outcomes = clients(binaries, hops[0], seconds, options + scenario.options)
+    finally:
+      if stall is not None:
+        stall.cancel()  # if the clients failed before it
+        stall.join()
     return Run(outcomes, idle_reports(hops), seconds, scenario.stall)
 
   return run_chain(binaries, variant, api, work, scenario.tether if variant == "tether" else ())
@@ -237,7 +240,10 @@ def series(run, bin_s=0.1):
       number = int((at - run.begin_ns) / SECOND_NS / bin_s)
       if 0 <= number < bins:
         row[number] = max(row[number], in_flight)
-  quantile = lambda values, part: round(sorted(values)[int(part * len(values))], 2) if values else None
+
+  def quantile(values, part):
+    return round(sorted(values)[int(part * len(values))], 2) if values else None
+
   return {
       "bin_s": bin_s,
       "stall_s": [part * run.seconds for part in run.stall] if run.stall else None,

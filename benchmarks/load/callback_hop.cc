@@ -15,6 +15,7 @@
 namespace tether::benchmarks {
 namespace {
 
+using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
 class RelayReactor final : public grpc::ServerUnaryReactor {

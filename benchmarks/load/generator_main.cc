@@ -84,7 +84,11 @@ class Generator {
         leaver_([this] { CancelUntilStopped(); }) {}
 
   ~Generator() {
-    stop_ = true;
+    {
+      const internal::MutexLock lock(mutex_);
+      stop_ = true;
+      wake_leaver_.NotifyAll();
+    }
     leaver_.join();
   }
 
@@ -139,6 +143,7 @@ class Generator {
       gone = std::min(gone, begin + leave_after_);
       const internal::MutexLock lock(mutex_);
       leaving_.emplace_back(gone, call->context);
+      wake_leaver_.NotifyAll();
     }
     call->request.set_gone_at_ns(gone.time_since_epoch().count());
     call->request.set_slow(call->client.slow);
@@ -161,31 +166,35 @@ class Generator {
 
   // All clients that leave do so after the same time, so a queue is in order.
   void CancelUntilStopped() {
+    while (const auto leaving = NextToLeave()) leaving->TryCancel();
+  }
+
+  // Waits until a client leaves. Null: the generator stops.
+  std::shared_ptr<grpc::ClientContext> NextToLeave() {
+    const internal::MutexLock lock(mutex_);
     while (!stop_) {
-      std::shared_ptr<grpc::ClientContext> leaving;
-      {
-        const internal::MutexLock lock(mutex_);
-        if (!leaving_.empty() &&
-            leaving_.front().first <= steady_clock::now()) {
-          leaving = std::move(leaving_.front().second);
-          leaving_.pop_front();
-        }
-      }
-      if (leaving != nullptr) {
-        leaving->TryCancel();
+      if (leaving_.empty()) {
+        wake_leaver_.Wait(mutex_);
+      } else if (const Time when = leaving_.front().first;
+                 when > steady_clock::now()) {
+        wake_leaver_.WaitUntil(mutex_, when);
       } else {
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        auto leaving = std::move(leaving_.front().second);
+        leaving_.pop_front();
+        return leaving;
       }
     }
+    return nullptr;
   }
 
   const std::unique_ptr<Hop::Stub> stub_;
   const nanoseconds timeout_;
   const nanoseconds leave_after_;
   const int most_attempts_;
-  std::atomic<bool> stop_{false};
   internal::Mutex mutex_;
   internal::CondVar none_in_flight_;
+  internal::CondVar wake_leaver_;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<Outcome> outcomes_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::pair<Time, std::shared_ptr<grpc::ClientContext>>> leaving_

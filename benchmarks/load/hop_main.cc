@@ -63,7 +63,7 @@ void Obey(Meter& meter) {
     } else if (absl::ConsumePrefix(&word, "stall ") &&
                absl::SimpleAtoi(word, &stalled_ms)) {
       meter.StallUntil(std::chrono::steady_clock::now() +
-                       milliseconds(stalled_ms));
+                       std::chrono::milliseconds(stalled_ms));
     } else {
       Die("unknown command '" + line + "'");
     }

@@ -18,6 +18,9 @@
 namespace tether::benchmarks {
 namespace {
 
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kBetweenSamples(20);

@@ -18,9 +18,6 @@
 namespace tether::benchmarks {
 
 using Time = std::chrono::steady_clock::time_point;
-using std::chrono::microseconds;
-using std::chrono::milliseconds;
-using std::chrono::nanoseconds;
 
 // What the handlers of a process do. Any thread.
 class Meter {
@@ -35,7 +32,7 @@ class Meter {
 
   // Uses the CPU for `time`. It is wasted if the client of the request had gone
   // when it began (Request::gone_at_ns). So call it for little at a time.
-  void Work(nanoseconds time, int64_t gone_at_ns);
+  void Work(std::chrono::nanoseconds time, int64_t gone_at_ns);
 
   // Forgets all that was measured. Handlers may be running.
   void Begin();
@@ -49,7 +46,7 @@ class Meter {
 
  private:
   struct Sample {
-    nanoseconds at;
+    std::chrono::nanoseconds at;
     int64_t in_flight;
     int64_t threads;
     int64_t resident_kib;
@@ -90,7 +87,7 @@ class LeafSteps {
   // The next step: wait until `from`, then work for `work`.
   struct Step {
     Time from;
-    nanoseconds work;
+    std::chrono::nanoseconds work;
   };
 
   // Whether there is a next step.
@@ -103,8 +100,8 @@ class LeafSteps {
 };
 
 // The work of the other hops, before and after their call.
-inline constexpr microseconds kWorkBefore(200);
-inline constexpr microseconds kWorkAfter(100);
+inline constexpr std::chrono::microseconds kWorkBefore(200);
+inline constexpr std::chrono::microseconds kWorkAfter(100);
 
 }  // namespace tether::benchmarks
 

@@ -10,6 +10,7 @@
 namespace tether::benchmarks {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 // How often a handler without tether polls while it waits.
