@@ -1321,7 +1321,13 @@ tether_program(integration_tests_faults_link_test
   FOLDER integration_tests/faults
   NAME link_test
   SRCS integration_tests/faults/link_test.cc
-  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::time integration_tests_faults_link
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    integration_tests_faults_link
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
