@@ -27,7 +27,7 @@ cmake --build --preset "$preset" --parallel "$(nproc)" >"$log" 2>&1 || { tail -n
 rm -rf "$folder/results"
 mkdir -p "$folder/results/cases"
 status=0
-GTEST_OUTPUT="xml:$PWD/$folder/results/cases/" ctest --test-dir "$folder" --output-on-failure --no-tests=error \
+GTEST_OUTPUT="xml:$PWD/$folder/results/cases/" ctest --test-dir "$folder" --parallel "$(nproc)" --output-on-failure --no-tests=error \
   --output-junit results/tests.xml "$@" || status=$?
 # The count comes last, so that nothing is printed after its last line.
 tools/count_tests.py --ctest="$folder/results" --exit_code="$status"
