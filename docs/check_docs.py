@@ -34,8 +34,7 @@ COMMANDS = {
     "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan //lib/... &&"),
     "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/... &&"),
     "./test.sh --config=tsan //lib/tether:race_test": (".ci/run", "  ./test.sh --config=tsan //lib/tether:race_test &&"),
-    "bazel build --config=clang //lib/... //interceptors/... //observability/... //examples/...":
-        (".ci/run", "bazel build --config=clang --noshow_progress //lib/... //interceptors/... //observability/... //examples/... &&\n"),
+    ".ci/run clang": (".ci/run", 'stage "clang" clang\n'),
     "tools/cmake_targets.py": ("tools/cmake_targets_test.py", "self.run_main()"),
     "tools/cmake_test.sh": (".ci/run", '"tools/cmake_test.sh >'),
     "cmake -B build -DTETHER_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr":

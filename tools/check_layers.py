@@ -28,17 +28,18 @@ LAYERS = {
     "interceptors/tether/grpc": {"lib"},
     "interceptors/tether/opentelemetry": {"lib", "interceptors/tether/grpc"},
     "observability": {"lib", "interceptors/tether/grpc"},
+    "sidecar": {"lib", "testing", "interceptors/tether/grpc", "observability"},
     "services": {"lib", "testing", "interceptors/tether/grpc", "observability"},  # the demo starts processes
     "examples": {"lib", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability"},
-    "integration_tests": {"lib", "testing", "interceptors/tether/grpc", "observability", "services"},
-    "benchmarks": {"lib", "testing", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability"},
+    "integration_tests": {"lib", "testing", "interceptors/tether/grpc", "observability", "services", "sidecar"},
+    "benchmarks": {"lib", "testing", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability", "sidecar"},
     "packaging": {"lib", "interceptors/tether/grpc", "interceptors/tether/opentelemetry", "observability"},  # as users
 }
 LIBRARY = ("lib/", "interceptors/", "observability/")
 # Headers of other projects -> the folders that must not include them.
 FOREIGN = {
     r"grpc(pp)?/|.*\.grpc\.pb\.h$": ("lib/",),
-    r"opentelemetry/": ("lib/", "interceptors/tether/grpc/", "services/"),
+    r"opentelemetry/": ("lib/", "interceptors/tether/grpc/", "services/", "sidecar/"),
     # Users compile these with their own Abseil. Newer versions deprecate the only constructor of MutexLock that older ones have.
     r"absl/synchronization/mutex\.h": LIBRARY,
 }
