@@ -162,7 +162,7 @@ void IngressCall::OnAnswer(grpc::Status& status, bool, bool after_messages,
   if (!incoming_.has_value()) return;
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE &&
       trailing.empty() && !after_messages &&
-      route_->app->channel().GetState(false) != GRPC_CHANNEL_READY) {
+      route_->app->channel()->GetState(false) != GRPC_CHANNEL_READY) {
     queue().counters().Add(Count::kAppUnreachable);
     status = grpc::Status(
         status.error_code(),

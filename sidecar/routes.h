@@ -44,10 +44,11 @@ struct Shared {
 // Where calls go: a channel, and how it was made.
 class Upstream {
  public:
+  // `is_app`: it is the app, on this machine. Null credentials: plaintext.
   Upstream(std::string target, std::string credentials_id,
            std::string server_name,
            const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-           grpc::ChannelArguments arguments);
+           bool is_app);
 
   // Whether an upstream that is made of these would be the same.
   bool Is(std::string_view target, std::string_view credentials_id,
@@ -58,7 +59,7 @@ class Upstream {
 
   const std::string& target() const { return target_; }
   bool is_plaintext() const { return credentials_id_.empty(); }
-  grpc::Channel& channel() const { return *channel_; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   // gRPC's stubs aren't const, but may be used by any thread.
   grpc::GenericStub& stub() const { return stub_; }
 
@@ -69,7 +70,10 @@ class Upstream {
 };
 
 struct IngressRoute {
-  IngressRoute(const SidecarOptions& options, ServerOptions server_options);
+  // `base`: the parent of the requests' contexts. `most`: see below.
+  IngressRoute(const SidecarOptions& options, Context base, int64_t most,
+               std::shared_ptr<const Upstream> to_app,
+               std::shared_ptr<AccessLog> log);
 
   Mode mode;
   int64_t most_in_flight;  // of each queue
@@ -83,7 +87,9 @@ struct IngressRoute {
 };
 
 struct EgressRoute {
-  EgressRoute(const SidecarOptions& options, const EgressOptions& egress);
+  EgressRoute(const SidecarOptions& options, const EgressOptions& egress,
+              int64_t most, std::shared_ptr<const Upstream> to_target,
+              std::shared_ptr<AccessLog> log);
 
   // The most that calls of `method` get.
   Correlate CorrelateOf(std::string_view method) const;
