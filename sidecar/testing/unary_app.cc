@@ -3,13 +3,15 @@
 #include "sidecar/testing/unary_app.h"
 
 #include <chrono>
+#include <cstdlib>
+#include <iostream>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "sidecar/testing/blocking_call.h"
 #include "sidecar/testing/scripted_server.h"
-#include "tether/grpc/testing/loopback.h"
 
 namespace tether::sidecar::testing {
 
@@ -100,16 +102,21 @@ bool UnaryApp::Request::answered() const {
   return reactor_ == nullptr;
 }
 
-UnaryApp::UnaryApp(Handler handler)
+UnaryApp::UnaryApp(Handler handler, const std::string& listen)
     : service_(std::make_unique<Service>(std::move(handler))) {
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
   builder.RegisterCallbackGenericService(service_.get());
-  tether::testing::LoopbackServer started =
-      tether::testing::ListenOnLoopback(builder);
-  server_ = std::move(started.server);
-  address_ = std::move(started.address);
+  int port = 0;
+  builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port == 0) {
+    std::cerr << "no server can be started on " << listen << std::endl;
+    std::abort();
+  }
+  const bool has_port = absl::StartsWith(listen, "127.");
+  address_ = has_port ? absl::StrCat("127.0.0.1:", port) : listen;
 }
 
 UnaryApp::~UnaryApp() {

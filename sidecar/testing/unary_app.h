@@ -77,11 +77,13 @@ class UnaryApp {
   using Held = std::shared_ptr<Request>;
   using Handler = std::function<void(const Held&)>;
 
-  // `handler` runs on gRPC's threads, concurrently, and must not block.
-  explicit UnaryApp(Handler handler);
+  // `handler` runs on gRPC's threads, concurrently, and must not block. Ends
+  // the program if it can't listen.
+  explicit UnaryApp(Handler handler, const std::string& listen = "127.0.0.1:0");
   // Cancels the requests that aren't answered, and waits for them.
   ~UnaryApp();
 
+  // "127.0.0.1:port", or what it was told to listen on.
   const std::string& address() const { return address_; }
 
  private:
