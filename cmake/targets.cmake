@@ -4741,6 +4741,11 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
+tether_proto_library(proto_tether_v1_access_log_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/access_log.proto
+  DEPS protobuf::libprotobuf)
+
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -4967,6 +4972,45 @@ tether_program(services_serve_test
     testing_child_process
     tether_internal::tether
   PROGRAMS services_inventory_inventory
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_options
+  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_access_log
+  SRCS sidecar/access_line.cc sidecar/access_log.cc
+  DEPS
+    absl::core_headers
+    absl::random_random
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_access_log_cc_proto
+    protobuf::libprotobuf
+    sidecar_options
+    tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_program(sidecar_access_log_test
+  FOLDER sidecar
+  NAME access_log_test
+  SRCS sidecar/access_log_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    proto_tether_v1_access_log_cc_proto
+    protobuf::libprotobuf
+    sidecar_access_log
+    sidecar_options
+    tether_internal::tether
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
