@@ -33,7 +33,7 @@ class CallQueue {
     virtual void Run(bool ok) = 0;
 
    protected:
-    ~Event() = default;
+    virtual ~Event() = default;
   };
 
   // Something that waits until the queue has no event that is ready: what comes
@@ -47,7 +47,7 @@ class CallQueue {
     virtual void OnIdle() = 0;
 
    protected:
-    ~Deferred() { Unlink(); }
+    virtual ~Deferred() { Unlink(); }
 
    private:
     friend class CallQueue;
@@ -61,9 +61,9 @@ class CallQueue {
     Deferred* next_ = this;
   };
 
-  // `index`: of the queue in its listener.
-  CallQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue, size_t index)
-      : index(index), queue_(std::move(queue)) {}
+  // `number`: of the queue in its listener.
+  CallQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue, size_t number)
+      : index(number), queue_(std::move(queue)) {}
   // Requires that the queue hasn't started, or that Join has returned.
   ~CallQueue() = default;
   CallQueue(const CallQueue&) = delete;
@@ -109,7 +109,7 @@ class CallQueue {
   // for longer than this number of events.
   static constexpr int kMostEvents = 16;
 
-  class End final : public Deferred {
+  struct End final : Deferred {
     void OnIdle() override {}
   };
 

@@ -10,9 +10,8 @@
 #include "sidecar/names.h"
 #include "tether/budget/report.h"
 #include "tether/clock.h"
-#include "tether/grpc/internal/call_outcome.h"
+#include "tether/end_reason.h"
 #include "tether/grpc/status.h"
-#include "tether/internal/rpc_context.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/trace_context.h"
 
@@ -25,9 +24,14 @@ bool IsOfThisMachine(std::string_view host) {
          host.substr(0, 5) == "[::1]" || host.empty();
 }
 
-const absl::Status& CauseOfDeadline() {
-  return internal::CauseOfPassedDeadline(internal::DeadlineOwner::kCaller);
+// The deadline came with the request, as on any server.
+absl::Status CauseOfDeadline() {
+  return WithEndReason(absl::DeadlineExceededError(""),
+                       EndReason::kInheritedDeadline);
 }
+
+// Timers of one deadline fire within this time.
+constexpr absl::Duration kSameDeadline = absl::Milliseconds(1);
 
 }  // namespace
 
@@ -180,12 +184,11 @@ void EgressCall::PassFor(Requests requests, Metadata metadata) {
 
 void EgressCall::OnRequestsEnded(RequestEnd end, const absl::Status& status) {
   if (mode_ == Mode::kFull) {
-    if (end == RequestEnd::kDeadline) {
-      // Usually the call's context has the same deadline, and has ended.
-      internal::Expire(made_->ctx, CauseOfDeadline());
-    } else {
-      made_->cancel(status);
-    }
+    // If the deadline of a single request has passed, so has the call's, which
+    // ends with the better status.
+    const bool ends_by_itself = end == RequestEnd::kDeadline &&
+                                made_->ctx.Remaining() < kSameDeadline;
+    if (!ends_by_itself) made_->cancel(status);
     return;
   }
   const bool is_cut_anyway =

@@ -11,12 +11,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "sidecar/grpc_time.h"
 #include "sidecar/hop_headers.h"
 #include "sidecar/names.h"
 #include "tether/budget/report.h"
 #include "tether/clock.h"
 #include "tether/end_reason.h"
-#include "tether/grpc/internal/time.h"
 #include "tether/grpc/status.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/request_id.h"
@@ -104,7 +104,7 @@ void IngressCall::SetDeadline() {
   const absl::Duration left = incoming_->context().Remaining();
   if (left == absl::InfiniteDuration()) return;
   client_context().set_deadline(
-      internal::DeadlineAfter(left + kLaterThanContext));
+      DeadlineAfter(left + kLaterThanContext));
 }
 
 std::string IngressCall::WithId(std::string_view header, const HopId& id,

@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "tether/grpc/internal/time.h"
+#include "sidecar/grpc_time.h"
 #include "tether/grpc/shutdown.h"
 
 namespace tether::sidecar {
@@ -79,7 +79,7 @@ void Listener::Shutdown(absl::Duration grace, const CancelFunc* at_grace) {
   if (at_grace != nullptr) {
     ShutdownServer(*server_, *at_grace, grace);
   } else {
-    server_->Shutdown(internal::DeadlineAfter(grace));
+    server_->Shutdown(DeadlineAfter(grace));
   }
   for (auto& queue : queues_) queue->Join();
 }
