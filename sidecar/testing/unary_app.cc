@@ -69,7 +69,7 @@ class UnaryApp::Reactor final : public grpc::ServerGenericBidiReactor {
 
 class UnaryApp::Service final : public grpc::CallbackGenericService {
  public:
-  explicit Service(Handler handler) : handler_(std::move(handler)) {}
+  explicit Service(UnaryApp::Handler handler) : handler_(std::move(handler)) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* sc) override {
@@ -77,7 +77,7 @@ class UnaryApp::Service final : public grpc::CallbackGenericService {
   }
 
  private:
-  const Handler handler_;
+  const UnaryApp::Handler handler_;
 };
 
 std::string UnaryApp::Request::header(const std::string& name) const {
