@@ -150,10 +150,9 @@ class SoakTest : public tether::testing::GrpcLeakCheckedTest {
                      "' app: '", folder_.Socket("front"), "' } egress {",
                      " listen: '", folder_.Socket("front-out"), "' target: '",
                      folder_.Socket("leaf-in"), "' } mode: FULL"));
-    peers_.emplace_back(
-        "leaf", app,
-        std::vector<std::string>{
-            absl::StrCat("--listen=", folder_.Socket("leaf"))});
+    peers_.emplace_back("leaf", app,
+                        std::vector<std::string>{
+                            absl::StrCat("--listen=", folder_.Socket("leaf"))});
     peers_.emplace_back(
         "front", app,
         std::vector<std::string>{
@@ -169,8 +168,7 @@ class SoakTest : public tether::testing::GrpcLeakCheckedTest {
 
   // Makes one call after another.
   void CallUntil(const Context& end, uint32_t seed, Tally& tally) const;
-  static void CallOnce(PlainClient& client, std::mt19937& random,
-                       Tally& tally);
+  static void CallOnce(PlainClient& client, std::mt19937& random, Tally& tally);
 
   // Kills and starts a process, again and again, and waits each time until a
   // call succeeds.
@@ -277,8 +275,8 @@ TEST_F(SoakTest, EachCallHasOneOutcomeAndNothingLeaks) {
 
   Tally tally;
   {
-    const auto [end, cancel] = WithTimeout(
-        Background(), absl::Minutes(absl::GetFlag(FLAGS_minutes)));
+    const auto [end, cancel] =
+        WithTimeout(Background(), absl::Minutes(absl::GetFlag(FLAGS_minutes)));
     std::vector<std::thread> callers;
     for (int i = 0; i < 8; ++i) {
       callers.emplace_back([this, &end = end, mine = random(), &tally] {

@@ -48,16 +48,16 @@ std::shared_ptr<PlainCall> PlainClient::Call(const Request& request,
     call->context_.set_deadline(
         absl::ToChronoTime(absl::Now() + request.timeout));
   }
-  stub_.UnaryCall(
-      &call->context_, call->method_, {}, &call->request_buffer_,
-      &call->reply_buffer_,
-      [call, done = std::move(done)](const grpc::Status& status) {
-        call->ended_at_ = absl::Now();
-        call->status_ = status;
-        if (status.ok()) call->reply_ = ToString(call->reply_buffer_);
-        if (done) done(*call);
-        call->ended_.Notify();
-      });
+  stub_.UnaryCall(&call->context_, call->method_, {}, &call->request_buffer_,
+                  &call->reply_buffer_,
+                  [call, done = std::move(done)](const grpc::Status& status) {
+                    call->ended_at_ = absl::Now();
+                    call->status_ = status;
+                    if (status.ok())
+                      call->reply_ = ToString(call->reply_buffer_);
+                    if (done) done(*call);
+                    call->ended_.Notify();
+                  });
   return call;
 }
 

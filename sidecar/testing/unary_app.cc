@@ -93,13 +93,10 @@ void UnaryApp::Request::Answer(const grpc::Status& status,
                                const std::string& reply) {
   internal::MutexLock lock(mutex_);
   if (Reactor* const reactor = std::exchange(reactor_, nullptr)) {
+    ended_at_ = absl::Now();
     reactor->Answer(status, reply);
+    ended_.Notify();
   }
-}
-
-bool UnaryApp::Request::answered() const {
-  internal::MutexLock lock(mutex_);
-  return reactor_ == nullptr;
 }
 
 UnaryApp::UnaryApp(Handler handler, const std::string& listen)

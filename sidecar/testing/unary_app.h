@@ -50,7 +50,13 @@ class UnaryApp {
 
     // Once; later answers, also those after a cancellation, have no effect.
     void Answer(const grpc::Status& status, const std::string& reply = "");
-    bool answered() const;
+
+    // The application is done with it: it has answered, or it was cancelled.
+    bool EndsWithin(absl::Duration time) const {
+      return ended_.WaitForNotificationWithTimeout(time);
+    }
+    // Once it has ended.
+    absl::Time ended_at() const { return ended_at_; }
 
     // The application notices that its caller left, or that the deadline has
     // passed.
@@ -68,6 +74,8 @@ class UnaryApp {
     std::string message_;
     std::multimap<std::string, std::string> headers_;
     absl::Duration timeout_;
+    absl::Time ended_at_;
+    absl::Notification ended_;
     absl::Time cancelled_at_;
     absl::Notification cancelled_;
 
