@@ -4741,6 +4741,11 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
+tether_proto_library(proto_tether_v1_sidecar_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar.proto
+  DEPS protobuf::libprotobuf)
+
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -4969,6 +4974,9 @@ tether_program(services_serve_test
   PROGRAMS services_inventory_inventory
   TEST
   TIMEOUT 60)
+
+tether_internal_library(sidecar_options
+  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh
