@@ -138,10 +138,14 @@ bool IsWildcard(const std::string& host) {
   return host == "0.0.0.0" || host == "::";
 }
 
+// Of a host that is in its one form.
+bool IsV4(const std::string& host) {
+  return host.find_first_not_of("0123456789.") == host.npos;
+}
+
 bool IsLoopback(const std::string& host) {
-  const bool is_v4 = host.find_first_not_of("0123456789.") == host.npos;
   return host == "localhost" || host == "::1" ||
-         (is_v4 && host.compare(0, 4, "127.") == 0);
+         (IsV4(host) && host.compare(0, 4, "127.") == 0);
 }
 
 bool SameHost(const std::string& a, const std::string& b) {
@@ -256,6 +260,14 @@ std::vector<Address> AddressesOf(std::string_view target) {
 bool IsLocal(const Address& address) {
   return !address.path.empty() || IsLoopback(address.host);
 }
+
+bool IsIpOrLocalhost(const Address& address) {
+  const std::string& host = address.host;
+  return host == "localhost" || host.find(':') != host.npos ||
+         (!host.empty() && IsV4(host));
+}
+
+bool IsHostName(std::string_view text) { return ParseHost(text).has_value(); }
 
 bool Overlap(const Address& a, const Address& b) {
   if (!a.path.empty() || !b.path.empty()) return a.path == b.path;

@@ -46,6 +46,12 @@ std::vector<Address> AddressesOf(std::string_view target);
 // True for loopback addresses, "localhost" and unix sockets.
 bool IsLocal(const Address& address);
 
+// True if `address` has an IP address or "localhost", which needs no resolver.
+bool IsIpOrLocalhost(const Address& address);
+
+// True for a host's name or an IPv4 address, without port.
+bool IsHostName(std::string_view text);
+
 // True if one socket can't listen on `a` while another listens on `b`.
 bool Overlap(const Address& a, const Address& b);
 
