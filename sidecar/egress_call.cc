@@ -197,6 +197,10 @@ void EgressCall::OnRequestsEnded(RequestEnd end, const absl::Status& status) {
   if (!is_cut_anyway) shared_->would_cut.Add(method());
 }
 
+void EgressCall::OnCallerGone() {
+  if (outgoing_.has_value()) outgoing_->TryCancel();
+}
+
 void EgressCall::OnAnswer(grpc::Status& status, bool is_callees, bool,
                           Metadata& trailing) {
   cut_.reset();

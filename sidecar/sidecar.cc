@@ -257,11 +257,14 @@ void Sidecar::Drain(absl::Duration grace) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (std::exchange(is_drained_, true)) return;
   }
+  const auto [over, cancel] = WithTimeout(Background(), grace);
   if (ingress_.listener != nullptr) {
     ingress_.listener->Shutdown(grace, &base_.cancel);
   }
-  for (Egress& egress : egress_)
-    egress.listener->Shutdown(absl::ZeroDuration());
+  // Calls that nobody waits for may go on for as long.
+  for (Egress& egress : egress_) {
+    egress.listener->Shutdown(std::max(over.Remaining(), absl::ZeroDuration()));
+  }
 }
 
 int Sidecar::ingress_port() const {
