@@ -5,8 +5,9 @@
 
 #include "sidecar/hop_headers.h"
 
+#include <time.h>
+
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -254,16 +255,20 @@ TEST(HopHeadersTest, ATraceStateHasAtMost512Bytes) {
 
 // ---- Hostile headers --------------------------------------------------------
 
-// The best of three, in seconds.
+// The CPU time of this thread, the best of three, in seconds.
 template <typename F>
 double Time(const F& function) {
+  const auto now = [] {
+    timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) +
+           static_cast<double>(time.tv_nsec) * 1e-9;
+  };
   double best = 1e9;
   for (int i = 0; i < 3; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = now();
     function();
-    const std::chrono::duration<double> took =
-        std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
+    best = std::min(best, now() - start);
   }
   return best;
 }
