@@ -5156,6 +5156,7 @@ tether_internal_library(sidecar_config_reader
     sidecar_config_errors
     sidecar_options
     sidecar_read_file
+    tether_internal::tether
     tether_internal::tether_grpc)
 
 tether_internal_library(sidecar_config
@@ -5339,6 +5340,22 @@ tether_internal_library(sidecar_engine
     tether_internal::tether
     tether_internal::tether_grpc)
 
+tether_internal_library(sidecar_flags
+  SRCS sidecar/flags.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::flags_usage
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    sidecar_config
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    tether_internal::tether)
+
 tether_program(sidecar_hop_headers_test
   FOLDER sidecar
   NAME hop_headers_test
@@ -5378,6 +5395,12 @@ tether_program(sidecar_request_end_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
+
+tether_program(sidecar_tether-sidecar
+  FOLDER sidecar
+  NAME tether-sidecar
+  SRCS sidecar/main.cc
+  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh
