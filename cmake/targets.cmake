@@ -5134,6 +5134,26 @@ tether_program(sidecar_address_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(sidecar_app_watch
+  SRCS sidecar/app_watch.cc
+  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
+
+tether_program(sidecar_app_watch_test
+  FOLDER sidecar
+  NAME app_watch_test
+  SRCS sidecar/app_watch_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_app_watch
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_internal_library(sidecar_config_errors
   SRCS sidecar/config_errors.cc
   DEPS absl::status absl::strings protobuf::libprotobuf)
@@ -5376,6 +5396,28 @@ tether_program(sidecar_hop_id_test
   NAME hop_id_test
   SRCS sidecar/hop_id_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
+tether_program(sidecar_plain_server_test
+  FOLDER sidecar
+  NAME plain_server_test
+  SRCS sidecar/plain_server_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    sidecar_plain_server
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
