@@ -5334,6 +5334,10 @@ tether_program(sidecar_correlator_tombstones_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
 tether_internal_library(sidecar_engine
   SRCS
     sidecar/call_queue.cc
@@ -5356,6 +5360,7 @@ tether_internal_library(sidecar_engine
     sidecar_hop_headers
     sidecar_hop_id
     sidecar_options
+    sidecar_plain_server
     sidecar_request
     tether_internal::tether
     tether_internal::tether_grpc)
@@ -5398,10 +5403,6 @@ tether_program(sidecar_hop_id_test
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
   TEST
   TIMEOUT 60)
-
-tether_internal_library(sidecar_plain_server
-  SRCS sidecar/plain_server.cc
-  DEPS gRPC::grpc++)
 
 tether_program(sidecar_plain_server_test
   FOLDER sidecar
