@@ -5083,6 +5083,40 @@ tether_program(sidecar_fuzz_hop_headers_replay_test
     sidecar/fuzz/corpus/hop_headers/too_long
   TIMEOUT 60)
 
+tether_internal_library(sidecar_testing_blocking_call
+  SRCS sidecar/testing/blocking_call.cc sidecar/testing/operations.cc sidecar/testing/transcript.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_scripted_server
+  SRCS sidecar/testing/scripted_server.cc
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_testing_blocking_call
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_plain_client
+  SRCS sidecar/testing/plain_client.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_blocking_call
+    sidecar_testing_scripted_server
+    tether_internal::tether_testing)
+
 tether_internal_library(sidecar_options
   DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
 
@@ -5101,6 +5135,118 @@ tether_internal_library(sidecar_access_log
     sidecar_options
     tether_internal::tether
     tether_internal::tether_observability)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
+tether_internal_library(sidecar_engine
+  SRCS
+    sidecar/call_queue.cc
+    sidecar/egress_call.cc
+    sidecar/ingress_call.cc
+    sidecar/listener.cc
+    sidecar/names.cc
+    sidecar/proxied_call.cc
+    sidecar/routes.cc
+    sidecar/sidecar.cc
+  DEPS
+    absl::flat_hash_map
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_access_log
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_options
+    sidecar_plain_server
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_testing_start
+  SRCS sidecar/testing/start.cc
+  DEPS absl::strings sidecar_engine sidecar_options)
+
+tether_internal_library(sidecar_testing_unary_app
+  SRCS sidecar/testing/unary_app.cc
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_blocking_call
+    sidecar_testing_scripted_server
+    tether_internal::tether)
+
+tether_internal_library(sidecar_testing_chain
+  SRCS sidecar/testing/chain.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::core_headers
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_passage
+  SRCS sidecar/testing/passage.cc
+  DEPS
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_scripted_server
+    sidecar_testing_start)
+
+tether_internal_library(sidecar_testing_transparency
+  SRCS sidecar/testing/transparency.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_testing_blocking_call
+    sidecar_testing_passage
+    sidecar_testing_scripted_server)
 
 tether_program(sidecar_access_log_test
   FOLDER sidecar
@@ -5219,31 +5365,48 @@ tether_program(sidecar_config_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_request
-  SRCS sidecar/request.cc sidecar/request_end.cc
+tether_program(sidecar_correlation_ended_test
+  FOLDER sidecar
+  NAME correlation_ended_test
+  SRCS sidecar/correlation_ended_test.cc
   DEPS
-    absl::any_invocable
-    absl::inlined_vector
-    absl::status
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
     absl::strings
     absl::time
-    sidecar_hop_id
-    tether_internal::tether)
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
 
-tether_internal_library(sidecar_correlator
-  SRCS sidecar/correlator.cc
+tether_program(sidecar_correlation_test
+  FOLDER sidecar
+  NAME correlation_test
+  SRCS sidecar/correlation_test.cc
   DEPS
-    absl::core_headers
-    absl::hash
-    absl::inlined_vector
-    absl::node_hash_map
-    absl::span
-    absl::status
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
     absl::strings
     absl::time
-    sidecar_hop_id
-    sidecar_request
-    tether_internal::tether)
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
 
 tether_program(sidecar_correlator_property_test
   FOLDER sidecar
@@ -5334,37 +5497,6 @@ tether_program(sidecar_correlator_tombstones_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_plain_server
-  SRCS sidecar/plain_server.cc
-  DEPS gRPC::grpc++)
-
-tether_internal_library(sidecar_engine
-  SRCS
-    sidecar/call_queue.cc
-    sidecar/egress_call.cc
-    sidecar/ingress_call.cc
-    sidecar/listener.cc
-    sidecar/names.cc
-    sidecar/proxied_call.cc
-    sidecar/routes.cc
-    sidecar/sidecar.cc
-  DEPS
-    absl::flat_hash_map
-    absl::status
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    sidecar_access_log
-    sidecar_correlator
-    sidecar_hop_headers
-    sidecar_hop_id
-    sidecar_options
-    sidecar_plain_server
-    sidecar_request
-    tether_internal::tether
-    tether_internal::tether_grpc)
-
 tether_internal_library(sidecar_flags
   SRCS sidecar/flags.cc
   DEPS
@@ -5403,6 +5535,27 @@ tether_program(sidecar_hop_id_test
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
   TEST
   TIMEOUT 60)
+
+tether_program(sidecar_limits_test
+  FOLDER sidecar
+  NAME limits_test
+  SRCS sidecar/limits_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
 
 tether_program(sidecar_plain_server_test
   FOLDER sidecar
@@ -5444,6 +5597,55 @@ tether_program(sidecar_tether-sidecar
   NAME tether-sidecar
   SRCS sidecar/main.cc
   DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
+
+tether_program(sidecar_transparency_ends_test
+  FOLDER sidecar
+  NAME transparency_ends_test
+  SRCS sidecar/transparency_ends_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_transparency
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_flow_test
+  FOLDER sidecar
+  NAME transparency_flow_test
+  SRCS sidecar/transparency_flow_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_transparency
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_test
+  FOLDER sidecar
+  NAME transparency_test
+  SRCS sidecar/transparency_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    sidecar_testing_transparency
+  TEST
+  TIMEOUT 300)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh
