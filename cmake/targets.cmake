@@ -5035,6 +5035,88 @@ tether_program(services_serve_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_internal_library(sidecar_fuzz_hop_headers_target
+  SRCS sidecar/fuzz/hop_headers_fuzz.cc
+  DEPS lib_tether_fuzz_fuzz_check sidecar_hop_headers sidecar_hop_id tether_internal::tether
+  ALWAYS_LINK)
+
+tether_program(sidecar_fuzz_hop_headers_replay_test
+  FOLDER sidecar/fuzz
+  NAME hop_headers_replay_test
+  DEPS lib_tether_fuzz_replay sidecar_fuzz_hop_headers_target
+  DATA
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TEST
+  ARGS
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_testing_blocking_call
+  SRCS sidecar/testing/blocking_call.cc sidecar/testing/operations.cc sidecar/testing/transcript.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_scripted_server
+  SRCS sidecar/testing/scripted_server.cc
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_testing_blocking_call
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_plain_client
+  SRCS sidecar/testing/plain_client.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_blocking_call
+    sidecar_testing_scripted_server
+    tether_internal::tether_testing)
+
 tether_internal_library(sidecar_options
   DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
 
@@ -5053,6 +5135,118 @@ tether_internal_library(sidecar_access_log
     sidecar_options
     tether_internal::tether
     tether_internal::tether_observability)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
+tether_internal_library(sidecar_engine
+  SRCS
+    sidecar/call_queue.cc
+    sidecar/egress_call.cc
+    sidecar/ingress_call.cc
+    sidecar/listener.cc
+    sidecar/names.cc
+    sidecar/proxied_call.cc
+    sidecar/routes.cc
+    sidecar/sidecar.cc
+  DEPS
+    absl::flat_hash_map
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_access_log
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_options
+    sidecar_plain_server
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_testing_start
+  SRCS sidecar/testing/start.cc
+  DEPS absl::strings sidecar_engine sidecar_options)
+
+tether_internal_library(sidecar_testing_unary_app
+  SRCS sidecar/testing/unary_app.cc
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_blocking_call
+    sidecar_testing_scripted_server
+    tether_internal::tether)
+
+tether_internal_library(sidecar_testing_chain
+  SRCS sidecar/testing/chain.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::core_headers
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_passage
+  SRCS sidecar/testing/passage.cc
+  DEPS
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_scripted_server
+    sidecar_testing_start)
+
+tether_internal_library(sidecar_testing_transparency
+  SRCS sidecar/testing/transparency.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_testing_blocking_call
+    sidecar_testing_passage
+    sidecar_testing_scripted_server)
 
 tether_program(sidecar_access_log_test
   FOLDER sidecar
@@ -5086,6 +5280,26 @@ tether_program(sidecar_address_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(sidecar_app_watch
+  SRCS sidecar/app_watch.cc
+  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
+
+tether_program(sidecar_app_watch_test
+  FOLDER sidecar
+  NAME app_watch_test
+  SRCS sidecar/app_watch_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_app_watch
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_internal_library(sidecar_config_errors
   SRCS sidecar/config_errors.cc
   DEPS absl::status absl::strings protobuf::libprotobuf)
@@ -5108,6 +5322,7 @@ tether_internal_library(sidecar_config_reader
     sidecar_config_errors
     sidecar_options
     sidecar_read_file
+    tether_internal::tether
     tether_internal::tether_grpc)
 
 tether_internal_library(sidecar_config
@@ -5150,35 +5365,98 @@ tether_program(sidecar_config_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_id
-  SRCS sidecar/hop_id.cc
-  DEPS tether_internal::tether)
-
-tether_internal_library(sidecar_request
-  SRCS sidecar/request.cc sidecar/request_end.cc
+tether_program(sidecar_correlation_ended_test
+  FOLDER sidecar
+  NAME correlation_ended_test
+  SRCS sidecar/correlation_ended_test.cc
   DEPS
-    absl::any_invocable
-    absl::inlined_vector
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_correlation_test
+  FOLDER sidecar
+  NAME correlation_test
+  SRCS sidecar/correlation_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_correlator_property_test
+  FOLDER sidecar
+  NAME correlator_property_test
+  SRCS sidecar/correlator_property_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
     absl::status
     absl::strings
     absl::time
+    sidecar_correlator
     sidecar_hop_id
-    tether_internal::tether)
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
 
-tether_internal_library(sidecar_correlator
-  SRCS sidecar/correlator.cc
+tether_internal_library(sidecar_served_request
   DEPS
-    absl::core_headers
-    absl::hash
-    absl::inlined_vector
-    absl::node_hash_map
     absl::span
     absl::status
-    absl::strings
     absl::time
+    sidecar_correlator
     sidecar_hop_id
     sidecar_request
     tether_internal::tether)
+
+tether_program(sidecar_correlator_race_test
+  FOLDER sidecar
+  NAME correlator_race_test
+  SRCS sidecar/correlator_race_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    lib_tether_together
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
 
 tether_program(sidecar_correlator_test
   FOLDER sidecar
@@ -5188,9 +5466,125 @@ tether_program(sidecar_correlator_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::span
     absl::status
+    absl::time
     sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_tombstones_test
+  FOLDER sidecar
+  NAME correlator_tombstones_test
+  SRCS sidecar/correlator_tombstones_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_flags
+  SRCS sidecar/flags.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::flags_usage
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    sidecar_config
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    tether_internal::tether)
+
+tether_program(sidecar_hop_headers_test
+  FOLDER sidecar
+  NAME hop_headers_test
+  SRCS sidecar/hop_headers_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    sidecar_hop_headers
+    sidecar_hop_id
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_hop_id_test
+  FOLDER sidecar
+  NAME hop_id_test
+  SRCS sidecar/hop_id_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_limits_test
+  FOLDER sidecar
+  NAME limits_test
+  SRCS sidecar/limits_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_plain_server_test
+  FOLDER sidecar
+  NAME plain_server_test
+  SRCS sidecar/plain_server_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    sidecar_plain_server
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_request_end_test
+  FOLDER sidecar
+  NAME request_end_test
+  SRCS sidecar/request_end_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
     sidecar_hop_id
     sidecar_request
     tether_internal::tether
@@ -5198,35 +5592,60 @@ tether_program(sidecar_correlator_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+tether_program(sidecar_tether-sidecar
+  FOLDER sidecar
+  NAME tether-sidecar
+  SRCS sidecar/main.cc
+  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
 
-tether_internal_library(sidecar_engine
-  SRCS
-    sidecar/call_queue.cc
-    sidecar/egress_call.cc
-    sidecar/ingress_call.cc
-    sidecar/listener.cc
-    sidecar/names.cc
-    sidecar/proxied_call.cc
-    sidecar/routes.cc
-    sidecar/sidecar.cc
+tether_program(sidecar_transparency_ends_test
+  FOLDER sidecar
+  NAME transparency_ends_test
+  SRCS sidecar/transparency_ends_test.cc
   DEPS
-    absl::flat_hash_map
-    absl::status
-    absl::statusor
-    absl::strings
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
     absl::time
     gRPC::grpc++
-    sidecar_access_log
-    sidecar_correlator
-    sidecar_hop_headers
-    sidecar_hop_id
-    sidecar_options
-    sidecar_request
-    tether_internal::tether
-    tether_internal::tether_grpc)
+    sidecar_testing_transparency
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_flow_test
+  FOLDER sidecar
+  NAME transparency_flow_test
+  SRCS sidecar/transparency_flow_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_transparency
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_test
+  FOLDER sidecar
+  NAME transparency_test
+  SRCS sidecar/transparency_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    sidecar_testing_transparency
+  TEST
+  TIMEOUT 300)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh

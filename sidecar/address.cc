@@ -269,6 +269,13 @@ bool IsIpOrLocalhost(const Address& address) {
 
 bool IsHostName(std::string_view text) { return ParseHost(text).has_value(); }
 
+bool IsHeaderName(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+           c == '-' || c == '_';
+  });
+}
+
 bool Overlap(const Address& a, const Address& b) {
   if (!a.path.empty() || !b.path.empty()) return a.path == b.path;
   // Each listener with port 0 gets a port of its own. gRPC listens on both

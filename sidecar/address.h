@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addresses that a sidecar listens on, names that it connects to, and patterns
-// of methods: whether they are well formed, and which of them are the same.
+// Addresses that a sidecar listens on, names that it connects to, names of
+// headers, and patterns of methods: whether they are well formed, and which of
+// them are the same.
 // Nothing is resolved.
 
 #ifndef TETHER_SIDECAR_ADDRESS_H_
@@ -51,6 +52,9 @@ bool IsIpOrLocalhost(const Address& address);
 
 // True for a host's name or an IPv4 address, without port.
 bool IsHostName(std::string_view text);
+
+// True for what gRPC takes as the name of a header, in either case.
+bool IsHeaderName(std::string_view text);
 
 // True if one socket can't listen on `a` while another listens on `b`.
 bool Overlap(const Address& a, const Address& b);

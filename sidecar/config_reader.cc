@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "sidecar/address.h"
@@ -18,6 +19,7 @@
 #include "tether/grpc/policy.h"
 #include "tether/grpc/report_options.h"
 #include "tether/grpc/reserve.h"
+#include "tether/propagation/edge.h"
 #include "tether/v1/sidecar.pb.h"
 
 namespace tether::sidecar {
@@ -57,6 +59,7 @@ class Reader {
   void ReadLimits();
   void ReadAdmin();
   void ReadAccessLog();
+  EdgeOptions ReadEdge(const v1::Edge& edge, const ConfigPlace& place);
   TimePolicy ReadTimes(const v1::TimePolicy& times, const ConfigPlace& place);
   void ReadListen(const std::string& text, bool is_remote_allowed,
                   const ConfigPlace& place);
@@ -72,6 +75,21 @@ class Reader {
   std::vector<Listener> listeners_;
   std::vector<Target> targets_;
 };
+
+EdgeOptions Reader::ReadEdge(const v1::Edge& edge, const ConfigPlace& place) {
+  EdgeOptions options;
+  options.keep_trace = edge.keep_trace();
+  options.keep_request_id = edge.keep_request_id();
+  for (int i = 0; i < edge.keep_headers_size(); ++i) {
+    const std::string& name = edge.keep_headers(i);
+    options.keep_headers.push_back(absl::AsciiStrToLower(name));
+    if (!IsHeaderName(name)) {
+      errors_.Add(place.At("keep_headers", i),
+                  absl::StrCat(Quoted(name), " is not the name of a header"));
+    }
+  }
+  return options;
+}
 
 TimePolicy Reader::ReadTimes(const v1::TimePolicy& times,
                              const ConfigPlace& place) {
@@ -168,7 +186,9 @@ void Reader::ReadIngress() {
   options.app_credentials = std::move(tls.credentials);
   options.app_credentials_id = std::move(tls.id);
   options.app_server_name = ingress.app_tls().server_name();
-  if (ingress.has_edge()) options.server.edge.emplace();
+  if (ingress.has_edge()) {
+    options.server.edge = ReadEdge(ingress.edge(), place.At("edge"));
+  }
   options.server.time = ReadTimes(ingress.time(), place.At("time"));
   Patterns patterns;
   for (int i = 0; i < ingress.methods_size(); ++i) {

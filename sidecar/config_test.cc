@@ -29,6 +29,7 @@
 namespace tether::sidecar {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -146,7 +147,10 @@ TEST_F(FullConfigTest, SetsTheIngress) {
   EXPECT_NE(ingress.credentials_id, ingress.app_credentials_id);
   EXPECT_THAT(ingress.credentials_id, SizeIs(16));
   EXPECT_EQ(ingress.app_server_name, "app.internal");
-  EXPECT_TRUE(ingress.server.edge.has_value());
+  ASSERT_TRUE(ingress.server.edge.has_value());
+  EXPECT_FALSE(ingress.server.edge->keep_trace);
+  EXPECT_TRUE(ingress.server.edge->keep_request_id);
+  EXPECT_THAT(ingress.server.edge->keep_headers, ElementsAre("baggage"));
   EXPECT_EQ(ingress.server.time.max_timeout, absl::Seconds(10));
   EXPECT_EQ(ingress.server.time.default_timeout, absl::Seconds(5));
   EXPECT_EQ(ingress.server.time.min_budget, absl::Milliseconds(2));
@@ -179,6 +183,7 @@ TEST_F(FullConfigTest, SetsTheEgressPorts) {
   EXPECT_NE(inventory.listen_credentials, nullptr);
   // What the control plane may replace.
   EXPECT_NE(inventory.credentials, nullptr);
+  EXPECT_EQ(inventory.credentials_id, "xds");
   EXPECT_TRUE(inventory.allow_remote);
 }
 
@@ -194,8 +199,7 @@ TEST_F(FullConfigTest, SetsTheRest) {
   EXPECT_EQ(options.threads, 2);
   EXPECT_EQ(options.drain, absl::Seconds(20));
   EXPECT_EQ(options.admin.http_listen, "127.0.0.1:9901");
-  EXPECT_THAT(options.admin.http_allowed_hosts,
-              ::testing::ElementsAre("shop.internal"));
+  EXPECT_THAT(options.admin.http_allowed_hosts, ElementsAre("shop.internal"));
   EXPECT_EQ(options.admin.grpc_listen, "0.0.0.0:9902");
   EXPECT_TRUE(options.admin.allow_remote);
   EXPECT_EQ(options.access_log.path, "/var/log/tether/access.log");
@@ -328,6 +332,24 @@ TEST(ConfigErrorTest, AddressesAreChecked) {
       ErrorsOf("admin { http_listen: 'a.example:1' allow_remote: true }"),
       "f:2:9: admin.http_listen: \"a.example:1\" has no IP address; write "
       "v4:port, [v6]:port or localhost:port");
+}
+
+TEST(ConfigTest, AnEdgeWithoutFieldsKeepsNothing) {
+  const SidecarOptions options =
+      Parsed("ingress { listen: '[::1]:1' app: 'a:1' edge {} }");
+  ASSERT_TRUE(options.ingress.server.edge.has_value());
+  EXPECT_FALSE(options.ingress.server.edge->keep_trace);
+  EXPECT_FALSE(options.ingress.server.edge->keep_request_id);
+  EXPECT_THAT(options.ingress.server.edge->keep_headers, IsEmpty());
+}
+
+TEST(ConfigErrorTest, HeadersHaveNames) {
+  EXPECT_EQ(Errors("ingress { listen: '[::1]:1' app: 'a:1'\n"
+                   "  edge { keep_headers: ['A.b-c_1', '', 'a b'] } }"),
+            "f:2:10: ingress.edge.keep_headers[1]: \"\" is not the name of a "
+            "header\n"
+            "f:2:10: ingress.edge.keep_headers[2]: \"a b\" is not the name of "
+            "a header");
 }
 
 TEST(ConfigErrorTest, ListenersDontOverlap) {

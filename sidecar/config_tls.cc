@@ -100,6 +100,8 @@ ReadCredentials<grpc::ChannelCredentials> ReadClientTls(
     read.credentials = grpc::SslCredentials(options);
   }
   if (target.substr(0, 4) == "xds:") {
+    // The control plane may set TLS, so these aren't plaintext.
+    if (read.id.empty()) read.id = "xds";
     read.credentials = grpc::XdsCredentials(
         read.credentials != nullptr ? read.credentials
                                     : grpc::InsecureChannelCredentials());
