@@ -1308,7 +1308,7 @@ tether_internal_library(integration_tests_faults_hop_services
     tether_internal::tether
     tether_internal::tether_grpc)
 
-tether_internal_library(integration_tests_test_certificate)
+tether_internal_library(testing_test_certificate)
 
 tether_program(integration_tests_faults_hop
   FOLDER integration_tests/faults
@@ -1322,7 +1322,7 @@ tether_program(integration_tests_faults_hop
     integration_tests_faults_hop_services
     integration_tests_faults_net_namespace
     integration_tests_faults_settings
-    integration_tests_test_certificate
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc)
 
@@ -1793,8 +1793,8 @@ tether_program(integration_tests_faults_test
     integration_tests_faults_settings
     integration_tests_faults_silence
     integration_tests_matrix_request
-    integration_tests_test_certificate
     interceptors_tether_grpc_testing_probe_cc_grpc
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc
   PROGRAMS integration_tests_faults_hop
@@ -2101,10 +2101,10 @@ tether_program(integration_tests_transports_test
     absl::synchronization
     absl::time
     gRPC::grpc++
-    integration_tests_test_certificate
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing
@@ -5236,6 +5236,16 @@ tether_internal_library(sidecar_testing_passage
     sidecar_testing_scripted_server
     sidecar_testing_start)
 
+tether_internal_library(sidecar_testing_served_request
+  DEPS
+    absl::span
+    absl::status
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
 tether_internal_library(sidecar_testing_transparency
   SRCS sidecar/testing/transparency.cc
   DEPS
@@ -5427,16 +5437,6 @@ tether_program(sidecar_correlator_property_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_served_request
-  DEPS
-    absl::span
-    absl::status
-    absl::time
-    sidecar_correlator
-    sidecar_hop_id
-    sidecar_request
-    tether_internal::tether)
-
 tether_program(sidecar_correlator_race_test
   FOLDER sidecar
   NAME correlator_race_test
@@ -5452,7 +5452,7 @@ tether_program(sidecar_correlator_race_test
     sidecar_correlator
     sidecar_hop_id
     sidecar_request
-    sidecar_served_request
+    sidecar_testing_served_request
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -5471,7 +5471,7 @@ tether_program(sidecar_correlator_test
     sidecar_correlator
     sidecar_hop_id
     sidecar_request
-    sidecar_served_request
+    sidecar_testing_served_request
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -5491,7 +5491,7 @@ tether_program(sidecar_correlator_tombstones_test
     sidecar_correlator
     sidecar_hop_id
     sidecar_request
-    sidecar_served_request
+    sidecar_testing_served_request
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -5588,6 +5588,28 @@ tether_program(sidecar_request_end_test
     sidecar_hop_id
     sidecar_request
     tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_sidecar_test
+  FOLDER sidecar
+  NAME sidecar_test
+  SRCS sidecar/sidecar_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    testing_test_certificate
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
