@@ -17,11 +17,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -178,7 +180,7 @@ class SoakTest : public tether::testing::GrpcLeakCheckedTest {
 
   const Folder folder_;
   const std::string address_ = folder_.Socket("front-in");
-  std::vector<Peer> peers_;
+  std::deque<Peer> peers_;  // they don't move
   int kills_ = 0;
   absl::Duration slowest_recovery_;
 };
