@@ -78,6 +78,7 @@ std::shared_ptr<PlainCall> PlainClient::Call(const Request& request,
   for (const auto& [name, value] : request.headers) {
     call->context_.AddMetadata(name, value);
   }
+  call->context_.set_wait_for_ready(request.wait_for_ready);
   if (request.timeout != absl::InfiniteDuration()) {
     call->context_.set_deadline(
         absl::ToChronoTime(absl::Now() + request.timeout));

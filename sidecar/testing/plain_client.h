@@ -70,6 +70,7 @@ class PlainClient {
     Headers headers = {};
     std::string message = "";
     absl::Duration timeout = absl::InfiniteDuration();
+    bool wait_for_ready = false;
   };
   using Done = std::function<void(PlainCall&)>;
 
