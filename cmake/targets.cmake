@@ -2138,6 +2138,7 @@ tether_internal_library(interceptors_tether_grpc_testing_generic_server
   PREFIX interceptors
   DEPS
     absl::core_headers
+    absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback
@@ -2510,12 +2511,17 @@ tether_program(interceptors_tether_grpc_incoming_call_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
+    absl::status
+    absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_generic_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -2631,13 +2637,16 @@ tether_program(interceptors_tether_grpc_outgoing_call_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
+    absl::status
     absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_generic_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
