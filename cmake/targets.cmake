@@ -5245,11 +5245,33 @@ tether_internal_library(sidecar_flags
     sidecar_options
     tether_internal::tether)
 
+tether_program(sidecar_flags_test
+  FOLDER sidecar
+  NAME flags_test
+  SRCS sidecar/flags_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::flags_commandlineflag
+    absl::flags_reflection
+    absl::status
+    sidecar_flags
+    sidecar_options
+  TEST
+  TIMEOUT 60)
+
 tether_program(sidecar_tether-sidecar
   FOLDER sidecar
   NAME tether-sidecar
   SRCS sidecar/main.cc
   DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
+
+tether_script_test(sidecar/main_test
+  SCRIPT sidecar/main_test.py
+  PROGRAMS sidecar_tether-sidecar
+  ARGS sidecar/tether-sidecar
+  TIMEOUT 300)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh

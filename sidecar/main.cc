@@ -91,6 +91,10 @@ int Serve(const sigset_t& signals, SidecarOptions options) {
     if (signal != SIGHUP) break;
     Reload(**sidecar, options);
   }
+  // A second one ends the process at once.
+  sigset_t stop = signals;
+  sigdelset(&stop, SIGHUP);
+  pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
   std::cout << "draining" << std::endl;
   (*sidecar)->Drain(options.drain);
   return 0;
