@@ -5035,6 +5035,54 @@ tether_program(services_serve_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_internal_library(sidecar_fuzz_hop_headers_target
+  SRCS sidecar/fuzz/hop_headers_fuzz.cc
+  DEPS lib_tether_fuzz_fuzz_check sidecar_hop_headers sidecar_hop_id tether_internal::tether
+  ALWAYS_LINK)
+
+tether_program(sidecar_fuzz_hop_headers_replay_test
+  FOLDER sidecar/fuzz
+  NAME hop_headers_replay_test
+  DEPS lib_tether_fuzz_replay sidecar_fuzz_hop_headers_target
+  DATA
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TEST
+  ARGS
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TIMEOUT 60)
+
 tether_internal_library(sidecar_options
   DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
 
@@ -5083,6 +5131,26 @@ tether_program(sidecar_address_test
   NAME address_test
   SRCS sidecar/address_test.cc
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::status absl::statusor sidecar_address
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_app_watch
+  SRCS sidecar/app_watch.cc
+  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
+
+tether_program(sidecar_app_watch_test
+  FOLDER sidecar
+  NAME app_watch_test
+  SRCS sidecar/app_watch_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_app_watch
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -5151,10 +5219,6 @@ tether_program(sidecar_config_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_id
-  SRCS sidecar/hop_id.cc
-  DEPS tether_internal::tether)
-
 tether_internal_library(sidecar_request
   SRCS sidecar/request.cc sidecar/request_end.cc
   DEPS
@@ -5181,16 +5245,17 @@ tether_internal_library(sidecar_correlator
     sidecar_request
     tether_internal::tether)
 
-tether_program(sidecar_correlator_test
+tether_program(sidecar_correlator_property_test
   FOLDER sidecar
-  NAME correlator_test
-  SRCS sidecar/correlator_test.cc
+  NAME correlator_property_test
+  SRCS sidecar/correlator_property_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::span
     absl::status
+    absl::strings
+    absl::time
     sidecar_correlator
     sidecar_hop_id
     sidecar_request
@@ -5199,9 +5264,75 @@ tether_program(sidecar_correlator_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+tether_internal_library(sidecar_served_request
+  DEPS
+    absl::span
+    absl::status
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_program(sidecar_correlator_race_test
+  FOLDER sidecar
+  NAME correlator_race_test
+  SRCS sidecar/correlator_race_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    lib_tether_together
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_test
+  FOLDER sidecar
+  NAME correlator_test
+  SRCS sidecar/correlator_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_tombstones_test
+  FOLDER sidecar
+  NAME correlator_tombstones_test
+  SRCS sidecar/correlator_tombstones_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
 
 tether_internal_library(sidecar_engine
   SRCS
@@ -5261,6 +5392,29 @@ tether_program(sidecar_flags_test
   TEST
   TIMEOUT 60)
 
+tether_program(sidecar_hop_headers_test
+  FOLDER sidecar
+  NAME hop_headers_test
+  SRCS sidecar/hop_headers_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    sidecar_hop_headers
+    sidecar_hop_id
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_hop_id_test
+  FOLDER sidecar
+  NAME hop_id_test
+  SRCS sidecar/hop_id_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
+  TEST
+  TIMEOUT 60)
+
 tether_program(sidecar_tether-sidecar
   FOLDER sidecar
   NAME tether-sidecar
@@ -5272,6 +5426,45 @@ tether_script_test(sidecar/main_test
   PROGRAMS sidecar_tether-sidecar
   ARGS sidecar/tether-sidecar
   TIMEOUT 300)
+
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
+tether_program(sidecar_plain_server_test
+  FOLDER sidecar
+  NAME plain_server_test
+  SRCS sidecar/plain_server_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    sidecar_plain_server
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_request_end_test
+  FOLDER sidecar
+  NAME request_end_test
+  SRCS sidecar/request_end_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh
