@@ -798,6 +798,170 @@ tether_script_test(docs/metric_table_test
   ARGS observability/tether/observability/print_metric_table
   TIMEOUT 60)
 
+tether_internal_library(sidecar_options
+  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
+
+tether_proto_library(proto_tether_v1_access_log_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/access_log.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_access_log
+  SRCS sidecar/access_line.cc sidecar/access_log.cc
+  DEPS
+    absl::core_headers
+    absl::random_random
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_access_log_cc_proto
+    protobuf::libprotobuf
+    sidecar_options
+    tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_internal_library(sidecar_engine
+  SRCS
+    sidecar/call_queue.cc
+    sidecar/egress_call.cc
+    sidecar/ingress_call.cc
+    sidecar/listener.cc
+    sidecar/names.cc
+    sidecar/proxied_call.cc
+    sidecar/routes.cc
+    sidecar/sidecar.cc
+  DEPS
+    absl::flat_hash_map
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_access_log
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_options
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config_errors
+  SRCS sidecar/config_errors.cc
+  DEPS absl::status absl::strings protobuf::libprotobuf)
+
+tether_internal_library(sidecar_address
+  SRCS sidecar/address.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_internal_library(sidecar_read_file
+  SRCS sidecar/read_file.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_proto_library(proto_tether_v1_sidecar_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_config_reader
+  SRCS sidecar/config_reader.cc sidecar/config_tls.cc sidecar/config_values.cc
+  DEPS
+    absl::hash
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_address
+    sidecar_config_errors
+    sidecar_options
+    sidecar_read_file
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config
+  SRCS sidecar/config.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    sidecar_read_file)
+
+tether_internal_library(sidecar_flags
+  SRCS sidecar/flags.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::flags_usage
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    sidecar_config
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    tether_internal::tether)
+
+tether_program(sidecar_tether-sidecar
+  FOLDER sidecar
+  NAME tether-sidecar
+  SRCS sidecar/main.cc
+  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
+
+tether_script_test(docs/sidecar_deployment_test
+  SCRIPT docs/sidecar_deployment_test.py
+  DATA
+    docs/sidecar/kubernetes.yaml
+    docs/sidecar/tether-sidecar.service
+    docs/sidecar_configuration.md
+    proto/tether/v1/sidecar.proto
+  PROGRAMS sidecar_tether-sidecar
+  ARGS sidecar/tether-sidecar
+  TIMEOUT 60)
+
 tether_proto_library(proto_shop_v1_inventory_cc_proto
   PREFIX proto
   SRCS proto/shop/v1/inventory.proto
@@ -4796,16 +4960,6 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
-tether_proto_library(proto_tether_v1_access_log_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/access_log.proto
-  DEPS protobuf::libprotobuf)
-
-tether_proto_library(proto_tether_v1_sidecar_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/sidecar.proto
-  DEPS protobuf::libprotobuf)
-
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -5035,14 +5189,6 @@ tether_program(services_serve_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_id
-  SRCS sidecar/hop_id.cc
-  DEPS tether_internal::tether)
-
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
-
 tether_internal_library(sidecar_fuzz_hop_headers_target
   SRCS sidecar/fuzz/hop_headers_fuzz.cc
   DEPS lib_tether_fuzz_fuzz_check sidecar_hop_headers sidecar_hop_id tether_internal::tether
@@ -5083,25 +5229,6 @@ tether_program(sidecar_fuzz_hop_headers_replay_test
     sidecar/fuzz/corpus/hop_headers/too_long
   TIMEOUT 60)
 
-tether_internal_library(sidecar_options
-  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_access_log
-  SRCS sidecar/access_line.cc sidecar/access_log.cc
-  DEPS
-    absl::core_headers
-    absl::random_random
-    absl::status
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    proto_tether_v1_access_log_cc_proto
-    protobuf::libprotobuf
-    sidecar_options
-    tether_internal::tether
-    tether_internal::tether_observability)
-
 tether_program(sidecar_access_log_test
   FOLDER sidecar
   NAME access_log_test
@@ -5121,10 +5248,6 @@ tether_program(sidecar_access_log_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
-
-tether_internal_library(sidecar_address
-  SRCS sidecar/address.cc
-  DEPS absl::status absl::statusor absl::strings)
 
 tether_program(sidecar_address_test
   FOLDER sidecar
@@ -5154,44 +5277,6 @@ tether_program(sidecar_app_watch_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_config_errors
-  SRCS sidecar/config_errors.cc
-  DEPS absl::status absl::strings protobuf::libprotobuf)
-
-tether_internal_library(sidecar_read_file
-  SRCS sidecar/read_file.cc
-  DEPS absl::status absl::statusor absl::strings)
-
-tether_internal_library(sidecar_config_reader
-  SRCS sidecar/config_reader.cc sidecar/config_tls.cc sidecar/config_values.cc
-  DEPS
-    absl::hash
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    proto_tether_v1_sidecar_cc_proto
-    protobuf::libprotobuf
-    sidecar_address
-    sidecar_config_errors
-    sidecar_options
-    sidecar_read_file
-    tether_internal::tether
-    tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_config
-  SRCS sidecar/config.cc
-  DEPS
-    absl::status
-    absl::statusor
-    absl::strings
-    proto_tether_v1_sidecar_cc_proto
-    protobuf::libprotobuf
-    sidecar_config_errors
-    sidecar_config_reader
-    sidecar_options
-    sidecar_read_file)
-
 tether_program(sidecar_config_hostile_test
   FOLDER sidecar
   NAME config_hostile_test
@@ -5215,35 +5300,12 @@ tether_program(sidecar_config_test
     sidecar_config
     sidecar_options
     tether_internal::tether_grpc
-  DATA sidecar/examples/full.textproto sidecar/examples/simple.textproto
+  DATA
+    sidecar/examples/full.textproto
+    sidecar/examples/rollout.textproto
+    sidecar/examples/simple.textproto
   TEST
   TIMEOUT 60)
-
-tether_internal_library(sidecar_request
-  SRCS sidecar/request.cc sidecar/request_end.cc
-  DEPS
-    absl::any_invocable
-    absl::inlined_vector
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    tether_internal::tether)
-
-tether_internal_library(sidecar_correlator
-  SRCS sidecar/correlator.cc
-  DEPS
-    absl::core_headers
-    absl::hash
-    absl::inlined_vector
-    absl::node_hash_map
-    absl::span
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    sidecar_request
-    tether_internal::tether)
 
 tether_program(sidecar_correlator_property_test
   FOLDER sidecar
@@ -5334,48 +5396,6 @@ tether_program(sidecar_correlator_tombstones_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_engine
-  SRCS
-    sidecar/call_queue.cc
-    sidecar/egress_call.cc
-    sidecar/ingress_call.cc
-    sidecar/listener.cc
-    sidecar/names.cc
-    sidecar/proxied_call.cc
-    sidecar/routes.cc
-    sidecar/sidecar.cc
-  DEPS
-    absl::flat_hash_map
-    absl::status
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    sidecar_access_log
-    sidecar_correlator
-    sidecar_hop_headers
-    sidecar_hop_id
-    sidecar_options
-    sidecar_request
-    tether_internal::tether
-    tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_flags
-  SRCS sidecar/flags.cc
-  DEPS
-    absl::flags
-    absl::flags_parse
-    absl::flags_usage
-    absl::status
-    absl::statusor
-    absl::strings
-    proto_tether_v1_sidecar_cc_proto
-    sidecar_config
-    sidecar_config_errors
-    sidecar_config_reader
-    sidecar_options
-    tether_internal::tether)
-
 tether_program(sidecar_flags_test
   FOLDER sidecar
   NAME flags_test
@@ -5414,12 +5434,6 @@ tether_program(sidecar_hop_id_test
   DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
   TEST
   TIMEOUT 60)
-
-tether_program(sidecar_tether-sidecar
-  FOLDER sidecar
-  NAME tether-sidecar
-  SRCS sidecar/main.cc
-  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
 
 tether_script_test(sidecar/main_test
   SCRIPT sidecar/main_test.py
