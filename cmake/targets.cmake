@@ -856,6 +856,10 @@ tether_internal_library(sidecar_hop_headers
   SRCS sidecar/hop_headers.cc
   DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
 
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
 tether_internal_library(sidecar_engine
   SRCS
     sidecar/call_queue.cc
@@ -878,6 +882,7 @@ tether_internal_library(sidecar_engine
     sidecar_hop_headers
     sidecar_hop_id
     sidecar_options
+    sidecar_plain_server
     sidecar_request
     tether_internal::tether
     tether_internal::tether_grpc)
@@ -1472,7 +1477,7 @@ tether_internal_library(integration_tests_faults_hop_services
     tether_internal::tether
     tether_internal::tether_grpc)
 
-tether_internal_library(integration_tests_test_certificate)
+tether_internal_library(testing_test_certificate)
 
 tether_program(integration_tests_faults_hop
   FOLDER integration_tests/faults
@@ -1486,7 +1491,7 @@ tether_program(integration_tests_faults_hop
     integration_tests_faults_hop_services
     integration_tests_faults_net_namespace
     integration_tests_faults_settings
-    integration_tests_test_certificate
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc)
 
@@ -1957,8 +1962,8 @@ tether_program(integration_tests_faults_test
     integration_tests_faults_settings
     integration_tests_faults_silence
     integration_tests_matrix_request
-    integration_tests_test_certificate
     interceptors_tether_grpc_testing_probe_cc_grpc
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc
   PROGRAMS integration_tests_faults_hop
@@ -2265,10 +2270,10 @@ tether_program(integration_tests_transports_test
     absl::synchronization
     absl::time
     gRPC::grpc++
-    integration_tests_test_certificate
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing
@@ -5229,6 +5234,105 @@ tether_program(sidecar_fuzz_hop_headers_replay_test
     sidecar/fuzz/corpus/hop_headers/too_long
   TIMEOUT 60)
 
+tether_internal_library(sidecar_testing_blocking_call
+  SRCS sidecar/testing/blocking_call.cc sidecar/testing/operations.cc sidecar/testing/transcript.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_scripted_server
+  SRCS sidecar/testing/scripted_server.cc
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_testing_blocking_call
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_plain_client
+  SRCS sidecar/testing/plain_client.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_blocking_call
+    sidecar_testing_scripted_server
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_start
+  SRCS sidecar/testing/start.cc
+  DEPS absl::strings sidecar_engine sidecar_options)
+
+tether_internal_library(sidecar_testing_unary_app
+  SRCS sidecar/testing/unary_app.cc
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_blocking_call
+    sidecar_testing_scripted_server
+    tether_internal::tether)
+
+tether_internal_library(sidecar_testing_chain
+  SRCS sidecar/testing/chain.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::core_headers
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_passage
+  SRCS sidecar/testing/passage.cc
+  DEPS
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_scripted_server
+    sidecar_testing_start)
+
+tether_internal_library(sidecar_testing_served_request
+  DEPS
+    absl::span
+    absl::status
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_testing_transparency
+  SRCS sidecar/testing/transparency.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_testing_blocking_call
+    sidecar_testing_passage
+    sidecar_testing_scripted_server)
+
 tether_program(sidecar_access_log_test
   FOLDER sidecar
   NAME access_log_test
@@ -5307,6 +5411,49 @@ tether_program(sidecar_config_test
   TEST
   TIMEOUT 60)
 
+tether_program(sidecar_correlation_ended_test
+  FOLDER sidecar
+  NAME correlation_ended_test
+  SRCS sidecar/correlation_ended_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_correlation_test
+  FOLDER sidecar
+  NAME correlation_test
+  SRCS sidecar/correlation_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
 tether_program(sidecar_correlator_property_test
   FOLDER sidecar
   NAME correlator_property_test
@@ -5326,16 +5473,6 @@ tether_program(sidecar_correlator_property_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_served_request
-  DEPS
-    absl::span
-    absl::status
-    absl::time
-    sidecar_correlator
-    sidecar_hop_id
-    sidecar_request
-    tether_internal::tether)
-
 tether_program(sidecar_correlator_race_test
   FOLDER sidecar
   NAME correlator_race_test
@@ -5351,7 +5488,7 @@ tether_program(sidecar_correlator_race_test
     sidecar_correlator
     sidecar_hop_id
     sidecar_request
-    sidecar_served_request
+    sidecar_testing_served_request
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -5370,7 +5507,7 @@ tether_program(sidecar_correlator_test
     sidecar_correlator
     sidecar_hop_id
     sidecar_request
-    sidecar_served_request
+    sidecar_testing_served_request
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -5390,7 +5527,7 @@ tether_program(sidecar_correlator_tombstones_test
     sidecar_correlator
     sidecar_hop_id
     sidecar_request
-    sidecar_served_request
+    sidecar_testing_served_request
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -5435,15 +5572,32 @@ tether_program(sidecar_hop_id_test
   TEST
   TIMEOUT 60)
 
+tether_program(sidecar_limits_test
+  FOLDER sidecar
+  NAME limits_test
+  SRCS sidecar/limits_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
 tether_script_test(sidecar/main_test
   SCRIPT sidecar/main_test.py
   PROGRAMS sidecar_tether-sidecar
   ARGS sidecar/tether-sidecar
   TIMEOUT 300)
-
-tether_internal_library(sidecar_plain_server
-  SRCS sidecar/plain_server.cc
-  DEPS gRPC::grpc++)
 
 tether_program(sidecar_plain_server_test
   FOLDER sidecar
@@ -5479,6 +5633,77 @@ tether_program(sidecar_request_end_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
+
+tether_program(sidecar_sidecar_test
+  FOLDER sidecar
+  NAME sidecar_test
+  SRCS sidecar/sidecar_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    testing_test_certificate
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_transparency_ends_test
+  FOLDER sidecar
+  NAME transparency_ends_test
+  SRCS sidecar/transparency_ends_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_transparency
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_flow_test
+  FOLDER sidecar
+  NAME transparency_flow_test
+  SRCS sidecar/transparency_flow_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_transparency
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_test
+  FOLDER sidecar
+  NAME transparency_test
+  SRCS sidecar/transparency_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    sidecar_testing_transparency
+  TEST
+  TIMEOUT 300)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh

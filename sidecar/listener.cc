@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "sidecar/grpc_time.h"
+#include "sidecar/plain_server.h"
 #include "tether/grpc/shutdown.h"
 
 namespace tether::sidecar {
@@ -20,12 +21,13 @@ constexpr int kWaitingCalls = 16;
 
 }  // namespace
 
-grpc::ChannelArguments TransparentChannelArguments() {
+grpc::ChannelArguments TransparentChannelArguments(PeerIs peer) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  if (peer == PeerIs::kApp) arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   // A proxy that the environment names is meant for the app.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return arguments;
@@ -33,8 +35,8 @@ grpc::ChannelArguments TransparentChannelArguments() {
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
     const std::string& address,
-    std::shared_ptr<grpc::ServerCredentials> credentials, int threads,
-    AcceptOne accept_one) {
+    std::shared_ptr<grpc::ServerCredentials> credentials, PeerIs peer,
+    int threads, AcceptOne accept_one) {
   std::unique_ptr<Listener> listener(new Listener);
   listener->address_ = address;
   grpc::ServerBuilder builder;
@@ -43,6 +45,10 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytes);
   // Otherwise two processes could share the port, and each get half the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  if (peer == PeerIs::kApp) {
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  }
+  MakePlain(builder);
   builder.AddListeningPort(
       address,
       credentials != nullptr ? credentials : grpc::InsecureServerCredentials(),

@@ -21,6 +21,14 @@
 
 namespace tether::sidecar {
 
+// Who is at the other end of a connection.
+//
+// gRPC enlarges the windows of a connection if its reader is fast and its line
+// is long, up to megabytes, which a blocked reader then leaves in the sidecar's
+// memory. The app is on this machine, where that gains nothing, so its
+// connections keep HTTP/2's 64 KiB.
+enum class PeerIs { kApp, kElsewhere };
+
 // Thread safety: Shutdown and the destructor are for one thread; the rest for
 // any.
 class Listener {
@@ -33,8 +41,8 @@ class Listener {
   // address it is.
   static absl::StatusOr<std::unique_ptr<Listener>> Start(
       const std::string& address,
-      std::shared_ptr<grpc::ServerCredentials> credentials, int threads,
-      AcceptOne accept_one);
+      std::shared_ptr<grpc::ServerCredentials> credentials, PeerIs peer,
+      int threads, AcceptOne accept_one);
 
   // Calls Shutdown(absl::ZeroDuration()) if nobody has.
   ~Listener();
@@ -64,7 +72,7 @@ class Listener {
 
 // The settings of channels and servers through which all calls pass as they
 // are: no limits of their own on messages, 64 KiB of metadata, no retries.
-grpc::ChannelArguments TransparentChannelArguments();
+grpc::ChannelArguments TransparentChannelArguments(PeerIs peer);
 
 }  // namespace tether::sidecar
 

@@ -17,7 +17,8 @@ namespace {
 
 grpc::ChannelArguments ArgumentsFor(const std::string& server_name,
                                     bool is_app) {
-  grpc::ChannelArguments arguments = TransparentChannelArguments();
+  grpc::ChannelArguments arguments =
+      TransparentChannelArguments(is_app ? PeerIs::kApp : PeerIs::kElsewhere);
   if (!server_name.empty()) arguments.SetSslTargetNameOverride(server_name);
   if (is_app) {
     // An app that restarts is back in a moment.

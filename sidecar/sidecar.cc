@@ -109,7 +109,8 @@ absl::StatusOr<Sidecar::Ingress> Sidecar::OpenIngress(
   ingress.routes = std::make_shared<Routes<IngressRoute>>(
       RouteOf(options, ingress.upstream), threads);
   auto listener = Listener::Start(
-      options.ingress.listen, options.ingress.credentials, threads,
+      options.ingress.listen, options.ingress.credentials, PeerIs::kElsewhere,
+      threads,
       [routes = ingress.routes, shared = shared_](
           CallQueue& queue, grpc::AsyncGenericService& service) {
         (new IngressCall(queue, service, routes, shared))->Accept();
@@ -127,7 +128,7 @@ absl::StatusOr<Sidecar::Egress> Sidecar::OpenEgress(
   opened.routes = std::make_shared<Routes<EgressRoute>>(
       RouteOf(options, egress, opened.upstream), threads);
   auto listener = Listener::Start(
-      egress.listen, egress.listen_credentials, threads,
+      egress.listen, egress.listen_credentials, PeerIs::kApp, threads,
       [routes = opened.routes, shared = shared_](
           CallQueue& queue, grpc::AsyncGenericService& service) {
         (new EgressCall(queue, service, routes, shared))->Accept();
