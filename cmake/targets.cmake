@@ -5411,6 +5411,25 @@ tether_program(sidecar_config_test
   TEST
   TIMEOUT 60)
 
+tether_program(sidecar_config_tls_test
+  FOLDER sidecar
+  NAME config_tls_test
+  SRCS sidecar/config_tls_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_config
+    sidecar_options
+    testing_test_certificate
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(sidecar_correlation_ended_test
   FOLDER sidecar
   NAME correlation_ended_test
