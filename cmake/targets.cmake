@@ -798,6 +798,175 @@ tether_script_test(docs/metric_table_test
   ARGS observability/tether/observability/print_metric_table
   TIMEOUT 60)
 
+tether_internal_library(sidecar_options
+  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
+
+tether_proto_library(proto_tether_v1_access_log_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/access_log.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_access_log
+  SRCS sidecar/access_line.cc sidecar/access_log.cc
+  DEPS
+    absl::core_headers
+    absl::random_random
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_access_log_cc_proto
+    protobuf::libprotobuf
+    sidecar_options
+    tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
+tether_internal_library(sidecar_engine
+  SRCS
+    sidecar/call_queue.cc
+    sidecar/egress_call.cc
+    sidecar/ingress_call.cc
+    sidecar/listener.cc
+    sidecar/names.cc
+    sidecar/proxied_call.cc
+    sidecar/routes.cc
+    sidecar/sidecar.cc
+  DEPS
+    absl::flat_hash_map
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_access_log
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_options
+    sidecar_plain_server
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config_errors
+  SRCS sidecar/config_errors.cc
+  DEPS absl::status absl::strings protobuf::libprotobuf)
+
+tether_internal_library(sidecar_address
+  SRCS sidecar/address.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_internal_library(sidecar_read_file
+  SRCS sidecar/read_file.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_proto_library(proto_tether_v1_sidecar_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_config_reader
+  SRCS sidecar/config_reader.cc sidecar/config_tls.cc sidecar/config_values.cc
+  DEPS
+    absl::hash
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_address
+    sidecar_config_errors
+    sidecar_options
+    sidecar_read_file
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config
+  SRCS sidecar/config.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    sidecar_read_file)
+
+tether_internal_library(sidecar_flags
+  SRCS sidecar/flags.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::flags_usage
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    sidecar_config
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    tether_internal::tether)
+
+tether_program(sidecar_tether-sidecar
+  FOLDER sidecar
+  NAME tether-sidecar
+  SRCS sidecar/main.cc
+  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
+
+tether_script_test(docs/sidecar_deployment_test
+  SCRIPT docs/sidecar_deployment_test.py
+  DATA
+    docs/sidecar/kubernetes.yaml
+    docs/sidecar/tether-sidecar.service
+    docs/sidecar_configuration.md
+    proto/tether/v1/sidecar.proto
+  PROGRAMS sidecar_tether-sidecar
+  ARGS sidecar/tether-sidecar
+  TIMEOUT 60)
+
 tether_proto_library(proto_shop_v1_inventory_cc_proto
   PREFIX proto
   SRCS proto/shop/v1/inventory.proto
@@ -4805,16 +4974,6 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
-tether_proto_library(proto_tether_v1_access_log_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/access_log.proto
-  DEPS protobuf::libprotobuf)
-
-tether_proto_library(proto_tether_v1_sidecar_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/sidecar.proto
-  DEPS protobuf::libprotobuf)
-
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -5044,14 +5203,6 @@ tether_program(services_serve_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_id
-  SRCS sidecar/hop_id.cc
-  DEPS tether_internal::tether)
-
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
-
 tether_internal_library(sidecar_fuzz_hop_headers_target
   SRCS sidecar/fuzz/hop_headers_fuzz.cc
   DEPS lib_tether_fuzz_fuzz_check sidecar_hop_headers sidecar_hop_id tether_internal::tether
@@ -5125,82 +5276,6 @@ tether_internal_library(sidecar_testing_plain_client
     sidecar_testing_blocking_call
     sidecar_testing_scripted_server
     tether_internal::tether_testing)
-
-tether_internal_library(sidecar_options
-  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_access_log
-  SRCS sidecar/access_line.cc sidecar/access_log.cc
-  DEPS
-    absl::core_headers
-    absl::random_random
-    absl::status
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    proto_tether_v1_access_log_cc_proto
-    protobuf::libprotobuf
-    sidecar_options
-    tether_internal::tether
-    tether_internal::tether_observability)
-
-tether_internal_library(sidecar_request
-  SRCS sidecar/request.cc sidecar/request_end.cc
-  DEPS
-    absl::any_invocable
-    absl::inlined_vector
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    tether_internal::tether)
-
-tether_internal_library(sidecar_correlator
-  SRCS sidecar/correlator.cc
-  DEPS
-    absl::core_headers
-    absl::hash
-    absl::inlined_vector
-    absl::node_hash_map
-    absl::span
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    sidecar_request
-    tether_internal::tether)
-
-tether_internal_library(sidecar_plain_server
-  SRCS sidecar/plain_server.cc
-  DEPS gRPC::grpc++)
-
-tether_internal_library(sidecar_engine
-  SRCS
-    sidecar/call_queue.cc
-    sidecar/egress_call.cc
-    sidecar/ingress_call.cc
-    sidecar/listener.cc
-    sidecar/names.cc
-    sidecar/proxied_call.cc
-    sidecar/routes.cc
-    sidecar/sidecar.cc
-  DEPS
-    absl::flat_hash_map
-    absl::status
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    sidecar_access_log
-    sidecar_correlator
-    sidecar_hop_headers
-    sidecar_hop_id
-    sidecar_options
-    sidecar_plain_server
-    sidecar_request
-    tether_internal::tether
-    tether_internal::tether_grpc)
 
 tether_internal_library(sidecar_testing_start
   SRCS sidecar/testing/start.cc
@@ -5287,10 +5362,6 @@ tether_program(sidecar_access_log_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_address
-  SRCS sidecar/address.cc
-  DEPS absl::status absl::statusor absl::strings)
-
 tether_program(sidecar_address_test
   FOLDER sidecar
   NAME address_test
@@ -5319,44 +5390,6 @@ tether_program(sidecar_app_watch_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_config_errors
-  SRCS sidecar/config_errors.cc
-  DEPS absl::status absl::strings protobuf::libprotobuf)
-
-tether_internal_library(sidecar_read_file
-  SRCS sidecar/read_file.cc
-  DEPS absl::status absl::statusor absl::strings)
-
-tether_internal_library(sidecar_config_reader
-  SRCS sidecar/config_reader.cc sidecar/config_tls.cc sidecar/config_values.cc
-  DEPS
-    absl::hash
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    proto_tether_v1_sidecar_cc_proto
-    protobuf::libprotobuf
-    sidecar_address
-    sidecar_config_errors
-    sidecar_options
-    sidecar_read_file
-    tether_internal::tether
-    tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_config
-  SRCS sidecar/config.cc
-  DEPS
-    absl::status
-    absl::statusor
-    absl::strings
-    proto_tether_v1_sidecar_cc_proto
-    protobuf::libprotobuf
-    sidecar_config_errors
-    sidecar_config_reader
-    sidecar_options
-    sidecar_read_file)
-
 tether_program(sidecar_config_hostile_test
   FOLDER sidecar
   NAME config_hostile_test
@@ -5380,7 +5413,29 @@ tether_program(sidecar_config_test
     sidecar_config
     sidecar_options
     tether_internal::tether_grpc
-  DATA sidecar/examples/full.textproto sidecar/examples/simple.textproto
+  DATA
+    sidecar/examples/full.textproto
+    sidecar/examples/rollout.textproto
+    sidecar/examples/simple.textproto
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_config_tls_test
+  FOLDER sidecar
+  NAME config_tls_test
+  SRCS sidecar/config_tls_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_config
+    sidecar_options
+    testing_test_certificate
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -5506,21 +5561,21 @@ tether_program(sidecar_correlator_tombstones_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_flags
-  SRCS sidecar/flags.cc
+tether_program(sidecar_flags_test
+  FOLDER sidecar
+  NAME flags_test
+  SRCS sidecar/flags_test.cc
   DEPS
-    absl::flags
-    absl::flags_parse
-    absl::flags_usage
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::flags_commandlineflag
+    absl::flags_reflection
     absl::status
-    absl::statusor
-    absl::strings
-    proto_tether_v1_sidecar_cc_proto
-    sidecar_config
-    sidecar_config_errors
-    sidecar_config_reader
+    sidecar_flags
     sidecar_options
-    tether_internal::tether)
+  TEST
+  TIMEOUT 60)
 
 tether_program(sidecar_hop_headers_test
   FOLDER sidecar
@@ -5564,6 +5619,12 @@ tether_program(sidecar_limits_test
     sidecar_testing_unary_app
     tether_internal::tether_testing
   TEST
+  TIMEOUT 300)
+
+tether_script_test(sidecar/main_test
+  SCRIPT sidecar/main_test.py
+  PROGRAMS sidecar_tether-sidecar
+  ARGS sidecar/tether-sidecar
   TIMEOUT 300)
 
 tether_program(sidecar_plain_server_test
@@ -5622,12 +5683,6 @@ tether_program(sidecar_sidecar_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
-
-tether_program(sidecar_tether-sidecar
-  FOLDER sidecar
-  NAME tether-sidecar
-  SRCS sidecar/main.cc
-  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
 
 tether_program(sidecar_transparency_ends_test
   FOLDER sidecar
