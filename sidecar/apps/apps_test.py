@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a Node service, a Python service and a plain C++ service behind sidecars, and checks that the deadline, the cancellation
+and the report pass through all three; without sidecars, as a control, they don't.
+
+  apps_test.py SIDECAR RUN_SH PLAIN_INVENTORY SHOP_CLIENT
+
+It needs "tools/setup.sh sidecar".
+"""
+
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+SIDECAR = RUN = INVENTORY = CLIENT = ""
+GIVE_UP = 60  # seconds, for what is certain to happen
+# How much later than promised something may happen on a machine that others use, too, in milliseconds. The controls are
+# longer than that by far.
+SLACK_MS = 80
+
+
+def free_port():
+  with socket.socket() as listener:
+    listener.bind(("127.0.0.1", 0))
+    return listener.getsockname()[1]
+
+
+def now_ms():
+  return time.monotonic() * 1000
+
+
+class Process:
+  """A program, and the lines that it prints."""
+
+  def __init__(self, name, command, **environment):
+    self.name = name
+    self.lines = queue.Queue()
+    self.process = subprocess.Popen(command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, text=True)
+    threading.Thread(target=self.read, daemon=True).start()
+
+  def read(self):
+    for line in self.process.stdout:
+      self.lines.put(line.rstrip("\n"))
+    self.lines.put(None)
+
+  def line(self, timeout=GIVE_UP):
+    try:
+      line = self.lines.get(timeout=timeout)
+    except queue.Empty:
+      raise AssertionError(self.name + " printed nothing for %.0f s" % timeout) from None
+    if line is None:
+      raise AssertionError(self.name + " has ended")
+    return line
+
+  def match(self, pattern):
+    """The first group of the first line that matches."""
+    while True:
+      found = re.match(pattern, self.line())
+      if found:
+        return found.group(1)
+
+  def record(self, key, timeout=GIVE_UP):
+    """The next record that has this field."""
+    while True:
+      line = self.line(timeout)
+      if line.startswith("{"):
+        record = json.loads(line)
+        if key in record:
+          return record
+
+  def stop(self):
+    self.process.send_signal(signal.SIGTERM)
+    try:
+      self.process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+      self.process.kill()
+      self.process.wait()
+    self.process.stdout.close()
+    return self.process.returncode
+
+
+class Shop:
+  """storefront (Node) → orders (Python) → inventory (C++), each behind a sidecar of its own unless `sidecars` is false."""
+
+  def __init__(self, sidecars=True, delay="5ms", refresh=False, propagators="tracecontext,baggage"):
+    self.sidecars = sidecars
+    self.processes = []
+    try:
+      self.inventory, address = self.service("inventory", [INVENTORY, "--delay=" + delay], None, None)
+      self.orders, address = self.service("orders", [RUN, "orders"], "--inventory", address)
+      flags = ["--refresh"] if refresh else []
+      self.storefront, self.address = self.service("storefront", [RUN, "storefront"] + flags, "--orders", address,
+                                                   OTEL_PROPAGATORS=propagators)
+    except BaseException:
+      self.stop()
+      raise
+
+  def start(self, name, command, **environment):
+    process = Process(name, command, **environment)
+    self.processes.append(process)
+    return process
+
+  def service(self, name, command, callee_flag, callee, **environment):
+    """Starts a service and its sidecar. Returns the service, and the address at which others reach it."""
+    if not self.sidecars:
+      callee_flags = ["%s=%s" % (callee_flag, callee)] if callee else []
+      process = self.start(name, command + callee_flags, **environment)
+      return process, "127.0.0.1:" + process.match(r"listening on port (\d+)$")
+    port = free_port()
+    flags = ["--ingress=127.0.0.1:0", "--app=127.0.0.1:%d" % port, "--mode=full"]
+    if callee:
+      flags.append("--egress=127.0.0.1:0=" + callee)
+    sidecar = self.start(name + "'s sidecar", [SIDECAR] + flags)
+    address = sidecar.match(r"ingress (\S+)$")
+    if callee:
+      command = command + ["%s=%s" % (callee_flag, sidecar.match(r"egress (\S+) -> "))]
+    sidecar.match(r"(ready)")
+    process = self.start(name, command + ["--port=%d" % port], **environment)
+    process.match(r"listening on port (\d+)$")
+    return process, address
+
+  def get_page(self, *flags):
+    run = subprocess.run([CLIENT, "--storefront=" + self.address] + list(flags), stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, text=True, timeout=GIVE_UP, check=True)
+    return json.loads(run.stdout)
+
+  def hops(self):
+    """What each service says of its next request to end, from the client outwards."""
+    return [service.record("service") for service in (self.storefront, self.orders, self.inventory)]
+
+  def stop(self):
+    """Stops everything, the client's side first. Returns the names of those that failed."""
+    failed = [p.name for p in reversed(self.processes) if p.stop() != 0]
+    self.processes = []
+    return failed
+
+
+def end_of(hop):
+  return hop["started_ms"] + hop["elapsed_ms"]
+
+
+class AppsTest(unittest.TestCase):
+
+  def shop(self, **options):
+    shop = Shop(**options)
+    self.addCleanup(lambda: self.assertEqual(shop.stop(), []))
+    # The first request loads code and connects.
+    page = shop.get_page("--deadline=30s")
+    self.assertEqual((page["code"], page["availability"]), (0, "42 in stock"), page)
+    for hop in shop.hops():
+      self.assertEqual(hop["outcome"], "ok")
+    return shop
+
+  def ended_within(self, hops, since, limit):
+    for hop in hops:
+      self.assertLess(end_of(hop) - since, limit + SLACK_MS, hop)
+
+  def test_control_without_sidecars_the_leaf_works_on(self):
+    shop = self.shop(sidecars=False, delay="2s")
+    page = shop.get_page("--deadline=200ms")
+    self.assertEqual(page["code"], 4, page)
+    self.assertNotIn("inventory", page["message"])
+    hops = shop.hops()
+    print(page["ended_ms"] - page["sent_ms"], hops)
+
+
+if __name__ == "__main__":
+  SIDECAR, RUN, INVENTORY, CLIENT = sys.argv[1:5]
+  del sys.argv[1:5]
+  unittest.main()
