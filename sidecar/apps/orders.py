@@ -40,15 +40,19 @@ class Orders(orders_pb2_grpc.OrdersServicer):
   def GetOrder(self, request, context):  # pylint: disable=invalid-name
     start, left = time.monotonic(), context.time_remaining()
     order = orders_pb2.Order(order_id=request.order_id, product_id="tea-5", product_name="Darjeeling, 250 g", quantity=2)
-    failure = None
-    try:
-      stock = self.inventory.GetStock(inventory_pb2.GetStockRequest(product_id="tea-5"), metadata=trace_of(context))
-      order.stock = stock.stock
-    except grpc.RpcError as error:
-      failure = error
-    self.log("GetOrder", start, left, failure.code() if failure else None)
-    if failure:
-      context.abort(failure.code(), "inventory: " + failure.details())
+    code, message = None, ""
+    if not request.order_id:
+      code, message = grpc.StatusCode.INVALID_ARGUMENT, "order_id is missing"
+    else:
+      try:
+        stock = self.inventory.GetStock(inventory_pb2.GetStockRequest(product_id="tea-5"), metadata=trace_of(context))
+        order.stock = stock.stock
+      except grpc.RpcError as error:
+        # The callee's error as this service's own.
+        code, message = error.code(), "inventory: " + error.details()
+    self.log("GetOrder", start, left, code)
+    if code:
+      context.abort(code, message)
     return order
 
   def log(self, method, start, left, code):
