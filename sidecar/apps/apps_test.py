@@ -8,6 +8,7 @@ and the report pass through all three; without sidecars, as a control, they don'
 It needs "tools/setup.sh sidecar".
 """
 
+import base64
 import json
 import os
 import queue
@@ -17,8 +18,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import unittest
+
+OK, CANCELLED, DEADLINE_EXCEEDED = 0, 1, 4
+METHODS = ["GetOrderPage", "GetOrder", "GetStock"]
 
 SIDECAR = RUN = INVENTORY = CLIENT = ""
 GIVE_UP = 60  # seconds, for what is certain to happen
@@ -31,10 +34,6 @@ def free_port():
   with socket.socket() as listener:
     listener.bind(("127.0.0.1", 0))
     return listener.getsockname()[1]
-
-
-def now_ms():
-  return time.monotonic() * 1000
 
 
 class Process:
@@ -148,6 +147,17 @@ def end_of(hop):
   return hop["started_ms"] + hop["elapsed_ms"]
 
 
+def methods_in(call):
+  """The methods of a report's chain of calls, from the client outwards."""
+  methods = []
+  while call:
+    methods.append(base64.b64decode(call["method"]).decode())
+    calls = call.get("report", {}).get("calls", [])
+    assert len(calls) <= 1, calls
+    call = calls[0] if calls else None
+  return methods
+
+
 class AppsTest(unittest.TestCase):
 
   def shop(self, **options):
@@ -156,21 +166,116 @@ class AppsTest(unittest.TestCase):
     # The first request loads code and connects.
     page = shop.get_page("--deadline=30s")
     self.assertEqual((page["code"], page["availability"]), (0, "42 in stock"), page)
-    for hop in shop.hops():
-      self.assertEqual(hop["outcome"], "ok")
+    self.expect_outcomes(shop, "ok")
     return shop
 
-  def ended_within(self, hops, since, limit):
+  def expect_outcomes(self, shop, outcome):
+    """Returns what the hops say of their next request, whose outcome this is."""
+    hops = shop.hops()
+    self.assertEqual([h["outcome"] for h in hops], [outcome] * 3, hops)
+    return hops
+
+  def expect_end(self, hops, limit):
+    """`limit`: milliseconds of the machine's clock."""
     for hop in hops:
-      self.assertLess(end_of(hop) - since, limit + SLACK_MS, hop)
+      self.assertLess(end_of(hop), limit + SLACK_MS, hop)
+
+  def expect_the_deadline_to_end_all(self, shop, *flags):
+    page = shop.get_page("--deadline=200ms", *flags)
+    self.assertEqual(page["code"], DEADLINE_EXCEEDED, page)
+    self.assertLess(page["ended_ms"], page["sent_ms"] + 200 + SLACK_MS, page)
+    self.assertRegex(page["message"], r"inventory\.GetStock \d+ms")
+    hops = self.expect_outcomes(shop, "deadline_exceeded")
+    self.expect_end(hops, page["sent_ms"] + 200)
+    left = [h["remaining_ms_on_arrival"] for h in hops]
+    self.assertEqual(left, sorted(left, reverse=True))
+    self.assertLessEqual(left[0], 200)
+    return page
+
+  def expect_a_client_that_leaves_to_end_all(self, shop, *flags):
+    page = shop.get_page("--deadline=30s", "--cancel_after=50ms", *flags)
+    self.assertEqual(page["code"], CANCELLED, page)
+    noticed = shop.inventory.record("cancelled_ms")["cancelled_ms"]
+    self.assertGreater(noticed, page["left_ms"])
+    self.assertLess(noticed, page["left_ms"] + 20 + SLACK_MS)
+    self.expect_end(self.expect_outcomes(shop, "cancelled"), page["left_ms"] + 20)
+
+  def test_a_page_on_time(self):
+    shop = self.shop()
+    page = shop.get_page("--deadline=30s")
+    self.assertEqual((page["code"], page["message"], page["availability"]), (OK, "", "42 in stock"))
+    self.assertEqual(methods_in(page["report"]), METHODS)
+    hops = self.expect_outcomes(shop, "ok")
+    for hop in hops:
+      self.assertLess(hop["remaining_ms_on_arrival"], 30000)
+      self.assertGreater(hop["remaining_ms_on_arrival"], 20000)
+
+  def test_the_deadline_ends_every_hop(self):
+    page = self.expect_the_deadline_to_end_all(self.shop(delay="2s"))
+    self.assertEqual(methods_in(page["report"]), METHODS)
+
+  def test_a_client_that_leaves_ends_every_hop(self):
+    self.expect_a_client_that_leaves_to_end_all(self.shop(delay="2s"))
 
   def test_control_without_sidecars_the_leaf_works_on(self):
     shop = self.shop(sidecars=False, delay="2s")
     page = shop.get_page("--deadline=200ms")
-    self.assertEqual(page["code"], 4, page)
+    self.assertEqual(page["code"], DEADLINE_EXCEEDED, page)
+    self.assertLess(page["ended_ms"], page["sent_ms"] + 200 + SLACK_MS)
     self.assertNotIn("inventory", page["message"])
-    hops = shop.hops()
-    print(page["ended_ms"] - page["sent_ms"], hops)
+    self.assertEqual(methods_in(page["report"]), METHODS[:1])
+    hops = self.expect_outcomes(shop, "ok")
+    self.assertGreaterEqual(hops[-1]["elapsed_ms"], 2000)
+    self.assertNotIn("remaining_ms_on_arrival", hops[-1])
+
+    page = shop.get_page("--deadline=30s", "--cancel_after=50ms")
+    self.assertEqual(page["code"], CANCELLED, page)
+    hops = self.expect_outcomes(shop, "ok")
+    self.assertGreaterEqual(hops[-1]["elapsed_ms"], 2000)
+
+  def test_trace_headers_alone_suffice(self):
+    shop = self.shop(delay="2s", propagators="tracecontext")
+    self.expect_the_deadline_to_end_all(shop)
+    self.expect_a_client_that_leaves_to_end_all(shop)
+
+  def test_a_request_without_a_trace(self):
+    # Node has the id from the baggage, and begins a trace of its own. Python has the id from that trace's headers.
+    shop = self.shop(delay="2s")
+    self.expect_the_deadline_to_end_all(shop, "--notrace")
+    self.expect_a_client_that_leaves_to_end_all(shop, "--notrace")
+
+  def test_a_call_after_the_reply_runs_on(self):
+    shop = self.shop(delay="1s", refresh=True)
+    self.assertEqual(shop.storefront.record("refreshed")["refreshed"], OK)
+    for service in (shop.orders, shop.inventory):
+      service.record("service")
+
+    page = shop.get_page("--deadline=1700ms")
+    self.assertEqual(page["code"], OK, page)
+    self.expect_outcomes(shop, "ok")
+    self.assertEqual(shop.storefront.record("refreshed")["refreshed"], OK)
+    stock = shop.inventory.record("service")
+    self.assertEqual(stock["outcome"], "ok")
+    # It began in time, and ended after the request's deadline.
+    self.assertLess(stock["started_ms"], page["sent_ms"] + 1700)
+    self.assertGreater(end_of(stock), page["sent_ms"] + 1700)
+
+  def test_a_call_after_the_client_left_is_refused(self):
+    shop = self.shop(delay="1s", refresh=True)
+    shop.storefront.record("refreshed")
+    for service in (shop.orders, shop.inventory):
+      service.record("service")
+
+    page = shop.get_page("--deadline=30s", "--cancel_after=50ms")
+    self.assertEqual(page["code"], CANCELLED, page)
+    self.expect_outcomes(shop, "cancelled")
+    refused = shop.storefront.record("refreshed")
+    self.assertEqual(refused["refreshed"], CANCELLED)
+    self.assertLess(refused["after_ms"], 20 + SLACK_MS)
+    # It didn't reach orders, so the next request there is the next page's.
+    page = shop.get_page("--deadline=30s")
+    hop = shop.orders.record("service")
+    self.assertGreater(hop["started_ms"], page["sent_ms"])
 
 
 if __name__ == "__main__":
