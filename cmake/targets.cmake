@@ -4777,6 +4777,15 @@ tether_internal_library(services_demo_request
     tether_internal::tether
     tether_internal::tether_grpc)
 
+tether_internal_library(services_demo_request_story
+  SRCS services/demo/request_story.cc
+  DEPS
+    absl::time
+    proto_shop_v1_demo_cc_proto
+    services_demo_request
+    services_demo_story
+    tether_internal::tether_grpc)
+
 tether_internal_library(services_demo_stop_signals
   SRCS services/demo/stop_signals.cc
   DEPS absl::status tether_internal::tether)
@@ -4847,6 +4856,7 @@ tether_program(services_demo_demo
     services_demo_chain
     services_demo_html
     services_demo_request
+    services_demo_request_story
     services_demo_stop_signals
     services_demo_story
     services_demo_waterfall
@@ -4854,7 +4864,6 @@ tether_program(services_demo_demo
     services_proto_json
     services_stdout_line
     tether_internal::tether
-    tether_internal::tether_grpc
   PROGRAMS services_inventory_inventory services_orders_orders services_storefront_storefront)
 
 tether_script_test(services/demo/demo_test
@@ -4891,6 +4900,18 @@ tether_program(services_demo_sample_pages
     services_demo_html
     services_demo_story
     tether_internal::tether_grpc)
+
+tether_internal_library(services_demo_sidecar_chain
+  SRCS services/demo/sidecar_chain.cc
+  DEPS
+    absl::status
+    absl::strings
+    absl::time
+    proto_shop_v1_demo_cc_proto
+    services_demo_chain
+    services_demo_request
+    testing_child_process
+    tether_internal::tether)
 
 tether_program(services_demo_story_test
   FOLDER services/demo
@@ -4969,6 +4990,35 @@ tether_program(services_serve_test
   PROGRAMS services_inventory_inventory
   TEST
   TIMEOUT 60)
+
+tether_program(sidecar_apps_plain_inventory
+  FOLDER sidecar/apps
+  NAME plain_inventory
+  SRCS sidecar/apps/plain_inventory.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::str_format
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc)
+
+tether_program(sidecar_apps_shop_client
+  FOLDER sidecar/apps
+  NAME shop_client
+  SRCS sidecar/apps/shop_client.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_storefront_cc_grpc
+    protobuf::libprotobuf
+    tether_internal::tether
+    tether_internal::tether_grpc)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh
