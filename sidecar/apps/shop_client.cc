@@ -57,6 +57,7 @@ int Main() {
   if (absl::GetFlag(FLAGS_trace)) {
     ctx = tether::WithTrace(ctx, tether::NewTrace(/*sampled=*/true));
   }
+  const double sent_ms = NowMs();
   auto [call_ctx, cancel] =
       tether::WithTimeout(ctx, absl::GetFlag(FLAGS_deadline));
   const tether::CancelFunc& leave = cancel;
@@ -69,7 +70,6 @@ int Main() {
         leave(absl::CancelledError("the client left"));
       });
 
-  const double sent_ms = NowMs();
   tether::ClientCall call(call_ctx);
   v1::GetOrderPageRequest request;
   request.set_order_id("1042");
