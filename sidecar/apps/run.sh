@@ -43,9 +43,11 @@ case ${1-} in
   install) install ;;
   storefront)
     shift
-    # OpenTelemetry's own way to instrument an app that doesn't know of it. Nothing collects the spans here.
+    # OpenTelemetry's own way to instrument an app that doesn't know of it. Without an exporter it would make no spans; this one
+    # finds no collector.
     export NODE_PATH=$installed/node_modules
-    export OTEL_TRACES_EXPORTER=none OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none OTEL_SERVICE_NAME=storefront
+    export OTEL_SERVICE_NAME=storefront OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none
+    export OTEL_TRACES_EXPORTER=${OTEL_TRACES_EXPORTER:-otlp} OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1
     export OTEL_NODE_RESOURCE_DETECTORS=none  # they ask the network which cloud this is
     exec node --require @opentelemetry/auto-instrumentations-node/register "$apps/storefront.js" "$@"
     ;;
