@@ -5010,6 +5010,15 @@ tether_internal_library(services_demo_request
     tether_internal::tether
     tether_internal::tether_grpc)
 
+tether_internal_library(services_demo_request_story
+  SRCS services/demo/request_story.cc
+  DEPS
+    absl::time
+    proto_shop_v1_demo_cc_proto
+    services_demo_request
+    services_demo_story
+    tether_internal::tether_grpc)
+
 tether_internal_library(services_demo_stop_signals
   SRCS services/demo/stop_signals.cc
   DEPS absl::status tether_internal::tether)
@@ -5080,6 +5089,7 @@ tether_program(services_demo_demo
     services_demo_chain
     services_demo_html
     services_demo_request
+    services_demo_request_story
     services_demo_stop_signals
     services_demo_story
     services_demo_waterfall
@@ -5087,7 +5097,6 @@ tether_program(services_demo_demo
     services_proto_json
     services_stdout_line
     tether_internal::tether
-    tether_internal::tether_grpc
   PROGRAMS services_inventory_inventory services_orders_orders services_storefront_storefront)
 
 tether_script_test(services/demo/demo_test
@@ -5124,6 +5133,18 @@ tether_program(services_demo_sample_pages
     services_demo_html
     services_demo_story
     tether_internal::tether_grpc)
+
+tether_internal_library(services_demo_sidecar_chain
+  SRCS services/demo/sidecar_chain.cc
+  DEPS
+    absl::status
+    absl::strings
+    absl::time
+    proto_shop_v1_demo_cc_proto
+    services_demo_chain
+    services_demo_request
+    testing_child_process
+    tether_internal::tether)
 
 tether_program(services_demo_story_test
   FOLDER services/demo
@@ -5202,6 +5223,35 @@ tether_program(services_serve_test
   PROGRAMS services_inventory_inventory
   TEST
   TIMEOUT 60)
+
+tether_program(sidecar_apps_plain_inventory
+  FOLDER sidecar/apps
+  NAME plain_inventory
+  SRCS sidecar/apps/plain_inventory.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::str_format
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc)
+
+tether_program(sidecar_apps_shop_client
+  FOLDER sidecar/apps
+  NAME shop_client
+  SRCS sidecar/apps/shop_client.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_storefront_cc_grpc
+    protobuf::libprotobuf
+    tether_internal::tether
+    tether_internal::tether_grpc)
 
 tether_internal_library(sidecar_fuzz_hop_headers_target
   SRCS sidecar/fuzz/hop_headers_fuzz.cc
