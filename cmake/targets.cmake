@@ -798,6 +798,175 @@ tether_script_test(docs/metric_table_test
   ARGS observability/tether/observability/print_metric_table
   TIMEOUT 60)
 
+tether_internal_library(sidecar_options
+  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
+
+tether_proto_library(proto_tether_v1_access_log_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/access_log.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_access_log
+  SRCS sidecar/access_line.cc sidecar/access_log.cc
+  DEPS
+    absl::core_headers
+    absl::random_random
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_access_log_cc_proto
+    protobuf::libprotobuf
+    sidecar_options
+    tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
+tether_internal_library(sidecar_engine
+  SRCS
+    sidecar/call_queue.cc
+    sidecar/egress_call.cc
+    sidecar/ingress_call.cc
+    sidecar/listener.cc
+    sidecar/names.cc
+    sidecar/proxied_call.cc
+    sidecar/routes.cc
+    sidecar/sidecar.cc
+  DEPS
+    absl::flat_hash_map
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_access_log
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_options
+    sidecar_plain_server
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config_errors
+  SRCS sidecar/config_errors.cc
+  DEPS absl::status absl::strings protobuf::libprotobuf)
+
+tether_internal_library(sidecar_address
+  SRCS sidecar/address.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_internal_library(sidecar_read_file
+  SRCS sidecar/read_file.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_proto_library(proto_tether_v1_sidecar_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_config_reader
+  SRCS sidecar/config_reader.cc sidecar/config_tls.cc sidecar/config_values.cc
+  DEPS
+    absl::hash
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_address
+    sidecar_config_errors
+    sidecar_options
+    sidecar_read_file
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config
+  SRCS sidecar/config.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    sidecar_read_file)
+
+tether_internal_library(sidecar_flags
+  SRCS sidecar/flags.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::flags_usage
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    sidecar_config
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    tether_internal::tether)
+
+tether_program(sidecar_tether-sidecar
+  FOLDER sidecar
+  NAME tether-sidecar
+  SRCS sidecar/main.cc
+  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
+
+tether_script_test(docs/sidecar_deployment_test
+  SCRIPT docs/sidecar_deployment_test.py
+  DATA
+    docs/sidecar/kubernetes.yaml
+    docs/sidecar/tether-sidecar.service
+    docs/sidecar_configuration.md
+    proto/tether/v1/sidecar.proto
+  PROGRAMS sidecar_tether-sidecar
+  ARGS sidecar/tether-sidecar
+  TIMEOUT 60)
+
 tether_proto_library(proto_shop_v1_inventory_cc_proto
   PREFIX proto
   SRCS proto/shop/v1/inventory.proto
@@ -2138,6 +2307,7 @@ tether_internal_library(interceptors_tether_grpc_testing_generic_server
   PREFIX interceptors
   DEPS
     absl::core_headers
+    absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback
@@ -2510,12 +2680,17 @@ tether_program(interceptors_tether_grpc_incoming_call_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
+    absl::status
+    absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_generic_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -2631,13 +2806,16 @@ tether_program(interceptors_tether_grpc_outgoing_call_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
+    absl::status
     absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_generic_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -4796,16 +4974,6 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
-tether_proto_library(proto_tether_v1_access_log_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/access_log.proto
-  DEPS protobuf::libprotobuf)
-
-tether_proto_library(proto_tether_v1_sidecar_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/sidecar.proto
-  DEPS protobuf::libprotobuf)
-
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -4840,6 +5008,15 @@ tether_internal_library(services_demo_request
     proto_shop_v1_orders_cc_proto
     proto_shop_v1_storefront_cc_grpc
     tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(services_demo_request_story
+  SRCS services/demo/request_story.cc
+  DEPS
+    absl::time
+    proto_shop_v1_demo_cc_proto
+    services_demo_request
+    services_demo_story
     tether_internal::tether_grpc)
 
 tether_internal_library(services_demo_stop_signals
@@ -4912,6 +5089,7 @@ tether_program(services_demo_demo
     services_demo_chain
     services_demo_html
     services_demo_request
+    services_demo_request_story
     services_demo_stop_signals
     services_demo_story
     services_demo_waterfall
@@ -4919,7 +5097,6 @@ tether_program(services_demo_demo
     services_proto_json
     services_stdout_line
     tether_internal::tether
-    tether_internal::tether_grpc
   PROGRAMS services_inventory_inventory services_orders_orders services_storefront_storefront)
 
 tether_script_test(services/demo/demo_test
@@ -4956,6 +5133,18 @@ tether_program(services_demo_sample_pages
     services_demo_html
     services_demo_story
     tether_internal::tether_grpc)
+
+tether_internal_library(services_demo_sidecar_chain
+  SRCS services/demo/sidecar_chain.cc
+  DEPS
+    absl::status
+    absl::strings
+    absl::time
+    proto_shop_v1_demo_cc_proto
+    services_demo_chain
+    services_demo_request
+    testing_child_process
+    tether_internal::tether)
 
 tether_program(services_demo_story_test
   FOLDER services/demo
@@ -5035,13 +5224,34 @@ tether_program(services_serve_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_id
-  SRCS sidecar/hop_id.cc
-  DEPS tether_internal::tether)
+tether_program(sidecar_apps_plain_inventory
+  FOLDER sidecar/apps
+  NAME plain_inventory
+  SRCS sidecar/apps/plain_inventory.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::str_format
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc)
 
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+tether_program(sidecar_apps_shop_client
+  FOLDER sidecar/apps
+  NAME shop_client
+  SRCS sidecar/apps/shop_client.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_storefront_cc_grpc
+    protobuf::libprotobuf
+    tether_internal::tether
+    tether_internal::tether_grpc)
 
 tether_internal_library(sidecar_fuzz_hop_headers_target
   SRCS sidecar/fuzz/hop_headers_fuzz.cc
@@ -5116,82 +5326,6 @@ tether_internal_library(sidecar_testing_plain_client
     sidecar_testing_blocking_call
     sidecar_testing_scripted_server
     tether_internal::tether_testing)
-
-tether_internal_library(sidecar_options
-  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_access_log
-  SRCS sidecar/access_line.cc sidecar/access_log.cc
-  DEPS
-    absl::core_headers
-    absl::random_random
-    absl::status
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    proto_tether_v1_access_log_cc_proto
-    protobuf::libprotobuf
-    sidecar_options
-    tether_internal::tether
-    tether_internal::tether_observability)
-
-tether_internal_library(sidecar_request
-  SRCS sidecar/request.cc sidecar/request_end.cc
-  DEPS
-    absl::any_invocable
-    absl::inlined_vector
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    tether_internal::tether)
-
-tether_internal_library(sidecar_correlator
-  SRCS sidecar/correlator.cc
-  DEPS
-    absl::core_headers
-    absl::hash
-    absl::inlined_vector
-    absl::node_hash_map
-    absl::span
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    sidecar_request
-    tether_internal::tether)
-
-tether_internal_library(sidecar_plain_server
-  SRCS sidecar/plain_server.cc
-  DEPS gRPC::grpc++)
-
-tether_internal_library(sidecar_engine
-  SRCS
-    sidecar/call_queue.cc
-    sidecar/egress_call.cc
-    sidecar/ingress_call.cc
-    sidecar/listener.cc
-    sidecar/names.cc
-    sidecar/proxied_call.cc
-    sidecar/routes.cc
-    sidecar/sidecar.cc
-  DEPS
-    absl::flat_hash_map
-    absl::status
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    sidecar_access_log
-    sidecar_correlator
-    sidecar_hop_headers
-    sidecar_hop_id
-    sidecar_options
-    sidecar_plain_server
-    sidecar_request
-    tether_internal::tether
-    tether_internal::tether_grpc)
 
 tether_internal_library(sidecar_testing_start
   SRCS sidecar/testing/start.cc
@@ -5278,10 +5412,6 @@ tether_program(sidecar_access_log_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_address
-  SRCS sidecar/address.cc
-  DEPS absl::status absl::statusor absl::strings)
-
 tether_program(sidecar_address_test
   FOLDER sidecar
   NAME address_test
@@ -5310,44 +5440,6 @@ tether_program(sidecar_app_watch_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_config_errors
-  SRCS sidecar/config_errors.cc
-  DEPS absl::status absl::strings protobuf::libprotobuf)
-
-tether_internal_library(sidecar_read_file
-  SRCS sidecar/read_file.cc
-  DEPS absl::status absl::statusor absl::strings)
-
-tether_internal_library(sidecar_config_reader
-  SRCS sidecar/config_reader.cc sidecar/config_tls.cc sidecar/config_values.cc
-  DEPS
-    absl::hash
-    absl::statusor
-    absl::strings
-    absl::time
-    gRPC::grpc++
-    proto_tether_v1_sidecar_cc_proto
-    protobuf::libprotobuf
-    sidecar_address
-    sidecar_config_errors
-    sidecar_options
-    sidecar_read_file
-    tether_internal::tether
-    tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_config
-  SRCS sidecar/config.cc
-  DEPS
-    absl::status
-    absl::statusor
-    absl::strings
-    proto_tether_v1_sidecar_cc_proto
-    protobuf::libprotobuf
-    sidecar_config_errors
-    sidecar_config_reader
-    sidecar_options
-    sidecar_read_file)
-
 tether_program(sidecar_config_hostile_test
   FOLDER sidecar
   NAME config_hostile_test
@@ -5371,7 +5463,29 @@ tether_program(sidecar_config_test
     sidecar_config
     sidecar_options
     tether_internal::tether_grpc
-  DATA sidecar/examples/full.textproto sidecar/examples/simple.textproto
+  DATA
+    sidecar/examples/full.textproto
+    sidecar/examples/rollout.textproto
+    sidecar/examples/simple.textproto
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_config_tls_test
+  FOLDER sidecar
+  NAME config_tls_test
+  SRCS sidecar/config_tls_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_config
+    sidecar_options
+    testing_test_certificate
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -5497,21 +5611,21 @@ tether_program(sidecar_correlator_tombstones_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_flags
-  SRCS sidecar/flags.cc
+tether_program(sidecar_flags_test
+  FOLDER sidecar
+  NAME flags_test
+  SRCS sidecar/flags_test.cc
   DEPS
-    absl::flags
-    absl::flags_parse
-    absl::flags_usage
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::flags_commandlineflag
+    absl::flags_reflection
     absl::status
-    absl::statusor
-    absl::strings
-    proto_tether_v1_sidecar_cc_proto
-    sidecar_config
-    sidecar_config_errors
-    sidecar_config_reader
+    sidecar_flags
     sidecar_options
-    tether_internal::tether)
+  TEST
+  TIMEOUT 60)
 
 tether_program(sidecar_hop_headers_test
   FOLDER sidecar
@@ -5555,6 +5669,12 @@ tether_program(sidecar_limits_test
     sidecar_testing_unary_app
     tether_internal::tether_testing
   TEST
+  TIMEOUT 300)
+
+tether_script_test(sidecar/main_test
+  SCRIPT sidecar/main_test.py
+  PROGRAMS sidecar_tether-sidecar
+  ARGS sidecar/tether-sidecar
   TIMEOUT 300)
 
 tether_program(sidecar_plain_server_test
@@ -5613,12 +5733,6 @@ tether_program(sidecar_sidecar_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
-
-tether_program(sidecar_tether-sidecar
-  FOLDER sidecar
-  NAME tether-sidecar
-  SRCS sidecar/main.cc
-  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
 
 tether_program(sidecar_transparency_ends_test
   FOLDER sidecar

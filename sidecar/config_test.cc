@@ -121,6 +121,14 @@ TEST(ConfigTest, TheSimplestOneHasTheDefaults) {
   EXPECT_EQ(options.access_log.sample, 1);
 }
 
+TEST(ConfigTest, TheExampleOfARollOutIsRight) {
+  const auto options = LoadConfig("sidecar/examples/rollout.textproto");
+  ASSERT_EQ(options.status(), absl::OkStatus());
+  EXPECT_EQ(options->mode, Mode::kDeadline);
+  ASSERT_THAT(options->egress, SizeIs(2));
+  EXPECT_EQ(options->egress[1].correlate, Correlate::kOff);
+}
+
 class FullConfigTest : public ::testing::Test {
  protected:
   // The example, with other files.

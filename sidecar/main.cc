@@ -61,6 +61,20 @@ int FailOverConfig(const absl::Status& status) {
   return kExitTrouble;
 }
 
+bool SameAdmin(const AdminOptions& a, const AdminOptions& b) {
+  return a.http_listen == b.http_listen && a.grpc_listen == b.grpc_listen &&
+         a.http_allowed_hosts == b.http_allowed_hosts;
+}
+
+absl::Status ReloadTo(const SidecarOptions& changed,
+                      const SidecarOptions& options, Sidecar& sidecar) {
+  if (!SameAdmin(changed.admin, options.admin)) {
+    return absl::FailedPreconditionError(
+        "admin can't be changed without a restart");
+  }
+  return sidecar.Reload(changed);
+}
+
 // Replaces `options` if the sidecar takes the new ones.
 void Reload(Sidecar& sidecar, SidecarOptions& options) {
   absl::StatusOr<SidecarOptions> changed = OptionsFromFlags();
@@ -69,7 +83,7 @@ void Reload(Sidecar& sidecar, SidecarOptions& options) {
     std::cerr << "ERROR: not reloaded" << std::endl;
     return;
   }
-  const absl::Status status = sidecar.Reload(*changed);
+  const absl::Status status = ReloadTo(*changed, options, sidecar);
   if (!status.ok()) {
     std::cerr << "ERROR: not reloaded: " << std::string(status.message())
               << std::endl;
@@ -91,6 +105,10 @@ int Serve(const sigset_t& signals, SidecarOptions options) {
     if (signal != SIGHUP) break;
     Reload(**sidecar, options);
   }
+  // A second one ends the process at once.
+  sigset_t stop = signals;
+  sigdelset(&stop, SIGHUP);
+  pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
   std::cout << "draining" << std::endl;
   (*sidecar)->Drain(options.drain);
   return 0;

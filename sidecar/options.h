@@ -133,8 +133,8 @@ struct SidecarOptions {
   // What a call's deadline leaves of the request's.
   Reserve reserve;
 
-  // Requests and calls that are served at once; those beyond it get
-  // RESOURCE_EXHAUSTED. At least 1.
+  // Requests, and calls of each egress, that are served at once; those beyond
+  // it get RESOURCE_EXHAUSTED. At least 1.
   int max_in_flight = 10'000;
 
   // Requests that can be found at once, those that have ended included. At

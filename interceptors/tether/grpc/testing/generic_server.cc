@@ -35,6 +35,19 @@ std::string GenericServer::Call::Header(const std::string& key) const {
   return values;
 }
 
+void GenericServer::Call::Drop() {
+  internal::MutexLock lock(mutex_);
+  incoming.reset();
+}
+
+void GenericServer::Call::OnEnded() {
+  {
+    internal::MutexLock lock(mutex_);
+    if (incoming.has_value()) incoming->OnCallEnded();
+  }
+  ended.Notify();
+}
+
 // One call. Deletes itself when it is over: when its last operation and the
 // notification of its end are both here.
 class GenericServer::Rpc {
@@ -47,7 +60,7 @@ class GenericServer::Rpc {
   }
   ~Rpc() {
     if (handler_.joinable()) handler_.join();
-    call_.incoming.reset();
+    call_.Drop();
     server_.CountLive(-1);
   }
 
@@ -61,16 +74,14 @@ class GenericServer::Rpc {
   }
 
   void OnRead(bool ok) {
-    if (!ok && call_.incoming->context().Done() == false) {
-      call_.incoming->OnOperationFailed();
-    }
+    if (!ok) call_.incoming->OnOperationFailed();
     handler_ = std::thread([this] { Handle(); });
   }
 
   void Handle() {
     const std::optional<grpc::Status> status = server_.handler_(call_);
     if (!status.has_value()) {
-      call_.incoming.reset();
+      call_.Drop();
       call_.sc.TryCancel();
       alarm_.Set(server_.queue_.get(), std::chrono::system_clock::now(),
                  &finished_);
@@ -91,7 +102,7 @@ class GenericServer::Rpc {
   }
 
   void OnDone() {
-    if (call_.incoming.has_value()) call_.incoming->OnCallEnded();
+    call_.OnEnded();
     if (++last_steps_ == 2) delete this;
   }
 

@@ -27,6 +27,7 @@
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "tether/context.h"
 #include "tether/end_reason.h"
@@ -51,10 +52,19 @@ class GenericServer {
     grpc::GenericServerContext sc;
     std::optional<IncomingCall> incoming;
     Headers trailing;
+    absl::Notification ended;  // the tag of AsyncNotifyWhenDone has come
 
     const Context& ctx() const { return incoming->context(); }
     // The values of the header `key`.
     std::string Header(const std::string& key) const;
+    // Destroys `incoming`. For the handler.
+    void Drop();
+    void OnEnded();
+
+   private:
+    // Orders Drop and OnEnded, because OnCallEnded must not run concurrently
+    // with the destructor.
+    internal::Mutex mutex_;
   };
 
   // Runs on a thread of its own for each request. nullopt: destroys the
