@@ -222,6 +222,8 @@ TEST_P(TransparencyTest, TheClientCancelsWhileBothSidesWrite) {
   const std::string large(20 * 1024 * 1024, 'x');
   ExpectSame(
       [&](ServerSide& call) {
+        call.context().AddInitialMetadata("x-early", "early");
+        EXPECT_TRUE(call.SendHeaders());
         // Each sidecar may take a message or two.
         int count = 0;
         while (call.Write(large)) ++count;
@@ -232,6 +234,7 @@ TEST_P(TransparencyTest, TheClientCancelsWhileBothSidesWrite) {
       [&](Client& client) {
         signal = std::make_shared<Signal>();
         ClientSide& call = client.Call();
+        EXPECT_TRUE(call.ReadHeaders());
         call.BeginWrite(large, absl::Milliseconds(50));
         call.context().TryCancel();
         call.FinishWrite();
@@ -324,14 +327,15 @@ TEST_P(TransparencyTest, AnApplicationThatIsDownIsUnavailable) {
     testing::ScriptedServer gone([](ServerSide&) {});
     address = gone.address();
   }
-  const std::string seen = ExpectSameAt(address, [&](Client& client) {
+  const auto script = [&](Client& client) {
     ClientSide& call = client.Call();
     call.WithoutWords();
     const grpc::Status status = call.Finish();
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
     EXPECT_THAT(status.error_message(),
                 AnyOf(HasSubstr("connect"), HasSubstr(address)));
-  });
+  };
+  const std::string seen = ExpectSameAt(address, script, /*app_is_up=*/false);
   EXPECT_THAT(seen, HasSubstr("status: 14"));
 }
 

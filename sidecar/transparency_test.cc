@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tether/grpc/testing/loopback.h"
 #include "tether/grpc/testing/probe.grpc.pb.h"
@@ -288,7 +289,9 @@ TEST_P(TransparencyTest, EachCodeWithItsWordsAndDetails) {
       [](ServerSide& call) {
         call.Read();
         const auto& metadata = call.context().client_metadata();
-        const int code = std::atoi(metadata.find("x-code")->second.data());
+        const grpc::string_ref value = metadata.find("x-code")->second;
+        int code = 0;
+        EXPECT_TRUE(absl::SimpleAtoi({value.data(), value.size()}, &code));
         call.context().AddTrailingMetadata("x-late", "late");
         call.Finish(grpc::Status(
             static_cast<grpc::StatusCode>(code),

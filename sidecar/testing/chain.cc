@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "sidecar/testing/channel.h"
 #include "sidecar/testing/start.h"
 #include "tether/testing/give_up.h"
 
@@ -66,9 +67,12 @@ void Chain::Start(Mode mode) {
     egress.target = AddressOf(leaf_sidecar_->ingress_port());
   }
   front_sidecar_ = StartOnLoopback(front_options_);
-  to_leaf_ =
-      std::make_unique<PlainClient>(AddressOf(front_sidecar_->egress_port(0)));
-  client_ = std::make_unique<PlainClient>(front_address());
+  const std::string to_leaf = AddressOf(front_sidecar_->egress_port(0));
+  WarmUp(front_address());
+  WarmUp(to_leaf);
+  before_ = front_sidecar_->counters();
+  to_leaf_ = std::make_unique<PlainClient>(ConnectedChannel(to_leaf));
+  client_ = std::make_unique<PlainClient>(ConnectedChannel(front_address()));
 }
 
 std::string Chain::front_address() const {

@@ -31,6 +31,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "sidecar/counters.h"
 #include "sidecar/options.h"
 #include "sidecar/sidecar.h"
 #include "sidecar/testing/plain_client.h"
@@ -64,6 +65,10 @@ class Chain : public tether::testing::GrpcLeakCheckedTest {
   Sidecar& front_sidecar() { return *front_sidecar_; }
   Sidecar& leaf_sidecar() { return *leaf_sidecar_; }
   std::string front_address() const;
+  // What the front's sidecar has counted since Start().
+  int64_t Counted(Count count) const {
+    return front_sidecar_->counters()[count] - before_[count];
+  }
 
   // What an application does whose instrumentation carries these headers over:
   // makes a call of the leaf for `request`, with its message, and answers with
@@ -109,6 +114,7 @@ class Chain : public tether::testing::GrpcLeakCheckedTest {
   };
 
   Log at_front_log_, at_leaf_log_;
+  CounterValues before_;
   std::unique_ptr<UnaryApp> leaf_;
   std::unique_ptr<Sidecar> leaf_sidecar_;
   std::unique_ptr<UnaryApp> front_;

@@ -4,7 +4,7 @@
 
 #include "sidecar/options.h"
 #include "sidecar/sidecar.h"
-#include "sidecar/testing/scripted_server.h"
+#include "sidecar/testing/channel.h"
 #include "sidecar/testing/start.h"
 
 namespace tether::sidecar::testing {
@@ -48,23 +48,15 @@ std::string NameOf(Way way) {
   return "Full";
 }
 
-Passage::Passage(Way way, const std::string& app_address)
+Passage::Passage(Way way, const std::string& app_address, bool app_is_up)
     : address_(app_address) {
-  if (way == Way::kDirect) return;
-  sidecars_ = std::make_unique<Sidecars>(ModeOf(way), app_address);
-  address_ = AddressOf(sidecars_->at_client->egress_port(0));
+  if (way != Way::kDirect) {
+    sidecars_ = std::make_unique<Sidecars>(ModeOf(way), app_address);
+    address_ = AddressOf(sidecars_->at_client->egress_port(0));
+  }
+  if (app_is_up) WarmUp(address_);
 }
 
 Passage::~Passage() = default;
-
-std::shared_ptr<grpc::Channel> Passage::NewChannel() const {
-  return NewChannel(RoomyChannel());
-}
-
-std::shared_ptr<grpc::Channel> Passage::NewChannel(
-    const grpc::ChannelArguments& arguments) const {
-  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(),
-                                   arguments);
-}
 
 }  // namespace tether::sidecar::testing

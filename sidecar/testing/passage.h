@@ -22,8 +22,9 @@ std::string NameOf(Way way);
 // application. So a call is proxied by both sides of the engine.
 class Passage {
  public:
-  // Ends the program if a sidecar doesn't start.
-  Passage(Way way, const std::string& app_address);
+  // Ends the program if a sidecar doesn't start. If the application is up, all
+  // connections to it are there then.
+  Passage(Way way, const std::string& app_address, bool app_is_up = true);
   // Drains the sidecars. No call may be left.
   ~Passage();
   Passage(const Passage&) = delete;
@@ -31,10 +32,6 @@ class Passage {
 
   // Where the client's calls go.
   const std::string& address() const { return address_; }
-
-  std::shared_ptr<grpc::Channel> NewChannel() const;
-  std::shared_ptr<grpc::Channel> NewChannel(
-      const grpc::ChannelArguments& arguments) const;
 
  private:
   struct Sidecars;

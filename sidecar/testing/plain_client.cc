@@ -9,7 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/clock.h"
 #include "sidecar/testing/blocking_call.h"
-#include "sidecar/testing/scripted_server.h"
+#include "sidecar/testing/channel.h"
 #include "tether/internal/mutex.h"
 #include "tether/testing/give_up.h"
 

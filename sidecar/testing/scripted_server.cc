@@ -9,22 +9,11 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "sidecar/testing/channel.h"
 #include "tether/grpc/testing/loopback.h"
 #include "tether/testing/give_up.h"
 
 namespace tether::sidecar::testing {
-
-grpc::ChannelArguments RoomyChannel() {
-  grpc::ChannelArguments arguments = tether::testing::OwnConnection();
-  // By default the authority is the address, which differs behind a sidecar.
-  arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "app.test");
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
-  return arguments;
-}
 
 ScriptedServer::ScriptedServer(Handler handler) : handler_(std::move(handler)) {
   grpc::ServerBuilder builder;
@@ -83,6 +72,11 @@ void ScriptedServer::Accept() {
 
 void ScriptedServer::Serve(std::unique_ptr<ServerSide> call) {
   call->OnArrived();
+  if (call->method() == kWarmUpMethod) {
+    call->Finish(grpc::Status::OK);
+    call->WaitForEnd();
+    return;
+  }
   handler_(*call);
   call->WaitForEnd();
   internal::MutexLock lock(mutex_);

@@ -12,7 +12,7 @@
 namespace tether::sidecar::testing {
 namespace {
 
-constexpr size_t kLongestShown = 60;
+constexpr size_t kLongestShown = 250;
 constexpr char kHopMember[] = "tether-hop=";
 
 std::string_view View(grpc::string_ref text) {

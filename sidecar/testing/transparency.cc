@@ -5,15 +5,20 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "sidecar/testing/channel.h"
 
 namespace tether::sidecar::testing {
 namespace {
 
 std::string PlayAt(Way way, const std::string& app,
                    const std::function<void(Client&)>& script,
-                   const grpc::ChannelArguments& arguments) {
-  const Passage passage(way, app);
-  Client client(passage.NewChannel(arguments));
+                   const grpc::ChannelArguments& arguments,
+                   bool app_is_up = true) {
+  const Passage passage(way, app, app_is_up);
+  Client client(app_is_up ? ConnectedChannel(passage.address(), arguments)
+                          : grpc::CreateCustomChannel(
+                                passage.address(),
+                                grpc::InsecureChannelCredentials(), arguments));
   script(client);
   return client.transcript();
 }
@@ -56,9 +61,13 @@ std::string TransparencyTest::ExpectSame(
 }
 
 std::string TransparencyTest::ExpectSameAt(const std::string& app,
-                                           const ClientScript& client) {
-  std::string direct = PlayAt(Way::kDirect, app, client, RoomyChannel());
-  EXPECT_EQ(PlayAt(GetParam(), app, client, RoomyChannel()), direct);
+                                           const ClientScript& client,
+                                           bool app_is_up) {
+  const auto play = [&](Way way) {
+    return PlayAt(way, app, client, RoomyChannel(), app_is_up);
+  };
+  std::string direct = play(Way::kDirect);
+  EXPECT_EQ(play(GetParam()), direct);
   return direct;
 }
 

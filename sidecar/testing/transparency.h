@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "sidecar/testing/blocking_call.h"
+#include "sidecar/testing/channel.h"
 #include "sidecar/testing/passage.h"
 #include "sidecar/testing/scripted_server.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
@@ -69,7 +70,8 @@ class TransparencyTest : public tether::testing::GrpcLeakCheckedTest,
 
   // The same with an application of the test's own, whose address this is, and
   // which writes nothing down.
-  std::string ExpectSameAt(const std::string& app, const ClientScript& client);
+  std::string ExpectSameAt(const std::string& app, const ClientScript& client,
+                           bool app_is_up = true);
 
   // Plays it the way of the parameter only. Returns what both saw.
   std::string Play(Way way, const Server& server, const ClientScript& client,

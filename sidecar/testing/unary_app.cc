@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "sidecar/testing/blocking_call.h"
-#include "sidecar/testing/scripted_server.h"
+#include "sidecar/testing/channel.h"
 
 namespace tether::sidecar::testing {
 
@@ -42,6 +42,9 @@ class UnaryApp::Reactor final : public grpc::ServerGenericBidiReactor {
     if (!ok) {
       return request_->Answer(
           grpc::Status(grpc::StatusCode::INTERNAL, "no message"));
+    }
+    if (request_->method() == kWarmUpMethod) {
+      return request_->Answer(grpc::Status::OK);
     }
     request_->message_ = ToString(buffer_);
     handler_(request_);
