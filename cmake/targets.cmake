@@ -1163,6 +1163,25 @@ tether_script_test(examples/production_test
   ARGS examples/production examples/expected/production.txt
   TIMEOUT 60)
 
+tether_program(examples_proxy
+  FOLDER examples
+  NAME proxy
+  SRCS examples/proxy.cc
+  DEPS
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/proxy_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/proxy.txt
+  PROGRAMS examples_proxy
+  ARGS examples/proxy examples/expected/proxy.txt
+  TIMEOUT 60)
+
 tether_program(examples_recipes
   FOLDER examples
   NAME recipes
@@ -2138,6 +2157,7 @@ tether_internal_library(interceptors_tether_grpc_testing_generic_server
   PREFIX interceptors
   DEPS
     absl::core_headers
+    absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback
@@ -2510,12 +2530,17 @@ tether_program(interceptors_tether_grpc_incoming_call_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
+    absl::status
+    absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_generic_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -2631,13 +2656,16 @@ tether_program(interceptors_tether_grpc_outgoing_call_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
+    absl::status
     absl::synchronization
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_generic_server
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
     tether_internal::tether
     tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
