@@ -1332,6 +1332,25 @@ tether_script_test(examples/production_test
   ARGS examples/production examples/expected/production.txt
   TIMEOUT 60)
 
+tether_program(examples_proxy
+  FOLDER examples
+  NAME proxy
+  SRCS examples/proxy.cc
+  DEPS
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/proxy_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/proxy.txt
+  PROGRAMS examples_proxy
+  ARGS examples/proxy examples/expected/proxy.txt
+  TIMEOUT 60)
+
 tether_program(examples_recipes
   FOLDER examples
   NAME recipes

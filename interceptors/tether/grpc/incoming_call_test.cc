@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// IncomingCall: requests of a server without tether's interceptor have what
+// IncomingCall gives the requests of a server without interceptors what
 // InstallServer gives.
 
 #include "tether/grpc/incoming_call.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OutgoingCall: calls on a channel without tether's interceptor have what
-// CreateChannel and ClientCall give.
+// OutgoingCall gives calls on a channel without interceptors what CreateChannel
+// and ClientCall give.
 
 #include "tether/grpc/outgoing_call.h"
 
