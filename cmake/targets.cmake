@@ -493,6 +493,58 @@ tether_program(benchmarks_context_benchmark
   ARGS --benchmark_min_time=0.001
   TIMEOUT 60)
 
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_program(benchmarks_correlator_benchmark
+  FOLDER benchmarks
+  NAME correlator_benchmark
+  SRCS benchmarks/correlator_benchmark.cc
+  DEPS
+    absl::span
+    absl::strings
+    benchmark::benchmark
+    benchmarks_harness
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
 tether_program(benchmarks_current_benchmark
   FOLDER benchmarks
   NAME current_benchmark
@@ -821,40 +873,6 @@ tether_internal_library(sidecar_access_log
     sidecar_options
     tether_internal::tether
     tether_internal::tether_observability)
-
-tether_internal_library(sidecar_hop_id
-  SRCS sidecar/hop_id.cc
-  DEPS tether_internal::tether)
-
-tether_internal_library(sidecar_request
-  SRCS sidecar/request.cc sidecar/request_end.cc
-  DEPS
-    absl::any_invocable
-    absl::inlined_vector
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    tether_internal::tether)
-
-tether_internal_library(sidecar_correlator
-  SRCS sidecar/correlator.cc
-  DEPS
-    absl::core_headers
-    absl::hash
-    absl::inlined_vector
-    absl::node_hash_map
-    absl::span
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    sidecar_request
-    tether_internal::tether)
-
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
 
 tether_internal_library(sidecar_plain_server
   SRCS sidecar/plain_server.cc
