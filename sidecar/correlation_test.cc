@@ -27,6 +27,7 @@
 #include "tether/context.h"
 #include "tether/current.h"
 #include "tether/grpc/client.h"
+#include "tether/grpc/reserve.h"
 #include "tether/internal/mutex.h"
 #include "tether/testing/give_up.h"
 
@@ -64,11 +65,14 @@ class CorrelationTest : public testing::Chain {
 // ---- Deadline ----
 
 // The client uses tether, so that it gets the message: plain gRPC has one of
-// its own. It gives the first sidecar 9 ms less than it has itself.
+// its own. It leaves a quarter of its time for the answer, so that a busy
+// machine's answer arrives.
 TEST_F(CorrelationTest, ADeadlineEndsEachHopAndTheMessageNamesTheLeaf) {
   Start(Mode::kFull);
-  PlainClient client(
-      CreateChannel(front_address(), grpc::InsecureChannelCredentials()));
+  ClientOptions options;
+  options.reserve = Reserve::Fixed(absl::Milliseconds(50));
+  PlainClient client(CreateChannel(
+      front_address(), grpc::InsecureChannelCredentials(), options));
   const auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(200));
   const absl::Time deadline = absl::Now() + absl::Milliseconds(200);
   std::shared_ptr<PlainCall> call;
@@ -85,7 +89,7 @@ TEST_F(CorrelationTest, ADeadlineEndsEachHopAndTheMessageNamesTheLeaf) {
     ASSERT_TRUE(hop->EndsWithin(kPrompt));
     EXPECT_LT(hop->ended_at(), deadline + kPrompt);
     // No hop's time is over long before.
-    EXPECT_GT(hop->ended_at(), deadline - absl::Milliseconds(60));
+    EXPECT_GT(hop->ended_at(), deadline - absl::Milliseconds(120));
   }
 }
 

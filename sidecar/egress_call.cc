@@ -204,10 +204,10 @@ void EgressCall::OnCallerGone() {
 void EgressCall::OnAnswer(grpc::Status& status, bool is_callees, bool,
                           Metadata& trailing) {
   cut_.reset();
+  // It is for tether. If a request is known, its own report has what it says.
+  if (mode_ != Mode::kObserve) trailing.erase(std::string(kReportHeader));
   if (outgoing_.has_value() && is_callees) {
     status = outgoing_->OnStatus(status);
-    // The request's own report has what it says.
-    trailing.erase(std::string(kReportHeader));
     if (!status.ok() && made_->ctx.Done()) {
       is_cut_ = true;
       queue().counters().Add(Count::kCut);

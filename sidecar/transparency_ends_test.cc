@@ -219,21 +219,22 @@ TEST_P(TransparencyTest, TheServerNoticesThatTheClientCancels) {
 // Both sides are in the middle of a message that nobody reads.
 TEST_P(TransparencyTest, TheClientCancelsWhileBothSidesWrite) {
   auto signal = std::make_shared<Signal>();
+  const std::string large(20 * 1024 * 1024, 'x');
   ExpectSame(
       [&](ServerSide& call) {
-        // Fails when the client leaves.
-        EXPECT_FALSE(call.Write(std::string(20 * 1024 * 1024, 'x')) &&
-                     call.Write(std::string(20 * 1024 * 1024, 'x')));
+        // Each sidecar may take a message or two.
+        int count = 0;
+        while (call.Write(large)) ++count;
+        EXPECT_LE(count, 6);
         EXPECT_TRUE(call.WaitForEnd());
         signal->Notify();
       },
       [&](Client& client) {
         signal = std::make_shared<Signal>();
         ClientSide& call = client.Call();
-        call.BeginWrite(std::string(20 * 1024 * 1024, 'x'),
-                        absl::Milliseconds(50));
+        call.BeginWrite(large, absl::Milliseconds(50));
         call.context().TryCancel();
-        EXPECT_FALSE(call.FinishWrite());
+        call.FinishWrite();
         EXPECT_EQ(call.Finish().error_code(), grpc::StatusCode::CANCELLED);
         signal->Wait();
       });

@@ -76,12 +76,12 @@ std::string Chain::front_address() const {
 }
 
 void Chain::Stop() {
-  client_.reset();
-  // Their destructors end the calls of both applications. The front's calls end
-  // with those of the leaf, so nothing calls to_leaf_ after that.
+  // Their destructors end the calls of both applications.
   leaf_.reset();
   front_.reset();
+  // Its handlers used this.
   to_leaf_.reset();
+  client_.reset();
   front_sidecar_.reset();
   leaf_sidecar_.reset();
   at_front_log_.Clear();

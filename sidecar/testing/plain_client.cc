@@ -4,9 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "absl/base/thread_annotations.h"
 #include "absl/time/clock.h"
 #include "sidecar/testing/blocking_call.h"
 #include "sidecar/testing/scripted_server.h"
+#include "tether/internal/mutex.h"
 #include "tether/testing/give_up.h"
 
 namespace tether::sidecar::testing {
@@ -32,9 +36,39 @@ std::multimap<std::string, std::string> PlainCall::received() const {
   return received;
 }
 
+class PlainClient::Running {
+ public:
+  void Add(const std::shared_ptr<PlainCall>& call) {
+    internal::MutexLock lock(mutex_);
+    calls_.insert(call);
+  }
+  // Drops the call here, not where the last callback runs.
+  void Remove(std::shared_ptr<PlainCall> call) {
+    internal::MutexLock lock(mutex_);
+    calls_.erase(call);
+    call.reset();
+    none_.NotifyAll();
+  }
+  void CancelAndWait() {
+    internal::MutexLock lock(mutex_);
+    for (const auto& call : calls_) call->Cancel();
+    while (!calls_.empty()) none_.Wait(mutex_);
+  }
+
+ private:
+  internal::Mutex mutex_;
+  internal::CondVar none_;
+  std::set<std::shared_ptr<PlainCall>> calls_ ABSL_GUARDED_BY(mutex_);
+};
+
 PlainClient::PlainClient(const std::string& address)
     : PlainClient(grpc::CreateCustomChannel(
           address, grpc::InsecureChannelCredentials(), RoomyChannel())) {}
+
+PlainClient::PlainClient(const std::shared_ptr<grpc::Channel>& channel)
+    : stub_(channel), running_(std::make_shared<Running>()) {}
+
+PlainClient::~PlainClient() { running_->CancelAndWait(); }
 
 std::shared_ptr<PlainCall> PlainClient::Call(const Request& request,
                                              Done done) {
@@ -44,19 +78,26 @@ std::shared_ptr<PlainCall> PlainClient::Call(const Request& request,
   for (const auto& [name, value] : request.headers) {
     call->context_.AddMetadata(name, value);
   }
+  call->context_.set_wait_for_ready(request.wait_for_ready);
   if (request.timeout != absl::InfiniteDuration()) {
     call->context_.set_deadline(
         absl::ToChronoTime(absl::Now() + request.timeout));
   }
-  stub_.UnaryCall(&call->context_, call->method_, {}, &call->request_buffer_,
-                  &call->reply_buffer_,
-                  [call, done = std::move(done)](const grpc::Status& status) {
+  running_->Add(call);
+  PlainCall* const mine = call.get();
+  stub_.UnaryCall(&mine->context_, mine->method_, {}, &mine->request_buffer_,
+                  &mine->reply_buffer_,
+                  [call, running = running_,
+                   done = std::move(done)](const grpc::Status& status) mutable {
                     call->ended_at_ = absl::Now();
                     call->status_ = status;
-                    if (status.ok())
+                    if (status.ok()) {
                       call->reply_ = ToString(call->reply_buffer_);
+                    }
                     if (done) done(*call);
+                    done = nullptr;
                     call->ended_.Notify();
+                    running->Remove(std::move(call));
                   });
   return call;
 }

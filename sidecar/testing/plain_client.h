@@ -70,20 +70,29 @@ class PlainClient {
     Headers headers = {};
     std::string message = "";
     absl::Duration timeout = absl::InfiniteDuration();
+    bool wait_for_ready = false;
   };
   using Done = std::function<void(PlainCall&)>;
 
   explicit PlainClient(const std::string& address);
   // With interceptors of the test's choice.
-  explicit PlainClient(const std::shared_ptr<grpc::Channel>& channel)
-      : stub_(channel) {}
+  explicit PlainClient(const std::shared_ptr<grpc::Channel>& channel);
+  // Cancels the calls that run, and waits for them.
+  ~PlainClient();
+  PlainClient(const PlainClient&) = delete;
+  PlainClient& operator=(const PlainClient&) = delete;
 
-  // Makes a call, which may outlive the client. `done` runs on a thread of
-  // gRPC's when it has ended, and must not block.
+  // Makes a call. `done` runs on a thread of gRPC's when it has ended, and must
+  // not block.
   std::shared_ptr<PlainCall> Call(const Request& request, Done done = nullptr);
 
  private:
+  // The calls that run, and those whose callback does: gRPC must not destroy a
+  // channel on the thread of a callback.
+  class Running;
+
   grpc::GenericStub stub_;
+  const std::shared_ptr<Running> running_;
 };
 
 }  // namespace tether::sidecar::testing

@@ -19,6 +19,9 @@ grpc::ChannelArguments RoomyChannel() {
   // By default the authority is the address, which differs behind a sidecar.
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "app.test");
   arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
   return arguments;
 }

@@ -31,8 +31,8 @@ namespace tether::sidecar::testing {
 // The size of metadata that test servers and clients accept, as sidecars do.
 inline constexpr int kMaxMetadata = 64 * 1024;
 
-// Removes the limit of messages and raises that of metadata. The channel shares
-// no connection.
+// Removes the limit of messages, raises that of metadata, and reconnects soon.
+// The channel shares no connection.
 grpc::ChannelArguments RoomyChannel();
 
 // A thread for each call.
