@@ -5357,11 +5357,13 @@ tether_internal_library(sidecar_testing_plain_client
   DEPS
     GTest::gmock
     GTest::gtest
+    absl::core_headers
     absl::synchronization
     absl::time
     gRPC::grpc++
     sidecar_testing_blocking_call
     sidecar_testing_scripted_server
+    tether_internal::tether
     tether_internal::tether_testing)
 
 tether_internal_library(sidecar_testing_start
@@ -5416,6 +5418,18 @@ tether_internal_library(sidecar_testing_served_request
     sidecar_hop_id
     sidecar_request
     tether_internal::tether)
+
+tether_program(sidecar_testing_soak_app
+  FOLDER sidecar/testing
+  NAME soak_app
+  SRCS sidecar/testing/soak_app.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    gRPC::grpc++
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app)
 
 tether_internal_library(sidecar_testing_transparency
   SRCS sidecar/testing/transparency.cc
@@ -5770,6 +5784,29 @@ tether_program(sidecar_sidecar_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
+
+tether_program(sidecar_soak_test
+  FOLDER sidecar
+  NAME soak_test
+  SRCS sidecar/soak_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_testing_plain_client
+    testing_child_process
+    tether_internal::tether
+    tether_internal::tether_testing
+  PROGRAMS sidecar_tether-sidecar sidecar_testing_soak_app
+  TEST
+  TIMEOUT 300)
 
 tether_program(sidecar_transparency_ends_test
   FOLDER sidecar
