@@ -29,8 +29,8 @@ COMMANDS = {
     "./demo.sh --inventory_delay=2s": (".ci/run", " && ./demo.sh --inventory_delay=2s && "),
     "bazel run //examples/quickstart": (".ci/run", " && bazel run //examples/quickstart && "),
     "./test.sh": (".ci/run", ' && ./test.sh"\n'),
-    "./test.sh --config=asan //lib/... //interceptors/... //observability/... //integration_tests/...":
-        (".ci/run", "tests --config=asan //lib/... //interceptors/... //observability/... //integration_tests/... &&\n"),
+    "./test.sh --config=asan //lib/... //interceptors/... //observability/... //sidecar/... //integration_tests/...":
+        (".ci/run", "tests --config=asan //lib/... //interceptors/... //observability/... //sidecar/... //integration_tests/... &&\n"),
     "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan //lib/... &&"),
     "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/... &&"),
     "./test.sh --config=tsan //lib/tether:race_test": (".ci/run", "  ./test.sh --config=tsan //lib/tether:race_test &&"),
