@@ -11,6 +11,8 @@
 #   ./demo.sh --track                                     a stream, until its deadline or Ctrl-C
 #   ./demo.sh --live                                      keeps the services running, and shows them live; see docs/operations.md
 #   ./demo.sh --live --faults                             the same, with faults to find
+#   ./demo.sh --sidecar                                   services in Node, Python and C++ that don't know tether, behind sidecars,
+#                                                         and without; see docs/sidecar.md
 #   ./demo.sh --html=FILE                                 also writes the result as a page for a browser
 #   ./demo.sh --help                                      all flags
 #
@@ -25,6 +27,12 @@ if [ "${1-}" = --live ]; then
   groups+=(observability)
   targets=(//services/demo:live //observability/tetherctl)
   program=live
+elif [ "${1-}" = --sidecar ]; then
+  shift
+  groups+=(sidecar)
+  targets=(//services/demo:sidecar //sidecar:tether-sidecar)
+  program=sidecar
+  options=("--run=$PWD/sidecar/apps/run.sh")
 fi
 tools/setup.sh "${groups[@]}" >&2
 mapfile -t by_version < <(tools/bazel_flags.sh)

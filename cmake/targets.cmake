@@ -155,6 +155,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/caller.cc
     interceptors/tether/grpc/client.cc
     interceptors/tether/grpc/describe.cc
+    interceptors/tether/grpc/incoming_call.cc
     interceptors/tether/grpc/inspect.cc
     interceptors/tether/grpc/internal/call_observer.cc
     interceptors/tether/grpc/internal/call_outcome.cc
@@ -165,7 +166,9 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/hop_record.cc
     interceptors/tether/grpc/internal/kept_time.cc
     interceptors/tether/grpc/internal/metadata_carrier.cc
+    interceptors/tether/grpc/internal/packed_request.cc
     interceptors/tether/grpc/internal/policy_table.cc
+    interceptors/tether/grpc/internal/propagating_call.cc
     interceptors/tether/grpc/internal/raw_headers.cc
     interceptors/tether/grpc/internal/report_metadata.cc
     interceptors/tether/grpc/internal/request_budget.cc
@@ -175,6 +178,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/server_state.cc
     interceptors/tether/grpc/internal/shed_budget.cc
     interceptors/tether/grpc/internal/time.cc
+    interceptors/tether/grpc/outgoing_call.cc
     interceptors/tether/grpc/reserve.cc
     interceptors/tether/grpc/server.cc
     interceptors/tether/grpc/shutdown.cc
@@ -192,9 +196,11 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/call_options.h
     interceptors/tether/grpc/caller.h
     interceptors/tether/grpc/client.h
+    interceptors/tether/grpc/client_options.h
     interceptors/tether/grpc/describe.h
     interceptors/tether/grpc/finisher.h
     interceptors/tether/grpc/in_flight.h
+    interceptors/tether/grpc/incoming_call.h
     interceptors/tether/grpc/inspect.h
     interceptors/tether/grpc/internal/call_observer.h
     interceptors/tether/grpc/internal/call_outcome.h
@@ -210,8 +216,10 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/kept_time.h
     interceptors/tether/grpc/internal/metadata_carrier.h
     interceptors/tether/grpc/internal/method_names.h
+    interceptors/tether/grpc/internal/packed_request.h
     interceptors/tether/grpc/internal/packed_servers.h
     interceptors/tether/grpc/internal/policy_table.h
+    interceptors/tether/grpc/internal/propagating_call.h
     interceptors/tether/grpc/internal/raw_headers.h
     interceptors/tether/grpc/internal/report_metadata.h
     interceptors/tether/grpc/internal/request_budget.h
@@ -221,6 +229,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/shed_budget.h
     interceptors/tether/grpc/internal/time.h
     interceptors/tether/grpc/internal/warn.h
+    interceptors/tether/grpc/outgoing_call.h
     interceptors/tether/grpc/policy.h
     interceptors/tether/grpc/report_options.h
     interceptors/tether/grpc/request_summary.h
@@ -480,6 +489,58 @@ tether_program(benchmarks_context_benchmark
     benchmarks_harness
     tether_internal::tether
     tether_internal::tether_testing
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_program(benchmarks_correlator_benchmark
+  FOLDER benchmarks
+  NAME correlator_benchmark
+  SRCS benchmarks/correlator_benchmark.cc
+  DEPS
+    absl::span
+    absl::strings
+    benchmark::benchmark
+    benchmarks_harness
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
   TEST
   ARGS --benchmark_min_time=0.001
   TIMEOUT 60)
@@ -787,6 +848,141 @@ tether_script_test(docs/metric_table_test
     docs/operations.md
   PROGRAMS observability_tether_observability_print_metric_table
   ARGS observability/tether/observability/print_metric_table
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_options
+  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
+
+tether_proto_library(proto_tether_v1_access_log_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/access_log.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_access_log
+  SRCS sidecar/access_line.cc sidecar/access_log.cc
+  DEPS
+    absl::core_headers
+    absl::random_random
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_access_log_cc_proto
+    protobuf::libprotobuf
+    sidecar_options
+    tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
+tether_internal_library(sidecar_engine
+  SRCS
+    sidecar/call_queue.cc
+    sidecar/egress_call.cc
+    sidecar/ingress_call.cc
+    sidecar/listener.cc
+    sidecar/names.cc
+    sidecar/proxied_call.cc
+    sidecar/routes.cc
+    sidecar/sidecar.cc
+  DEPS
+    absl::flat_hash_map
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_access_log
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_options
+    sidecar_plain_server
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config_errors
+  SRCS sidecar/config_errors.cc
+  DEPS absl::status absl::strings protobuf::libprotobuf)
+
+tether_internal_library(sidecar_address
+  SRCS sidecar/address.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_internal_library(sidecar_read_file
+  SRCS sidecar/read_file.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_proto_library(proto_tether_v1_sidecar_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_config_reader
+  SRCS sidecar/config_reader.cc sidecar/config_tls.cc sidecar/config_values.cc
+  DEPS
+    absl::hash
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_address
+    sidecar_config_errors
+    sidecar_options
+    sidecar_read_file
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config
+  SRCS sidecar/config.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    sidecar_read_file)
+
+tether_internal_library(sidecar_flags
+  SRCS sidecar/flags.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::flags_usage
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    sidecar_config
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    tether_internal::tether)
+
+tether_program(sidecar_tether-sidecar
+  FOLDER sidecar
+  NAME tether-sidecar
+  SRCS sidecar/main.cc
+  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
+
+tether_script_test(docs/sidecar_deployment_test
+  SCRIPT docs/sidecar_deployment_test.py
+  DATA
+    docs/sidecar/kubernetes.yaml
+    docs/sidecar/tether-sidecar.service
+    docs/sidecar_configuration.md
+    proto/tether/v1/sidecar.proto
+  PROGRAMS sidecar_tether-sidecar
+  ARGS sidecar/tether-sidecar
   TIMEOUT 60)
 
 tether_proto_library(proto_shop_v1_inventory_cc_proto
@@ -1154,6 +1350,25 @@ tether_script_test(examples/production_test
   ARGS examples/production examples/expected/production.txt
   TIMEOUT 60)
 
+tether_program(examples_proxy
+  FOLDER examples
+  NAME proxy
+  SRCS examples/proxy.cc
+  DEPS
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/proxy_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/proxy.txt
+  PROGRAMS examples_proxy
+  ARGS examples/proxy examples/expected/proxy.txt
+  TIMEOUT 60)
+
 tether_program(examples_recipes
   FOLDER examples
   NAME recipes
@@ -1299,7 +1514,7 @@ tether_internal_library(integration_tests_faults_hop_services
     tether_internal::tether
     tether_internal::tether_grpc)
 
-tether_internal_library(integration_tests_test_certificate)
+tether_internal_library(testing_test_certificate)
 
 tether_program(integration_tests_faults_hop
   FOLDER integration_tests/faults
@@ -1313,7 +1528,7 @@ tether_program(integration_tests_faults_hop
     integration_tests_faults_hop_services
     integration_tests_faults_net_namespace
     integration_tests_faults_settings
-    integration_tests_test_certificate
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc)
 
@@ -1784,8 +1999,8 @@ tether_program(integration_tests_faults_test
     integration_tests_faults_settings
     integration_tests_faults_silence
     integration_tests_matrix_request
-    integration_tests_test_certificate
     interceptors_tether_grpc_testing_probe_cc_grpc
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc
   PROGRAMS integration_tests_faults_hop
@@ -2092,10 +2307,10 @@ tether_program(integration_tests_transports_test
     absl::synchronization
     absl::time
     gRPC::grpc++
-    integration_tests_test_certificate
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
     interceptors_tether_grpc_testing_probe_server
+    testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing
@@ -2123,6 +2338,18 @@ tether_program(integration_tests_values_across_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 300)
+
+tether_internal_library(interceptors_tether_grpc_testing_generic_server
+  SRCS interceptors/tether/grpc/testing/generic_server.cc
+  PREFIX interceptors
+  DEPS
+    absl::core_headers
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether
+    tether_internal::tether_grpc)
 
 tether_internal_library(interceptors_tether_grpc_testing_tenant
   PREFIX interceptors
@@ -2482,6 +2709,28 @@ tether_program(interceptors_tether_grpc_hop_record_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_incoming_call_test
+  FOLDER interceptors/tether/grpc
+  NAME incoming_call_test
+  SRCS interceptors/tether/grpc/incoming_call_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_generic_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_inspect_test
   FOLDER interceptors/tether/grpc
   NAME inspect_test
@@ -2583,6 +2832,27 @@ tether_program(interceptors_tether_grpc_options_test
     tether_internal::tether
     tether_internal::tether_grpc
   STANDARD 20
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_outgoing_call_test
+  FOLDER interceptors/tether/grpc
+  NAME outgoing_call_test
+  SRCS interceptors/tether/grpc/outgoing_call_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_generic_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_probe_server
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
   TEST
   TIMEOUT 60)
 
@@ -4741,11 +5011,6 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
-tether_proto_library(proto_tether_v1_access_log_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/access_log.proto
-  DEPS protobuf::libprotobuf)
-
 tether_proto_library(proto_tether_v1_sidecar_status_cc_proto
   PREFIX proto
   SRCS proto/tether/v1/sidecar_status.proto
@@ -4785,6 +5050,15 @@ tether_internal_library(services_demo_request
     proto_shop_v1_orders_cc_proto
     proto_shop_v1_storefront_cc_grpc
     tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(services_demo_request_story
+  SRCS services/demo/request_story.cc
+  DEPS
+    absl::time
+    proto_shop_v1_demo_cc_proto
+    services_demo_request
+    services_demo_story
     tether_internal::tether_grpc)
 
 tether_internal_library(services_demo_stop_signals
@@ -4857,6 +5131,7 @@ tether_program(services_demo_demo
     services_demo_chain
     services_demo_html
     services_demo_request
+    services_demo_request_story
     services_demo_stop_signals
     services_demo_story
     services_demo_waterfall
@@ -4864,7 +5139,6 @@ tether_program(services_demo_demo
     services_proto_json
     services_stdout_line
     tether_internal::tether
-    tether_internal::tether_grpc
   PROGRAMS services_inventory_inventory services_orders_orders services_storefront_storefront)
 
 tether_script_test(services/demo/demo_test
@@ -4901,6 +5175,18 @@ tether_program(services_demo_sample_pages
     services_demo_html
     services_demo_story
     tether_internal::tether_grpc)
+
+tether_internal_library(services_demo_sidecar_chain
+  SRCS services/demo/sidecar_chain.cc
+  DEPS
+    absl::status
+    absl::strings
+    absl::time
+    proto_shop_v1_demo_cc_proto
+    services_demo_chain
+    services_demo_request
+    testing_child_process
+    tether_internal::tether)
 
 tether_program(services_demo_story_test
   FOLDER services/demo
@@ -4980,24 +5266,187 @@ tether_program(services_serve_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_options
-  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_access_log
-  SRCS sidecar/access_line.cc sidecar/access_log.cc
+tether_program(sidecar_apps_plain_inventory
+  FOLDER sidecar/apps
+  NAME plain_inventory
+  SRCS sidecar/apps/plain_inventory.cc
   DEPS
-    absl::core_headers
-    absl::random_random
-    absl::status
-    absl::statusor
+    absl::flags
+    absl::flags_parse
+    absl::str_format
     absl::strings
     absl::time
     gRPC::grpc++
-    proto_tether_v1_access_log_cc_proto
+    proto_shop_v1_inventory_cc_grpc)
+
+tether_program(sidecar_apps_shop_client
+  FOLDER sidecar/apps
+  NAME shop_client
+  SRCS sidecar/apps/shop_client.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_storefront_cc_grpc
     protobuf::libprotobuf
-    sidecar_options
     tether_internal::tether
-    tether_internal::tether_observability)
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_fuzz_hop_headers_target
+  SRCS sidecar/fuzz/hop_headers_fuzz.cc
+  DEPS lib_tether_fuzz_fuzz_check sidecar_hop_headers sidecar_hop_id tether_internal::tether
+  ALWAYS_LINK)
+
+tether_program(sidecar_fuzz_hop_headers_replay_test
+  FOLDER sidecar/fuzz
+  NAME hop_headers_replay_test
+  DEPS lib_tether_fuzz_replay sidecar_fuzz_hop_headers_target
+  DATA
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TEST
+  ARGS
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_testing_blocking_call
+  SRCS sidecar/testing/blocking_call.cc sidecar/testing/operations.cc sidecar/testing/transcript.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_scripted_server
+  SRCS sidecar/testing/scripted_server.cc
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_testing_blocking_call
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_plain_client
+  SRCS sidecar/testing/plain_client.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::core_headers
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_blocking_call
+    sidecar_testing_scripted_server
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_start
+  SRCS sidecar/testing/start.cc
+  DEPS absl::strings sidecar_engine sidecar_options)
+
+tether_internal_library(sidecar_testing_unary_app
+  SRCS sidecar/testing/unary_app.cc
+  DEPS
+    absl::core_headers
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_blocking_call
+    sidecar_testing_scripted_server
+    tether_internal::tether)
+
+tether_internal_library(sidecar_testing_chain
+  SRCS sidecar/testing/chain.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::core_headers
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    tether_internal::tether
+    tether_internal::tether_testing)
+
+tether_internal_library(sidecar_testing_passage
+  SRCS sidecar/testing/passage.cc
+  DEPS
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_scripted_server
+    sidecar_testing_start)
+
+tether_internal_library(sidecar_testing_served_request
+  DEPS
+    absl::span
+    absl::status
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_program(sidecar_testing_soak_app
+  FOLDER sidecar/testing
+  NAME soak_app
+  SRCS sidecar/testing/soak_app.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    gRPC::grpc++
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app)
+
+tether_internal_library(sidecar_testing_transparency
+  SRCS sidecar/testing/transparency.cc
+  DEPS
+    GTest::gmock
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_testing_blocking_call
+    sidecar_testing_passage
+    sidecar_testing_scripted_server)
 
 tether_program(sidecar_access_log_test
   FOLDER sidecar
@@ -5016,6 +5465,14 @@ tether_program(sidecar_access_log_test
     sidecar_options
     tether_internal::tether
     tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_address_test
+  FOLDER sidecar
+  NAME address_test
+  SRCS sidecar/address_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::status absl::statusor sidecar_address
   TEST
   TIMEOUT 60)
 
@@ -5096,6 +5553,177 @@ tether_program(sidecar_app_watch_test
   TEST
   TIMEOUT 60)
 
+tether_program(sidecar_config_hostile_test
+  FOLDER sidecar
+  NAME config_hostile_test
+  SRCS sidecar/config_hostile_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::strings sidecar_config
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_config_test
+  FOLDER sidecar
+  NAME config_test
+  SRCS sidecar/config_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    sidecar_config
+    sidecar_options
+    tether_internal::tether_grpc
+  DATA
+    sidecar/examples/full.textproto
+    sidecar/examples/rollout.textproto
+    sidecar/examples/simple.textproto
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_config_tls_test
+  FOLDER sidecar
+  NAME config_tls_test
+  SRCS sidecar/config_tls_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_config
+    sidecar_options
+    testing_test_certificate
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlation_ended_test
+  FOLDER sidecar
+  NAME correlation_ended_test
+  SRCS sidecar/correlation_ended_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_correlation_test
+  FOLDER sidecar
+  NAME correlation_test
+  SRCS sidecar/correlation_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app
+    tether_internal::tether
+    tether_internal::tether_grpc
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_correlator_property_test
+  FOLDER sidecar
+  NAME correlator_property_test
+  SRCS sidecar/correlator_property_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_race_test
+  FOLDER sidecar
+  NAME correlator_race_test
+  SRCS sidecar/correlator_race_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    lib_tether_together
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_testing_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_test
+  FOLDER sidecar
+  NAME correlator_test
+  SRCS sidecar/correlator_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_testing_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_tombstones_test
+  FOLDER sidecar
+  NAME correlator_tombstones_test
+  SRCS sidecar/correlator_tombstones_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_testing_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(sidecar_figure_table_test
   FOLDER sidecar
   NAME figure_table_test
@@ -5113,9 +5741,71 @@ tether_program(sidecar_figure_table_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_plain_server
-  SRCS sidecar/plain_server.cc
-  DEPS gRPC::grpc++)
+tether_program(sidecar_flags_test
+  FOLDER sidecar
+  NAME flags_test
+  SRCS sidecar/flags_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::flags_commandlineflag
+    absl::flags_reflection
+    absl::status
+    sidecar_flags
+    sidecar_options
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_hop_headers_test
+  FOLDER sidecar
+  NAME hop_headers_test
+  SRCS sidecar/hop_headers_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    sidecar_hop_headers
+    sidecar_hop_id
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_hop_id_test
+  FOLDER sidecar
+  NAME hop_id_test
+  SRCS sidecar/hop_id_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_limits_test
+  FOLDER sidecar
+  NAME limits_test
+  SRCS sidecar/limits_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_chain
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_script_test(sidecar/main_test
+  SCRIPT sidecar/main_test.py
+  PROGRAMS sidecar_tether-sidecar
+  ARGS sidecar/tether-sidecar
+  TIMEOUT 300)
 
 tether_program(sidecar_plain_server_test
   FOLDER sidecar
@@ -5134,6 +5824,117 @@ tether_program(sidecar_plain_server_test
     sidecar_silent_app
   TEST
   TIMEOUT 60)
+
+tether_program(sidecar_request_end_test
+  FOLDER sidecar
+  NAME request_end_test
+  SRCS sidecar/request_end_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_sidecar_test
+  FOLDER sidecar
+  NAME sidecar_test
+  SRCS sidecar/sidecar_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
+    testing_test_certificate
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_soak_test
+  FOLDER sidecar
+  NAME soak_test
+  SRCS sidecar/soak_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_testing_plain_client
+    testing_child_process
+    tether_internal::tether
+    tether_internal::tether_testing
+  PROGRAMS sidecar_tether-sidecar sidecar_testing_soak_app
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_ends_test
+  FOLDER sidecar
+  NAME transparency_ends_test
+  SRCS sidecar/transparency_ends_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_transparency
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_flow_test
+  FOLDER sidecar
+  NAME transparency_flow_test
+  SRCS sidecar/transparency_flow_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    sidecar_testing_transparency
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 300)
+
+tether_program(sidecar_transparency_test
+  FOLDER sidecar
+  NAME transparency_test
+  SRCS sidecar/transparency_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    interceptors_tether_grpc_testing_probe_cc_grpc
+    sidecar_testing_transparency
+  TEST
+  TIMEOUT 300)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh

@@ -7,7 +7,7 @@
  - A ```cpp block is, line by line, part of a file that Bazel compiles; a comment right above the block names the file:
    <!-- examples/gen.cc -->
  - A ```starlark, ```bazelrc, ```cmake or ```make block is in one piece in the file that the comment above it names, with
-   which CI builds.
+   which CI builds. A ```textproto block is a piece of an example that //sidecar:config_test parses.
  - A ```diff block is the whole patch that the comment above it names.
  - Each command of a ```sh block is one that a test or CI runs (COMMANDS). integration_tests/newcomer_test.sh runs the blocks
    of README.md whose comment names it.
@@ -29,8 +29,8 @@ COMMANDS = {
     "./demo.sh --inventory_delay=2s": (".ci/run", " && ./demo.sh --inventory_delay=2s && "),
     "bazel run //examples/quickstart": (".ci/run", " && bazel run //examples/quickstart && "),
     "./test.sh": (".ci/run", ' && ./test.sh"\n'),
-    "./test.sh --config=asan //lib/... //interceptors/... //observability/... //integration_tests/...":
-        (".ci/run", "tests --config=asan //lib/... //interceptors/... //observability/... //integration_tests/... &&\n"),
+    "./test.sh --config=asan //lib/... //interceptors/... //observability/... //sidecar/... //integration_tests/...":
+        (".ci/run", "tests --config=asan //lib/... //interceptors/... //observability/... //sidecar/... //integration_tests/... &&\n"),
     "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan //lib/... &&"),
     "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/... &&"),
     "./test.sh --config=tsan //lib/tether:race_test": (".ci/run", "  ./test.sh --config=tsan //lib/tether:race_test &&"),
@@ -57,12 +57,14 @@ COMMANDS = {
     "tools/fuzz.sh 30": (".ci/run", "tools/fuzz.sh 30\n"),
 }
 
-# The user projects, by language. integration_tests/newcomer_test.sh and packaging/cmake_test.sh build them.
+# The user projects, by language. integration_tests/newcomer_test.sh and packaging/cmake_test.sh build them. And what the
+# sidecar reads.
 CONSUMERS = {
     "bazelrc": ("packaging/bazel/",),
     "starlark": ("packaging/bazel/",),
     "cmake": ("packaging/cmake/",),
     "make": ("packaging/pkg_config/",),
+    "textproto": ("sidecar/examples/",),
 }
 # Where the docs place tether in a user's workspace.
 USERS_CLONE = "third_party/tether"

@@ -35,7 +35,7 @@
 #include "integration_tests/faults/quiet_connections.h"
 #include "integration_tests/faults/settings.h"
 #include "integration_tests/matrix/request.h"
-#include "integration_tests/test_certificate.h"
+#include "testing/test_certificate.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"

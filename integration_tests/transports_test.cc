@@ -19,7 +19,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "integration_tests/test_certificate.h"
+#include "testing/test_certificate.h"
 #include "tether/context.h"
 #include "tether/current.h"
 #include "tether/grpc/client.h"

@@ -63,7 +63,8 @@ struct EgressOptions {
   std::shared_ptr<grpc::ChannelCredentials> credentials;
 
   // Tells credentials apart: the text is the same if and only if the contents
-  // of the files are. "" for plaintext. A reload that changes neither this nor
+  // of the files are. "" for plaintext; "xds" if only the control plane may
+  // set TLS. A reload that changes neither this nor
   // `target` keeps the connections.
   std::string listen_credentials_id;
   std::string credentials_id;
@@ -132,8 +133,8 @@ struct SidecarOptions {
   // What a call's deadline leaves of the request's.
   Reserve reserve;
 
-  // Requests and calls that are served at once; those beyond it get
-  // RESOURCE_EXHAUSTED. At least 1.
+  // Requests, and calls of each egress, that are served at once; those beyond
+  // it get RESOURCE_EXHAUSTED. At least 1.
   int max_in_flight = 10'000;
 
   // Requests that can be found at once, those that have ended included. At

@@ -56,12 +56,17 @@ packages_of() {
     prometheus) echo prometheus ;;  # for //observability/...:prometheus_test
     proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
     reference) echo doxygen git ;;  # for tools/reference.sh
+    sidecar)  # for sidecar/apps
+      echo nodejs python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc
+      # Node's own packages for Debian contain npm, and conflict with Debian's.
+      command -v npm >/dev/null || echo npm ;;
     tidy) echo clang-tidy protobuf-compiler git $libraries ;;  # for tools/tidy.sh
     *) return 1 ;;
   esac
 }
 
 fail() { echo "setup: $*" >&2; exit 1; }
+root=$(dirname "${BASH_SOURCE[0]}")/..
 
 [ $# -gt 0 ] || set -- build
 
@@ -100,7 +105,7 @@ backports_source() {
 wanted=() backports=""
 for group in "$@"; do
   list=$(packages_of "$group") || fail "unknown group '$group' (known: bench, browser, build, cleanroom, cmake, compilers," \
-    "experimental, fuzz, instructions, observability, opentelemetry, plots, prometheus, proxy, reference, tidy)"
+    "experimental, fuzz, instructions, observability, opentelemetry, plots, prometheus, proxy, reference, sidecar, tidy)"
   # shellcheck disable=SC2206  # a list of words on purpose
   wanted+=($list)
   # Later releases include these packages.
@@ -119,7 +124,14 @@ for package in "${wanted[@]}"; do
   status=$(dpkg-query -W -f '${db:Status-Status}\n' "${package%/*}" 2>/dev/null | sed -n 1p || true)
   [ "$status" = installed ] || missing+=("$package")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+# What isn't Debian's, at the end.
+others() {
+  [[ " $* " != *" sidecar "* ]] || "$root/sidecar/apps/run.sh" install
+}
+if [ ${#missing[@]} -eq 0 ]; then
+  others "$@"
+  exit 0
+fi
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
@@ -157,3 +169,4 @@ if [ -n "$backports" ]; then
 fi
 quietly apt-get "${options[@]}" update
 quietly apt-get "${options[@]}" install -y --no-install-recommends "${missing[@]}"
+others "$@"

@@ -34,7 +34,7 @@
 #include "integration_tests/faults/hop_services.h"
 #include "integration_tests/faults/net_namespace.h"
 #include "integration_tests/faults/settings.h"
-#include "integration_tests/test_certificate.h"
+#include "testing/test_certificate.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/stats.h"

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <unistd.h>
 
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,19 +17,29 @@ namespace {
 
 constexpr absl::Duration kStartTimeout = absl::Seconds(20);
 
-// The folder of all services, two levels above this program.
-std::string ServicesFolder() {
+}  // namespace
+
+std::string BinFolder() {
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
   std::string folder(path, length > 0 ? static_cast<size_t>(length) : 0);
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 3; ++i) {
     const size_t slash = folder.rfind('/');
     if (slash != std::string::npos) folder.erase(slash);
   }
   return folder;
 }
 
-}  // namespace
+std::optional<v1::HopEvent> ReadHop(const tether::Context& ctx,
+                                    tether::testing::ChildProcess& service) {
+  while (const std::optional<std::string> line = service.ReadLine(ctx)) {
+    v1::HopEvent event;
+    if (google::protobuf::util::JsonStringToMessage(*line, &event).ok()) {
+      return event;
+    }
+  }
+  return std::nullopt;
+}
 
 absl::Status Chain::Start(const tether::Context& ctx,
                           const ChainOptions& options) {
@@ -54,8 +63,8 @@ absl::Status Chain::StartService(const tether::Context& ctx,
                                  tether::testing::ChildProcess& service,
                                  const ChainOptions& options,
                                  std::vector<std::string> flags) {
-  std::string program =
-      absl::StrCat(ServicesFolder(), "/", service.name(), "/", service.name());
+  std::string program = absl::StrCat(BinFolder(), "/services/", service.name(),
+                                     "/", service.name());
   if (options.live) {
     absl::StrAppend(&program, "_live");
     flags.push_back("--live");
@@ -86,14 +95,7 @@ std::vector<v1::HopEvent> Chain::ReadHops(const tether::Context& ctx,
   for (tether::testing::ChildProcess* service :
        {&storefront_, &orders_, &inventory_}) {
     if (count-- <= 0) break;
-    while (const std::optional<std::string> line = service->ReadLine(ctx)) {
-      v1::HopEvent event;
-      if (!google::protobuf::util::JsonStringToMessage(*line, &event).ok()) {
-        continue;
-      }
-      hops.push_back(event);
-      break;
-    }
+    if (const auto event = ReadHop(ctx, *service)) hops.push_back(*event);
   }
   return hops;
 }

@@ -5,6 +5,7 @@
 #ifndef SHOP_SERVICES_DEMO_CHAIN_H_
 #define SHOP_SERVICES_DEMO_CHAIN_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,15 @@ struct RunningService {
   std::string address;      // host:port
   std::string status_page;  // its URL; "" if there is none
 };
+
+// The folder of the build's output, in which this program is
+// services/demo/NAME.
+std::string BinFolder();
+
+// Returns the next HopEvent that `service` prints, or nullopt if `ctx` or the
+// output ends first. Skips other lines.
+std::optional<v1::HopEvent> ReadHop(const tether::Context& ctx,
+                                    tether::testing::ChildProcess& service);
 
 // storefront → orders → inventory, on free ports of the loopback interface.
 // The destructor stops all services that still run.

@@ -20,6 +20,7 @@
 #include "services/demo/chain.h"
 #include "services/demo/html.h"
 #include "services/demo/request.h"
+#include "services/demo/request_story.h"
 #include "services/demo/stop_signals.h"
 #include "services/demo/story.h"
 #include "services/demo/waterfall.h"
@@ -28,7 +29,6 @@
 #include "services/stdout_line.h"
 #include "shop/v1/demo.pb.h"
 #include "shop/v1/orders.pb.h"
-#include "tether/budget/timeline.h"
 #include "tether/propagation/request_id.h"
 #include "tether/propagation/trace_context.h"
 
@@ -166,20 +166,8 @@ absl::Status RunDemo(const tether::Context& ctx) {
     *story.result.add_hops() = hop;
   }
   const absl::Status stopped = chain.Stop();
-
-  story.started_ms = absl::ToDoubleMilliseconds(
-      absl::FromChrono(request.start.time_since_epoch()));
-  story.availability = request.availability;
-  story.result.set_status_code(request.status.raw_code());
-  story.result.set_status_message(std::string(request.status.message()));
-  story.result.set_elapsed_ms(absl::ToDoubleMicroseconds(absl::Floor(
-                                  request.elapsed, absl::Microseconds(1))) /
-                              1000);
   story.result.set_trace_id(trace.TraceIdHex());
-  story.result.set_fallback(request.stock_is_default);
-  story.timeline = request.report.has_report()
-                       ? tether::MakeTimeline(request.report)
-                       : TimelineOfHops(story);
+  AddResult(request, &story);
   PrintResult(story);
 
   absl::Status result = CheckResult(story);

@@ -2,8 +2,8 @@
 //
 // The certificate of tests with TLS.
 
-#ifndef TETHER_INTEGRATION_TESTS_TEST_CERTIFICATE_H_
-#define TETHER_INTEGRATION_TESTS_TEST_CERTIFICATE_H_
+#ifndef TETHER_TESTING_TEST_CERTIFICATE_H_
+#define TETHER_TESTING_TEST_CERTIFICATE_H_
 
 namespace tether {
 
@@ -31,4 +31,4 @@ XdtPv9o8PF772tcotfe0KZj/D0lNda7wbas=
 
 }  // namespace tether
 
-#endif  // TETHER_INTEGRATION_TESTS_TEST_CERTIFICATE_H_
+#endif  // TETHER_TESTING_TEST_CERTIFICATE_H_
