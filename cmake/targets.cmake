@@ -5011,6 +5011,11 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
+tether_proto_library(proto_tether_v1_sidecar_status_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar_status.proto
+  DEPS protobuf::libprotobuf)
+
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -5475,6 +5480,62 @@ tether_internal_library(sidecar_app_watch
   SRCS sidecar/app_watch.cc
   DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
 
+tether_internal_library(sidecar_figures)
+
+tether_internal_library(sidecar_figure_table
+  SRCS sidecar/figure_table.cc
+  DEPS
+    absl::strings
+    proto_tether_v1_sidecar_status_cc_proto
+    sidecar_figures
+    tether_internal::tether_observability)
+
+tether_internal_library(sidecar_admin
+  SRCS sidecar/admin.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    sidecar_app_watch
+    sidecar_figure_table
+    sidecar_figures
+    sidecar_options
+    tether_internal::tether_observability)
+
+tether_internal_library(sidecar_silent_app
+  SRCS sidecar/silent_app.cc
+  DEPS
+    absl::statusor
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether_grpc
+    tether_internal::tether_testing)
+
+tether_program(sidecar_admin_test
+  FOLDER sidecar
+  NAME admin_test
+  SRCS sidecar/admin_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_admin
+    sidecar_figures
+    sidecar_options
+    sidecar_silent_app
+    tether_internal::tether_observability
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(sidecar_app_watch_test
   FOLDER sidecar
   NAME app_watch_test
@@ -5487,6 +5548,7 @@ tether_program(sidecar_app_watch_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback
     sidecar_app_watch
+    sidecar_silent_app
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
@@ -5662,6 +5724,23 @@ tether_program(sidecar_correlator_tombstones_test
   TEST
   TIMEOUT 60)
 
+tether_program(sidecar_figure_table_test
+  FOLDER sidecar
+  NAME figure_table_test
+  SRCS sidecar/figure_table_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    proto_tether_v1_sidecar_status_cc_proto
+    protobuf::libprotobuf
+    sidecar_figure_table
+    sidecar_figures
+    tether_internal::tether_observability
+  TEST
+  TIMEOUT 60)
+
 tether_program(sidecar_flags_test
   FOLDER sidecar
   NAME flags_test
@@ -5742,7 +5821,7 @@ tether_program(sidecar_plain_server_test
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
     sidecar_plain_server
-    tether_internal::tether_testing
+    sidecar_silent_app
   TEST
   TIMEOUT 60)
 
