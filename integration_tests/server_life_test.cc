@@ -95,7 +95,7 @@ TEST_F(ServerLifeTest, ShutdownServerTellsHandlersAndCallersWhy) {
     Pong pong;
     status = stub->Unary(&call, Ping(), &pong);
   });
-  waiting.WaitForNotification();
+  EXPECT_TRUE(waiting.WaitForNotificationWithTimeout(kGiveUp));
   const absl::Time start = absl::Now();
   ShutdownServer(server.server(), cancel_base_context, absl::Milliseconds(20),
                  kGiveUp);
@@ -129,7 +129,7 @@ TEST_F(ServerLifeTest, ShutdownServerLetsARequestFinishWithinTheGrace) {
     Pong pong;
     status = stub->Unary(&call, Ping(), &pong);
   });
-  waiting.WaitForNotification();
+  EXPECT_TRUE(waiting.WaitForNotificationWithTimeout(kGiveUp));
   std::thread later([&] {
     absl::SleepFor(absl::Milliseconds(20));
     EXPECT_FALSE(options.base_context.Done());
