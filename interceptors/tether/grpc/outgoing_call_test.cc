@@ -156,6 +156,17 @@ TEST_F(OutgoingCallTest, WithoutOnStartedACancellationEndsTheCallToo) {
   EXPECT_EQ(result.reason, EndReason::kCancelled);
 }
 
+TEST_F(OutgoingCallTest, WithoutOnStartedGrpcsTimerEndsTheCallAtTheDeadline) {
+  WaitAtLeaf();
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(200));
+  Settings settings;
+  settings.tells_start = false;
+  settings.timeout = absl::Hours(1);
+  const auto result = client_->Call(ctx, settings);
+  EXPECT_EQ(result.received.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(result.reason, EndReason::kOwnTimeout);
+}
+
 TEST_F(OutgoingCallTest, ADeadlineEndsTheCallAndTheStatusNamesTheHops) {
   WaitAtLeaf();
   // So much that the leaf's report arrives in time on a loaded machine.
