@@ -5751,6 +5751,7 @@ tether_program(sidecar_figure_table_test
     sidecar_figure_table
     sidecar_figures
     tether_internal::tether_observability
+  DATA docs/alerts/tether_sidecar.rules.yml docs/sidecar.md
   TEST
   TIMEOUT 60)
 
