@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -196,11 +197,16 @@ TEST_F(OutgoingCallTest, AnEarlierDeadlineOfTheRpcIsKept) {
 }
 
 TEST_F(OutgoingCallTest, ALaterDeadlineOfTheRpcIsBroughtForward) {
+  const auto now = std::chrono::system_clock::now();
   auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(20));
-  Settings settings;
-  settings.timeout = absl::Seconds(50);
-  EXPECT_TRUE(client_->Call(ctx, settings).status.ok());
-  EXPECT_LE(left_, absl::Seconds(20));
+  const CallClient shared;
+  for (const bool has_own : {false, true}) {
+    grpc::ClientContext rpc;
+    if (has_own) rpc.set_deadline(now + std::chrono::seconds(50));
+    const OutgoingCall call(ctx, rpc, kProbeMethod, shared);
+    EXPECT_LT(rpc.deadline(), now + std::chrono::seconds(40));
+    EXPECT_GT(rpc.deadline(), now + std::chrono::seconds(10));
+  }
 }
 
 TEST_F(OutgoingCallTest, WithoutADeadlineNoTimeIsSent) {
