@@ -850,8 +850,41 @@ tether_script_test(docs/metric_table_test
   ARGS observability/tether/observability/print_metric_table
   TIMEOUT 60)
 
+tether_internal_library(sidecar_app_watch
+  SRCS sidecar/app_watch.cc
+  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
+
+tether_internal_library(sidecar_figures)
+
+tether_proto_library(proto_tether_v1_sidecar_status_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar_status.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_figure_table
+  SRCS sidecar/figure_table.cc
+  DEPS
+    absl::strings
+    proto_tether_v1_sidecar_status_cc_proto
+    sidecar_figures
+    tether_internal::tether_observability)
+
 tether_internal_library(sidecar_options
   DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_admin
+  SRCS sidecar/admin.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    sidecar_app_watch
+    sidecar_figure_table
+    sidecar_figures
+    sidecar_options
+    tether_internal::tether_observability)
 
 tether_proto_library(proto_tether_v1_access_log_cc_proto
   PREFIX proto
@@ -888,6 +921,7 @@ tether_internal_library(sidecar_engine
     sidecar/proxied_call.cc
     sidecar/routes.cc
     sidecar/sidecar.cc
+    sidecar/sidecar_figures.cc
   DEPS
     absl::flat_hash_map
     absl::status
@@ -897,6 +931,7 @@ tether_internal_library(sidecar_engine
     gRPC::grpc++
     sidecar_access_log
     sidecar_correlator
+    sidecar_figures
     sidecar_hop_headers
     sidecar_hop_id
     sidecar_options
@@ -968,11 +1003,22 @@ tether_internal_library(sidecar_flags
     sidecar_options
     tether_internal::tether)
 
+tether_internal_library(sidecar_main
+  SRCS sidecar/main.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    sidecar_admin
+    sidecar_engine
+    sidecar_flags
+    sidecar_options
+  ALWAYS_LINK)
+
 tether_program(sidecar_tether-sidecar
   FOLDER sidecar
   NAME tether-sidecar
-  SRCS sidecar/main.cc
-  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
+  DEPS sidecar_main)
 
 tether_script_test(docs/sidecar_deployment_test
   SCRIPT docs/sidecar_deployment_test.py
@@ -5011,11 +5057,6 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
-tether_proto_library(proto_tether_v1_sidecar_status_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/sidecar_status.proto
-  DEPS protobuf::libprotobuf)
-
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -5476,34 +5517,6 @@ tether_program(sidecar_address_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_app_watch
-  SRCS sidecar/app_watch.cc
-  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
-
-tether_internal_library(sidecar_figures)
-
-tether_internal_library(sidecar_figure_table
-  SRCS sidecar/figure_table.cc
-  DEPS
-    absl::strings
-    proto_tether_v1_sidecar_status_cc_proto
-    sidecar_figures
-    tether_internal::tether_observability)
-
-tether_internal_library(sidecar_admin
-  SRCS sidecar/admin.cc
-  DEPS
-    absl::status
-    absl::statusor
-    absl::strings
-    gRPC::grpc++
-    gRPC::grpc++_reflection
-    sidecar_app_watch
-    sidecar_figure_table
-    sidecar_figures
-    sidecar_options
-    tether_internal::tether_observability)
-
 tether_internal_library(sidecar_silent_app
   SRCS sidecar/silent_app.cc
   DEPS
@@ -5738,6 +5751,7 @@ tether_program(sidecar_figure_table_test
     sidecar_figure_table
     sidecar_figures
     tether_internal::tether_observability
+  DATA docs/alerts/tether_sidecar.rules.yml docs/sidecar.md
   TEST
   TIMEOUT 60)
 

@@ -9,8 +9,11 @@
 #include <google/protobuf/message.h>
 
 #include <cstdint>
+#include <fstream>
 #include <map>
+#include <regex>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 
@@ -27,7 +30,7 @@ namespace tether::sidecar {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
+using ::testing::HasSubstr;
 using ::testing::Pair;
 
 // Each figure has a value of its own.
@@ -146,6 +149,41 @@ TEST(FigureTableTest, HostileMethodsStayApartInPrintableAscii) {
       ElementsAre(Pair(metric("/\\\"} 1\\n#"), 8), Pair(metric("/a\\\\xff"), 4),
                   Pair(metric("/a\\xfe"), 2), Pair(metric("/a\\xff"), 1),
                   Pair(metric("other"), 16 + 32 + 64)));
+}
+
+std::string ReadFile(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+TEST(FigureTableTest, TheDocsHaveTheTable) {
+  std::string table =
+      "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n";
+  for (const FigureRow& row : FigureTable()) {
+    const std::string labels(row.labels);
+    absl::StrAppend(&table, "| `", std::string(row.prometheus_name), "` | ",
+                    row.type == MetricType::kCounter ? "counter" : "gauge",
+                    " | ", labels.empty() ? "" : "`" + labels + "`", " | ",
+                    std::string(row.help), " |\n");
+  }
+  EXPECT_THAT(ReadFile("docs/sidecar.md"), HasSubstr(table));
+}
+
+TEST(FigureTableTest, TheAlertsNameMetricsOfTheTable) {
+  std::set<std::string> known;
+  for (const FigureRow& row : FigureTable()) {
+    known.emplace(row.prometheus_name);
+  }
+  const std::string rules = ReadFile("docs/alerts/tether_sidecar.rules.yml");
+  const std::regex metric("tether_sidecar_[a-z_]+");
+  int found = 0;
+  for (std::sregex_iterator it(rules.begin(), rules.end(), metric), end;
+       it != end; ++it) {
+    EXPECT_EQ(known.count(it->str()), 1u) << it->str();
+    ++found;
+  }
+  EXPECT_GE(found, 4);
 }
 
 TEST(FigureTableTest, TheMessageHasEachFigure) {
