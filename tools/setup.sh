@@ -54,7 +54,7 @@ packages_of() {
     opentelemetry) echo opentelemetry-cpp-dev ;;
     plots) echo python3-matplotlib ;;  # for benchmarks/plots.py
     prometheus) echo prometheus ;;  # for //observability/...:prometheus_test
-    proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
+    proxy) echo nginx-light nghttp2-proxy ;;  # for //integration_tests:nginx_test and ./bench.sh sidecar
     reference) echo doxygen git ;;  # for tools/reference.sh
     tidy) echo clang-tidy protobuf-compiler git $libraries ;;  # for tools/tidy.sh
     *) return 1 ;;
