@@ -136,7 +136,7 @@ FULL_LOAD = (3, 6)
 QUICK_LOAD = (1, 2)
 
 # The number of rounds of the group "sidecar". sidecar.py has its times.
-FULL_SIDECAR = 5
+FULL_SIDECAR = 3
 QUICK_SIDECAR = 1
 
 # The options of the programs of the group "scale". Without these, a program measures the largest numbers.

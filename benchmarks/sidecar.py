@@ -19,6 +19,7 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -27,7 +28,6 @@ from instructions import Failure
 
 NGINX = "/usr/sbin/nginx"
 NGHTTPX = "/usr/sbin/nghttpx"
-RATES = (400, 2000)
 CLOSED_CLIENTS = 16
 OK = "0"
 CANCELLED = "1"
@@ -296,15 +296,14 @@ def clients(binaries, way, seconds, options):
   return json.loads(result.stdout)
 
 
-class Measured:
-  """What the turns of one way have given."""
+class Turn:
+  """What one turn of a way has given. `taken_us` is empty without a rate."""
 
-  def __init__(self):
-    self.taken_us, self.calls, self.cpu_s, self.seconds = [], 0, 0.0, 0.0
+  def __init__(self, calls, taken_us, cpu, seconds):
+    self.calls, self.taken_us, self.cpu_s, self.seconds = calls, sorted(taken_us), cpu, seconds
 
   def quantile_us(self, part):
-    taken = sorted(self.taken_us)
-    return taken[min(len(taken) - 1, int(part * len(taken)))]
+    return self.taken_us[min(len(self.taken_us) - 1, int(part * len(self.taken_us)))]
 
   def cpu_us(self):
     return 1e6 * self.cpu_s / self.calls
@@ -313,9 +312,10 @@ class Measured:
     return self.calls / self.seconds
 
 
-def take_turn(binaries, way, measured, rate, seconds, seed):
+def take_turn(binaries, way, rate, seconds, seed):
   """One turn of a way. Without `rate`, a fixed number of clients send one request after the other."""
   before = cpu_s(way.pids)
+  taken_us = []
   if rate is None:
     answers = round(clients(binaries, way, seconds, ["--closed=%d" % CLOSED_CLIENTS])["per_second"] * seconds)
   else:
@@ -323,22 +323,20 @@ def take_turn(binaries, way, measured, rate, seconds, seed):
     failed = [code for _, _, code, _ in requests if code != 0]
     if failed:
       raise Failure("%d of %d requests failed, one with code %d" % (len(failed), len(requests), failed[0]))
-    measured.taken_us += [taken / 1000 for _, taken, _, _ in requests]
+    taken_us = [taken / 1000 for _, taken, _, _ in requests]
     answers = len(requests)
-  measured.cpu_s += cpu_s(way.pids) - before
-  measured.calls += answers
-  measured.seconds += seconds
+  return Turn(answers, taken_us, cpu_s(way.pids) - before, seconds)
 
 
 def take_turns(binaries, ways, rate, seconds, turns, seed):
-  """Returns {name: Measured}. The order changes from turn to turn, so that no way is always after the same one."""
-  measured = {name: Measured() for name in ways}
+  """Returns {name: [Turn]}. The order changes from turn to turn, so that no way is always after the same one."""
+  taken = {name: [] for name in ways}
   for turn in range(turns):
     names = list(ways)
     names = names[turn % len(names):] + names[:turn % len(names)]
     for name in names if (seed + turn) % 2 else names[::-1]:
-      take_turn(binaries, ways[name], measured[name], rate, seconds, 1000 * seed + turn)
-  return measured
+      taken[name].append(take_turn(binaries, ways[name], rate, seconds, 1000 * seed + turn))
+  return taken
 
 
 class Figures(dict):
@@ -353,21 +351,28 @@ class Figures(dict):
 
 
 def add_calls(figures, binaries, ways, sides, plan, seed):
-  """Adds the rows of answered calls. `sides` are the names of the sidecar's ways."""
+  """Adds the rows of answered calls. `sides` are the names of the sidecar's ways. A figure is the median of the turns, so that
+  other load on the machine that comes and goes changes it little."""
   for way in ways.values():
     clients(binaries, way, 0.2, ["--rate=100"])  # the first calls are slower than all others
-  for rate in plan.rates:
-    measured = take_turns(binaries, ways, rate, plan.seconds, plan.turns, seed)
+
+  def add(operation, unit, taken, read):
+    by_way = {name: statistics.median(read(turn) for turn in turns) for name, turns in taken.items()}
     for side in sides:
-      if rate == RATES[0]:
-        for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)):
-          figures.add("%s at %d/s, %s" % (name, rate, side), "us", {n: m.quantile_us(part) for n, m in measured.items()}, side)
-      figures.add("cpu of a call at %d/s, %s" % (rate, side), "us",
-                  {n: m.cpu_us() for n, m in measured.items() if n != "direct"}, side)
-  measured = take_turns(binaries, ways, None, plan.seconds, plan.turns, seed)
-  for side in sides:
-    figures.add("cpu of a call, saturated, " + side, "us", {n: m.cpu_us() for n, m in measured.items() if n != "direct"}, side)
-    figures.add("answers, saturated, " + side, "per second", {n: m.per_second() for n, m in measured.items()}, side)
+      figures.add("%s, %s" % (operation, side), unit, by_way, side)
+
+  def only_proxies(taken):
+    return {name: turns for name, turns in taken.items() if name != "direct"}
+
+  for rate in plan.rates:
+    first = rate == plan.rates[0]
+    taken = take_turns(binaries, ways, rate, plan.seconds if first else plan.short, plan.turns, seed)
+    for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)) if first else ():
+      add("%s at %d/s" % (name, rate), "us", taken, lambda turn, part=part: turn.quantile_us(part))
+    add("cpu of a call at %d/s" % rate, "us", only_proxies(taken), Turn.cpu_us)
+  taken = take_turns(binaries, ways, None, plan.short, plan.turns, seed)
+  add("cpu of a call, saturated", "us", only_proxies(taken), Turn.cpu_us)
+  add("answers, saturated", "per second", taken, Turn.per_second)
 
 
 class HeldCalls:
@@ -458,14 +463,15 @@ def in_flight(binaries, leaf, way, calls, correlated):
 
 
 class Plan:
-  """How much is measured in a round."""
+  """What is measured in a round. Turns take `seconds`, but those that measure only CPU time are `short`. `streams` and `held`
+  are numbers of calls."""
 
-  def __init__(self, seconds, turns, rates, streams, held):
-    self.seconds, self.turns, self.rates, self.streams, self.held = seconds, turns, rates, streams, held
+  def __init__(self, rates, turns, seconds, short, streams, held):
+    self.rates, self.turns, self.seconds, self.short, self.streams, self.held = rates, turns, seconds, short, streams, held
 
 
-FULL = Plan(2.0, 4, RATES, (1000, 10000), 10000)
-QUICK = Plan(1.0, 1, RATES[:1], (1000,), 1000)
+FULL = Plan(rates=(400, 2000), turns=4, seconds=3.0, short=1.0, streams=(1000, 10000), held=10000)
+QUICK = Plan(rates=(400,), turns=1, seconds=2.0, short=0.5, streams=(1000,), held=1000)
 
 
 def rows(binaries, peers, plan, seed):

@@ -48,19 +48,42 @@ class FiguresTest(unittest.TestCase):
     self.assertEqual(figures, {("p50, ingress", "us"): {"direct": 1.0, "tether": 2.0},
                                ("p50, egress", "us"): {"direct": 1.0, "tether": 3.0}})
 
-  def test_a_figure_is_that_of_all_turns(self):
-    measured = sidecar.Measured()
-    measured.taken_us, measured.calls, measured.cpu_s, measured.seconds = list(range(100)), 100, 0.001, 4.0
-    self.assertEqual([measured.quantile_us(part) for part in (0.5, 0.99, 0.999)], [50, 99, 99])
-    self.assertEqual((measured.cpu_us(), measured.per_second()), (10.0, 25.0))
+  def test_a_turn(self):
+    turn = sidecar.Turn(100, reversed(range(100)), 0.001, 4.0)
+    self.assertEqual([turn.quantile_us(part) for part in (0.5, 0.99, 0.999)], [50, 99, 99])
+    self.assertEqual((turn.cpu_us(), turn.per_second()), (10.0, 25.0))
+
+  def fake(self, name, function):
+    self.addCleanup(setattr, sidecar, name, getattr(sidecar, name))
+    setattr(sidecar, name, function)
 
   def test_each_way_has_its_turn_at_each_place(self):
-    before = sidecar.take_turn
-    self.addCleanup(setattr, sidecar, "take_turn", before)
     turns = []
-    sidecar.take_turn = lambda binaries, way, measured, rate, seconds, seed: turns.append(way)
+    self.fake("take_turn", lambda binaries, way, rate, seconds, seed: turns.append(way))
     sidecar.take_turns(None, {"a": "a", "b": "b", "c": "c"}, 400, 1.0, 3, 1)
     self.assertEqual(["".join(turns[i:i + 3]) for i in (0, 3, 6)], ["abc", "acb", "cab"])
+
+  def test_rows_of_calls(self):
+    self.fake("clients", lambda *args: None)
+    numbers = iter(range(1, 100))
+
+    def take_turn(binaries, way, rate, seconds, seed):
+      number = next(numbers) if way == "ingress" else 7
+      return sidecar.Turn(1, [number] if rate else [], number / 1e6, seconds)
+
+    self.fake("take_turn", take_turn)
+    figures = sidecar.Figures()
+    plan = sidecar.Plan(rates=(400, 2000), turns=3, seconds=2.0, short=0.5, streams=(), held=0)
+    sidecar.add_calls(figures, None, {name: name for name in ("direct", "nginx", "ingress")}, ("ingress",), plan, 1)
+    self.assertEqual(figures, {
+        ("p50 at 400/s, ingress", "us"): {"direct": 7, "nginx": 7, "tether": 2},
+        ("p99 at 400/s, ingress", "us"): {"direct": 7, "nginx": 7, "tether": 2},
+        ("p99.9 at 400/s, ingress", "us"): {"direct": 7, "nginx": 7, "tether": 2},
+        ("cpu of a call at 400/s, ingress", "us"): {"nginx": 7, "tether": 2},
+        ("cpu of a call at 2000/s, ingress", "us"): {"nginx": 7, "tether": 5},
+        ("cpu of a call, saturated, ingress", "us"): {"nginx": 7, "tether": 8},
+        ("answers, saturated, ingress", "per second"): {"direct": 2, "nginx": 2, "tether": 2},
+    })
 
 
 class WaysTest(unittest.TestCase):
@@ -68,12 +91,11 @@ class WaysTest(unittest.TestCase):
 
   def served(self, ways, way, rate):
     """Returns how many calls the clients have counted, and how many the leaf."""
-    measured = sidecar.Measured()
     before = ways.leaf.report()["served"]
-    sidecar.take_turn(BINARIES, way, measured, rate, 0.3, 1)
+    turn = sidecar.take_turn(BINARIES, way, rate, 0.3, 1)
     if way.pids:
-      self.assertGreater(measured.cpu_us(), 0)
-    return measured.calls, ways.leaf.report()["served"] - before
+      self.assertGreater(turn.cpu_us(), 0)
+    return turn.calls, ways.leaf.report()["served"] - before
 
   def check_calls(self, ways, by_name):
     for name, way in by_name.items():
@@ -113,7 +135,7 @@ class WaysTest(unittest.TestCase):
         sidecar.clients(BINARIES, way, 0.1, ["--nonsense"])
       app = ways.one_proxy()["direct"]
       with self.assertRaisesRegex(sidecar.Failure, "requests failed, one with code 4"):
-        sidecar.take_turn(dict(BINARIES, generator_main=self.slow_clients()), app, sidecar.Measured(), 100, 0.2, 1)
+        sidecar.take_turn(dict(BINARIES, generator_main=self.slow_clients()), app, 100, 0.2, 1)
 
   def slow_clients(self):
     """Clients whose deadline has passed when they call."""
