@@ -4970,6 +4970,58 @@ tether_program(services_serve_test
   TEST
   TIMEOUT 60)
 
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_program(sidecar_correlator_test
+  FOLDER sidecar
+  NAME correlator_test
+  SRCS sidecar/correlator_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::span
+    absl::status
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh
   DATA tools/bazel_flags.sh

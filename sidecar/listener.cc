@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sidecar/listener.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "sidecar/grpc_time.h"
+#include "tether/grpc/shutdown.h"
+
+namespace tether::sidecar {
+namespace {
+
+constexpr int kMetadataBytes = 64 * 1024;
+// So many calls of each queue can arrive at once without waiting for its
+// thread.
+constexpr int kWaitingCalls = 16;
+
+}  // namespace
+
+grpc::ChannelArguments TransparentChannelArguments() {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytes);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // A proxy that the environment names is meant for the app.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return arguments;
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
+    const std::string& address,
+    std::shared_ptr<grpc::ServerCredentials> credentials, int threads,
+    AcceptOne accept_one) {
+  std::unique_ptr<Listener> listener(new Listener);
+  listener->address_ = address;
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(-1);
+  builder.SetMaxSendMessageSize(-1);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytes);
+  // Otherwise two processes could share the port, and each get half the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort(
+      address,
+      credentials != nullptr ? credentials : grpc::InsecureServerCredentials(),
+      &listener->port_);
+  builder.RegisterAsyncGenericService(&listener->service_);
+  for (int i = 0; i < threads; ++i) {
+    listener->queues_.push_back(
+        std::make_unique<CallQueue>(
+            builder.AddCompletionQueue(), listener->queues_.size()));
+  }
+  listener->server_ = builder.BuildAndStart();
+  if (listener->server_ == nullptr || listener->port_ == 0) {
+    for (auto& queue : listener->queues_) queue->Discard();
+    listener->is_shut_down_ = true;
+    return absl::UnavailableError(
+        absl::StrCat("can't listen on ", address));
+  }
+  if (address.rfind("unix:", 0) == 0) listener->port_ = 0;
+  for (auto& queue : listener->queues_) {
+    for (int i = 0; i < kWaitingCalls; ++i) {
+      accept_one(*queue, listener->service_);
+    }
+    queue->Start();
+  }
+  return listener;
+}
+
+Listener::~Listener() {
+  if (!is_shut_down_) Shutdown(absl::ZeroDuration());
+}
+
+void Listener::Shutdown(absl::Duration grace, const CancelFunc* at_grace) {
+  is_shut_down_ = true;
+  if (at_grace != nullptr) {
+    ShutdownServer(*server_, *at_grace, grace);
+  } else {
+    server_->Shutdown(DeadlineAfter(grace));
+  }
+  for (auto& queue : queues_) queue->Join();
+}
+
+void Listener::AddCountersTo(CounterValues& sum) const {
+  for (const auto& queue : queues_) queue->counters().AddTo(sum);
+}
+
+int64_t Listener::InFlight() const {
+  int64_t sum = 0;
+  for (const auto& queue : queues_) sum += queue->in_flight();
+  return sum;
+}
+
+}  // namespace tether::sidecar
