@@ -155,6 +155,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/caller.cc
     interceptors/tether/grpc/client.cc
     interceptors/tether/grpc/describe.cc
+    interceptors/tether/grpc/incoming_call.cc
     interceptors/tether/grpc/inspect.cc
     interceptors/tether/grpc/internal/call_observer.cc
     interceptors/tether/grpc/internal/call_outcome.cc
@@ -165,7 +166,9 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/hop_record.cc
     interceptors/tether/grpc/internal/kept_time.cc
     interceptors/tether/grpc/internal/metadata_carrier.cc
+    interceptors/tether/grpc/internal/packed_request.cc
     interceptors/tether/grpc/internal/policy_table.cc
+    interceptors/tether/grpc/internal/propagating_call.cc
     interceptors/tether/grpc/internal/raw_headers.cc
     interceptors/tether/grpc/internal/report_metadata.cc
     interceptors/tether/grpc/internal/request_budget.cc
@@ -175,6 +178,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/server_state.cc
     interceptors/tether/grpc/internal/shed_budget.cc
     interceptors/tether/grpc/internal/time.cc
+    interceptors/tether/grpc/outgoing_call.cc
     interceptors/tether/grpc/reserve.cc
     interceptors/tether/grpc/server.cc
     interceptors/tether/grpc/shutdown.cc
@@ -192,9 +196,11 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/call_options.h
     interceptors/tether/grpc/caller.h
     interceptors/tether/grpc/client.h
+    interceptors/tether/grpc/client_options.h
     interceptors/tether/grpc/describe.h
     interceptors/tether/grpc/finisher.h
     interceptors/tether/grpc/in_flight.h
+    interceptors/tether/grpc/incoming_call.h
     interceptors/tether/grpc/inspect.h
     interceptors/tether/grpc/internal/call_observer.h
     interceptors/tether/grpc/internal/call_outcome.h
@@ -210,8 +216,10 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/kept_time.h
     interceptors/tether/grpc/internal/metadata_carrier.h
     interceptors/tether/grpc/internal/method_names.h
+    interceptors/tether/grpc/internal/packed_request.h
     interceptors/tether/grpc/internal/packed_servers.h
     interceptors/tether/grpc/internal/policy_table.h
+    interceptors/tether/grpc/internal/propagating_call.h
     interceptors/tether/grpc/internal/raw_headers.h
     interceptors/tether/grpc/internal/report_metadata.h
     interceptors/tether/grpc/internal/request_budget.h
@@ -221,6 +229,7 @@ tether_public_library(tether_grpc
     interceptors/tether/grpc/internal/shed_budget.h
     interceptors/tether/grpc/internal/time.h
     interceptors/tether/grpc/internal/warn.h
+    interceptors/tether/grpc/outgoing_call.h
     interceptors/tether/grpc/policy.h
     interceptors/tether/grpc/report_options.h
     interceptors/tether/grpc/request_summary.h
@@ -2124,6 +2133,17 @@ tether_program(integration_tests_values_across_test
   TEST
   TIMEOUT 300)
 
+tether_internal_library(interceptors_tether_grpc_testing_generic_server
+  SRCS interceptors/tether/grpc/testing/generic_server.cc
+  PREFIX interceptors
+  DEPS
+    absl::core_headers
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
 tether_internal_library(interceptors_tether_grpc_testing_tenant
   PREFIX interceptors
   DEPS tether_internal::tether)
@@ -2482,6 +2502,23 @@ tether_program(interceptors_tether_grpc_hop_record_test
   TEST
   TIMEOUT 60)
 
+tether_program(interceptors_tether_grpc_incoming_call_test
+  FOLDER interceptors/tether/grpc
+  NAME incoming_call_test
+  SRCS interceptors/tether/grpc/incoming_call_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_generic_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    tether_internal::tether
+    tether_internal::tether_grpc
+  TEST
+  TIMEOUT 60)
+
 tether_program(interceptors_tether_grpc_inspect_test
   FOLDER interceptors/tether/grpc
   NAME inspect_test
@@ -2583,6 +2620,24 @@ tether_program(interceptors_tether_grpc_options_test
     tether_internal::tether
     tether_internal::tether_grpc
   STANDARD 20
+  TEST
+  TIMEOUT 60)
+
+tether_program(interceptors_tether_grpc_outgoing_call_test
+  FOLDER interceptors/tether/grpc
+  NAME outgoing_call_test
+  SRCS interceptors/tether/grpc/outgoing_call_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_generic_server
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    tether_internal::tether
+    tether_internal::tether_grpc
   TEST
   TIMEOUT 60)
 
@@ -4741,6 +4796,16 @@ tether_program(observability_tetherctl_view_test
   TEST
   TIMEOUT 60)
 
+tether_proto_library(proto_tether_v1_access_log_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/access_log.proto
+  DEPS protobuf::libprotobuf)
+
+tether_proto_library(proto_tether_v1_sidecar_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar.proto
+  DEPS protobuf::libprotobuf)
+
 tether_internal_library(services_demo_chain
   SRCS services/demo/chain.cc
   DEPS
@@ -4974,6 +5039,186 @@ tether_internal_library(sidecar_hop_id
   SRCS sidecar/hop_id.cc
   DEPS tether_internal::tether)
 
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_internal_library(sidecar_fuzz_hop_headers_target
+  SRCS sidecar/fuzz/hop_headers_fuzz.cc
+  DEPS lib_tether_fuzz_fuzz_check sidecar_hop_headers sidecar_hop_id tether_internal::tether
+  ALWAYS_LINK)
+
+tether_program(sidecar_fuzz_hop_headers_replay_test
+  FOLDER sidecar/fuzz
+  NAME hop_headers_replay_test
+  DEPS lib_tether_fuzz_replay sidecar_fuzz_hop_headers_target
+  DATA
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TEST
+  ARGS
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_options
+  DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_access_log
+  SRCS sidecar/access_line.cc sidecar/access_log.cc
+  DEPS
+    absl::core_headers
+    absl::random_random
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_access_log_cc_proto
+    protobuf::libprotobuf
+    sidecar_options
+    tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_program(sidecar_access_log_test
+  FOLDER sidecar
+  NAME access_log_test
+  SRCS sidecar/access_log_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    proto_tether_v1_access_log_cc_proto
+    protobuf::libprotobuf
+    sidecar_access_log
+    sidecar_options
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_address
+  SRCS sidecar/address.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_program(sidecar_address_test
+  FOLDER sidecar
+  NAME address_test
+  SRCS sidecar/address_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::status absl::statusor sidecar_address
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_app_watch
+  SRCS sidecar/app_watch.cc
+  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
+
+tether_program(sidecar_app_watch_test
+  FOLDER sidecar
+  NAME app_watch_test
+  SRCS sidecar/app_watch_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_app_watch
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_config_errors
+  SRCS sidecar/config_errors.cc
+  DEPS absl::status absl::strings protobuf::libprotobuf)
+
+tether_internal_library(sidecar_read_file
+  SRCS sidecar/read_file.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_internal_library(sidecar_config_reader
+  SRCS sidecar/config_reader.cc sidecar/config_tls.cc sidecar/config_values.cc
+  DEPS
+    absl::hash
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_address
+    sidecar_config_errors
+    sidecar_options
+    sidecar_read_file
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_config
+  SRCS sidecar/config.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    protobuf::libprotobuf
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    sidecar_read_file)
+
+tether_program(sidecar_config_hostile_test
+  FOLDER sidecar
+  NAME config_hostile_test
+  SRCS sidecar/config_hostile_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::strings sidecar_config
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_config_test
+  FOLDER sidecar
+  NAME config_test
+  SRCS sidecar/config_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    sidecar_config
+    sidecar_options
+    tether_internal::tether_grpc
+  DATA sidecar/examples/full.textproto sidecar/examples/simple.textproto
+  TEST
+  TIMEOUT 60)
+
 tether_internal_library(sidecar_request
   SRCS sidecar/request.cc sidecar/request_end.cc
   DEPS
@@ -5000,16 +5245,17 @@ tether_internal_library(sidecar_correlator
     sidecar_request
     tether_internal::tether)
 
-tether_program(sidecar_correlator_test
+tether_program(sidecar_correlator_property_test
   FOLDER sidecar
-  NAME correlator_test
-  SRCS sidecar/correlator_test.cc
+  NAME correlator_property_test
+  SRCS sidecar/correlator_property_test.cc
   DEPS
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::span
     absl::status
+    absl::strings
+    absl::time
     sidecar_correlator
     sidecar_hop_id
     sidecar_request
@@ -5018,9 +5264,185 @@ tether_program(sidecar_correlator_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+tether_internal_library(sidecar_served_request
+  DEPS
+    absl::span
+    absl::status
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_program(sidecar_correlator_race_test
+  FOLDER sidecar
+  NAME correlator_race_test
+  SRCS sidecar/correlator_race_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    lib_tether_together
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_test
+  FOLDER sidecar
+  NAME correlator_test
+  SRCS sidecar/correlator_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_tombstones_test
+  FOLDER sidecar
+  NAME correlator_tombstones_test
+  SRCS sidecar/correlator_tombstones_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_engine
+  SRCS
+    sidecar/call_queue.cc
+    sidecar/egress_call.cc
+    sidecar/ingress_call.cc
+    sidecar/listener.cc
+    sidecar/names.cc
+    sidecar/proxied_call.cc
+    sidecar/routes.cc
+    sidecar/sidecar.cc
+  DEPS
+    absl::flat_hash_map
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    sidecar_access_log
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_options
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_flags
+  SRCS sidecar/flags.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::flags_usage
+    absl::status
+    absl::statusor
+    absl::strings
+    proto_tether_v1_sidecar_cc_proto
+    sidecar_config
+    sidecar_config_errors
+    sidecar_config_reader
+    sidecar_options
+    tether_internal::tether)
+
+tether_program(sidecar_hop_headers_test
+  FOLDER sidecar
+  NAME hop_headers_test
+  SRCS sidecar/hop_headers_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    sidecar_hop_headers
+    sidecar_hop_id
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_hop_id_test
+  FOLDER sidecar
+  NAME hop_id_test
+  SRCS sidecar/hop_id_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
+  TEST
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_plain_server
+  SRCS sidecar/plain_server.cc
+  DEPS gRPC::grpc++)
+
+tether_program(sidecar_plain_server_test
+  FOLDER sidecar
+  NAME plain_server_test
+  SRCS sidecar/plain_server_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::time
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    interceptors_tether_grpc_testing_loopback
+    sidecar_plain_server
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_request_end_test
+  FOLDER sidecar
+  NAME request_end_test
+  SRCS sidecar/request_end_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_tether-sidecar
+  FOLDER sidecar
+  NAME tether-sidecar
+  SRCS sidecar/main.cc
+  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh

@@ -114,7 +114,7 @@ class Correlator {
     int64_t too_many_candidates = 0;
   };
 
-  // `ids` makes the ids that Begin gets; it is used to tell foreign ones.
+  // `ids` makes the ids that Begin gets. Its copy here tells foreign ones.
   Correlator(const HopIds& ids, Options options);
   explicit Correlator(const HopIds& ids) : Correlator(ids, Options()) {}
   Correlator(const Correlator&) = delete;
@@ -182,7 +182,7 @@ class Correlator {
   // Sets `match` from `candidates`, which were found.
   static void Judge(Candidates& candidates, By by, Match& match);
 
-  const HopIds& ids_;
+  const HopIds ids_;
   Clock& clock_;
   const size_t max_entries_;
 

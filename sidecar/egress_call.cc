@@ -88,7 +88,8 @@ Metadata EgressCall::TakeHeaders() {
                  } else if (key == kTraceStateHeader) {
                    is_left = take(TakeHopsFromTraceState(value), value);
                  }
-                 if (is_left) metadata.emplace(std::move(key), std::move(value));
+                 if (is_left)
+                   metadata.emplace(std::move(key), std::move(value));
                });
   return metadata;
 }
@@ -186,14 +187,18 @@ void EgressCall::OnRequestsEnded(RequestEnd end, const absl::Status& status) {
   if (mode_ == Mode::kFull) {
     // If the deadline of a single request has passed, so has the call's, which
     // ends with the better status.
-    const bool ends_by_itself = end == RequestEnd::kDeadline &&
-                                made_->ctx.Remaining() < kSameDeadline;
+    const bool ends_by_itself =
+        end == RequestEnd::kDeadline && made_->ctx.Remaining() < kSameDeadline;
     if (!ends_by_itself) made_->cancel(status);
     return;
   }
   const bool is_cut_anyway =
       mode_ == Mode::kDeadline && end == RequestEnd::kDeadline;
   if (!is_cut_anyway) shared_->would_cut.Add(method());
+}
+
+void EgressCall::OnCallerGone() {
+  if (outgoing_.has_value()) outgoing_->TryCancel();
 }
 
 void EgressCall::OnAnswer(grpc::Status& status, bool is_callees, bool,

@@ -40,7 +40,7 @@ class EgressCall final : public ProxiedCall {
  private:
   void OnAccepted() override;
   void AcceptNext() override;
-  void OnCallerGone() override {}
+  void OnCallerGone() override;
   void OnAnswer(grpc::Status& status, bool is_callees, bool after_messages,
                 Metadata& trailing) override;
   int64_t MostInFlight() const override { return route_->most_in_flight; }

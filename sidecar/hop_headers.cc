@@ -19,35 +19,47 @@ constexpr size_t kMemberSize = kHopKey.size() + 1 + HopId::kTextSize;
 constexpr size_t kMaxTraceStateMembers = 32;
 constexpr size_t kLongTraceStateMember = 128;
 
-constexpr std::string_view kBaggageNameEnds = "=;";
-constexpr std::string_view kTraceStateNameEnds = "=";
+enum class Header { kBaggage, kTraceState };
 
-// Calls visit(member) for each part of `header` between commas, with all its
+// Calls visit(member) for each part of `text` between commas, with all its
 // bytes. There is at least one.
 template <typename Visit>
-void ForEachMember(std::string_view header, Visit visit) {
-  for (size_t comma; (comma = header.find(',')) != std::string_view::npos;) {
-    visit(header.substr(0, comma));
-    header.remove_prefix(comma + 1);
+void ForEachMember(std::string_view text, Visit visit) {
+  for (size_t comma; (comma = text.find(',')) != std::string_view::npos;) {
+    visit(text.substr(0, comma));
+    text.remove_prefix(comma + 1);
   }
-  visit(header);
+  visit(text);
 }
 
-bool IsHop(std::string_view member, std::string_view name_ends) {
-  return WithoutBlanks(member.substr(0, member.find_first_of(name_ends))) ==
-         kHopKey;
+std::string_view WithoutLeadingBlanks(std::string_view text) {
+  while (!text.empty() && internal::IsBlank(text.front())) {
+    text.remove_prefix(1);
+  }
+  return text;
 }
 
-// `member` is a hop.
-std::optional<HopId> IdOf(std::string_view member, bool has_properties) {
-  const size_t equals = member.find('=');
-  if (equals == std::string_view::npos) return std::nullopt;
-  std::string_view value = member.substr(equals + 1);
-  if (has_properties) {
-    // In `tether-hop;p=1`, the '=' is the property's.
-    if (member.find(';') < equals) return std::nullopt;
-    value = value.substr(0, value.find(';'));
-  }
+// If the name of `member` is kHopKey, returns what follows the name, without
+// blanks at both ends; else a view whose data() is null. Looks at the rest of
+// other members not at all.
+std::string_view AfterHopKey(std::string_view member, Header header) {
+  member = WithoutLeadingBlanks(member);
+  if (member.substr(0, kHopKey.size()) != kHopKey) return {};
+  const std::string_view rest = WithoutBlanks(member.substr(kHopKey.size()));
+  const bool name_ends = rest.empty() || rest.front() == '=' ||
+                         (header == Header::kBaggage && rest.front() == ';');
+  return name_ends ? rest : std::string_view();
+}
+
+bool IsHop(std::string_view member, Header header) {
+  return AfterHopKey(member, header).data() != nullptr;
+}
+
+// `after_key`: the result of AfterHopKey.
+std::optional<HopId> IdOf(std::string_view after_key, Header header) {
+  if (after_key.empty() || after_key.front() != '=') return std::nullopt;
+  std::string_view value = after_key.substr(1);
+  if (header == Header::kBaggage) value = value.substr(0, value.find(';'));
   return HopId::Parse(WithoutBlanks(value));
 }
 
@@ -58,21 +70,20 @@ void AppendHop(const HopId& id, std::string& text) {
   id.Write(text.data() + size);
 }
 
-TakenHops Take(std::string_view header, bool is_baggage) {
+TakenHops Take(std::string_view text, Header header) {
   TakenHops taken;
   // Most headers have none.
-  if (header.find(kHopKey) == std::string_view::npos) {
-    taken.rest = std::string(header);
+  if (text.find(kHopKey) == std::string_view::npos) {
+    taken.rest = std::string(text);
     return taken;
   }
-  const std::string_view ends =
-      is_baggage ? kBaggageNameEnds : kTraceStateNameEnds;
-  taken.rest.reserve(header.size());
+  taken.rest.reserve(text.size());
   bool first = true;
-  ForEachMember(header, [&](std::string_view member) {
-    if (IsHop(member, ends)) {
+  ForEachMember(text, [&](std::string_view member) {
+    const std::string_view after_key = AfterHopKey(member, header);
+    if (after_key.data() != nullptr) {
       taken.changed = true;
-      if (const auto id = IdOf(member, is_baggage)) taken.ids.push_back(*id);
+      if (const auto id = IdOf(after_key, header)) taken.ids.push_back(*id);
       return;
     }
     if (!first) taken.rest += ',';
@@ -87,7 +98,7 @@ class Members {
  public:
   explicit Members(std::string_view header) {
     ForEachMember(header, [this](std::string_view member) {
-      if (IsHop(member, kTraceStateNameEnds)) return;
+      if (IsHop(member, Header::kTraceState)) return;
       members_.push_back(member);
       bytes_ += 1 + member.size();
       if (!IsEmpty(member)) ++count_;
@@ -160,7 +171,7 @@ std::string PutHopInBaggage(std::string_view baggage, const HopId& id) {
     if (!baggage.empty()) text.append(1, ',').append(baggage);
     return text;
   }
-  const TakenHops others = Take(baggage, true);
+  const TakenHops others = Take(baggage, Header::kBaggage);
   if (!others.rest.empty()) text.append(1, ',').append(others.rest);
   return text;
 }
@@ -176,11 +187,11 @@ std::string PutHopInTraceState(std::string_view tracestate, const HopId& id) {
 }
 
 TakenHops TakeHopsFromBaggage(std::string_view baggage) {
-  return Take(baggage, true);
+  return Take(baggage, Header::kBaggage);
 }
 
 TakenHops TakeHopsFromTraceState(std::string_view tracestate) {
-  return Take(tracestate, false);
+  return Take(tracestate, Header::kTraceState);
 }
 
 }  // namespace tether::sidecar

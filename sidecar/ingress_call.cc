@@ -103,8 +103,7 @@ void IngressCall::SetDeadline() {
   }
   const absl::Duration left = incoming_->context().Remaining();
   if (left == absl::InfiniteDuration()) return;
-  client_context().set_deadline(
-      DeadlineAfter(left + kLaterThanContext));
+  client_context().set_deadline(DeadlineAfter(left + kLaterThanContext));
 }
 
 std::string IngressCall::WithId(std::string_view header, const HopId& id,
@@ -123,22 +122,23 @@ void IngressCall::SetHeaders(const HopId& id) {
   bool has_baggage = false;
   bool has_trace = false;
   bool has_trace_state = false;
-  CopyMetadata(
-      server_context().client_metadata(),
-      [&](std::string key, std::string value) {
-        if (IsOfTether(key)) return;
-        if (route_->is_edge && IsHiddenAtEdge(key, route_->edge)) return;
-        if (key == kBaggageHeader) {
-          value = WithId(value, id, /*is_baggage=*/true,
-                         !std::exchange(has_baggage, true));
-        } else if (key == kTraceStateHeader) {
-          value = WithId(value, id, /*is_baggage=*/false,
-                         !std::exchange(has_trace_state, true));
-        } else if (key == kTraceParentHeader) {
-          has_trace = !trace_id_.empty();
-        }
-        if (!value.empty() || !IsRewritten(key)) to_app.AddMetadata(key, value);
-      });
+  CopyMetadata(server_context().client_metadata(),
+               [&](std::string key, std::string value) {
+                 if (IsOfTether(key)) return;
+                 if (route_->is_edge && IsHiddenAtEdge(key, route_->edge))
+                   return;
+                 if (key == kBaggageHeader) {
+                   value = WithId(value, id, /*is_baggage=*/true,
+                                  !std::exchange(has_baggage, true));
+                 } else if (key == kTraceStateHeader) {
+                   value = WithId(value, id, /*is_baggage=*/false,
+                                  !std::exchange(has_trace_state, true));
+                 } else if (key == kTraceParentHeader) {
+                   has_trace = !trace_id_.empty();
+                 }
+                 if (!value.empty() || !IsRewritten(key))
+                   to_app.AddMetadata(key, value);
+               });
   if (request_ != nullptr && !has_baggage) {
     to_app.AddMetadata(std::string(kBaggageHeader), PutHopInBaggage("", id));
   }

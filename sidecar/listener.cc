@@ -49,16 +49,14 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
       &listener->port_);
   builder.RegisterAsyncGenericService(&listener->service_);
   for (int i = 0; i < threads; ++i) {
-    listener->queues_.push_back(
-        std::make_unique<CallQueue>(
-            builder.AddCompletionQueue(), listener->queues_.size()));
+    listener->queues_.push_back(std::make_unique<CallQueue>(
+        builder.AddCompletionQueue(), listener->queues_.size()));
   }
   listener->server_ = builder.BuildAndStart();
   if (listener->server_ == nullptr || listener->port_ == 0) {
     for (auto& queue : listener->queues_) queue->Discard();
     listener->is_shut_down_ = true;
-    return absl::UnavailableError(
-        absl::StrCat("can't listen on ", address));
+    return absl::UnavailableError(absl::StrCat("can't listen on ", address));
   }
   if (address.rfind("unix:", 0) == 0) listener->port_ = 0;
   for (auto& queue : listener->queues_) {

@@ -132,12 +132,22 @@ class NameIndex {
     return completed || refused || !entry.requests.empty();
   }
 
-  // The number of tombstones at `now`.
+  // The number of tombstones at `now`. Removes all that have expired.
   size_t CountTombstones(internal::Nanos now) {
     size_t count = 0;
     for (Shard& shard : shards_) {
       const internal::MutexLock lock(shard.mutex);
       DropExpired(shard, now, std::numeric_limits<size_t>::max());
+      count += shard.tombstones.size();
+    }
+    return count;
+  }
+
+  // The number of tombstones in memory, with expired ones.
+  size_t Held() {
+    size_t count = 0;
+    for (Shard& shard : shards_) {
+      const internal::MutexLock lock(shard.mutex);
       count += shard.tombstones.size();
     }
     return count;

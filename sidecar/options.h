@@ -63,7 +63,8 @@ struct EgressOptions {
   std::shared_ptr<grpc::ChannelCredentials> credentials;
 
   // Tells credentials apart: the text is the same if and only if the contents
-  // of the files are. "" for plaintext. A reload that changes neither this nor
+  // of the files are. "" for plaintext; "xds" if only the control plane may
+  // set TLS. A reload that changes neither this nor
   // `target` keeps the connections.
   std::string listen_credentials_id;
   std::string credentials_id;

@@ -92,8 +92,8 @@ void ProxiedCall::CancelCallee() {
 // ---- From the caller to the callee ------------------------------------------
 
 void ProxiedCall::Forward(grpc::GenericStub& stub) {
-  client_stream_ =
-      stub.PrepareCall(&client_context_, server_context_.method(), queue_.get());
+  client_stream_ = stub.PrepareCall(&client_context_, server_context_.method(),
+                                    queue_.get());
   ReadRequest();
   queue_.Defer(*this);
 }

@@ -145,12 +145,12 @@ class ProxiedCall : private CallQueue::Deferred {
   Direction request_, response_;
   int pending_ = 0;
   bool accepted_ = false;
-  bool started_ = false;         // the callee's call
-  bool half_closed_ = false;     // it
+  bool started_ = false;      // the callee's call
+  bool half_closed_ = false;  // it
   bool asked_for_headers_ = false;
-  bool has_headers_ = false;     // the callee's are to be sent
-  bool sent_message_ = false;    // to the caller
-  bool has_status_ = false;      // the callee's is in status_
+  bool has_headers_ = false;   // the callee's are to be sent
+  bool sent_message_ = false;  // to the caller
+  bool has_status_ = false;    // the callee's is in status_
   bool answered_ = false;
   bool caller_gone_ = false;
   grpc::Status status_;

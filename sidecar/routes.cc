@@ -58,9 +58,10 @@ ClientOptions OptionsOfClient(const SidecarOptions& options) {
 
 }  // namespace
 
-Upstream::Upstream(
-    std::string target, std::string credentials_id, std::string server_name,
-    const std::shared_ptr<grpc::ChannelCredentials>& credentials, bool is_app)
+Upstream::Upstream(std::string target, std::string credentials_id,
+                   std::string server_name,
+                   const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+                   bool is_app)
     : target_(std::move(target)),
       credentials_id_(std::move(credentials_id)),
       server_name_(std::move(server_name)),
@@ -72,8 +73,7 @@ Upstream::Upstream(
       stub_(channel_) {}
 
 IngressRoute::IngressRoute(const SidecarOptions& options, Context base,
-                           int64_t most,
-                           std::shared_ptr<const Upstream> to_app,
+                           int64_t most, std::shared_ptr<const Upstream> to_app,
                            std::shared_ptr<AccessLog> log)
     : mode(options.mode),
       most_in_flight(most),

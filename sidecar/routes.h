@@ -25,8 +25,8 @@
 #include "sidecar/counters.h"
 #include "sidecar/hop_id.h"
 #include "sidecar/options.h"
-#include "tether/grpc/outgoing_call.h"
 #include "tether/grpc/incoming_call.h"
+#include "tether/grpc/outgoing_call.h"
 
 namespace tether::sidecar {
 
@@ -95,7 +95,8 @@ struct EgressRoute {
   Correlate CorrelateOf(std::string_view method) const;
   // What they do get. Requires that `correlate` isn't kOff.
   Mode ModeOf(Correlate correlate) const {
-    return correlate == Correlate::kFull ? mode : std::min(mode, Mode::kDeadline);
+    return correlate == Correlate::kFull ? mode
+                                         : std::min(mode, Mode::kDeadline);
   }
 
   Mode mode;

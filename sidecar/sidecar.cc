@@ -126,12 +126,12 @@ absl::StatusOr<Sidecar::Egress> Sidecar::OpenEgress(
   const int threads = ThreadsOf(options);
   opened.routes = std::make_shared<Routes<EgressRoute>>(
       RouteOf(options, egress, opened.upstream), threads);
-  auto listener =
-      Listener::Start(egress.listen, egress.listen_credentials, threads,
-                      [routes = opened.routes, shared = shared_](
-                          CallQueue& queue, grpc::AsyncGenericService& service) {
-                        (new EgressCall(queue, service, routes, shared))->Accept();
-                      });
+  auto listener = Listener::Start(
+      egress.listen, egress.listen_credentials, threads,
+      [routes = opened.routes, shared = shared_](
+          CallQueue& queue, grpc::AsyncGenericService& service) {
+        (new EgressCall(queue, service, routes, shared))->Accept();
+      });
   if (!listener.ok()) return listener.status();
   opened.listener = *std::move(listener);
   return opened;
@@ -153,8 +153,7 @@ absl::Status Sidecar::CheckReload(const SidecarOptions& options) const {
     for (const EgressOptions& old : options_.egress) {
       if (egress.listen == old.listen &&
           egress.listen_credentials_id != old.listen_credentials_id) {
-        return NeedsRestart(
-            absl::StrCat("the credentials of ", egress.listen));
+        return NeedsRestart(absl::StrCat("the credentials of ", egress.listen));
       }
     }
   }
@@ -245,12 +244,12 @@ void Sidecar::ReplaceEgress(const SidecarOptions& options,
 }
 
 void Sidecar::Retire(std::unique_ptr<Listener> listener) {
-  retiring_.emplace_back([this, listener = std::move(listener),
-                          grace = options_.drain]() mutable {
-    listener->Shutdown(grace);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    listener->AddCountersTo(retired_counts_);
-  });
+  retiring_.emplace_back(
+      [this, listener = std::move(listener), grace = options_.drain]() mutable {
+        listener->Shutdown(grace);
+        const std::lock_guard<std::mutex> lock(mutex_);
+        listener->AddCountersTo(retired_counts_);
+      });
 }
 
 void Sidecar::Drain(absl::Duration grace) {
@@ -258,10 +257,14 @@ void Sidecar::Drain(absl::Duration grace) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (std::exchange(is_drained_, true)) return;
   }
+  const auto [over, cancel] = WithTimeout(Background(), grace);
   if (ingress_.listener != nullptr) {
     ingress_.listener->Shutdown(grace, &base_.cancel);
   }
-  for (Egress& egress : egress_) egress.listener->Shutdown(absl::ZeroDuration());
+  // Calls that nobody waits for may go on for as long.
+  for (Egress& egress : egress_) {
+    egress.listener->Shutdown(std::max(over.Remaining(), absl::ZeroDuration()));
+  }
 }
 
 int Sidecar::ingress_port() const {

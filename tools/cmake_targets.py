@@ -403,8 +403,8 @@ class Generator:
               EXCLUSIVE="exclusive" in target.tags)
 
   def messages_of(self, proto):
-    """Returns the cc_proto_library targets of the protos that a proto_library imports."""
-    wanted = set(self.deps(proto))
+    """Returns the cc_proto_library targets of the protos that a proto_library imports, without those in libprotobuf."""
+    wanted = {label for label in self.deps(proto) if not label.startswith("@com_google_protobuf//")}
     found = [t.label for t in self.targets.values()
              if t.kind == "cc_proto_library" and wanted & set(self.deps(t))]
     if len(found) != len(wanted):

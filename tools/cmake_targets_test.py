@@ -74,6 +74,14 @@ cc_grpc_library(name = "service_grpc", srcs = [":service_proto"], grpc_only = Tr
     with self.assertRaisesRegex(cmake_targets.Error, "in no other public library"):
       cmake_targets.Generator(self.root, {"tether_more": ["//proto:service_grpc"]}).generate()
 
+  def test_protobufs_own_protos_come_with_its_library(self):
+    text = self.generate("""
+proto_library(name = "a_proto", srcs = ["a.proto"], strip_import_prefix = "/more",
+              deps = ["@com_google_protobuf//:duration_proto"])
+cc_proto_library(name = "a_cc_proto", deps = [":a_proto"])
+""")
+    self.assertIn("tether_proto_library(more_a_cc_proto PREFIX more SRCS more/a.proto DEPS protobuf::libprotobuf)", text)
+
   def test_others_link_the_public_library_in_place_of_its_parts(self):
     self.assertIn("tether_internal_library(more_x SRCS more/x.cc PREFIX inc DEPS tether_internal::tether)", self.generate(
         'cc_library(name = "x", srcs = ["x.cc", "x.h"], strip_include_prefix = "/inc", '

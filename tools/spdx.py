@@ -21,7 +21,7 @@ COMMENTS = {
     "WORKSPACE": "#", ".ci/run": "#", "Makefile": "#", ".bazelrc": "#",
 }
 # Read by programs that compare them, or shown whole.
-EXCEPT = ("examples/expected/", "benchmarks/results/", "lib/tether/fuzz/corpus/")
+EXCEPT = ("examples/expected/", "benchmarks/results/", "lib/tether/fuzz/corpus/", "sidecar/fuzz/corpus/")
 # What users copy begins with the code.
 GENERATED = ("cmake/targets.cmake",)
 

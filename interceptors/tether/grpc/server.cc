@@ -12,20 +12,16 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/time.h"
 #include "tether/current.h"
 #include "tether/grpc/internal/counters.h"
 #include "tether/grpc/internal/end_watcher.h"
 #include "tether/grpc/internal/metadata_carrier.h"
+#include "tether/grpc/internal/packed_request.h"
 #include "tether/grpc/internal/raw_headers.h"
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/internal/server_state.h"
 #include "tether/grpc/internal/warn.h"
-#include "tether/internal/exceptions.h"
 #include "tether/internal/spread.h"
-#include "tether/propagation/default.h"
-#include "tether/propagation/edge.h"
-#include "tether/propagation/internal/packed_headers.h"
 
 namespace tether {
 
@@ -153,26 +149,14 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
         raw != nullptr
             ? internal::ReceivedMetadata(*raw)
             : internal::ReceivedMetadata(*methods->GetRecvInitialMetadata());
-    if (call_->options().packed) Unpack(headers);
+    if (call_->options().packed) {
+      must_say_that_it_unpacks_ = internal::UnpackHeaders(headers);
+    }
     // gRPC's `info_` owns the interceptors of this RPC.
     call_->SetIsUnary(info_->type() ==
                       grpc::experimental::ServerRpcInfo::Type::UNARY);
     return call_->Begin(info_, &server_context, info_->method(), headers,
                         is_callback_api);
-  }
-
-  void Unpack(internal::ReceivedMetadata& headers) {
-    switch (headers.Unpack()) {
-      case internal::ReceivedMetadata::Packed::kEmpty:
-        must_say_that_it_unpacks_ = true;
-        return;
-      case internal::ReceivedMetadata::Packed::kMalformed:
-        CountEvent(internal::RpcEvent::kBadPacked);
-        return;
-      case internal::ReceivedMetadata::Packed::kAbsent:
-      case internal::ReceivedMetadata::Packed::kUnpacked:
-        return;
-    }
   }
 
   // The handler has answered: the call's method and its final status are known
@@ -189,11 +173,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor {
         Has(methods, InterceptionHookPoints::PRE_SEND_MESSAGE);
     // Before the report, which takes the room that is left.
     if (must_say_that_it_unpacks_) {
-      TETHER_TRY {
-        methods->GetSendTrailingMetadata()->emplace(internal::kPackedHeader,
-                                                    internal::kPackedVersion);
-      }
-      TETHER_CATCH(...) { CountEvent(internal::RpcEvent::kException); }
+      internal::SayThatItUnpacks(*methods->GetSendTrailingMetadata());
     }
     // No handler has run, and nobody waits for gRPC's answer.
     const bool has_left = lacks_message_ && IsLackOfMessage(status);
@@ -291,37 +271,13 @@ void ServerInterceptor::operator delete(void* interceptor) {
   InterceptedCall::OnInterceptorDeleted(interceptor);
 }
 
-// Fills in the options that are not set.
-ServerOptions WithDefaults(ServerOptions options) {
-  if (options.propagator == nullptr) options.propagator = DefaultPropagator();
-  if (options.edge.has_value()) {
-    options.propagator =
-        std::make_shared<EdgePropagator>(options.propagator, *options.edge);
-  }
-  if (options.edge.has_value() && !options.time.max_timeout.has_value()) {
-    options.time.max_timeout = absl::Minutes(1);
-  }
-  if (options.edge.has_value()) {
-    // A proxy in front may remove headers, but not those in a packed one.
-    options.packed = false;
-    options.report.limits.has_labels_and_addresses = false;
-  }
-  if (!options.report.when.has_value()) {
-    options.report.when = options.edge.has_value()
-                              ? ReportOptions::When::kNever
-                              : ReportOptions::When::kWhenItMatters;
-  }
-  return options;
-}
-
 }  // namespace
 
 ServerInterceptorFactory::ServerInterceptorFactory(ServerOptions options)
     : server_(std::make_shared<
               const internal::Spread<std::shared_ptr<internal::ServerState>>>(
           internal::SpreadOwners(
-              internal::ServerState::Make(WithDefaults(std::move(options)))))) {
-}
+              internal::ServerState::Make(std::move(options))))) {}
 
 ServerInterceptorFactory::~ServerInterceptorFactory() = default;
 

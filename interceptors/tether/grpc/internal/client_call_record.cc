@@ -61,11 +61,11 @@ std::string AddressOf(std::string_view peer) {
 }  // namespace
 
 ClientCallRecord::ClientCallRecord(const Context& ctx, std::string_view label,
-                                   bool keeps_report)
+                                   bool keeps_report, bool in_hop_record)
     : context_(ctx),
       label_(label.empty() ? "" : CleanReportText(label)),
       keeps_report_(keeps_report),
-      hop_(ctx.Value(kHop)) {}
+      hop_(in_hop_record ? ctx.Value(kHop) : nullptr) {}
 
 ClientCallRecord::~ClientCallRecord() {
   delete report_.load(std::memory_order_relaxed);

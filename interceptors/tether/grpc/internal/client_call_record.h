@@ -34,9 +34,9 @@ namespace tether::internal {
 class ClientCallRecord {
  public:
   // `ctx` must outlive this. `label`: see CallOptions. `keeps_report`: report()
-  // will be called.
+  // will be called. `in_hop_record`: whether the hop's record gets the call.
   ClientCallRecord(const Context& ctx, std::string_view label,
-                   bool keeps_report);
+                   bool keeps_report, bool in_hop_record);
 
   // Ends a call that never got a status, such as a stream that the application
   // abandoned.
@@ -134,7 +134,7 @@ class ClientCallRecord {
   const Context& context_;
   const std::string label_;
   const bool keeps_report_;
-  // The record of the hop that makes the call; null if it keeps none.
+  // The record of the hop that makes the call; null if it doesn't get the call.
   const HopRecord* const hop_;
 
   std::string_view method() const { return {method_.data(), method_.size()}; }

@@ -33,12 +33,13 @@ void ClientCallState::ClearPlace(const grpc::ClientContext& call) {
 }
 
 ClientCallState::ClientCallState(Context ctx, CallOptions options,
-                                 grpc::ClientContext* client_context)
+                                 grpc::ClientContext* client_context,
+                                 bool in_hop_record)
     : context_(std::move(ctx)),
       options_(std::move(options)),
       client_context_(client_context),
       record_(context_, options_.label,
-              /*keeps_report=*/client_context != nullptr) {
+              /*keeps_report=*/client_context != nullptr, in_hop_record) {
   CountEvent(RpcEvent::kClientCallMade);
 }
 

@@ -7,7 +7,6 @@
 #define TETHER_GRPC_INTERNAL_CLIENT_CALL_STATE_H_
 
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/support/client_interceptor.h>
 
 #include <atomic>
 #include <memory>
@@ -31,7 +30,9 @@ namespace tether::internal {
 // The state is also the interceptor of the call (ClientInterceptor in
 // client.cc): gRPC owns it from Take() on, and destroys it in ~ClientContext.
 // The state of a ClientCall is in the ClientCall's own memory. That of a plain
-// ClientContext is on the heap, and made when its RPC begins.
+// ClientContext is on the heap, and made when its RPC begins. The state of an
+// OutgoingCall (outgoing_call.cc) is no interceptor. The OutgoingCall owns it,
+// and takes it at once.
 //
 // Invariants:
 //  1. The state of a plain ClientContext holds a reference to the core call
@@ -42,7 +43,7 @@ namespace tether::internal {
 //  2. The state of a ClientCall holds none: ~ClientCall comes before
 //     ~ClientContext, and calls Unregister, which waits for a callback that is
 //     running (Registration::Stop). So the callback finds the core call alive,
-//     or none.
+//     or none. The same goes for ~OutgoingCall.
 //  3. A state serves one RPC: Take returns true once. The registry has it,
 //     under the address of its ClientContext, until Unregister, which comes
 //     before that address can be reused. ~ClientCall calls Unregister, and then
@@ -62,19 +63,21 @@ namespace tether::internal {
 //
 // Thread safety: any thread. Lock order: while lock_ is held, nothing is
 // called that could block or call back.
-class ClientCallState : public grpc::experimental::Interceptor,
-                        public AddressTableEntry<ClientCallState> {
+class ClientCallState : public AddressTableEntry<ClientCallState> {
  public:
-  // `client_context`: the ClientCall; null for a plain ClientContext. It must
-  // stay valid until Unregister.
+  // `client_context`: the ClientCall, or that of an OutgoingCall; null for a
+  // plain ClientContext. It must stay valid until Unregister. `in_hop_record`:
+  // whether the record of the request for which the call is made gets it.
   ClientCallState(Context ctx, CallOptions options,
-                  grpc::ClientContext* client_context);
-  ~ClientCallState() override;
+                  grpc::ClientContext* client_context,
+                  bool in_hop_record = true);
+  virtual ~ClientCallState();
   ClientCallState(const ClientCallState&) = delete;
   ClientCallState& operator=(const ClientCallState&) = delete;
 
-  // The state of a ClientCall; of a plain ClientContext, once its RPC has
-  // begun; else null. The state may be used while `call` exists.
+  // The state of a ClientCall or an OutgoingCall; of a plain ClientContext,
+  // once its RPC has begun; else null. The state may be used while `call`
+  // exists.
   static ClientCallState* Of(const grpc::ClientContext& call);
 
   // The context of the state that Of returns. Any thread.
@@ -88,8 +91,8 @@ class ClientCallState : public grpc::experimental::Interceptor,
   // context ends the call.
   void Register(const grpc::ClientContext& call);
 
-  // True for the first caller, which is the RPC's interceptor. Otherwise
-  // another tether interceptor on the channel serves the RPC. Call it on the
+  // True for the first caller, which is the RPC's interceptor or the
+  // OutgoingCall. Otherwise another of these serves the RPC. Call it on the
   // thread that makes the call.
   bool Take() { return !std::exchange(taken_, true); }
   bool taken() const { return taken_; }

@@ -96,6 +96,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   // before OnHandlerEnded.
   grpc::Status StatusOfAnswer(const grpc::Status& status) const;
 
+  // See IncomingCall::StatusOfEnd.
+  grpc::Status StatusOfEnd(std::string_view method) const;
+
   // The call is over, or will be in a moment: tells ServerOptions::on_finish,
   // if it is set. `answer` is the code of the status that is about to be sent;
   // nullopt: there is none. Only the first call has an effect. Must be called
@@ -113,10 +116,13 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
 
   // Called around the rest of the hook for the headers, which runs a sync
   // handler. Not for the callback API.
-  void OnProceed() { style_.store(ApiStyle::kSync, std::memory_order_relaxed); }
+  void OnProceed() { SetStyle(ApiStyle::kSync); }
   void OnProceeded() {
     if (handler_ended_.load(std::memory_order_relaxed)) return;
-    style_.store(ApiStyle::kAsync, std::memory_order_relaxed);
+    SetStyle(ApiStyle::kAsync);
+  }
+  void SetStyle(ApiStyle style) {
+    style_.store(style, std::memory_order_relaxed);
   }
 
   // The three events that end the context. They have no effect on a context
@@ -147,6 +153,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall>,
   // context.
   void Unregister();
 
+  // Whether the request was rejected for TimePolicy::min_budget.
+  bool was_turned_away() const { return shed_.load(std::memory_order_relaxed); }
   bool IsOf(const ServerState* server) const { return server_.get() == server; }
 
   const Context& context() const { return context_; }

@@ -86,6 +86,30 @@ grpc::Status ServerCall::StatusOfAnswer(const grpc::Status& status) const {
   return StatusToSend(status).value_or(status);
 }
 
+grpc::Status ServerCall::StatusOfEnd(std::string_view method) const {
+  ClientOutcome outcome;
+  outcome.status = StatusOfRequest(context_);
+  if (outcome.status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED ||
+      record_ == nullptr) {
+    return outcome.status;
+  }
+  outcome.cause = context_.Cause();
+  outcome.reason = EndReasonOf(context_);
+  // As the request looks to its caller, but for the network between them.
+  v1::CallReport call;
+  SetNames(method, call);
+  *call.mutable_report() =
+      MakeReport(method, outcome.status.error_code(), /*context_ended=*/true);
+  call.set_duration_us(call.report().total_us());
+  if (budget_.time_left != kNever) {
+    call.set_time_left_us(call.report().time_left_us());
+  }
+  call.set_answered(true);
+  call.set_outcome(call.report().outcome());
+  call.set_reason(call.report().reason());
+  return WithBlame(outcome, call);
+}
+
 void ServerCall::BeginSummary(std::string_view method,
                               const grpc::ServerContextBase& server_context) {
   summary_ = std::make_unique<RequestSummary>();

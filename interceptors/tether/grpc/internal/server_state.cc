@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "tether/grpc/internal/server_call.h"
 #include "tether/grpc/status.h"
 #include "tether/internal/clock_of.h"
+#include "tether/propagation/default.h"
+#include "tether/propagation/edge.h"
 
 namespace tether::internal {
 namespace {
@@ -25,10 +28,33 @@ Spread<Cancellable> ParentsOfRequests(const Context& base_context) {
   });
 }
 
+// Fills in the options that are not set.
+ServerOptions WithDefaults(ServerOptions options) {
+  if (options.propagator == nullptr) options.propagator = DefaultPropagator();
+  if (options.edge.has_value()) {
+    options.propagator =
+        std::make_shared<EdgePropagator>(options.propagator, *options.edge);
+  }
+  if (options.edge.has_value() && !options.time.max_timeout.has_value()) {
+    options.time.max_timeout = absl::Minutes(1);
+  }
+  if (options.edge.has_value()) {
+    // A proxy in front may remove headers, but not those in a packed one.
+    options.packed = false;
+    options.report.limits.has_labels_and_addresses = false;
+  }
+  if (!options.report.when.has_value()) {
+    options.report.when = options.edge.has_value()
+                              ? ReportOptions::When::kNever
+                              : ReportOptions::When::kWhenItMatters;
+  }
+  return options;
+}
+
 }  // namespace
 
 ServerState::ServerState(ServerOptions server_options)
-    : options(std::move(server_options)),
+    : options(WithDefaults(std::move(server_options))),
       policies(options.time, options.methods),
       shed_budgets(options.shed_fraction),
       watcher(EndWatcher::Get()),

@@ -29,7 +29,7 @@ namespace tether::internal {
 // Lock order: no other lock is taken under `mutex_`.
 class ServerState : public std::enable_shared_from_this<ServerState> {
  public:
-  // `options` must be complete: propagator and report.when are set.
+  // Fills in the options that are not set.
   static std::shared_ptr<ServerState> Make(ServerOptions options);
 
   // How long a handler may take to answer after its context has ended.

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tether-sidecar: a process beside a service that doesn't use tether.
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "sidecar/flags.h"
+#include "sidecar/options.h"
+#include "sidecar/sidecar.h"
+
+namespace tether::sidecar {
+namespace {
+
+constexpr int kExitTrouble = 1;
+
+// All threads block them. Make this before any other thread.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP})
+    sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// `listen` with the port that was chosen for port 0.
+std::string WithPort(const std::string& listen, int port) {
+  if (port == 0) return listen;  // a unix socket
+  return absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+}
+
+// Another process may wait for these lines, so each is flushed.
+void PrintPorts(const SidecarOptions& options, const Sidecar& sidecar) {
+  std::cout << "ingress "
+            << WithPort(options.ingress.listen, sidecar.ingress_port())
+            << std::endl;
+  for (size_t i = 0; i < options.egress.size(); ++i) {
+    std::cout << "egress "
+              << WithPort(options.egress[i].listen, sidecar.egress_port(i))
+              << " -> " << options.egress[i].target << std::endl;
+  }
+}
+
+int Fail(const absl::Status& status) {
+  std::cerr << "ERROR: " << std::string(status.message()) << std::endl;
+  return kExitTrouble;
+}
+
+// What is wrong with a configuration, a line for each error.
+int FailOverConfig(const absl::Status& status) {
+  std::cerr << std::string(status.message()) << std::endl;
+  return kExitTrouble;
+}
+
+// Replaces `options` if the sidecar takes the new ones.
+void Reload(Sidecar& sidecar, SidecarOptions& options) {
+  absl::StatusOr<SidecarOptions> changed = OptionsFromFlags();
+  if (!changed.ok()) {
+    FailOverConfig(changed.status());
+    std::cerr << "ERROR: not reloaded" << std::endl;
+    return;
+  }
+  const absl::Status status = sidecar.Reload(*changed);
+  if (!status.ok()) {
+    std::cerr << "ERROR: not reloaded: " << std::string(status.message())
+              << std::endl;
+    return;
+  }
+  options = *std::move(changed);
+  PrintPorts(options, sidecar);
+  std::cout << "reloaded" << std::endl;
+}
+
+int Serve(const sigset_t& signals, SidecarOptions options) {
+  auto sidecar = Sidecar::Start(options);
+  if (!sidecar.ok()) return Fail(sidecar.status());
+  PrintPorts(options, **sidecar);
+  std::cout << "ready" << std::endl;
+  for (;;) {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    if (signal != SIGHUP) break;
+    Reload(**sidecar, options);
+  }
+  std::cout << "draining" << std::endl;
+  (*sidecar)->Drain(options.drain);
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  const sigset_t signals = BlockSignals();
+  ParseFlagsOrExit(argc, argv);
+  if (const absl::Status status = CheckFlags(); !status.ok()) {
+    ExitOverFlags(std::string(status.message()));
+  }
+  absl::StatusOr<SidecarOptions> options = OptionsFromFlags();
+  if (!options.ok()) return FailOverConfig(options.status());
+  if (IsCheck()) {
+    std::cout << "ok" << std::endl;
+    return 0;
+  }
+  return Serve(signals, *std::move(options));
+}
+
+}  // namespace
+}  // namespace tether::sidecar
+
+int main(int argc, char** argv) { return tether::sidecar::Main(argc, argv); }
