@@ -129,7 +129,7 @@ class Proxy:
   """A proxy's processes. Use it with "with". `folder` is the proxy's own."""
 
   def __init__(self, command, addresses):
-    self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
       for address in addresses:
         await_port(address, self.process)
@@ -267,14 +267,13 @@ class Ways:
     for name in self.peers:
       address = free_address()
       ways[name] = Way(address, self._peer(name, address, self.leaf.address).pids)
-    if "tether-sidecar" in self.binaries:
-      ways["ingress"], ways["egress"] = self._sidecar(self.leaf.address, free_address())
+    ways["ingress"], ways["egress"] = self._sidecar(self.leaf.address, free_address())
     return ways
 
   def in_and_out(self):
     """Returns {name: Way}. The sidecar's is "in and out"."""
     ways = {}
-    for name in ["direct"] + list(self.peers) + ["in and out"] * ("tether-sidecar" in self.binaries):
+    for name in ["direct"] + list(self.peers) + ["in and out"]:
       out = self.leaf.address if name == "direct" else free_address()
       app = self._enter(Server(self.binaries["echo_main"], out)).address
       if name == "direct":
@@ -483,8 +482,13 @@ def rows(binaries, peers, plan, seed):
   with Ways(binaries, peers) as ways:
     add_calls(figures, binaries, ways.in_and_out(), ("in and out",), plan, seed)
   for calls in plan.streams:
-    with Ways(binaries, peers) as ways:
-      by_way = {name: stream_bytes(binaries, way, calls) for name, way in ways.one_proxy().items() if name != "direct"}
+    by_way = {}
+    for side in ("ingress", "egress"):
+      # Another sidecar: what the streams of the one side have freed would hide what those of the other need.
+      with Ways(binaries, peers if side == "ingress" else []) as ways:
+        for name, way in ways.one_proxy().items():
+          if name == side or name in peers:
+            by_way[name] = stream_bytes(binaries, way, calls)
     for side in ("ingress", "egress"):
       figures.add("open stream, of %d, %s" % (calls, side), "bytes", by_way, side)
   found = {}
