@@ -445,6 +445,55 @@ tether_program(benchmarks_load_hop_main
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback)
 
+tether_proto_library(benchmarks_sidecar_held_cc_proto
+  PREFIX benchmarks
+  SRCS benchmarks/sidecar/held.proto
+  DEPS benchmarks_load_load_cc_proto protobuf::libprotobuf)
+
+tether_proto_library(benchmarks_sidecar_held_cc_grpc
+  GRPC
+  PREFIX benchmarks
+  SRCS benchmarks/sidecar/held.proto
+  DEPS benchmarks_sidecar_held_cc_proto gRPC::grpc++)
+
+tether_internal_library(benchmarks_scale
+  SRCS benchmarks/scale.cc
+  PREFIX benchmarks
+  DEPS absl::time benchmarks_worker tether_internal::tether)
+
+tether_program(benchmarks_sidecar_echo_main
+  FOLDER benchmarks/sidecar
+  NAME echo_main
+  SRCS benchmarks/sidecar/echo_main.cc
+  DEPS
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    benchmarks_load_load_cc_grpc
+    benchmarks_scale
+    benchmarks_sidecar_held_cc_grpc
+    benchmarks_worker
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether)
+
+tether_program(benchmarks_sidecar_held_main
+  FOLDER benchmarks/sidecar
+  NAME held_main
+  SRCS benchmarks/sidecar/held_main.cc
+  DEPS
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    absl::time
+    benchmarks_load_load_cc_proto
+    benchmarks_sidecar_held_cc_grpc
+    benchmarks_worker
+    gRPC::grpc++
+    tether_internal::tether)
+
 tether_proto_library(interceptors_tether_grpc_testing_probe_cc_proto
   PREFIX interceptors
   SRCS interceptors/tether/grpc/testing/probe.proto
@@ -701,13 +750,8 @@ tether_program(benchmarks_rpc_benchmark
 
 tether_script_test(benchmarks/run_test
   SCRIPT benchmarks/run_test.py
-  DATA benchmarks/instructions.py benchmarks/load.py benchmarks/run.py
+  DATA benchmarks/instructions.py benchmarks/load.py benchmarks/run.py benchmarks/sidecar.py
   TIMEOUT 60)
-
-tether_internal_library(benchmarks_scale
-  SRCS benchmarks/scale.cc
-  PREFIX benchmarks
-  DEPS absl::time benchmarks_worker tether_internal::tether)
 
 tether_program(benchmarks_scale_calls_benchmark
   FOLDER benchmarks
@@ -783,71 +827,6 @@ tether_program(benchmarks_scale_streams_benchmark
     tether_internal::tether_grpc
   TEST
   ARGS --largest=100 --repeats=1 --idle=100ms
-  TIMEOUT 60)
-
-tether_program(benchmarks_stop_token_benchmark
-  FOLDER benchmarks
-  NAME stop_token_benchmark
-  SRCS benchmarks/stop_token_benchmark.cc
-  DEPS benchmark::benchmark benchmarks_harness
-  STANDARD 20
-  TEST
-  ARGS --benchmark_min_time=0.001
-  TIMEOUT 60)
-
-tether_program(benchmarks_value_benchmark
-  FOLDER benchmarks
-  NAME value_benchmark
-  SRCS benchmarks/value_benchmark.cc
-  DEPS benchmark::benchmark benchmarks_harness tether_internal::tether
-  TEST
-  ARGS --benchmark_min_time=0.001
-  TIMEOUT 60)
-
-tether_program(benchmarks_values_benchmark
-  FOLDER benchmarks
-  NAME values_benchmark
-  SRCS benchmarks/values_benchmark.cc
-  DEPS
-    absl::function_ref
-    benchmark::benchmark
-    benchmarks_harness
-    benchmarks_header_row
-    tether_internal::tether
-  TEST
-  ARGS --benchmark_min_time=0.001
-  TIMEOUT 60)
-
-tether_script_test(docs/check_docs_test
-  SCRIPT docs/check_docs_test.py
-  DATA docs/check_docs.py README.md
-  TIMEOUT 60)
-
-tether_script_test(docs/check_semantics_test
-  SCRIPT docs/check_semantics_test.py
-  DATA docs/check_docs.py docs/check_semantics.py README.md
-  TIMEOUT 60)
-
-tether_script_test(docs/figures_test
-  SCRIPT docs/figures_test.py
-  DATA docs/figures.py README.md
-  TIMEOUT 60)
-
-tether_program(observability_tether_observability_print_metric_table
-  FOLDER observability/tether/observability
-  NAME print_metric_table
-  SRCS observability/tether/observability/print_metric_table.cc
-  DEPS tether_internal::tether_observability)
-
-tether_script_test(docs/metric_table_test
-  SCRIPT docs/metric_table_test.py
-  DATA
-    docs/alerts/tether.rules.yml
-    docs/alerts/tether.rules_test.yml
-    docs/metric_table.py
-    docs/operations.md
-  PROGRAMS observability_tether_observability_print_metric_table
-  ARGS observability/tether/observability/print_metric_table
   TIMEOUT 60)
 
 tether_internal_library(sidecar_app_watch
@@ -1009,6 +988,7 @@ tether_internal_library(sidecar_main
     absl::status
     absl::statusor
     absl::strings
+    absl::synchronization
     sidecar_admin
     sidecar_engine
     sidecar_flags
@@ -1019,6 +999,86 @@ tether_program(sidecar_tether-sidecar
   FOLDER sidecar
   NAME tether-sidecar
   DEPS sidecar_main)
+
+tether_script_test(benchmarks/sidecar_test
+  SCRIPT benchmarks/sidecar_test.py
+  DATA benchmarks/instructions.py benchmarks/sidecar.py
+  PROGRAMS
+    benchmarks_load_generator_main
+    benchmarks_sidecar_echo_main
+    benchmarks_sidecar_held_main
+    sidecar_tether-sidecar
+  ARGS
+    benchmarks/load/generator_main
+    benchmarks/sidecar/echo_main
+    benchmarks/sidecar/held_main
+    sidecar/tether-sidecar
+  TIMEOUT 300)
+
+tether_program(benchmarks_stop_token_benchmark
+  FOLDER benchmarks
+  NAME stop_token_benchmark
+  SRCS benchmarks/stop_token_benchmark.cc
+  DEPS benchmark::benchmark benchmarks_harness
+  STANDARD 20
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_program(benchmarks_value_benchmark
+  FOLDER benchmarks
+  NAME value_benchmark
+  SRCS benchmarks/value_benchmark.cc
+  DEPS benchmark::benchmark benchmarks_harness tether_internal::tether
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_program(benchmarks_values_benchmark
+  FOLDER benchmarks
+  NAME values_benchmark
+  SRCS benchmarks/values_benchmark.cc
+  DEPS
+    absl::function_ref
+    benchmark::benchmark
+    benchmarks_harness
+    benchmarks_header_row
+    tether_internal::tether
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_script_test(docs/check_docs_test
+  SCRIPT docs/check_docs_test.py
+  DATA docs/check_docs.py README.md
+  TIMEOUT 60)
+
+tether_script_test(docs/check_semantics_test
+  SCRIPT docs/check_semantics_test.py
+  DATA docs/check_docs.py docs/check_semantics.py README.md
+  TIMEOUT 60)
+
+tether_script_test(docs/figures_test
+  SCRIPT docs/figures_test.py
+  DATA docs/figures.py README.md
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_print_metric_table
+  FOLDER observability/tether/observability
+  NAME print_metric_table
+  SRCS observability/tether/observability/print_metric_table.cc
+  DEPS tether_internal::tether_observability)
+
+tether_script_test(docs/metric_table_test
+  SCRIPT docs/metric_table_test.py
+  DATA
+    docs/alerts/tether.rules.yml
+    docs/alerts/tether.rules_test.yml
+    docs/metric_table.py
+    docs/operations.md
+  PROGRAMS observability_tether_observability_print_metric_table
+  ARGS observability/tether/observability/print_metric_table
+  TIMEOUT 60)
 
 tether_script_test(docs/sidecar_deployment_test
   SCRIPT docs/sidecar_deployment_test.py
