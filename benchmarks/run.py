@@ -12,6 +12,7 @@ median of the rounds. So other load on the machine affects all programs alike, a
 The groups of RPCs have one program each, which measures tether and its peers in turn, a few calls at a time. A round is one
 run of the program. The group "instructions" counts instructions instead (see instructions.py). A round is a run for each peer.
 The group "load" runs a chain of processes under load (see load.py). A round is a run of each scenario for each peer.
+The group "sidecar" runs tether-sidecar and other proxies under load (see sidecar.py). A round measures all of them in turn.
 The group "scale" has several such programs, which repeat their measurements themselves. Each runs once.
 
 --check measures "instructions" and compares the figures with the recorded ones, benchmarks/results/instructions.json. It writes
@@ -33,6 +34,7 @@ import sys
 
 import instructions
 import load as load_of_chains
+import sidecar
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -99,11 +101,27 @@ GROUPS = {
         "no propagation": TOGETHER,
         "FromServerContext": TOGETHER,
     },
+    "sidecar": {
+        "tether": [
+            "//sidecar:tether-sidecar",
+            "//benchmarks/load:generator_main",
+            "//benchmarks/sidecar:echo_main",
+            "//benchmarks/sidecar:held_main",
+        ],
+        "direct": TOGETHER,
+        "nginx": TOGETHER,
+        "nghttpx": TOGETHER,
+    },
 }
 
-# Peers that "tools/setup.sh bench" installs -> a file that exists if they are installed.
+# Peers that need packages -> the group of tools/setup.sh, and a file that exists if they are installed.
 GO = "/usr/lib/go-1.23/bin/go"
-INSTALLED = {"go": GO, "opentelemetry": "/usr/include/opentelemetry/version.h"}
+INSTALLED = {
+    "go": ("bench", GO),
+    "opentelemetry": ("bench", "/usr/include/opentelemetry/version.h"),
+    "nginx": ("proxy", sidecar.NGINX),
+    "nghttpx": ("proxy", sidecar.NGHTTPX),
+}
 
 # The number of rounds, and the time that a program measures a row in each (Google Benchmark and Go take about twice that).
 FULL = (5, 0.2)
@@ -116,6 +134,10 @@ QUICK_TOGETHER = (3, 4)
 # The same for the group "load". The time is that of one scenario.
 FULL_LOAD = (3, 6)
 QUICK_LOAD = (1, 2)
+
+# The number of rounds of the group "sidecar". sidecar.py has its times.
+FULL_SIDECAR = 3
+QUICK_SIDECAR = 1
 
 # The options of the programs of the group "scale". Without these, a program measures the largest numbers.
 QUICK_SCALE = {
@@ -381,6 +403,20 @@ def measure_load(binaries, rounds, seconds):
   return figures, series
 
 
+def measure_sidecar(binaries, names, quick):
+  """Like measure(), for the group "sidecar"."""
+  programs = {program.rpartition(":")[2]: binaries[program] for program in GROUPS["sidecar"]["tether"]}
+  peers = [name for name in names if name in INSTALLED]
+  rounds, plan = (QUICK_SIDECAR, sidecar.QUICK) if quick else (FULL_SIDECAR, sidecar.FULL)
+  figures = {}
+  for round_number in range(1, rounds + 1):
+    say("sidecar: round %d of %d" % (round_number, rounds))
+    for (operation, unit), by_name in sidecar.rows(programs, peers, plan, round_number).items():
+      for name, value in by_name.items():
+        figures.setdefault((operation, 1), {}).setdefault(name, []).append(Figure(value, unit, None))
+  return figures
+
+
 def rounded(number, unit):
   """Rounds to four digits. No figure is more precise, except the number of instructions."""
   return round(number) if unit == "instructions" else float("%.4g" % number)
@@ -526,11 +562,12 @@ def install(groups):
       [os.path.join(ROOT, "tools", "setup.sh"), "instructions"], stdout=sys.stderr).returncode != 0:
     raise Failure("callgrind is missing (above)")
   wanted = {name for group in groups for name in GROUPS[group] if name in INSTALLED}
-  if wanted and subprocess.run([os.path.join(ROOT, "tools", "setup.sh"), "bench"], stdout=sys.stderr).returncode != 0:
-    say("not everything could be installed (above)")
-  absent = sorted(name for name in wanted if not os.path.exists(INSTALLED[name]))
+  for packages in sorted({INSTALLED[name][0] for name in wanted}):
+    if subprocess.run([os.path.join(ROOT, "tools", "setup.sh"), packages], stdout=sys.stderr).returncode != 0:
+      say("not everything could be installed (above)")
+  absent = sorted(name for name in wanted if not os.path.exists(INSTALLED[name][1]))
   if absent:
-    say("without %s: Debian's backports, where it comes from, could not be had" % " and ".join(absent))
+    say("without %s, which could not be had" % " and ".join(absent))
   return {group: [name for name in GROUPS[group] if name not in absent] for group in groups}
 
 
@@ -559,6 +596,8 @@ def main(argv):
     series = None
     if group == "load":
       figures, series = measure_load(binaries, *(QUICK_LOAD if args.quick else FULL_LOAD))
+    elif group == "sidecar":
+      figures = measure_sidecar(binaries, names[group], args.quick)
     elif group == "scale":
       figures = measure_scale(binaries, names[group], args.quick)
     elif group == "instructions":

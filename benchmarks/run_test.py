@@ -332,7 +332,7 @@ class MissingPeerTest(unittest.TestCase):
   def test_is_left_out(self):
     before = run.INSTALLED, run.subprocess.run
     self.addCleanup(lambda: (setattr(run, "INSTALLED", before[0]), setattr(run.subprocess, "run", before[1])))
-    run.INSTALLED = {"go": "/nonexistent", "opentelemetry": "/"}
+    run.INSTALLED = {"go": ("bench", "/nonexistent/go"), "opentelemetry": ("bench", "/")}
     run.subprocess.run = lambda *args, **kwargs: type("Result", (), {"returncode": 1})()
     said = io.StringIO()
     with contextlib.redirect_stderr(said):

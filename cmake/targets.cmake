@@ -445,6 +445,55 @@ tether_program(benchmarks_load_hop_main
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback)
 
+tether_proto_library(benchmarks_sidecar_held_cc_proto
+  PREFIX benchmarks
+  SRCS benchmarks/sidecar/held.proto
+  DEPS benchmarks_load_load_cc_proto protobuf::libprotobuf)
+
+tether_proto_library(benchmarks_sidecar_held_cc_grpc
+  GRPC
+  PREFIX benchmarks
+  SRCS benchmarks/sidecar/held.proto
+  DEPS benchmarks_sidecar_held_cc_proto gRPC::grpc++)
+
+tether_internal_library(benchmarks_scale
+  SRCS benchmarks/scale.cc
+  PREFIX benchmarks
+  DEPS absl::time benchmarks_worker tether_internal::tether)
+
+tether_program(benchmarks_sidecar_echo_main
+  FOLDER benchmarks/sidecar
+  NAME echo_main
+  SRCS benchmarks/sidecar/echo_main.cc
+  DEPS
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    benchmarks_load_load_cc_grpc
+    benchmarks_scale
+    benchmarks_sidecar_held_cc_grpc
+    benchmarks_worker
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether)
+
+tether_program(benchmarks_sidecar_held_main
+  FOLDER benchmarks/sidecar
+  NAME held_main
+  SRCS benchmarks/sidecar/held_main.cc
+  DEPS
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    absl::time
+    benchmarks_load_load_cc_proto
+    benchmarks_sidecar_held_cc_grpc
+    benchmarks_worker
+    gRPC::grpc++
+    tether_internal::tether)
+
 tether_proto_library(interceptors_tether_grpc_testing_probe_cc_proto
   PREFIX interceptors
   SRCS interceptors/tether/grpc/testing/probe.proto
@@ -489,6 +538,58 @@ tether_program(benchmarks_context_benchmark
     benchmarks_harness
     tether_internal::tether
     tether_internal::tether_testing
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_program(benchmarks_correlator_benchmark
+  FOLDER benchmarks
+  NAME correlator_benchmark
+  SRCS benchmarks/correlator_benchmark.cc
+  DEPS
+    absl::span
+    absl::strings
+    benchmark::benchmark
+    benchmarks_harness
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
   TEST
   ARGS --benchmark_min_time=0.001
   TIMEOUT 60)
@@ -649,13 +750,8 @@ tether_program(benchmarks_rpc_benchmark
 
 tether_script_test(benchmarks/run_test
   SCRIPT benchmarks/run_test.py
-  DATA benchmarks/instructions.py benchmarks/load.py benchmarks/run.py
+  DATA benchmarks/instructions.py benchmarks/load.py benchmarks/run.py benchmarks/sidecar.py
   TIMEOUT 60)
-
-tether_internal_library(benchmarks_scale
-  SRCS benchmarks/scale.cc
-  PREFIX benchmarks
-  DEPS absl::time benchmarks_worker tether_internal::tether)
 
 tether_program(benchmarks_scale_calls_benchmark
   FOLDER benchmarks
@@ -733,73 +829,41 @@ tether_program(benchmarks_scale_streams_benchmark
   ARGS --largest=100 --repeats=1 --idle=100ms
   TIMEOUT 60)
 
-tether_program(benchmarks_stop_token_benchmark
-  FOLDER benchmarks
-  NAME stop_token_benchmark
-  SRCS benchmarks/stop_token_benchmark.cc
-  DEPS benchmark::benchmark benchmarks_harness
-  STANDARD 20
-  TEST
-  ARGS --benchmark_min_time=0.001
-  TIMEOUT 60)
+tether_internal_library(sidecar_app_watch
+  SRCS sidecar/app_watch.cc
+  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
 
-tether_program(benchmarks_value_benchmark
-  FOLDER benchmarks
-  NAME value_benchmark
-  SRCS benchmarks/value_benchmark.cc
-  DEPS benchmark::benchmark benchmarks_harness tether_internal::tether
-  TEST
-  ARGS --benchmark_min_time=0.001
-  TIMEOUT 60)
+tether_internal_library(sidecar_figures)
 
-tether_program(benchmarks_values_benchmark
-  FOLDER benchmarks
-  NAME values_benchmark
-  SRCS benchmarks/values_benchmark.cc
+tether_proto_library(proto_tether_v1_sidecar_status_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar_status.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_figure_table
+  SRCS sidecar/figure_table.cc
   DEPS
-    absl::function_ref
-    benchmark::benchmark
-    benchmarks_harness
-    benchmarks_header_row
-    tether_internal::tether
-  TEST
-  ARGS --benchmark_min_time=0.001
-  TIMEOUT 60)
-
-tether_script_test(docs/check_docs_test
-  SCRIPT docs/check_docs_test.py
-  DATA docs/check_docs.py README.md
-  TIMEOUT 60)
-
-tether_script_test(docs/check_semantics_test
-  SCRIPT docs/check_semantics_test.py
-  DATA docs/check_docs.py docs/check_semantics.py README.md
-  TIMEOUT 60)
-
-tether_script_test(docs/figures_test
-  SCRIPT docs/figures_test.py
-  DATA docs/figures.py README.md
-  TIMEOUT 60)
-
-tether_program(observability_tether_observability_print_metric_table
-  FOLDER observability/tether/observability
-  NAME print_metric_table
-  SRCS observability/tether/observability/print_metric_table.cc
-  DEPS tether_internal::tether_observability)
-
-tether_script_test(docs/metric_table_test
-  SCRIPT docs/metric_table_test.py
-  DATA
-    docs/alerts/tether.rules.yml
-    docs/alerts/tether.rules_test.yml
-    docs/metric_table.py
-    docs/operations.md
-  PROGRAMS observability_tether_observability_print_metric_table
-  ARGS observability/tether/observability/print_metric_table
-  TIMEOUT 60)
+    absl::strings
+    proto_tether_v1_sidecar_status_cc_proto
+    sidecar_figures
+    tether_internal::tether_observability)
 
 tether_internal_library(sidecar_options
   DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
+
+tether_internal_library(sidecar_admin
+  SRCS sidecar/admin.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    sidecar_app_watch
+    sidecar_figure_table
+    sidecar_figures
+    sidecar_options
+    tether_internal::tether_observability)
 
 tether_proto_library(proto_tether_v1_access_log_cc_proto
   PREFIX proto
@@ -822,40 +886,6 @@ tether_internal_library(sidecar_access_log
     tether_internal::tether
     tether_internal::tether_observability)
 
-tether_internal_library(sidecar_hop_id
-  SRCS sidecar/hop_id.cc
-  DEPS tether_internal::tether)
-
-tether_internal_library(sidecar_request
-  SRCS sidecar/request.cc sidecar/request_end.cc
-  DEPS
-    absl::any_invocable
-    absl::inlined_vector
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    tether_internal::tether)
-
-tether_internal_library(sidecar_correlator
-  SRCS sidecar/correlator.cc
-  DEPS
-    absl::core_headers
-    absl::hash
-    absl::inlined_vector
-    absl::node_hash_map
-    absl::span
-    absl::status
-    absl::strings
-    absl::time
-    sidecar_hop_id
-    sidecar_request
-    tether_internal::tether)
-
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
-
 tether_internal_library(sidecar_plain_server
   SRCS sidecar/plain_server.cc
   DEPS gRPC::grpc++)
@@ -870,6 +900,7 @@ tether_internal_library(sidecar_engine
     sidecar/proxied_call.cc
     sidecar/routes.cc
     sidecar/sidecar.cc
+    sidecar/sidecar_figures.cc
   DEPS
     absl::flat_hash_map
     absl::status
@@ -879,6 +910,7 @@ tether_internal_library(sidecar_engine
     gRPC::grpc++
     sidecar_access_log
     sidecar_correlator
+    sidecar_figures
     sidecar_hop_headers
     sidecar_hop_id
     sidecar_options
@@ -950,11 +982,103 @@ tether_internal_library(sidecar_flags
     sidecar_options
     tether_internal::tether)
 
+tether_internal_library(sidecar_main
+  SRCS sidecar/main.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    absl::synchronization
+    sidecar_admin
+    sidecar_engine
+    sidecar_flags
+    sidecar_options
+  ALWAYS_LINK)
+
 tether_program(sidecar_tether-sidecar
   FOLDER sidecar
   NAME tether-sidecar
-  SRCS sidecar/main.cc
-  DEPS absl::status absl::statusor absl::strings sidecar_engine sidecar_flags sidecar_options)
+  DEPS sidecar_main)
+
+tether_script_test(benchmarks/sidecar_test
+  SCRIPT benchmarks/sidecar_test.py
+  DATA benchmarks/instructions.py benchmarks/sidecar.py
+  PROGRAMS
+    benchmarks_load_generator_main
+    benchmarks_sidecar_echo_main
+    benchmarks_sidecar_held_main
+    sidecar_tether-sidecar
+  ARGS
+    benchmarks/load/generator_main
+    benchmarks/sidecar/echo_main
+    benchmarks/sidecar/held_main
+    sidecar/tether-sidecar
+  TIMEOUT 300)
+
+tether_program(benchmarks_stop_token_benchmark
+  FOLDER benchmarks
+  NAME stop_token_benchmark
+  SRCS benchmarks/stop_token_benchmark.cc
+  DEPS benchmark::benchmark benchmarks_harness
+  STANDARD 20
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_program(benchmarks_value_benchmark
+  FOLDER benchmarks
+  NAME value_benchmark
+  SRCS benchmarks/value_benchmark.cc
+  DEPS benchmark::benchmark benchmarks_harness tether_internal::tether
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_program(benchmarks_values_benchmark
+  FOLDER benchmarks
+  NAME values_benchmark
+  SRCS benchmarks/values_benchmark.cc
+  DEPS
+    absl::function_ref
+    benchmark::benchmark
+    benchmarks_harness
+    benchmarks_header_row
+    tether_internal::tether
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
+tether_script_test(docs/check_docs_test
+  SCRIPT docs/check_docs_test.py
+  DATA docs/check_docs.py README.md
+  TIMEOUT 60)
+
+tether_script_test(docs/check_semantics_test
+  SCRIPT docs/check_semantics_test.py
+  DATA docs/check_docs.py docs/check_semantics.py README.md
+  TIMEOUT 60)
+
+tether_script_test(docs/figures_test
+  SCRIPT docs/figures_test.py
+  DATA docs/figures.py README.md
+  TIMEOUT 60)
+
+tether_program(observability_tether_observability_print_metric_table
+  FOLDER observability/tether/observability
+  NAME print_metric_table
+  SRCS observability/tether/observability/print_metric_table.cc
+  DEPS tether_internal::tether_observability)
+
+tether_script_test(docs/metric_table_test
+  SCRIPT docs/metric_table_test.py
+  DATA
+    docs/alerts/tether.rules.yml
+    docs/alerts/tether.rules_test.yml
+    docs/metric_table.py
+    docs/operations.md
+  PROGRAMS observability_tether_observability_print_metric_table
+  ARGS observability/tether/observability/print_metric_table
+  TIMEOUT 60)
 
 tether_script_test(docs/sidecar_deployment_test
   SCRIPT docs/sidecar_deployment_test.py
@@ -1330,6 +1454,25 @@ tether_script_test(examples/production_test
   DATA examples/expected/production.txt
   PROGRAMS examples_production
   ARGS examples/production examples/expected/production.txt
+  TIMEOUT 60)
+
+tether_program(examples_proxy
+  FOLDER examples
+  NAME proxy
+  SRCS examples/proxy.cc
+  DEPS
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    proto_shop_v1_inventory_cc_grpc
+    tether_internal::tether
+    tether_internal::tether_grpc)
+
+tether_script_test(examples/proxy_test
+  SCRIPT examples/output_test.sh
+  DATA examples/expected/proxy.txt
+  PROGRAMS examples_proxy
+  ARGS examples/proxy examples/expected/proxy.txt
   TIMEOUT 60)
 
 tether_program(examples_recipes
@@ -5320,11 +5463,13 @@ tether_internal_library(sidecar_testing_plain_client
   DEPS
     GTest::gmock
     GTest::gtest
+    absl::core_headers
     absl::synchronization
     absl::time
     gRPC::grpc++
     sidecar_testing_blocking_call
     sidecar_testing_scripted_server
+    tether_internal::tether
     tether_internal::tether_testing)
 
 tether_internal_library(sidecar_testing_start
@@ -5380,6 +5525,18 @@ tether_internal_library(sidecar_testing_served_request
     sidecar_request
     tether_internal::tether)
 
+tether_program(sidecar_testing_soak_app
+  FOLDER sidecar/testing
+  NAME soak_app
+  SRCS sidecar/testing/soak_app.cc
+  DEPS
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    gRPC::grpc++
+    sidecar_testing_plain_client
+    sidecar_testing_unary_app)
+
 tether_internal_library(sidecar_testing_transparency
   SRCS sidecar/testing/transparency.cc
   DEPS
@@ -5420,9 +5577,37 @@ tether_program(sidecar_address_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_app_watch
-  SRCS sidecar/app_watch.cc
-  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
+tether_internal_library(sidecar_silent_app
+  SRCS sidecar/silent_app.cc
+  DEPS
+    absl::statusor
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    tether_internal::tether_grpc
+    tether_internal::tether_testing)
+
+tether_program(sidecar_admin_test
+  FOLDER sidecar
+  NAME admin_test
+  SRCS sidecar/admin_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_loopback
+    sidecar_admin
+    sidecar_figures
+    sidecar_options
+    sidecar_silent_app
+    tether_internal::tether_observability
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
 
 tether_program(sidecar_app_watch_test
   FOLDER sidecar
@@ -5436,6 +5621,7 @@ tether_program(sidecar_app_watch_test
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback
     sidecar_app_watch
+    sidecar_silent_app
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
@@ -5611,6 +5797,24 @@ tether_program(sidecar_correlator_tombstones_test
   TEST
   TIMEOUT 60)
 
+tether_program(sidecar_figure_table_test
+  FOLDER sidecar
+  NAME figure_table_test
+  SRCS sidecar/figure_table_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    proto_tether_v1_sidecar_status_cc_proto
+    protobuf::libprotobuf
+    sidecar_figure_table
+    sidecar_figures
+    tether_internal::tether_observability
+  DATA docs/alerts/tether_sidecar.rules.yml docs/sidecar.md
+  TEST
+  TIMEOUT 60)
+
 tether_program(sidecar_flags_test
   FOLDER sidecar
   NAME flags_test
@@ -5691,7 +5895,7 @@ tether_program(sidecar_plain_server_test
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     interceptors_tether_grpc_testing_loopback
     sidecar_plain_server
-    tether_internal::tether_testing
+    sidecar_silent_app
   TEST
   TIMEOUT 60)
 
@@ -5733,6 +5937,29 @@ tether_program(sidecar_sidecar_test
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
+
+tether_program(sidecar_soak_test
+  FOLDER sidecar
+  NAME soak_test
+  SRCS sidecar/soak_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::core_headers
+    absl::flags
+    absl::flags_parse
+    absl::strings
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_testing_plain_client
+    testing_child_process
+    tether_internal::tether
+    tether_internal::tether_testing
+  PROGRAMS sidecar_tether-sidecar sidecar_testing_soak_app
+  TEST
+  TIMEOUT 300)
 
 tether_program(sidecar_transparency_ends_test
   FOLDER sidecar

@@ -28,9 +28,14 @@ COMMANDS = {
     "./demo.sh": (".ci/run", 'readme="./demo.sh && '),
     "./demo.sh --inventory_delay=2s": (".ci/run", " && ./demo.sh --inventory_delay=2s && "),
     "bazel run //examples/quickstart": (".ci/run", " && bazel run //examples/quickstart && "),
+    "./demo.sh --sidecar": (".ci/run", "  ./demo.sh --sidecar && "),
+    "./demo.sh --sidecar --cancel_after=50ms --deadline=10s":
+        (".ci/run", "./demo.sh --sidecar --cancel_after=50ms --deadline=10s &&\n"),
+    "./demo.sh --sidecar --deadline=10s --inventory_delay=5ms":
+        (".ci/run", "./demo.sh --sidecar --deadline=10s --inventory_delay=5ms &&\n"),
     "./test.sh": (".ci/run", ' && ./test.sh"\n'),
-    "./test.sh --config=asan //lib/... //interceptors/... //observability/... //integration_tests/...":
-        (".ci/run", "tests --config=asan //lib/... //interceptors/... //observability/... //integration_tests/... &&\n"),
+    "./test.sh --config=asan //lib/... //interceptors/... //observability/... //sidecar/... //integration_tests/...":
+        (".ci/run", "tests --config=asan //lib/... //interceptors/... //observability/... //sidecar/... //integration_tests/... &&\n"),
     "./test.sh --config=ubsan //lib/...": (".ci/run", "tests --config=ubsan //lib/... &&"),
     "./test.sh --config=tsan //lib/...": (".ci/run", "tests --config=tsan //lib/... &&"),
     "./test.sh --config=tsan //lib/tether:race_test": (".ci/run", "  ./test.sh --config=tsan //lib/tether:race_test &&"),

@@ -134,7 +134,7 @@ TEST_F(WhoEndedItTest, TheCallerLeft) {
   ASSERT_TRUE(chain.Connect(kGiveUp));
   auto [ctx, cancel] = WithCancel(Background());
   std::thread leaver([this, &leave = cancel] {
-    in_leaf_.WaitForNotification();
+    EXPECT_TRUE(in_leaf_.WaitForNotificationWithTimeout(kGiveUp));
     leave();
   });
   const Result result = chain.Call(ctx);
@@ -153,7 +153,7 @@ TEST_F(WhoEndedItTest, TheConnectionBroke) {
   BudgetChain chain(Noting(absl::ZeroDuration()));
   ASSERT_TRUE(chain.Connect(kGiveUp));
   std::thread cutter([&] {
-    in_leaf_.WaitForNotification();
+    EXPECT_TRUE(in_leaf_.WaitForNotificationWithTimeout(kGiveUp));
     chain.CutLink(kInventory);
   });
   const Result result = chain.Call(kGiveUp);
@@ -174,7 +174,7 @@ TEST_F(WhoEndedItTest, TheServerShutsDown) {
   BudgetChain chain(std::move(options));
   ASSERT_TRUE(chain.Connect(kGiveUp));
   std::thread shutdown([&, &end = cancel_base_context] {
-    in_leaf_.WaitForNotification();
+    EXPECT_TRUE(in_leaf_.WaitForNotificationWithTimeout(kGiveUp));
     ShutdownServer(chain.server(kOrders), end, absl::Milliseconds(20), kGiveUp);
   });
   const Result result = chain.Call(kGiveUp);
@@ -203,7 +203,7 @@ TEST_F(WhoEndedItTest, ASiblingFailed) {
       Note(kStorefront, task_ctx);
     });
     group.Go([&]() -> absl::Status {
-      in_leaf_.WaitForNotification();
+      EXPECT_TRUE(in_leaf_.WaitForNotificationWithTimeout(kGiveUp));
       return absl::NotFoundError("no such customer");
     });
     return ToGrpcStatus(group.Wait());

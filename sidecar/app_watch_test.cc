@@ -5,7 +5,6 @@
 
 #include "sidecar/app_watch.h"
 
-#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
@@ -18,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "sidecar/silent_app.h"
 #include "tether/grpc/testing/loopback.h"
 #include "tether/testing/give_up.h"
 
@@ -25,8 +25,8 @@ namespace tether::sidecar {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::kGiveUp;
-using testing::LoopbackServer;
+using testing::SilentApp;
+using tether::testing::kGiveUp;
 
 // ---- Verdicts --------------------------------------------------------------
 
@@ -71,32 +71,6 @@ TEST(AppVerdictTest, ConnectingForTooLongIsAnOutage) {
 // Within about a second, and more than that on a loaded machine.
 constexpr absl::Duration kSoon = absl::Seconds(5);
 
-// A server with no methods.
-class App {
- public:
-  explicit App(int port = 0) {
-    grpc::ServerBuilder builder;
-    builder.RegisterCallbackGenericService(&service_);
-    server_ = testing::ListenOnLoopback(
-        builder, grpc::InsecureServerCredentials(), port);
-  }
-  ~App() { server_.server->Shutdown(absl::ToChronoTime(absl::Now())); }
-  App(const App&) = delete;
-  App& operator=(const App&) = delete;
-
-  int port() const { return server_.port; }
-  std::shared_ptr<grpc::Channel> Connect(
-      const grpc::ChannelArguments& arguments =
-          testing::OwnConnection()) const {
-    return grpc::CreateCustomChannel(
-        server_.address, grpc::InsecureChannelCredentials(), arguments);
-  }
-
- private:
-  grpc::CallbackGenericService service_;
-  LoopbackServer server_;
-};
-
 bool Becomes(const AppWatch& watch, bool is_ready) {
   const absl::Time begin = absl::Now();
   while (watch.is_ready() != is_ready) {
@@ -108,7 +82,7 @@ bool Becomes(const AppWatch& watch, bool is_ready) {
 }
 
 TEST(AppWatchTest, ReadinessFollowsThePort) {
-  std::optional<App> app(std::in_place);
+  std::optional<SilentApp> app(std::in_place);
   const int port = app->port();
   const std::shared_ptr<grpc::Channel> channel = app->Connect();
   std::atomic<int> changes{0};
@@ -126,14 +100,14 @@ TEST(AppWatchTest, ReadinessFollowsThePort) {
 }
 
 TEST(AppWatchTest, AnAppThatIsFarBehindInItsBackoffIsFoundSoon) {
-  std::optional<App> app(std::in_place);
+  std::optional<SilentApp> app(std::in_place);
   const int port = app->port();
-  grpc::ChannelArguments arguments = testing::OwnConnection();
+  grpc::ChannelArguments arguments = tether::testing::OwnConnection();
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 60'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 60'000);
   const std::shared_ptr<grpc::Channel> channel = app->Connect(arguments);
   app.reset();
-  const App other;  // its threads serve the channel's connections
+  const SilentApp other;  // its threads serve the channel's connections
   AppWatch watch([&] { return channel; }, [](bool) {});
   while (channel->GetState(false) != GRPC_CHANNEL_TRANSIENT_FAILURE) {
     absl::SleepFor(absl::Milliseconds(1));
@@ -144,7 +118,7 @@ TEST(AppWatchTest, AnAppThatIsFarBehindInItsBackoffIsFoundSoon) {
 }
 
 TEST(AppWatchTest, ItFollowsTheCurrentChannel) {
-  const App app;
+  const SilentApp app;
   const std::shared_ptr<grpc::Channel> channels[] = {
       nullptr,
       grpc::CreateChannel("unix:/nowhere", grpc::InsecureChannelCredentials()),
@@ -160,7 +134,7 @@ TEST(AppWatchTest, ItFollowsTheCurrentChannel) {
 }
 
 TEST(AppWatchTest, ADrainIsAtOnceAndForEver) {
-  const App app;
+  const SilentApp app;
   const std::shared_ptr<grpc::Channel> channel = app.Connect();
   std::vector<bool> changes;
   {

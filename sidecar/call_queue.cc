@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+
 namespace tether::sidecar {
 
 void CallQueue::Start() {
@@ -64,7 +66,9 @@ void CallQueue::Run() {
       }
     }
     static_cast<Event*>(tag)->Run(ok);
-    if (++events_since_deferral_ >= kMostEvents) RunDeferred();
+    if (++events_since_deferral_ >= std::max(kMostEvents, 4 * in_flight())) {
+      RunDeferred();
+    }
   }
 }
 

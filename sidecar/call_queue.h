@@ -106,8 +106,9 @@ class CallQueue {
 
  private:
   // A busy queue always has an event that is ready. Then nothing is deferred
-  // for longer than this number of events.
-  static constexpr int kMostEvents = 16;
+  // for longer than this number of events, or four for each call: the more
+  // calls, the further apart are the events of one.
+  static constexpr int64_t kMostEvents = 16;
 
   struct End final : Deferred {
     void OnIdle() override {}
@@ -119,7 +120,7 @@ class CallQueue {
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   Counters counters_;
   End deferred_;  // of the list
-  int events_since_deferral_ = 0;
+  int64_t events_since_deferral_ = 0;
   std::atomic<int64_t> in_flight_{0};
   std::atomic<int64_t> users_{0};
   std::mutex mutex_;

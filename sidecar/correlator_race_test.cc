@@ -115,7 +115,7 @@ TEST_F(CorrelatorRaceTest, AThousandRequestsAreNotMixedUp) {
 TEST_F(CorrelatorRaceTest, AnEndIsSeenByFindOrByTheCall) {
   Correlator correlator(ids_);
   std::array<std::atomic<int>, 4> seen = {};
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 700; ++round) {
     const bool completes = round % 2 == 0;
     const bool by_trace = round % 4 < 2;
     ServedRequest served(correlator, ids_, Background(),
@@ -152,7 +152,7 @@ TEST_F(CorrelatorRaceTest, AnEndIsSeenByFindOrByTheCall) {
 // Once the destructor has returned, the callback's captures may go.
 TEST_F(CorrelatorRaceTest, ACallMayEndWhileItsRequestsEnd) {
   Correlator correlator(ids_);
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 700; ++round) {
     ServedRequest one(correlator, ids_, Background(), {kTrace, ""});
     ServedRequest other(correlator, ids_, Background(), {kTrace, ""});
     auto cuts = std::make_unique<int>(0);
@@ -174,7 +174,7 @@ TEST_F(CorrelatorRaceTest, ACallMayEndWhileItsRequestsEnd) {
 // Exactly one cut, whichever threads end the requests; none after a completion.
 TEST_F(CorrelatorRaceTest, RequestsThatEndTogetherCutOnce) {
   Correlator correlator(ids_);
-  for (int round = 0; round < 1000; ++round) {
+  for (int round = 0; round < 400; ++round) {
     std::deque<ServedRequest> served;
     for (int i = 0; i < 4; ++i) {
       served.emplace_back(correlator, ids_, Background(),
@@ -195,7 +195,7 @@ TEST_F(CorrelatorRaceTest, RequestsThatEndTogetherCutOnce) {
 // All that a request may be told about its end is one end.
 TEST_F(CorrelatorRaceTest, ThreadsAgreeOnTheEnd) {
   Correlator correlator(ids_);
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 700; ++round) {
     ServedRequest served(correlator, ids_, Background());
     const std::shared_ptr<Request> request = served.request();
     std::array<std::optional<RequestEnd>, 3> ends;
@@ -229,7 +229,7 @@ TEST_F(CorrelatorRaceTest, ManyThreadsOnFewNames) {
   tether::testing::Together(kThreads, [&](int thread) {
     std::mt19937 random(static_cast<uint32_t>(thread));
     std::deque<ServedRequest> alive;
-    for (int i = 0; i < 4000; ++i) {
+    for (int i = 0; i < 2000; ++i) {
       const std::string trace = TraceOf(random() % 5);
       const std::string request_id = absl::StrCat("r", random() % 3);
       if (alive.size() < 300) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "sidecar/hop_headers.h"
 #include "sidecar/names.h"
@@ -29,6 +30,9 @@ absl::Status CauseOfDeadline() {
   return WithEndReason(absl::DeadlineExceededError(""),
                        EndReason::kInheritedDeadline);
 }
+
+// gRPC's "no deadline" is a time in the far future.
+constexpr absl::Duration kLongerThanAnyCall = absl::Hours(24 * 365 * 10);
 
 // Timers of one deadline fire within this time.
 constexpr absl::Duration kSameDeadline = absl::Milliseconds(1);
@@ -232,7 +236,12 @@ void EgressCall::Log(const grpc::Status& status) {
   entry.code = status.error_code();
   if (outgoing_.has_value()) entry.reason = outgoing_->reason();
   entry.spent = absl::Nanoseconds(Clock::Real().SteadyNanos() - arrival_);
+  const absl::Time deadline = absl::FromChrono(server_context().deadline());
+  if (deadline < absl::Now() + kLongerThanAnyCall) {
+    entry.time_left = deadline - absl::Now() + entry.spent;
+  }
   entry.correlated = correlated_;
+  entry.not_sent = correlated_ == "refused" && is_cut_;
   entry.cut = is_cut_;
   route_->access_log->Write(entry);
 }

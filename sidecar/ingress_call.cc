@@ -75,6 +75,7 @@ void IngressCall::OnAccepted() {
   const ReceivedMap& headers = server_context().client_metadata();
   incoming_.emplace(route_->server, server_context(), method());
   const Context& ctx = incoming_->context();
+  time_left_ = ctx.Remaining();
   if (applies() && ctx.Done()) {
     queue().counters().Add(Count::kDeadOnArrival);
     return Answer(incoming_->StatusOfEnd());
@@ -199,6 +200,7 @@ void IngressCall::Log(const grpc::Status& status) {
   entry.code = status.error_code();
   entry.reason = EndReasonOf(incoming_->context());
   entry.spent = absl::Nanoseconds(Clock::Real().SteadyNanos() - arrival_);
+  entry.time_left = time_left_;
   route_->access_log->Write(entry);
 }
 

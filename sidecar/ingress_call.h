@@ -58,6 +58,7 @@ class IngressCall final : public ProxiedCall {
   std::optional<IncomingCall> incoming_;
   std::string trace_id_, request_id_;
   int64_t arrival_ = 0;
+  absl::Duration time_left_;  // on arrival
   std::shared_ptr<Correlator::Request> request_;
   std::optional<Registration> at_end_;
 };

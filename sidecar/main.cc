@@ -13,9 +13,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "sidecar/admin.h"
 #include "sidecar/flags.h"
 #include "sidecar/options.h"
 #include "sidecar/sidecar.h"
+#include "sidecar/sidecar_figures.h"
 
 namespace tether::sidecar {
 namespace {
@@ -94,10 +97,31 @@ void Reload(Sidecar& sidecar, SidecarOptions& options) {
   std::cout << "reloaded" << std::endl;
 }
 
+absl::StatusOr<std::unique_ptr<Admin>> StartAdmin(const AdminOptions& options,
+                                                  const Sidecar& sidecar) {
+  AdminSource source;
+  source.app = [&sidecar] { return sidecar.app_channel(); };
+  source.figures = [&sidecar] { return FiguresOf(sidecar); };
+  return Admin::Start(options, std::move(source));
+}
+
+void PrintAdmin(const AdminOptions& options, const Admin& admin) {
+  if (!options.grpc_listen.empty()) {
+    std::cout << "admin " << WithPort(options.grpc_listen, admin.grpc_port())
+              << std::endl;
+  }
+  if (!admin.http_address().empty()) {
+    std::cout << "page http://" << admin.http_address() << "/" << std::endl;
+  }
+}
+
 int Serve(const sigset_t& signals, SidecarOptions options) {
   auto sidecar = Sidecar::Start(options);
   if (!sidecar.ok()) return Fail(sidecar.status());
+  const auto admin = StartAdmin(options.admin, **sidecar);
+  if (!admin.ok()) return Fail(admin.status());
   PrintPorts(options, **sidecar);
+  PrintAdmin(options.admin, **admin);
   std::cout << "ready" << std::endl;
   for (;;) {
     int signal = 0;
@@ -110,12 +134,16 @@ int Serve(const sigset_t& signals, SidecarOptions options) {
   sigdelset(&stop, SIGHUP);
   pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
   std::cout << "draining" << std::endl;
+  (*admin)->Drain();
   (*sidecar)->Drain(options.drain);
   return 0;
 }
 
 int Main(int argc, char** argv) {
   const sigset_t signals = BlockSignals();
+  // Debian's Abseil looks for deadlocks whenever a mutex is taken: a seventh of
+  // the instructions of a call, in gRPC's mutexes.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   ParseFlagsOrExit(argc, argv);
   if (const absl::Status status = CheckFlags(); !status.ok()) {
     ExitOverFlags(std::string(status.message()));

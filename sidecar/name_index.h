@@ -78,12 +78,10 @@ class NameIndex {
     Shard& shard = shards_[listing.shard];
     const internal::MutexLock lock(shard.mutex);
     DropExpired(shard, now, kDropsPerChange);
-    const auto [it, is_new] = shard.entries.try_emplace(name);
-    Entry& entry = it->second;
-    if (is_new) entry.name = &it->first;
-    listing.entry = &entry;
-    listing.place = static_cast<uint32_t>(entry.requests.size());
-    entry.requests.push_back(request);
+    Node& node = *shard.entries.try_emplace(name).first;
+    listing.entry = &node;
+    listing.place = static_cast<uint32_t>(node.second.requests.size());
+    node.second.requests.push_back(request);
   }
 
   // Requires that `request` was added here, and removed never. The caller's
@@ -95,14 +93,15 @@ class NameIndex {
     if (listing.entry == nullptr) return;
     Shard& shard = shards_[listing.shard];
     const internal::MutexLock lock(shard.mutex);
-    Entry& entry = *static_cast<Entry*>(listing.entry);
-    std::shared_ptr<Request>& place = entry.requests[listing.place];
-    if (&place != &entry.requests.back()) {
-      place = std::move(entry.requests.back());
+    Node& node = *static_cast<Node*>(listing.entry);
+    Requests& requests = node.second.requests;
+    std::shared_ptr<Request>& place = requests[listing.place];
+    if (&place != &requests.back()) {
+      place = std::move(requests.back());
       place->listings_[number_].place = listing.place;
     }
-    entry.requests.pop_back();
-    Bury(shard, entry, status, now);
+    requests.pop_back();
+    Bury(shard, node, status, now);
     DropExpired(shard, now, kDropsPerChange);
     while (shard.tombstones.size() > max_tombstones_) DropOldest(shard);
   }
@@ -158,17 +157,19 @@ class NameIndex {
   static constexpr size_t kDropsPerChange = 2;
 
   struct Entry {
-    const Key* name = nullptr;
     Requests requests;
-    size_t completed = 0;  // tombstones
-    size_t refused = 0;
+    uint32_t completed = 0;  // tombstones
+    uint32_t refused = 0;
     internal::Nanos last_completed = internal::kLongPast;
     internal::Nanos last_refused = internal::kLongPast;
     absl::Status status;  // of the last refused one
   };
 
+  using Entries = absl::node_hash_map<Key, Entry>;
+  using Node = typename Entries::value_type;  // a name and its entry
+
   struct Tombstone {
-    Entry* entry;
+    Node* node;
     internal::Nanos at;
     bool completed;
   };
@@ -176,7 +177,7 @@ class NameIndex {
   // Cache lines of its own, in pairs, since processors fetch them so.
   struct alignas(128) Shard {
     internal::Mutex mutex;
-    absl::node_hash_map<Key, Entry> entries ABSL_GUARDED_BY(mutex);
+    Entries entries ABSL_GUARDED_BY(mutex);
     std::deque<Tombstone> tombstones ABSL_GUARDED_BY(mutex);
   };
 
@@ -191,10 +192,11 @@ class NameIndex {
     return internal::AddNanos(at, life_) <= now;
   }
 
-  static void Bury(Shard& shard, Entry& entry, const absl::Status& status,
+  static void Bury(Shard& shard, Node& node, const absl::Status& status,
                    internal::Nanos now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
-    shard.tombstones.push_back({&entry, now, status.ok()});
+    Entry& entry = node.second;
+    shard.tombstones.push_back({&node, now, status.ok()});
     if (status.ok()) {
       ++entry.completed;
       entry.last_completed = std::max(entry.last_completed, now);
@@ -217,10 +219,10 @@ class NameIndex {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
     const Tombstone oldest = shard.tombstones.front();
     shard.tombstones.pop_front();
-    Entry& entry = *oldest.entry;
+    Entry& entry = oldest.node->second;
     --(oldest.completed ? entry.completed : entry.refused);
     if (entry.completed + entry.refused > 0 || !entry.requests.empty()) return;
-    shard.entries.erase(shard.entries.find(*entry.name));
+    shard.entries.erase(shard.entries.find(oldest.node->first));
   }
 
   const size_t number_;

@@ -7,7 +7,6 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/generic/async_generic_service.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
@@ -17,14 +16,12 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "sidecar/silent_app.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/loopback.h"
-#include "tether/testing/give_up.h"
 
 namespace tether::sidecar {
 namespace {
-
-using testing::kGiveUp;
 
 constexpr char kHealth[] = "/grpc.health.v1.Health/Check";
 constexpr char kReflection[] =
@@ -43,7 +40,7 @@ class App final : public grpc::CallbackGenericService {
   }
 };
 
-class PlainServerTest : public testing::GrpcLeakCheckedTest {
+class PlainServerTest : public tether::testing::GrpcLeakCheckedTest {
  protected:
   // The message of a call's status.
   static std::string Call(bool is_plain, const std::string& method) {
@@ -53,28 +50,15 @@ class PlainServerTest : public testing::GrpcLeakCheckedTest {
     grpc::ServerBuilder builder;
     builder.RegisterCallbackGenericService(&app);
     if (is_plain) MakePlain(builder);
-    const testing::LoopbackServer server = testing::ListenOnLoopback(builder);
+    const tether::testing::LoopbackServer server =
+        tether::testing::ListenOnLoopback(builder);
     grpc::EnableDefaultHealthCheckService(false);
     const auto channel = grpc::CreateCustomChannel(
         server.address, grpc::InsecureChannelCredentials(),
-        testing::OwnConnection());
-    grpc::GenericStub stub(channel);
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kGiveUp));
-    grpc::CompletionQueue queue;
-    const auto call = stub.PrepareUnaryCall(
-        &context, method, grpc::ByteBuffer(nullptr, 0), &queue);
-    call->StartCall();
-    grpc::ByteBuffer reply;
-    grpc::Status status;
-    call->Finish(&reply, &status, &queue);
-    void* tag = nullptr;
-    bool ok = false;
-    queue.Next(&tag, &ok);
-    queue.Shutdown();
-    queue.Next(&tag, &ok);
+        tether::testing::OwnConnection());
+    const auto reply = testing::CallWithBytes(channel, method, "");
     server.server->Shutdown(absl::ToChronoTime(absl::Now()));
-    return status.error_message();
+    return std::string(reply.status().message());
   }
 };
 

@@ -21,9 +21,10 @@ grpc::ChannelArguments ArgumentsFor(const std::string& server_name,
       TransparentChannelArguments(is_app ? PeerIs::kApp : PeerIs::kElsewhere);
   if (!server_name.empty()) arguments.SetSslTargetNameOverride(server_name);
   if (is_app) {
-    // An app that restarts is back in a moment.
+    // An app that restarts is back in a moment. (The "minimum" is how long
+    // gRPC waits for a connection. A busy app may take a while to accept it.)
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   }
   return arguments;

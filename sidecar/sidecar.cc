@@ -296,6 +296,11 @@ CounterValues Sidecar::counters() const {
   return sum;
 }
 
+int64_t Sidecar::access_log_dropped() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return access_log_ == nullptr ? 0 : access_log_->dropped();
+}
+
 int64_t Sidecar::ingress_in_flight() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return ingress_.listener->InFlight();

@@ -81,6 +81,8 @@ class Sidecar {
   Correlator::Stats correlator_stats() const {
     return shared_->correlator.stats();
   }
+  // Lines of the access log that were lost since it was opened.
+  int64_t access_log_dropped() const;
   int64_t ingress_in_flight() const;
   int64_t egress_in_flight() const;
 

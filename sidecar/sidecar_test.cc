@@ -78,7 +78,8 @@ class SidecarTest : public tether::testing::GrpcLeakCheckedTest {
   }
 
   static std::string ReplyFrom(const std::string& address) {
-    auto call = PlainClient(address).Call({kMethod, {}, "", absl::Seconds(10)});
+    PlainClient client(address);
+    auto call = client.Call({kMethod, {}, "", absl::Seconds(10)});
     const grpc::Status status = call->Wait();
     return status.ok() ? call->reply() : status.error_message();
   }
@@ -121,7 +122,8 @@ TEST_F(SidecarTest, AReloadSendsNewCallsToTheNewTarget) {
   SidecarOptions options = WithApp(app.address());
   options.egress = {To(Socket("egress"), first.address())};
   const auto sidecar = Start(options);
-  auto under_way = PlainClient(Socket("egress")).Call({kMethod});
+  PlainClient client(Socket("egress"));
+  auto under_way = client.Call({kMethod});
   ASSERT_TRUE(arrived.WaitForNotificationWithTimeout(kGiveUp));
 
   options.egress[0].target = second.address();
@@ -147,7 +149,8 @@ TEST_F(SidecarTest, AReloadAddsPortsAndDrainsThoseThatAreGone) {
   SidecarOptions options = WithApp(app.address());
   options.egress = {To(Socket("old"), target.address())};
   const auto sidecar = Start(options);
-  auto under_way = PlainClient(Socket("old")).Call({kMethod, {}, "hold"});
+  PlainClient client(Socket("old"));
+  auto under_way = client.Call({kMethod, {}, "hold"});
   ASSERT_TRUE(arrived.WaitForNotificationWithTimeout(kGiveUp));
 
   options.egress = {To(Socket("new"), target.address())};

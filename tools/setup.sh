@@ -54,7 +54,7 @@ packages_of() {
     opentelemetry) echo opentelemetry-cpp-dev ;;
     plots) echo python3-matplotlib ;;  # for benchmarks/plots.py
     prometheus) echo prometheus ;;  # for //observability/...:prometheus_test
-    proxy) echo nginx-light ;;  # for //integration_tests:nginx_test
+    proxy) echo nginx-light nghttp2-proxy ;;  # for //integration_tests:nginx_test and ./bench.sh sidecar
     reference) echo doxygen git ;;  # for tools/reference.sh
     sidecar)  # for sidecar/apps
       echo nodejs python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc

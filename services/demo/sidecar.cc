@@ -132,11 +132,11 @@ absl::Status RunDemo(const tether::Context& ctx) {
   if (!status.ok()) return status;
   Print("\nThe same services without sidecars:", without);
   if (OvertimeMs(without) > 0) {
-    WriteStdoutLine(absl::StrCat("inventory worked for another ",
-                                 FormatMs(OvertimeMs(without)),
-                                 " after the client had its answer; behind its "
-                                 "sidecar, for ",
-                                 FormatMs(OvertimeMs(with)), "."));
+    WriteStdoutLine(absl::StrCat(
+        "inventory worked for another ", FormatMs(OvertimeMs(without)),
+        " after the client's call had ended; behind its "
+        "sidecar, for ",
+        FormatMs(OvertimeMs(with)), "."));
   }
   if (absl::GetFlag(FLAGS_json)) {
     WriteStdoutLine(ToJson(with.result));

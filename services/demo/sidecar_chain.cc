@@ -145,13 +145,10 @@ std::vector<v1::HopEvent> SidecarChain::ReadHops(const tether::Context& ctx) {
 
 absl::Status SidecarChain::Stop() {
   absl::Status result;
+  // A sidecar that is asked twice doesn't wait for its calls.
   for (Service* service : {&storefront_, &orders_, &inventory_}) {
-    service->app.AskToStop();
-    service->sidecar.AskToStop();
-  }
-  for (Service* service : {&storefront_, &orders_, &inventory_}) {
-    result.Update(service->app.Stop());
     result.Update(service->sidecar.Stop());
+    result.Update(service->app.Stop());
   }
   return result;
 }

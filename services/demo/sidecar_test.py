@@ -67,25 +67,38 @@ class SidecarDemoTest(unittest.TestCase):
       self.assertLess(time.monotonic(), end, "waited in vain")
       time.sleep(0.01)
 
+  def until_it_holds(self, check):
+    """A machine that others use, too, may be late. What doesn't work fails each time."""
+    for left in reversed(range(4)):
+      try:
+        return check()
+      except AssertionError:
+        if left == 0:
+          raise
+
   def test_the_deadline_ends_all_only_with_sidecars(self):
-    with_sidecars, without, text = self.results_of()
-    self.assertEqual((with_sidecars["status_code"], without["status_code"]), (4, 4))
-    self.assertEqual(self.outcomes(with_sidecars), ["deadline_exceeded"] * 3)
-    self.assertEqual(self.outcomes(without), ["ok"] * 3)
-    self.assertIn("and every hop stopped", text)
-    self.assertRegex(with_sidecars["status_message"], r"inventory\.GetStock \d+ms")
-    # Two waterfalls with the same rows.
-    rows = re.findall(r"^ *(storefront\.GetOrderPage|orders\.GetOrder|inventory\.GetStock) ", text, re.M)
-    self.assertEqual(rows, 2 * ["storefront.GetOrderPage", "orders.GetOrder", "inventory.GetStock"])
-    self.assertRegex(text, r"inventory worked for another 1[78]\d\d\.\d ms after the client had its answer")
-    self.assertLessEqual(max(map(len, text.splitlines()[:-2])), 160)
+    def check():
+      with_sidecars, without, text = self.results_of()
+      self.assertEqual((with_sidecars["status_code"], without["status_code"]), (4, 4))
+      self.assertEqual(self.outcomes(with_sidecars), ["deadline_exceeded"] * 3)
+      self.assertEqual(self.outcomes(without), ["ok"] * 3)
+      self.assertIn("and every hop stopped", text)
+      self.assertRegex(with_sidecars["status_message"], r"inventory\.GetStock \d+ms")
+      # Two waterfalls with the same rows.
+      rows = re.findall(r"^ *(storefront\.GetOrderPage|orders\.GetOrder|inventory\.GetStock) ", text, re.M)
+      self.assertEqual(rows, 2 * ["storefront.GetOrderPage", "orders.GetOrder", "inventory.GetStock"])
+      self.assertRegex(text, r"inventory worked for another 1[78]\d\d\.\d ms after the client's call had ended")
+      self.assertLessEqual(max(map(len, text.splitlines()[:-2])), 160)
+    self.until_it_holds(check)
 
   def test_a_client_that_leaves_ends_all_only_with_sidecars(self):
-    with_sidecars, without, text = self.results_of("--deadline=10s", "--cancel_after=100ms", "--inventory_delay=1s")
-    self.assertEqual((with_sidecars["status_code"], without["status_code"]), (1, 1))
-    self.assertEqual(self.outcomes(with_sidecars), ["cancelled"] * 3)
-    self.assertEqual(self.outcomes(without), ["ok"] * 3)
-    self.assertIn("The client left after 100ms, and every hop stopped.", text)
+    def check():
+      with_sidecars, without, text = self.results_of("--deadline=10s", "--cancel_after=100ms", "--inventory_delay=1s")
+      self.assertEqual((with_sidecars["status_code"], without["status_code"]), (1, 1))
+      self.assertEqual(self.outcomes(with_sidecars), ["cancelled"] * 3)
+      self.assertEqual(self.outcomes(without), ["ok"] * 3)
+      self.assertIn("The client left after 100ms, and every hop stopped.", text)
+    self.until_it_holds(check)
 
   def test_all_in_time(self):
     with_sidecars, without, text = self.results_of("--deadline=10s", "--inventory_delay=5ms")

@@ -97,12 +97,46 @@ class Process:
     return self.process.returncode
 
 
+class SlowPort:
+  """A port that hands each connection on to another one, but says nothing for the first 0.4 s, as a busy service does."""
+
+  def __init__(self, port):
+    self.target = port
+    self.listener = socket.create_server(("127.0.0.1", 0))
+    self.port = self.listener.getsockname()[1]
+    threading.Thread(target=self.accept, daemon=True).start()
+
+  def accept(self):
+    try:
+      while True:
+        connection, _ = self.listener.accept()
+        time.sleep(0.4)
+        onward = socket.create_connection(("127.0.0.1", self.target))
+        for ends in ((connection, onward), (onward, connection)):
+          threading.Thread(target=self.copy, args=ends, daemon=True).start()
+    except OSError:
+      pass  # closed
+
+  def copy(self, source, sink):
+    try:
+      while data := source.recv(65536):
+        sink.sendall(data)
+      sink.shutdown(socket.SHUT_WR)
+    except OSError:
+      pass  # the other end is gone
+
+  def close(self):
+    self.listener.shutdown(socket.SHUT_RDWR)
+    self.listener.close()
+
+
 class Shop:
   """storefront (Node) → orders (Python) → inventory (C++), each behind a sidecar of its own unless `sidecars` is false."""
 
-  def __init__(self, sidecars=True, delay="5ms", refresh=False, propagators="tracecontext,baggage"):
+  def __init__(self, sidecars=True, delay="5ms", refresh=False, propagators="tracecontext,baggage", slow_ports=False):
     self.sidecars = sidecars
-    self.processes = []
+    self.slow_ports = slow_ports
+    self.processes, self.ports = [], []
     try:
       self.inventory, address = self.service("inventory", [INVENTORY, "--delay=" + delay], None, None)
       self.orders, address = self.service("orders", [RUN, "orders"], "--inventory", address)
@@ -124,8 +158,11 @@ class Shop:
       callee_flags = ["%s=%s" % (callee_flag, callee)] if callee else []
       process = self.start(name, command + callee_flags, **environment)
       return process, "127.0.0.1:" + process.match(r"listening on port (\d+)$")
-    port = free_port()
-    flags = ["--ingress=127.0.0.1:0", "--app=127.0.0.1:%d" % port, "--mode=full"]
+    port = seen = free_port()
+    if self.slow_ports:
+      self.ports.append(SlowPort(port))
+      seen = self.ports[-1].port
+    flags = ["--ingress=127.0.0.1:0", "--app=127.0.0.1:%d" % seen, "--mode=full"]
     if callee:
       flags.append("--egress=127.0.0.1:0=" + callee)
     sidecar = self.start(name + "'s sidecar", [SIDECAR] + flags)
@@ -153,6 +190,8 @@ class Shop:
     """Stops everything, the client's side first. Returns the names of those that failed."""
     failed = [p.name for p in reversed(self.processes) if p.stop() != 0]
     self.processes = []
+    for port in self.ports:
+      port.close()
     return failed
 
 
@@ -233,6 +272,9 @@ class AppsTest(unittest.TestCase):
       self.assertEqual(hop["outcome"], "ok")
       self.assertLess(hop["remaining_ms_on_arrival"], 30000)
       self.assertGreater(hop["remaining_ms_on_arrival"], 20000)
+
+  def test_an_app_that_is_slow_to_accept_is_waited_for(self):
+    self.shop(slow_ports=True)
 
   def test_the_deadline_ends_every_hop(self):
     self.expect_the_deadline_to_end_all(self.shop(delay="2s"))

@@ -75,15 +75,8 @@ function getOrderPage(call, callback) {
   });
 }
 
-function trackCourier(call) {
-  const positions = orders.TrackCourier(call.request);
-  positions.on('data', (position) => call.write(position));
-  positions.on('end', () => call.end());
-  positions.on('error', (error) => call.emit('error', failed(error)));
-}
-
 const server = new grpc.Server();
-server.addService(shop.Storefront.service, {GetOrderPage: getOrderPage, TrackCourier: trackCourier});
+server.addService(shop.Storefront.service, {GetOrderPage: getOrderPage});
 server.bindAsync(`127.0.0.1:${flags.port}`, grpc.ServerCredentials.createInsecure(), (error, port) => {
   if (error) throw error;
   console.log(`listening on port ${port}`);

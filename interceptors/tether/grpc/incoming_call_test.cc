@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// IncomingCall: requests of a server without tether's interceptor have what
+// IncomingCall gives the requests of a server without interceptors what
 // InstallServer gives.
 
 #include "tether/grpc/incoming_call.h"
@@ -71,6 +71,7 @@ class CallbackServer final : public grpc::CallbackGenericService {
 
   absl::Notification began, ended;
   InFlight seen;
+  absl::Duration left;
   EndReason reason = EndReason::kNone;
 
  private:
@@ -80,6 +81,7 @@ class CallbackServer final : public grpc::CallbackGenericService {
     Reactor(CallbackServer& server, grpc::GenericCallbackServerContext& sc)
         : server_(server), call_(server.shared_, sc, sc.method()) {
       server_.seen = Inspect();
+      server_.left = call_.context().Remaining();
       after_.emplace(call_.context(), [this] {
         server_.reason = EndReasonOf(call_.context());
         testing::Headers trailing;
@@ -123,6 +125,13 @@ class IncomingCallTest : public testing::GrpcLeakCheckedTest {
     server_.emplace(std::move(options), std::move(handler));
   }
 
+  // A reserve that lets the leaf's report arrive in time on a loaded machine.
+  static ClientOptions KeepingMuch() {
+    ClientOptions options;
+    options.reserve = Reserve::Fixed(absl::Milliseconds(150));
+    return options;
+  }
+
   // A leaf that waits for the end of its context.
   void ServeLeaf() {
     leaf_.emplace(ProbeServer::Options());
@@ -131,15 +140,14 @@ class IncomingCallTest : public testing::GrpcLeakCheckedTest {
       ctx.Wait();
       return StatusOf(ctx);
     };
-    // So that the first call doesn't wait for a connection.
-    to_leaf_.emplace(leaf_->address());
+    to_leaf_.emplace(leaf_->address(), KeepingMuch());
   }
 
   // A call with tether's interceptor.
   std::pair<grpc::Status, v1::CallReport> Call(
-      const Context& ctx,
-      const std::multimap<std::string, std::string>& headers = {}) {
-    const auto stub = ProbeStub(server_->address());
+      const Context& ctx, const testing::Headers& headers = {},
+      const ClientOptions& options = {}) {
+    const auto stub = ProbeStub(server_->address(), options);
     ClientCall call(ctx);
     for (const auto& [key, value] : headers) call.AddMetadata(key, value);
     Pong pong;
@@ -248,6 +256,7 @@ TEST_F(IncomingCallTest, InTheCallbackApiOnCancelEndsTheContext) {
   client.Call(ctx, settings);
   ASSERT_TRUE(server.ended.WaitForNotificationWithTimeout(kGiveUp));
   EXPECT_EQ(server.reason, EndReason::kCallerLeft);
+  EXPECT_LE(server.left, absl::Seconds(40) - absl::Milliseconds(50));
   ASSERT_EQ(server.seen.requests.size(), 1u);
   EXPECT_EQ(server.seen.requests[0].style, ApiStyle::kCallback);
   EXPECT_EQ(server.seen.requests[0].ended_by, EndReason::kNone);
@@ -265,7 +274,8 @@ TEST_F(IncomingCallTest, TheReportOfBothHopsReachesTheCaller) {
     message = call.incoming->StatusOfEnd().error_message();
     return call.incoming->StatusOfEnd();
   });
-  const auto [status, report] = CallFor(absl::Milliseconds(300));
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Seconds(1));
+  const auto [status, report] = Call(ctx, {}, KeepingMuch());
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_NE(status.error_message().find("probe.Unary[leaf]"), std::string::npos)
       << status.error_message();
@@ -273,8 +283,7 @@ TEST_F(IncomingCallTest, TheReportOfBothHopsReachesTheCaller) {
   const v1::CallReport& leaf = report.report().calls(0);
   EXPECT_EQ(leaf.report().reason(), v1::END_REASON_INHERITED_DEADLINE);
   server_.reset();
-  // The time that the request had here, and who used it.
-  EXPECT_EQ(message.rfind("context deadline exceeded: 2", 0), 0) << message;
+  EXPECT_EQ(message.rfind("context deadline exceeded: ", 0), 0) << message;
   EXPECT_NE(message.find(", of which probe.Unary[leaf]"), std::string::npos)
       << message;
 }

@@ -68,6 +68,18 @@ absl::Status Check(const StatusPageOptions& options) {
                        "' in allowed_hosts is not a host's name without port"));
     }
   }
+  for (const auto& [path, answer] : options.more_paths) {
+    if (path.empty() || path[0] != '/' || internal::IsStatusPath(path)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", CleanText(path),
+                       "' in more_paths doesn't begin with '/', or is a path "
+                       "of the page"));
+    }
+    if (!answer) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the function for '", CleanText(path), "' in more_paths is null"));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -120,14 +132,26 @@ void Write(mg_connection* connection, absl::string_view text,
 class StatusPage::Server {
  public:
   Server(StatusPageOptions options, ListenAddress address)
-      : sources_{std::move(options.snapshot), std::move(options.health),
-                 std::move(options.metrics)},
+      : sources_{std::move(options.snapshot),
+                 std::move(options.health),
+                 std::move(options.metrics),
+                 {}},
         allowed_hosts_(std::move(options.allowed_hosts)),
         max_connections_(options.max_connections),
         timeout_(options.client_timeout),
         address_(std::move(address)) {
     if (!sources_.snapshot) sources_.snapshot = TakeSnapshot;
     if (!sources_.health) sources_.health = GetPropagationHealth;
+    for (auto& [path, answer] : options.more_paths) {
+      sources_.more_paths[path] = [answer = std::move(answer)] {
+        StatusPageAnswer from = answer();
+        HttpAnswer to;
+        to.code = from.code;
+        to.type = std::move(from.type);
+        to.body = std::move(from.body);
+        return to;
+      };
+    }
   }
   ~Server() {
     if (context_ != nullptr) mg_stop(context_);

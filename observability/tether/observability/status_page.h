@@ -17,6 +17,7 @@
 //                                other values get 400
 //   /health-of-propagation.json  v1::PropagationHealth, as JSON
 //   /metrics                     StatusPageOptions::metrics
+//   …                            StatusPageOptions::more_paths
 //
 // It tells of traffic to everyone who reaches it: methods, peers, trace ids. It
 // asks for no password and doesn't encrypt. So it is off until Start, and on
@@ -27,6 +28,7 @@
 #define TETHER_OBSERVABILITY_STATUS_PAGE_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +39,15 @@
 #include "tether/v1/inspector.pb.h"
 
 namespace tether {
+
+inline constexpr char kStatusPageText[] = "text/plain; charset=utf-8";
+
+// An answer of StatusPageOptions::more_paths.
+struct StatusPageAnswer {
+  int code = 200;  // of HTTP
+  std::string type = kStatusPageText;
+  std::string body;
+};
 
 struct StatusPageOptions {
   // "127.0.0.1:8080", "localhost:8080", "[::1]:8080"; "0.0.0.0:8080" for all of
@@ -62,6 +73,11 @@ struct StatusPageOptions {
 
   // The answer to /metrics, in Prometheus' text format. Null: 404.
   std::function<std::string()> metrics;
+
+  // Answers to paths of the program's own, such as "/healthz". A path begins
+  // with '/', and is none of the page's; no function is null. Browsers run no
+  // script of such an answer, and load nothing that it refers to.
+  std::map<std::string, std::function<StatusPageAnswer()>> more_paths;
 
   // What the page shows. Null: TakeSnapshot and GetPropagationHealth.
   std::function<v1::Snapshot(const v1::ListRequest&)> snapshot;

@@ -94,11 +94,7 @@ bool PropagatingCall::WriteHeaders(const grpc::ClientContext& rpc,
   const size_t used =
       carrier.RemoveAndMeasure({kTimeoutHeader, kReserveHeader, kPackedHeader});
   if (used > kMetadataRoom) {
-    CountEvent(RpcEvent::kOversized);
-    if (options().describe_propagation) {
-      set_propagation(
-          "  nothing: the application's own metadata leaves no room\n");
-    }
+    OnNoRoom();
     return true;
   }
   const size_t room =
@@ -130,6 +126,14 @@ bool PropagatingCall::WriteHeaders(const grpc::ClientContext& rpc,
     metadata.emplace(kPackedHeader, kPackedVersion);
   }
   return true;
+}
+
+void PropagatingCall::OnNoRoom() {
+  CountEvent(RpcEvent::kOversized);
+  if (options().describe_propagation) {
+    set_propagation(
+        "  nothing: the application's own metadata leaves no room\n");
+  }
 }
 
 // The times come last, so that they are as fresh as possible on the wire.

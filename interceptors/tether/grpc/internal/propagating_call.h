@@ -63,6 +63,9 @@ class PropagatingCall : public ClientCallState {
                           grpc::Status status);
 
  private:
+  // The application's metadata is too large for any header of tether's.
+  void OnNoRoom();
+
   // Writes tether's time headers with `write`, and gRPC's own where core
   // doesn't.
   template <typename Write>

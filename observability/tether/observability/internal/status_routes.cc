@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <random>
 #include <string>
@@ -18,6 +19,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "tether/internal/exceptions.h"
 #include "tether/observability/internal/status_html.h"
@@ -89,6 +91,18 @@ HttpAnswer Metrics(const StatusSources& sources) {
   return answer;
 }
 
+constexpr absl::string_view kPaths[] = {
+    "/", "/health-of-propagation", "/requests.json",
+    "/health-of-propagation.json", "/metrics"};
+
+HttpAnswer NotFound(const StatusSources& sources) {
+  std::string paths = absl::StrJoin(kPaths, ", ");
+  for (const auto& [path, answer] : sources.more_paths) {
+    absl::StrAppend(&paths, ", ", path);
+  }
+  return Error(404, absl::StrCat("Not found. There are ", paths, "."));
+}
+
 HttpAnswer Route(const StatusSources& sources, absl::string_view path,
                  absl::string_view query) {
   if (path == "/") return Page(InFlightHtml);
@@ -96,12 +110,16 @@ HttpAnswer Route(const StatusSources& sources, absl::string_view path,
   if (path == "/requests.json") return Requests(sources, query);
   if (path == "/health-of-propagation.json") return Json(sources.health());
   if (path == "/metrics") return Metrics(sources);
-  return Error(404,
-               "Not found. There are /, /health-of-propagation, "
-               "/requests.json, /health-of-propagation.json and /metrics.");
+  const auto more = sources.more_paths.find(std::string(path));
+  return more != sources.more_paths.end() ? more->second() : NotFound(sources);
 }
 
 }  // namespace
+
+bool IsStatusPath(absl::string_view path) {
+  return std::find(std::begin(kPaths), std::end(kPaths), path) !=
+         std::end(kPaths);
+}
 
 HttpAnswer AnswerStatusRequest(const StatusSources& sources,
                                absl::string_view path,

@@ -6,6 +6,7 @@
 #define TETHER_OBSERVABILITY_INTERNAL_STATUS_ROUTES_H_
 
 #include <functional>
+#include <map>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -13,12 +14,6 @@
 #include "tether/v1/inspector.pb.h"
 
 namespace tether::internal {
-
-struct StatusSources {
-  std::function<v1::Snapshot(const v1::ListRequest&)> snapshot;
-  std::function<v1::PropagationHealth()> health;
-  std::function<std::string()> metrics;  // may be null
-};
 
 struct HttpAnswer {
   int code = 200;
@@ -28,6 +23,16 @@ struct HttpAnswer {
   // no other (Content-Security-Policy).
   std::string nonce;
 };
+
+struct StatusSources {
+  std::function<v1::Snapshot(const v1::ListRequest&)> snapshot;
+  std::function<v1::PropagationHealth()> health;
+  std::function<std::string()> metrics;  // may be null
+  std::map<std::string, std::function<HttpAnswer()>> more_paths;
+};
+
+// A path that the page itself answers.
+bool IsStatusPath(absl::string_view path);
 
 // The answer to GET. `path` is decoded and has no query. If a source throws,
 // 500. Any thread.
