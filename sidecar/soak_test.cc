@@ -224,8 +224,8 @@ void SoakTest::CallOnce(PlainClient& client, std::mt19937& random,
       EXPECT_EQ(call->reply(), message);
       break;
     case grpc::StatusCode::CANCELLED:
-      EXPECT_TRUE(leaves) << status.error_message() << "; phase " << phase
-                          << " to " << phase_ << ", last " << last_;
+      // gRPC's servers cancel what arrives while they shut down.
+      EXPECT_TRUE(leaves || (!calm && last_ < 0)) << status.error_message();
       break;
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       EXPECT_TRUE(is_short) << status.error_message();
