@@ -243,6 +243,9 @@ void Run() {
   grpc::ServerBuilder builder;
   builder.RegisterService(&hop_service);
   builder.RegisterService(&held_service);
+  // gRPC pings a connection to measure its bandwidth. nginx closes its
+  // connections to the leaf if that comes while they are idle.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   const testing::LoopbackServer started = testing::ListenOnLoopback(builder);
   std::cout << started.address << std::endl;
   Obey(requests);
