@@ -5446,16 +5446,15 @@ tether_internal_library(sidecar_testing_blocking_call
     gRPC::grpc++
     tether_internal::tether_testing)
 
-tether_internal_library(sidecar_testing_scripted_server
-  SRCS sidecar/testing/scripted_server.cc
+tether_internal_library(sidecar_testing_channel
+  SRCS sidecar/testing/channel.cc
   DEPS
-    absl::core_headers
-    absl::strings
+    GTest::gmock
+    GTest::gtest
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_loopback
     sidecar_testing_blocking_call
-    tether_internal::tether
     tether_internal::tether_testing)
 
 tether_internal_library(sidecar_testing_plain_client
@@ -5468,7 +5467,7 @@ tether_internal_library(sidecar_testing_plain_client
     absl::time
     gRPC::grpc++
     sidecar_testing_blocking_call
-    sidecar_testing_scripted_server
+    sidecar_testing_channel
     tether_internal::tether
     tether_internal::tether_testing)
 
@@ -5485,7 +5484,7 @@ tether_internal_library(sidecar_testing_unary_app
     absl::time
     gRPC::grpc++
     sidecar_testing_blocking_call
-    sidecar_testing_scripted_server
+    sidecar_testing_channel
     tether_internal::tether)
 
 tether_internal_library(sidecar_testing_chain
@@ -5500,6 +5499,7 @@ tether_internal_library(sidecar_testing_chain
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     sidecar_engine
     sidecar_options
+    sidecar_testing_channel
     sidecar_testing_plain_client
     sidecar_testing_start
     sidecar_testing_unary_app
@@ -5508,12 +5508,20 @@ tether_internal_library(sidecar_testing_chain
 
 tether_internal_library(sidecar_testing_passage
   SRCS sidecar/testing/passage.cc
+  DEPS gRPC::grpc++ sidecar_engine sidecar_options sidecar_testing_channel sidecar_testing_start)
+
+tether_internal_library(sidecar_testing_scripted_server
+  SRCS sidecar/testing/scripted_server.cc
   DEPS
+    absl::core_headers
+    absl::strings
+    absl::time
     gRPC::grpc++
-    sidecar_engine
-    sidecar_options
-    sidecar_testing_scripted_server
-    sidecar_testing_start)
+    interceptors_tether_grpc_testing_loopback
+    sidecar_testing_blocking_call
+    sidecar_testing_channel
+    tether_internal::tether
+    tether_internal::tether_testing)
 
 tether_internal_library(sidecar_testing_served_request
   DEPS
@@ -5546,6 +5554,7 @@ tether_internal_library(sidecar_testing_transparency
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     sidecar_testing_blocking_call
+    sidecar_testing_channel
     sidecar_testing_passage
     sidecar_testing_scripted_server)
 

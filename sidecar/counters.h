@@ -33,11 +33,11 @@ enum class Count {
   kAppUnreachable,  // requests that didn't reach the app
   kLast = kAppUnreachable,
 };
-inline constexpr size_t kCounts = static_cast<size_t>(Count::kLast) + 1;
+inline constexpr size_t kCountKinds = static_cast<size_t>(Count::kLast) + 1;
 
 // A copy, or a sum.
 struct CounterValues {
-  std::array<int64_t, kCounts> values{};
+  std::array<int64_t, kCountKinds> values{};
   int64_t operator[](Count count) const {
     return values[static_cast<size_t>(count)];
   }
@@ -52,13 +52,13 @@ class Counters {
                 std::memory_order_relaxed);
   }
   void AddTo(CounterValues& sum) const {
-    for (size_t i = 0; i < kCounts; ++i) {
+    for (size_t i = 0; i < kCountKinds; ++i) {
       sum.values[i] += values_[i].load(std::memory_order_relaxed);
     }
   }
 
  private:
-  std::array<std::atomic<int64_t>, kCounts> values_{};
+  std::array<std::atomic<int64_t>, kCountKinds> values_{};
 };
 
 // Counts by method. The names come from the wire, so their number is bounded:
