@@ -172,9 +172,9 @@ TEST_F(OutgoingCallTest, ADeadlineEndsTheCallAndTheStatusNamesTheHops) {
   WaitAtLeaf();
   // So much that the leaf's report arrives in time on a loaded machine.
   ClientOptions options;
-  options.reserve = Reserve::Fixed(absl::Milliseconds(150));
+  options.reserve = Reserve::Fixed(absl::Milliseconds(400));
   client_.emplace(leaf_->address(), options);
-  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(600));
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(1600));
   const auto result = client_->Call(ctx);
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(
@@ -185,7 +185,7 @@ TEST_F(OutgoingCallTest, ADeadlineEndsTheCallAndTheStatusNamesTheHops) {
       << result.status.error_message();
   EXPECT_EQ(result.reason, EndReason::kOwnTimeout);
   EXPECT_EQ(result.report.report().reason(), v1::END_REASON_INHERITED_DEADLINE);
-  EXPECT_LE(left_, absl::Milliseconds(600 - 150));
+  EXPECT_LE(left_, absl::Milliseconds(1600 - 400));
 }
 
 TEST_F(OutgoingCallTest, AnEarlierDeadlineOfTheRpcIsKept) {
