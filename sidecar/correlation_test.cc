@@ -160,7 +160,7 @@ TEST_F(CorrelationTest, TheLeafHearsWithin20MsThatTheClientLeft) {
     EXPECT_TRUE(FrontRequest(message)->EndsWithin(kPrompt));
   }
   EXPECT_LT(fastest, absl::Milliseconds(20));
-  EXPECT_EQ(Counted(Count::kCut), 10);
+  EXPECT_EQ(CountedOnce(Count::kCut, 10), 10);
 }
 
 TEST_F(CorrelationTest, InDeadlineACancelledRequestCutsNothing) {
@@ -353,7 +353,7 @@ TEST_F(TraceTest, ACallIsCutWhenAllRequestsOfItsTraceHaveEnded) {
   second->Cancel();
   EXPECT_TRUE(at_leaf->IsCancelledWithin(kPrompt));
   EXPECT_EQ(Counted(Count::kByTrace), 1);
-  EXPECT_EQ(Counted(Count::kCut), 1);
+  EXPECT_EQ(CountedOnce(Count::kCut, 1), 1);
 }
 
 TEST_F(TraceTest, ACallIsNotCutIfARequestOfItsTraceWasAnswered) {

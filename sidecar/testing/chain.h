@@ -69,6 +69,9 @@ class Chain : public tether::testing::GrpcLeakCheckedTest {
   int64_t Counted(Count count) const {
     return front_sidecar_->counters()[count] - before_[count];
   }
+  // The same once it is at least `least`, or after kPrompt: a call counts as
+  // cut when its status arrives, a moment after its callee has been told.
+  int64_t CountedOnce(Count count, int64_t least) const;
 
   // What an application does whose instrumentation carries these headers over:
   // makes a call of the leaf for `request`, with its message, and answers with
