@@ -160,7 +160,7 @@ TEST_F(CorrelationTest, TheLeafHearsWithin20MsThatTheClientLeft) {
     EXPECT_TRUE(FrontRequest(message)->EndsWithin(kPrompt));
   }
   EXPECT_LT(fastest, absl::Milliseconds(20));
-  EXPECT_EQ(CountedInTheEnd(Count::kCut, 10), 10);
+  EXPECT_EQ(CountedOnce(Count::kCut, 10), 10);
 }
 
 TEST_F(CorrelationTest, InDeadlineACancelledRequestCutsNothing) {
@@ -262,7 +262,7 @@ TEST_F(CorrelationTest, AThousandRequestsAreNotMixedUp) {
   EXPECT_EQ(Counted(Count::kById), kRequests);
   // If the leaf's sidecar was first to end a call at its deadline, the front's
   // hasn't cut it.
-  EXPECT_GE(CountedInTheEnd(Count::kCut, kRequests / 4), kRequests / 4);
+  EXPECT_GE(Counted(Count::kCut), kRequests / 4);
   EXPECT_LE(Counted(Count::kCut), kRequests / 2);
 }
 
@@ -353,7 +353,7 @@ TEST_F(TraceTest, ACallIsCutWhenAllRequestsOfItsTraceHaveEnded) {
   second->Cancel();
   EXPECT_TRUE(at_leaf->IsCancelledWithin(kPrompt));
   EXPECT_EQ(Counted(Count::kByTrace), 1);
-  EXPECT_EQ(CountedInTheEnd(Count::kCut, 1), 1);
+  EXPECT_EQ(CountedOnce(Count::kCut, 1), 1);
 }
 
 TEST_F(TraceTest, ACallIsNotCutIfARequestOfItsTraceWasAnswered) {

@@ -79,6 +79,14 @@ std::string Chain::front_address() const {
   return AddressOf(front_sidecar_->ingress_port());
 }
 
+int64_t Chain::CountedOnce(Count count, int64_t least) const {
+  const absl::Time give_up = absl::Now() + kPrompt;
+  while (Counted(count) < least && absl::Now() < give_up) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return Counted(count);
+}
+
 void Chain::Stop() {
   // Their destructors end the calls of both applications.
   leaf_.reset();

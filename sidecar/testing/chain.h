@@ -69,10 +69,9 @@ class Chain : public tether::testing::GrpcLeakCheckedTest {
   int64_t Counted(Count count) const {
     return front_sidecar_->counters()[count] - before_[count];
   }
-  // For calls that aren't known to be over: a call is counted when the sidecar
-  // has its status, which may be after both ends have seen it end. Waits until
-  // that many are counted. If they aren't in the end, returns what is.
-  int64_t CountedInTheEnd(Count count, int64_t expected) const;
+  // The same once it is at least `least`, or after kPrompt: a call counts as
+  // cut when its status arrives, a moment after its callee has been told.
+  int64_t CountedOnce(Count count, int64_t least) const;
 
   // What an application does whose instrumentation carries these headers over:
   // makes a call of the leaf for `request`, with its message, and answers with
