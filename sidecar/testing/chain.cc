@@ -124,14 +124,6 @@ void Chain::Forward(const UnaryApp::Held& request) {
   });
 }
 
-int64_t Chain::CountedInTheEnd(Count count, int64_t expected) const {
-  const absl::Time give_up = absl::Now() + tether::testing::kGiveUp;
-  while (Counted(count) < expected && absl::Now() < give_up) {
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  return Counted(count);
-}
-
 UnaryApp::Held Chain::LeafRequest(const std::string& message) {
   return at_leaf_log_.Await(message);
 }
