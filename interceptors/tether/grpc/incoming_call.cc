@@ -16,9 +16,13 @@
 
 namespace tether {
 
+namespace {
+
 using internal::ReceivedMetadata;
 using internal::ServerCall;
 using internal::ServerState;
+
+}  // namespace
 
 CallServer::CallServer(ServerOptions options)
     : state_(std::make_unique<
