@@ -484,6 +484,58 @@ tether_program(benchmarks_context_benchmark
   ARGS --benchmark_min_time=0.001
   TIMEOUT 60)
 
+tether_internal_library(sidecar_hop_id
+  SRCS sidecar/hop_id.cc
+  DEPS tether_internal::tether)
+
+tether_internal_library(sidecar_request
+  SRCS sidecar/request.cc sidecar/request_end.cc
+  DEPS
+    absl::any_invocable
+    absl::inlined_vector
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    tether_internal::tether)
+
+tether_internal_library(sidecar_correlator
+  SRCS sidecar/correlator.cc
+  DEPS
+    absl::core_headers
+    absl::hash
+    absl::inlined_vector
+    absl::node_hash_map
+    absl::span
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether)
+
+tether_internal_library(sidecar_hop_headers
+  SRCS sidecar/hop_headers.cc
+  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
+
+tether_program(benchmarks_correlator_benchmark
+  FOLDER benchmarks
+  NAME correlator_benchmark
+  SRCS benchmarks/correlator_benchmark.cc
+  DEPS
+    absl::span
+    absl::strings
+    benchmark::benchmark
+    benchmarks_harness
+    sidecar_correlator
+    sidecar_hop_headers
+    sidecar_hop_id
+    sidecar_request
+    tether_internal::tether
+  TEST
+  ARGS --benchmark_min_time=0.001
+  TIMEOUT 60)
+
 tether_program(benchmarks_current_benchmark
   FOLDER benchmarks
   NAME current_benchmark
@@ -4970,35 +5022,95 @@ tether_program(services_serve_test
   TEST
   TIMEOUT 60)
 
-tether_internal_library(sidecar_hop_id
-  SRCS sidecar/hop_id.cc
-  DEPS tether_internal::tether)
+tether_internal_library(sidecar_fuzz_hop_headers_target
+  SRCS sidecar/fuzz/hop_headers_fuzz.cc
+  DEPS lib_tether_fuzz_fuzz_check sidecar_hop_headers sidecar_hop_id tether_internal::tether
+  ALWAYS_LINK)
 
-tether_internal_library(sidecar_request
-  SRCS sidecar/request.cc sidecar/request_end.cc
+tether_program(sidecar_fuzz_hop_headers_replay_test
+  FOLDER sidecar/fuzz
+  NAME hop_headers_replay_test
+  DEPS lib_tether_fuzz_replay sidecar_fuzz_hop_headers_target
+  DATA
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TEST
+  ARGS
+    sidecar/fuzz/corpus/hop_headers/blanks
+    sidecar/fuzz/corpus/hop_headers/empty
+    sidecar/fuzz/corpus/hop_headers/empty_members
+    sidecar/fuzz/corpus/hop_headers/first
+    sidecar/fuzz/corpus/hop_headers/id
+    sidecar/fuzz/corpus/hop_headers/long_members
+    sidecar/fuzz/corpus/hop_headers/malformed
+    sidecar/fuzz/corpus/hop_headers/many_members
+    sidecar/fuzz/corpus/hop_headers/no_ids
+    sidecar/fuzz/corpus/hop_headers/other_names
+    sidecar/fuzz/corpus/hop_headers/properties
+    sidecar/fuzz/corpus/hop_headers/several
+    sidecar/fuzz/corpus/hop_headers/too_long
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_property_test
+  FOLDER sidecar
+  NAME correlator_property_test
+  SRCS sidecar/correlator_property_test.cc
   DEPS
-    absl::any_invocable
-    absl::inlined_vector
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
     absl::status
     absl::strings
     absl::time
+    sidecar_correlator
     sidecar_hop_id
-    tether_internal::tether)
+    sidecar_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
 
-tether_internal_library(sidecar_correlator
-  SRCS sidecar/correlator.cc
+tether_internal_library(sidecar_served_request
   DEPS
-    absl::core_headers
-    absl::hash
-    absl::inlined_vector
-    absl::node_hash_map
     absl::span
     absl::status
-    absl::strings
     absl::time
+    sidecar_correlator
     sidecar_hop_id
     sidecar_request
     tether_internal::tether)
+
+tether_program(sidecar_correlator_race_test
+  FOLDER sidecar
+  NAME correlator_race_test
+  SRCS sidecar/correlator_race_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    lib_tether_together
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
 
 tether_program(sidecar_correlator_test
   FOLDER sidecar
@@ -5008,19 +5120,76 @@ tether_program(sidecar_correlator_test
     GTest::gmock
     GTest::gmock_main
     GTest::gtest
-    absl::span
     absl::status
+    absl::time
     sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_correlator_tombstones_test
+  FOLDER sidecar
+  NAME correlator_tombstones_test
+  SRCS sidecar/correlator_tombstones_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_correlator
+    sidecar_hop_id
+    sidecar_request
+    sidecar_served_request
+    tether_internal::tether
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_hop_headers_test
+  FOLDER sidecar
+  NAME hop_headers_test
+  SRCS sidecar/hop_headers_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    sidecar_hop_headers
+    sidecar_hop_id
+    tether_internal::tether
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_hop_id_test
+  FOLDER sidecar
+  NAME hop_id_test
+  SRCS sidecar/hop_id_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest absl::hash lib_tether_together sidecar_hop_id
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_request_end_test
+  FOLDER sidecar
+  NAME request_end_test
+  SRCS sidecar/request_end_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::time
     sidecar_hop_id
     sidecar_request
     tether_internal::tether
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)
-
-tether_internal_library(sidecar_hop_headers
-  SRCS sidecar/hop_headers.cc
-  DEPS absl::inlined_vector sidecar_hop_id tether_internal::tether)
 
 tether_script_test(tools/bazel_flags_test
   SCRIPT tools/bazel_flags_test.sh
