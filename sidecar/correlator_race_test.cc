@@ -48,6 +48,16 @@ class CorrelatorRaceTest : public tether::testing::LeakCheckedTest {
   const HopIds ids_;
 };
 
+// On a busy machine a round of threads takes long, so there is a limit of time.
+class Limit {
+ public:
+  bool Passed() const { return std::chrono::steady_clock::now() > end_; }
+
+ private:
+  const std::chrono::steady_clock::time_point end_ =
+      std::chrono::steady_clock::now() + std::chrono::seconds(1);
+};
+
 constexpr std::string_view kTrace = "0af7651916cd43dd8448eb211c80319c";
 
 std::string TraceOf(size_t i) {
@@ -116,7 +126,8 @@ TEST_F(CorrelatorRaceTest, AThousandRequestsAreNotMixedUp) {
 TEST_F(CorrelatorRaceTest, AnEndIsSeenByFindOrByTheCall) {
   Correlator correlator(ids_);
   std::array<std::atomic<int>, 4> seen = {};
-  for (int round = 0; round < 700; ++round) {
+  const Limit limit;
+  for (int round = 0; round < 1000 && !limit.Passed(); ++round) {
     const bool completes = round % 2 == 0;
     const bool by_trace = round % 4 < 2;
     ServedRequest served(correlator, ids_, Background(),
@@ -153,7 +164,8 @@ TEST_F(CorrelatorRaceTest, AnEndIsSeenByFindOrByTheCall) {
 // Once the destructor has returned, the callback's captures may go.
 TEST_F(CorrelatorRaceTest, ACallMayEndWhileItsRequestsEnd) {
   Correlator correlator(ids_);
-  for (int round = 0; round < 700; ++round) {
+  const Limit limit;
+  for (int round = 0; round < 1000 && !limit.Passed(); ++round) {
     ServedRequest one(correlator, ids_, Background(), {kTrace, ""});
     ServedRequest other(correlator, ids_, Background(), {kTrace, ""});
     auto cuts = std::make_unique<int>(0);
@@ -175,7 +187,8 @@ TEST_F(CorrelatorRaceTest, ACallMayEndWhileItsRequestsEnd) {
 // Exactly one cut, whichever threads end the requests; none after a completion.
 TEST_F(CorrelatorRaceTest, RequestsThatEndTogetherCutOnce) {
   Correlator correlator(ids_);
-  for (int round = 0; round < 400; ++round) {
+  const Limit limit;
+  for (int round = 0; round < 1000 && !limit.Passed(); ++round) {
     std::deque<ServedRequest> served;
     for (int i = 0; i < 4; ++i) {
       served.emplace_back(correlator, ids_, Background(),
@@ -194,8 +207,7 @@ TEST_F(CorrelatorRaceTest, RequestsThatEndTogetherCutOnce) {
 }
 
 // Lets threads meet again and again, without sleeping: the closer together they
-// leave, the more often they race. On a busy machine a meeting takes long, so
-// there is a limit of time.
+// leave, the more often they race.
 class Meetings {
  public:
   explicit Meetings(size_t threads) : threads_(threads) {}
@@ -205,7 +217,7 @@ class Meetings {
   template <typename Round>
   size_t Hold(size_t most, const Round& round) {
     for (size_t i = 0; i < most; ++i) {
-      if (std::chrono::steady_clock::now() > end_) stopped_ = true;
+      if (limit_.Passed()) stopped_ = true;
       if (arrived_.fetch_add(1) % threads_ == threads_ - 1) {
         last_ = stopped_.load();
         ++meetings_;
@@ -219,8 +231,7 @@ class Meetings {
 
  private:
   const size_t threads_;
-  const std::chrono::steady_clock::time_point end_ =
-      std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  const Limit limit_;
   std::atomic<bool> stopped_{false};
   std::atomic<bool> last_{false};
   std::atomic<size_t> arrived_{0};
