@@ -58,7 +58,7 @@ class CorrelatorTest : public tether::testing::LeakCheckedTest {
   const HopIds ids_;
 };
 
-// ---- (a) and (b): by id
+// ---- (a) and (b): by id -----------------------------------------------------
 
 TEST_F(CorrelatorTest, AnIdFindsItsRequestWhileThatIsAlive) {
   Correlator correlator(ids_, Options());
@@ -233,7 +233,7 @@ TEST_F(CorrelatorTest, TooManyIdsAreNotCorrelated) {
   EXPECT_FALSE(match.expired || match.foreign);
 }
 
-// ---- (c) and (d): by trace, by request id
+// ---- (c) and (d): by trace, by request id -----------------------------------
 
 struct OtherName {
   const char* name;
@@ -362,7 +362,7 @@ TEST_F(CorrelatorTest, ARequestIdIsAnyTextUpTo128Bytes) {
   }
 }
 
-// ---- (e), the bound, and what is kept
+// ---- (e), the bound, and what is kept ---------------------------------------
 
 TEST_F(CorrelatorTest, NoNameFindsNothing) {
   Correlator correlator(ids_, Options());

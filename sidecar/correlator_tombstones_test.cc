@@ -62,7 +62,7 @@ class CorrelatorTombstonesTest : public tether::testing::LeakCheckedTest {
   const HopIds ids_;
 };
 
-// ---- Age ------------------------------------------------------------------
+// ---- Age --------------------------------------------------------------------
 
 TEST_F(CorrelatorTombstonesTest, ATombstoneLivesAsLongAsItsOptionSays) {
   Correlator correlator(ids_, Options());
