@@ -60,7 +60,8 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options,
   if (!has_page && options.grpc_listen.empty()) return admin;
   if (has_page && start_page == nullptr) {
     return absl::UnimplementedError(
-        "admin.http_listen: this program is built without the page");
+        "admin.http_listen: this program is built without the page; "
+        "tether-sidecar-http has it");
   }
   StartMetrics();
   if (!options.grpc_listen.empty()) {
