@@ -5884,12 +5884,6 @@ tether_program(sidecar_limits_test
   TEST
   TIMEOUT 300)
 
-tether_script_test(sidecar/main_test
-  SCRIPT sidecar/main_test.py
-  PROGRAMS sidecar_tether-sidecar
-  ARGS sidecar/tether-sidecar
-  TIMEOUT 300)
-
 tether_program(sidecar_plain_server_test
   FOLDER sidecar
   NAME plain_server_test
