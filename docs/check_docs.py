@@ -59,7 +59,7 @@ COMMANDS = {
     "tools/check_layers.py --limits": (".ci/run", "tools/check_layers.py --limits\n"),
     "tools/compile_commands.sh": ("tools/compile_commands_test.sh", 'tools/compile_commands.sh "$folder"\n'),
     "tools/tidy.sh": (".ci/run", 'stage "tidy" tools/tidy.sh\n'),
-    "tools/fuzz.sh 30": (".ci/run", "tools/fuzz.sh 30\n"),
+    "tools/fuzz.sh 10": (".ci/run", "tools/fuzz.sh 10\n"),
 }
 
 # The user projects, by language. integration_tests/newcomer_test.sh and packaging/cmake_test.sh build them. And what the
