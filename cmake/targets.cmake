@@ -5497,6 +5497,7 @@ tether_internal_library(sidecar_testing_chain
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_correlator
     sidecar_engine
     sidecar_options
     sidecar_testing_channel
@@ -5695,6 +5696,7 @@ tether_program(sidecar_correlation_ended_test
     absl::strings
     absl::time
     gRPC::grpc++
+    sidecar_correlator
     sidecar_engine
     sidecar_options
     sidecar_testing_chain
@@ -5716,9 +5718,12 @@ tether_program(sidecar_correlation_test
     absl::strings
     absl::time
     gRPC::grpc++
+    sidecar_correlator
     sidecar_engine
     sidecar_options
+    sidecar_testing_blocking_call
     sidecar_testing_chain
+    sidecar_testing_channel
     sidecar_testing_plain_client
     sidecar_testing_unary_app
     tether_internal::tether

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "sidecar/correlator.h"
 #include "sidecar/counters.h"
 #include "sidecar/options.h"
 #include "sidecar/testing/chain.h"
@@ -97,7 +98,7 @@ TEST_F(EndedRequestTest, ACallAfterTheReplyRunsOnItsOwnDeadline) {
   EXPECT_FALSE(at_leaf->IsCancelledWithin(absl::Milliseconds(400)));
   at_leaf->Answer(grpc::Status::OK);
   EXPECT_TRUE(background->Wait().ok());
-  EXPECT_EQ(Counted(Count::kLate), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::late), 1);
 }
 
 // An error is a reply, too.
@@ -125,7 +126,7 @@ TEST_F(EndedRequestTest, ACallForACancelledRequestIsRefused) {
             grpc::StatusCode::CANCELLED);
   EXPECT_LT(absl::Now() - start, kPrompt);
   EXPECT_EQ(leaf_requests(), 0u);
-  EXPECT_EQ(Counted(Count::kRefused), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::refused), 1);
 }
 
 TEST_F(EndedRequestTest, ACallForARequestPastItsDeadlineIsRefused) {
@@ -137,7 +138,7 @@ TEST_F(EndedRequestTest, ACallForARequestPastItsDeadlineIsRefused) {
   EXPECT_EQ(CallLeaf(at_front)->Wait().error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(leaf_requests(), 0u);
-  EXPECT_EQ(Counted(Count::kRefused), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::refused), 1);
 }
 
 TEST_F(EndedRequestTest, ObserveRefusesNothingAndCountsIt) {
@@ -167,7 +168,7 @@ TEST_F(EndedRequestTest, ATraceWithARequestThatWasAnsweredRefusesNothing) {
   const auto late = CallLeaf(at_front);
   LeafRequest("2")->Answer(grpc::Status::OK);
   EXPECT_TRUE(late->Wait().ok());
-  EXPECT_EQ(Counted(Count::kLate), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::late), 1);
 }
 
 TEST_F(EndedRequestTest, ATraceWhoseRequestsWereCancelledRefuses) {
@@ -194,7 +195,7 @@ TEST_F(EndedRequestTest, AfterTheLifeOfATombstoneACallPasses) {
   const auto late = CallLeaf(at_front);
   LeafRequest("1")->Answer(grpc::Status::OK);
   EXPECT_TRUE(late->Wait().ok());
-  EXPECT_EQ(Counted(Count::kNone), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::none), 1);
 }
 
 // ---- No request ----
@@ -205,7 +206,7 @@ TEST_F(EndedRequestTest, ACallWithoutAnyNamePassesAndIsCounted) {
   LeafRequest("1")->Answer(grpc::Status::OK, "reply");
   EXPECT_TRUE(call->Wait().ok());
   EXPECT_EQ(call->reply(), "reply");
-  EXPECT_EQ(Counted(Count::kNone), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::none), 1);
 }
 
 // Also while requests are alive that have other names.
@@ -235,8 +236,8 @@ TEST_F(EndedRequestTest, UnknownAndForeignNamesPass) {
     at_leaf->Answer(grpc::Status::OK);
     EXPECT_TRUE(call->Wait().ok()) << name;
   }
-  EXPECT_EQ(Counted(Count::kNone), number);
-  EXPECT_EQ(Counted(Count::kById), 0);
+  EXPECT_EQ(Found(&Correlator::Stats::none), number);
+  EXPECT_EQ(Found(&Correlator::Stats::by_id), 0);
 }
 
 // ---- Headers ----
@@ -314,7 +315,7 @@ TEST_F(EndedRequestTest, HugeBaggageIsKeptAndItsIdIsFound) {
   EXPECT_EQ(at_leaf->header("baggage").substr(44), baggage);
   call->Cancel();
   EXPECT_TRUE(at_leaf->IsCancelledWithin(kPrompt));
-  EXPECT_EQ(Counted(Count::kById), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::by_id), 1);
 }
 
 TEST_F(EndedRequestTest, MalformedBaggageIsKept) {

@@ -19,9 +19,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "sidecar/correlator.h"
 #include "sidecar/counters.h"
 #include "sidecar/options.h"
+#include "sidecar/testing/blocking_call.h"
 #include "sidecar/testing/chain.h"
+#include "sidecar/testing/channel.h"
 #include "sidecar/testing/plain_client.h"
 #include "sidecar/testing/unary_app.h"
 #include "tether/context.h"
@@ -109,7 +112,7 @@ TEST_F(CorrelationTest, InObserveTheLeafWorksOn) {
   EXPECT_FALSE(at_leaf->IsCancelledWithin(kNever));
   EXPECT_EQ(front_sidecar().would_cut(),
             (std::map<std::string, int64_t, std::less<>>{{kLeafMethod, 1}}));
-  EXPECT_EQ(Counted(Count::kById), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::by_id), 1);
   EXPECT_EQ(Counted(Count::kCut), 0);
 }
 
@@ -161,6 +164,23 @@ TEST_F(CorrelationTest, TheLeafHearsWithin20MsThatTheClientLeft) {
   }
   EXPECT_LT(fastest, absl::Milliseconds(20));
   EXPECT_EQ(CountedOnce(Count::kCut, 10), 10);
+}
+
+// The sidecar is reading when the client leaves, and gRPC tells the read before
+// it tells that the call was cancelled. The request must not count as answered
+// in between, or its calls would run on.
+TEST_F(CorrelationTest, TheLeafHearsThatAClientLeftWhichWasStillSending) {
+  Start(Mode::kFull);
+  const auto channel = testing::ConnectedChannel(front_address());
+  for (int i = 0; i < 50; ++i) {
+    const std::string message = absl::StrCat(i);
+    testing::ClientSide call(channel, kFrontMethod);
+    call.Start();
+    ASSERT_TRUE(call.Write(message));
+    const auto at_leaf = LeafRequest(message);
+    call.context().TryCancel();
+    ASSERT_TRUE(at_leaf->IsCancelledWithin(kPrompt)) << i;
+  }
 }
 
 TEST_F(CorrelationTest, InDeadlineACancelledRequestCutsNothing) {
@@ -259,7 +279,7 @@ TEST_F(CorrelationTest, AThousandRequestsAreNotMixedUp) {
         EXPECT_FALSE(at_leaf[i]->cancelled());
     }
   }
-  EXPECT_EQ(Counted(Count::kById), kRequests);
+  EXPECT_EQ(Found(&Correlator::Stats::by_id), kRequests);
   // If the leaf's sidecar was first to end a call at its deadline, the front's
   // hasn't cut it.
   EXPECT_GE(Counted(Count::kCut), kRequests / 4);
@@ -352,7 +372,7 @@ TEST_F(TraceTest, ACallIsCutWhenAllRequestsOfItsTraceHaveEnded) {
   EXPECT_FALSE(at_leaf->IsCancelledWithin(kNever));
   second->Cancel();
   EXPECT_TRUE(at_leaf->IsCancelledWithin(kPrompt));
-  EXPECT_EQ(Counted(Count::kByTrace), 1);
+  EXPECT_EQ(Found(&Correlator::Stats::by_trace), 1);
   EXPECT_EQ(CountedOnce(Count::kCut, 1), 1);
 }
 
@@ -420,7 +440,7 @@ TEST_F(TraceTest, AnIdIsStrongerThanATrace) {
   first->Cancel();
   EXPECT_TRUE(at_leaf->IsCancelledWithin(kPrompt));
   EXPECT_FALSE(other_at_leaf->IsCancelledWithin(kNever));
-  EXPECT_EQ(Counted(Count::kById), 2);
+  EXPECT_EQ(Found(&Correlator::Stats::by_id), 2);
   second->Cancel();
 }
 
@@ -437,7 +457,7 @@ TEST_F(TraceTest, AnXRequestIdIsTheLastResort) {
   first->Cancel();
   EXPECT_TRUE(at_leaf->IsCancelledWithin(kPrompt));
   EXPECT_FALSE(other_at_leaf->IsCancelledWithin(kNever));
-  EXPECT_EQ(Counted(Count::kByRequestId), 2);
+  EXPECT_EQ(Found(&Correlator::Stats::by_request_id), 2);
   other->Cancel();
 }
 

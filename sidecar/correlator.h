@@ -26,8 +26,8 @@
 // moment, once for each name. Nothing runs in the background: expired
 // tombstones are ignored by Find and removed by later calls.
 
-#ifndef SIDECAR_CORRELATOR_H_
-#define SIDECAR_CORRELATOR_H_
+#ifndef TETHER_SIDECAR_CORRELATOR_H_
+#define TETHER_SIDECAR_CORRELATOR_H_
 
 #include <array>
 #include <atomic>
@@ -195,4 +195,4 @@ class Correlator {
 
 }  // namespace tether::sidecar
 
-#endif  // SIDECAR_CORRELATOR_H_
+#endif  // TETHER_SIDECAR_CORRELATOR_H_

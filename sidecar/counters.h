@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a sidecar counts. Correlator::Stats counts what it finds.
+// What a sidecar counts, besides what Correlator::Stats counts: for which calls
+// a request was found.
 
 #ifndef TETHER_SIDECAR_COUNTERS_H_
 #define TETHER_SIDECAR_COUNTERS_H_
@@ -23,12 +24,6 @@ enum class Count {
   kDeadOnArrival,   // requests whose time was over: the app isn't called
   kOverLimit,       // requests and calls beyond max_in_flight
   kNotCorrelated,   // calls of methods with correlate: off
-  kById,            // calls that were found to be made for a request: by its id
-  kByTrace,         // … by its trace
-  kByRequestId,     // … by its x-request-id
-  kNone,            // calls for which no request was found
-  kLate,            // … whose request had been answered
-  kRefused,         // … that weren't sent, because their request had ended
   kCut,             // calls that were ended because their request ended
   kAppUnreachable,  // requests that didn't reach the app
   kLast = kAppUnreachable,

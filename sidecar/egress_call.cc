@@ -37,6 +37,30 @@ constexpr absl::Duration kLongerThanAnyCall = absl::Hours(24 * 365 * 10);
 // Timers of one deadline fire within this time.
 constexpr absl::Duration kSameDeadline = absl::Milliseconds(1);
 
+// For the access log.
+std::string_view NameOf(const Correlator::Match& match) {
+  using Kind = Correlator::Match::Kind;
+  switch (match.kind) {
+    case Kind::kNone:
+      return "none";
+    case Kind::kLate:
+      return "late";
+    case Kind::kRefused:
+      return "refused";
+    case Kind::kAlive:
+      break;
+  }
+  switch (match.by) {
+    case Correlator::By::kId:
+      return "id";
+    case Correlator::By::kTrace:
+      return "trace";
+    case Correlator::By::kRequestId:
+      return "request_id";
+  }
+  return "";
+}
+
 }  // namespace
 
 EgressCall::EgressCall(CallQueue& queue, grpc::AsyncGenericService& service,
@@ -106,7 +130,7 @@ void EgressCall::Find(Metadata metadata) {
   names.trace_id = trace_id_;
   names.request_id = request_id_;
   Correlator::Match match = shared_->correlator.Find(names);
-  CountMatch(match);
+  correlated_ = NameOf(match);
   using Kind = Correlator::Match::Kind;
   switch (match.kind) {
     case Kind::kNone:
@@ -122,34 +146,6 @@ void EgressCall::Find(Metadata metadata) {
     case Kind::kAlive:
       return PassFor(std::move(match.requests), std::move(metadata));
   }
-}
-
-void EgressCall::CountMatch(const Correlator::Match& match) {
-  using Kind = Correlator::Match::Kind;
-  using By = Correlator::By;
-  Count count = Count::kNone;
-  switch (match.kind) {
-    case Kind::kNone:
-      correlated_ = "none";
-      break;
-    case Kind::kLate:
-      count = Count::kLate;
-      correlated_ = "late";
-      break;
-    case Kind::kRefused:
-      count = Count::kRefused;
-      correlated_ = "refused";
-      break;
-    case Kind::kAlive:
-      count = match.by == By::kId      ? Count::kById
-              : match.by == By::kTrace ? Count::kByTrace
-                                       : Count::kByRequestId;
-      correlated_ = match.by == By::kId      ? "id"
-                    : match.by == By::kTrace ? "trace"
-                                             : "request_id";
-      break;
-  }
-  queue().counters().Add(count);
 }
 
 void EgressCall::Pass(const Metadata& metadata) {

@@ -48,7 +48,6 @@ class EgressCall final : public ProxiedCall {
   // The headers to send on, without ids, which are added to ids_.
   Metadata TakeHeaders();
   void Find(Metadata metadata);
-  void CountMatch(const Correlator::Match& match);
   // Sends the call on as it is.
   void Pass(const Metadata& metadata);
   // Sends it on for requests that are alive.

@@ -20,8 +20,8 @@
 //
 // Thread safety: any thread.
 
-#ifndef SIDECAR_HOP_HEADERS_H_
-#define SIDECAR_HOP_HEADERS_H_
+#ifndef TETHER_SIDECAR_HOP_HEADERS_H_
+#define TETHER_SIDECAR_HOP_HEADERS_H_
 
 #include <cstddef>
 #include <string>
@@ -61,4 +61,4 @@ TakenHops TakeHopsFromTraceState(std::string_view tracestate);
 
 }  // namespace tether::sidecar
 
-#endif  // SIDECAR_HOP_HEADERS_H_
+#endif  // TETHER_SIDECAR_HOP_HEADERS_H_

@@ -9,8 +9,8 @@
 // generator of random numbers, unlike the ids of propagation/internal/random.h,
 // which are unique but predictable.
 
-#ifndef SIDECAR_HOP_ID_H_
-#define SIDECAR_HOP_ID_H_
+#ifndef TETHER_SIDECAR_HOP_ID_H_
+#define TETHER_SIDECAR_HOP_ID_H_
 
 #include <array>
 #include <cstddef>
@@ -92,4 +92,4 @@ class HopIds {
 
 }  // namespace tether::sidecar
 
-#endif  // SIDECAR_HOP_ID_H_
+#endif  // TETHER_SIDECAR_HOP_ID_H_

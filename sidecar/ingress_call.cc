@@ -20,6 +20,7 @@
 #include "tether/grpc/status.h"
 #include "tether/propagation/baggage.h"
 #include "tether/propagation/request_id.h"
+#include "tether/propagation/timeout_header.h"
 #include "tether/propagation/trace_context.h"
 
 namespace tether::sidecar {
@@ -31,7 +32,7 @@ constexpr absl::Duration kLaterThanContext = absl::Milliseconds(5);
 
 // Headers that belong to this hop, not to the app.
 bool IsOfTether(std::string_view key) {
-  return key == "tether-timeout" || key == "tether-reserve" || key == "tether";
+  return key == kTimeoutHeader || key == kReserveHeader || key == "tether";
 }
 
 // What an edge server takes from strangers only if it is told to keep it.
@@ -60,9 +61,7 @@ IngressCall::IngressCall(CallQueue& queue, grpc::AsyncGenericService& service,
       routes_(std::move(routes)),
       shared_(std::move(shared)) {}
 
-IngressCall::~IngressCall() {
-  if (request_ != nullptr) shared_->correlator.End(request_);
-}
+IngressCall::~IngressCall() = default;
 
 void IngressCall::AcceptNext() {
   route_ = routes_->Get(queue().index);

@@ -16,8 +16,8 @@
 // Each function takes constant time, apart from the growth of the tables, and
 // holds one lock once. No Context is destroyed under a lock.
 
-#ifndef SIDECAR_NAME_INDEX_H_
-#define SIDECAR_NAME_INDEX_H_
+#ifndef TETHER_SIDECAR_NAME_INDEX_H_
+#define TETHER_SIDECAR_NAME_INDEX_H_
 
 #include <algorithm>
 #include <cstddef>
@@ -233,4 +233,4 @@ class NameIndex {
 
 }  // namespace tether::sidecar
 
-#endif  // SIDECAR_NAME_INDEX_H_
+#endif  // TETHER_SIDECAR_NAME_INDEX_H_

@@ -71,13 +71,12 @@ void ProxiedCall::OnAccept(bool ok) {
 }
 
 void ProxiedCall::OnDone(bool) {
-  if (!server_context_.IsCancelled()) return;
-  caller_gone_ = true;
-  OnCallerGone();
-  CancelCallee();
+  if (server_context_.IsCancelled()) NoteCallerGone();
 }
 
-void ProxiedCall::CancelCallee() {
+void ProxiedCall::NoteCallerGone() {
+  if (std::exchange(caller_gone_, true)) return;
+  OnCallerGone();
   if (client_stream_ == nullptr) return;
   client_context_.TryCancel();
   request_.Clear();
@@ -110,8 +109,7 @@ void ProxiedCall::OnRequestRead(bool ok) {
   // tells the two apart; gRPC's own IsCancelled() relies on the same.
   if (answered_) return;
   if (!ok && grpc_call_failed_before_recv_message(server_context_.c_call())) {
-    caller_gone_ = true;
-    return CancelCallee();
+    return NoteCallerGone();
   }
   ReadRequest();
   PumpRequest(/*idle=*/false);
@@ -233,8 +231,10 @@ void ProxiedCall::PumpResponse(bool idle) {
   }
 }
 
-void ProxiedCall::OnResponseWritten(bool) {
+void ProxiedCall::OnResponseWritten(bool ok) {
   response_.writing = false;
+  // If a message can't be sent, core cancels the call.
+  if (!ok) NoteCallerGone();
   ReadResponse();
   PumpResponse(/*idle=*/false);
 }

@@ -36,6 +36,9 @@ namespace tether::sidecar {
 //     caller has gone, that has no effect, but it ends this object.
 //  4. A call whose caller has gone before it half-closed is cancelled, never
 //     half-closed: the callee must not take a part for the whole.
+//  5. OnCallerGone comes before the callee's call is cancelled, whoever notices
+//     first: a read, a write, or the notice of the end. Otherwise the callee's
+//     CANCELLED could be taken for the answer of a caller that is there.
 //
 // Lifetime: it owns itself from Accept on.
 class ProxiedCall : private CallQueue::Deferred {
@@ -128,7 +131,7 @@ class ProxiedCall : private CallQueue::Deferred {
   void ReadResponse();
   void PumpResponse(bool idle);
   void AnswerWithCallees();
-  void CancelCallee();
+  void NoteCallerGone();
 
   void* Started(Event& event) {
     ++pending_;

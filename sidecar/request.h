@@ -3,8 +3,8 @@
 // Request: one request that the ingress has passed to the application, while
 // calls may be made for it. RequestEnd: how it ended.
 
-#ifndef SIDECAR_REQUEST_H_
-#define SIDECAR_REQUEST_H_
+#ifndef TETHER_SIDECAR_REQUEST_H_
+#define TETHER_SIDECAR_REQUEST_H_
 
 #include <array>
 #include <atomic>
@@ -100,4 +100,4 @@ using Requests = absl::InlinedVector<std::shared_ptr<Request>, 1>;
 
 }  // namespace tether::sidecar
 
-#endif  // SIDECAR_REQUEST_H_
+#endif  // TETHER_SIDECAR_REQUEST_H_

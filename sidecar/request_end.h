@@ -11,8 +11,8 @@
 //     });
 //   }
 
-#ifndef SIDECAR_REQUEST_END_H_
-#define SIDECAR_REQUEST_END_H_
+#ifndef TETHER_SIDECAR_REQUEST_END_H_
+#define TETHER_SIDECAR_REQUEST_END_H_
 
 #include <atomic>
 #include <cstddef>
@@ -75,4 +75,4 @@ class CutWhenAllEnd {
 
 }  // namespace tether::sidecar
 
-#endif  // SIDECAR_REQUEST_END_H_
+#endif  // TETHER_SIDECAR_REQUEST_END_H_

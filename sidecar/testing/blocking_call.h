@@ -5,8 +5,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_BLOCKING_CALL_H_
-#define SIDECAR_TESTING_BLOCKING_CALL_H_
+#ifndef TETHER_SIDECAR_TESTING_BLOCKING_CALL_H_
+#define TETHER_SIDECAR_TESTING_BLOCKING_CALL_H_
 
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -121,4 +121,4 @@ class ServerSide {
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_BLOCKING_CALL_H_
+#endif  // TETHER_SIDECAR_TESTING_BLOCKING_CALL_H_

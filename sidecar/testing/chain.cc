@@ -71,6 +71,7 @@ void Chain::Start(Mode mode) {
   WarmUp(front_address());
   WarmUp(to_leaf);
   before_ = front_sidecar_->counters();
+  found_before_ = front_sidecar_->correlator_stats();
   to_leaf_ = std::make_unique<PlainClient>(ConnectedChannel(to_leaf));
   client_ = std::make_unique<PlainClient>(ConnectedChannel(front_address()));
 }

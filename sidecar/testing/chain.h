@@ -17,8 +17,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_CHAIN_H_
-#define SIDECAR_TESTING_CHAIN_H_
+#ifndef TETHER_SIDECAR_TESTING_CHAIN_H_
+#define TETHER_SIDECAR_TESTING_CHAIN_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -31,6 +31,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "sidecar/correlator.h"
 #include "sidecar/counters.h"
 #include "sidecar/options.h"
 #include "sidecar/sidecar.h"
@@ -69,7 +70,11 @@ class Chain : public tether::testing::GrpcLeakCheckedTest {
   int64_t Counted(Count count) const {
     return front_sidecar_->counters()[count] - before_[count];
   }
-  // The same once it is at least `least`, or after kPrompt: a call counts as
+  // For how many calls it has found what, since then.
+  int64_t Found(int64_t Correlator::Stats::*kind) const {
+    return front_sidecar_->correlator_stats().*kind - found_before_.*kind;
+  }
+  // As Counted, once it is at least `least`, or after kPrompt: a call counts as
   // cut when its status arrives, a moment after its callee has been told.
   int64_t CountedOnce(Count count, int64_t least) const;
 
@@ -118,6 +123,7 @@ class Chain : public tether::testing::GrpcLeakCheckedTest {
 
   Log at_front_log_, at_leaf_log_;
   CounterValues before_;
+  Correlator::Stats found_before_;
   std::unique_ptr<UnaryApp> leaf_;
   std::unique_ptr<Sidecar> leaf_sidecar_;
   std::unique_ptr<UnaryApp> front_;
@@ -128,4 +134,4 @@ class Chain : public tether::testing::GrpcLeakCheckedTest {
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_CHAIN_H_
+#endif  // TETHER_SIDECAR_TESTING_CHAIN_H_

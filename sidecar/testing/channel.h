@@ -4,8 +4,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_CHANNEL_H_
-#define SIDECAR_TESTING_CHANNEL_H_
+#ifndef TETHER_SIDECAR_TESTING_CHANNEL_H_
+#define TETHER_SIDECAR_TESTING_CHANNEL_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -36,4 +36,4 @@ void WarmUp(const std::string& address);
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_CHANNEL_H_
+#endif  // TETHER_SIDECAR_TESTING_CHANNEL_H_

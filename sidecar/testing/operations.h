@@ -4,8 +4,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_OPERATIONS_H_
-#define SIDECAR_TESTING_OPERATIONS_H_
+#ifndef TETHER_SIDECAR_TESTING_OPERATIONS_H_
+#define TETHER_SIDECAR_TESTING_OPERATIONS_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -58,4 +58,4 @@ class Operations {
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_OPERATIONS_H_
+#endif  // TETHER_SIDECAR_TESTING_OPERATIONS_H_

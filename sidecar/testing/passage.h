@@ -4,8 +4,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_PASSAGE_H_
-#define SIDECAR_TESTING_PASSAGE_H_
+#ifndef TETHER_SIDECAR_TESTING_PASSAGE_H_
+#define TETHER_SIDECAR_TESTING_PASSAGE_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -42,4 +42,4 @@ class Passage {
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_PASSAGE_H_
+#endif  // TETHER_SIDECAR_TESTING_PASSAGE_H_

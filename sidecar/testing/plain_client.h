@@ -8,8 +8,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_PLAIN_CLIENT_H_
-#define SIDECAR_TESTING_PLAIN_CLIENT_H_
+#ifndef TETHER_SIDECAR_TESTING_PLAIN_CLIENT_H_
+#define TETHER_SIDECAR_TESTING_PLAIN_CLIENT_H_
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -97,4 +97,4 @@ class PlainClient {
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_PLAIN_CLIENT_H_
+#endif  // TETHER_SIDECAR_TESTING_PLAIN_CLIENT_H_

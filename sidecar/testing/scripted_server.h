@@ -10,8 +10,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_SCRIPTED_SERVER_H_
-#define SIDECAR_TESTING_SCRIPTED_SERVER_H_
+#ifndef TETHER_SIDECAR_TESTING_SCRIPTED_SERVER_H_
+#define TETHER_SIDECAR_TESTING_SCRIPTED_SERVER_H_
 
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
@@ -65,4 +65,4 @@ class ScriptedServer {
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_SCRIPTED_SERVER_H_
+#endif  // TETHER_SIDECAR_TESTING_SCRIPTED_SERVER_H_

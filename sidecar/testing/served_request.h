@@ -3,8 +3,8 @@
 // ServedRequest: what the ingress does with one request, without gRPC. For
 // tests.
 
-#ifndef SIDECAR_TESTING_SERVED_REQUEST_H_
-#define SIDECAR_TESTING_SERVED_REQUEST_H_
+#ifndef TETHER_SIDECAR_TESTING_SERVED_REQUEST_H_
+#define TETHER_SIDECAR_TESTING_SERVED_REQUEST_H_
 
 #include <memory>
 #include <string_view>
@@ -90,4 +90,4 @@ class ServedRequest {
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_SERVED_REQUEST_H_
+#endif  // TETHER_SIDECAR_TESTING_SERVED_REQUEST_H_

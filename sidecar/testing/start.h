@@ -4,8 +4,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_START_H_
-#define SIDECAR_TESTING_START_H_
+#ifndef TETHER_SIDECAR_TESTING_START_H_
+#define TETHER_SIDECAR_TESTING_START_H_
 
 #include <memory>
 #include <string>
@@ -24,4 +24,4 @@ std::string AddressOf(int port);
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_START_H_
+#endif  // TETHER_SIDECAR_TESTING_START_H_

@@ -4,8 +4,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_TRANSCRIPT_H_
-#define SIDECAR_TESTING_TRANSCRIPT_H_
+#ifndef TETHER_SIDECAR_TESTING_TRANSCRIPT_H_
+#define TETHER_SIDECAR_TESTING_TRANSCRIPT_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -34,4 +34,4 @@ std::string Describe(
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_TRANSCRIPT_H_
+#endif  // TETHER_SIDECAR_TESTING_TRANSCRIPT_H_

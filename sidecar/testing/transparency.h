@@ -15,8 +15,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_TRANSPARENCY_H_
-#define SIDECAR_TESTING_TRANSPARENCY_H_
+#ifndef TETHER_SIDECAR_TESTING_TRANSPARENCY_H_
+#define TETHER_SIDECAR_TESTING_TRANSPARENCY_H_
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -83,4 +83,4 @@ std::vector<Way> AllWays();
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_TRANSPARENCY_H_
+#endif  // TETHER_SIDECAR_TESTING_TRANSPARENCY_H_

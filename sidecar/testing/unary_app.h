@@ -9,8 +9,8 @@
 //
 // For tests only.
 
-#ifndef SIDECAR_TESTING_UNARY_APP_H_
-#define SIDECAR_TESTING_UNARY_APP_H_
+#ifndef TETHER_SIDECAR_TESTING_UNARY_APP_H_
+#define TETHER_SIDECAR_TESTING_UNARY_APP_H_
 
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
@@ -104,4 +104,4 @@ class UnaryApp {
 
 }  // namespace tether::sidecar::testing
 
-#endif  // SIDECAR_TESTING_UNARY_APP_H_
+#endif  // TETHER_SIDECAR_TESTING_UNARY_APP_H_
