@@ -37,6 +37,10 @@ const Spread<absl::Status>* Marked(absl::StatusCode code,
 // answer.)
 bool IsAnswer(const grpc::Status& status, const ReceivedEnd& end,
               bool context_ended) {
+  // Core may deliver the server's trailers with the status of a TryCancel that
+  // came meanwhile (gRPC 1.83), so not even a report is a proof then.
+  const bool cancelled = status.error_code() == grpc::StatusCode::CANCELLED;
+  if (cancelled && end.tried_to_cancel) return false;
   if (end.has_report) return true;
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
@@ -46,7 +50,7 @@ bool IsAnswer(const grpc::Status& status, const ReceivedEnd& end,
       return end.has_trailers ||
              absl::StartsWith(status.error_message(), kCanceledMessage);
     case grpc::StatusCode::CANCELLED:
-      return !context_ended && !end.tried_to_cancel;
+      return !context_ended;
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return !context_ended && end.own_left > kCoreIsAhead;
     default:

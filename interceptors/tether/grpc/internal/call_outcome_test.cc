@@ -376,6 +376,13 @@ TEST(ClientOutcomeTest, WhatThisSideEndedIsNoAnswer) {
       OutcomeOfClientCall(Background(), kCoreCancelled, end);
   EXPECT_FALSE(outcome.answered);
   EXPECT_EQ(outcome.reason, EndReason::kCancelled);
+  // The trailers of an answer may come with the status of the cancellation.
+  end.has_report = end.has_trailers = true;
+  outcome = OutcomeOfClientCall(Background(), kCoreCancelled, end);
+  EXPECT_FALSE(outcome.answered);
+  EXPECT_EQ(outcome.reason, EndReason::kCancelled);
+  const grpc::Status not_found(grpc::StatusCode::NOT_FOUND, "none");
+  EXPECT_TRUE(OutcomeOfClientCall(Background(), not_found, end).answered);
 
   end = ReceivedEnd();
   end.own_left = absl::Milliseconds(2);
