@@ -251,9 +251,11 @@ function(tether_data)
 endfunction()
 
 # tether_add_test(NAME TIMEOUT EXCLUSIVE COMMAND...)
+# GoogleTest's own name for the file is the program's, which isn't unique.
 function(tether_add_test name timeout exclusive)
   add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} RUN_SERIAL ${exclusive})
+  set_tests_properties(${name} PROPERTIES
+    TIMEOUT ${timeout} RUN_SERIAL ${exclusive} ENVIRONMENT "GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/results/cases/${name}.xml")
 endfunction()
 
 # A program, at FOLDER/NAME in the build folder, as with Bazel. With TEST, it is also a test.

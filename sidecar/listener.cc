@@ -36,7 +36,7 @@ grpc::ChannelArguments TransparentChannelArguments(PeerIs peer) {
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
     const std::string& address,
     std::shared_ptr<grpc::ServerCredentials> credentials, PeerIs peer,
-    int threads, AcceptOne accept_one) {
+    const Pollers& pollers, AcceptOne accept_one) {
   std::unique_ptr<Listener> listener(new Listener);
   listener->address_ = address;
   grpc::ServerBuilder builder;
@@ -54,13 +54,13 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
       credentials != nullptr ? credentials : grpc::InsecureServerCredentials(),
       &listener->port_);
   builder.RegisterAsyncGenericService(&listener->service_);
-  for (int i = 0; i < threads; ++i) {
-    listener->queues_.push_back(std::make_unique<CallQueue>(
-        builder.AddCompletionQueue(), listener->queues_.size()));
+  for (const auto& poller : pollers) {
+    listener->queues_.push_back(
+        std::make_unique<CallQueue>(*poller, listener->queues_.size()));
   }
-  listener->server_ = builder.BuildAndStart();
+  listener->server_ = BuildWith(builder, pollers, listener->unused_queue_);
   if (listener->server_ == nullptr || listener->port_ == 0) {
-    for (auto& queue : listener->queues_) queue->Discard();
+    listener->DrainUnusedQueue();
     listener->is_shut_down_ = true;
     return absl::UnavailableError(absl::StrCat("can't listen on ", address));
   }
@@ -69,7 +69,6 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
     for (int i = 0; i < kWaitingCalls; ++i) {
       accept_one(*queue, listener->service_);
     }
-    queue->Start();
   }
   return listener;
 }
@@ -86,6 +85,15 @@ void Listener::Shutdown(absl::Duration grace, const CancelFunc* at_grace) {
     server_->Shutdown(DeadlineAfter(grace));
   }
   for (auto& queue : queues_) queue->Join();
+  DrainUnusedQueue();
+}
+
+void Listener::DrainUnusedQueue() {
+  unused_queue_->Shutdown();
+  void* tag;
+  bool ok;
+  while (unused_queue_->Next(&tag, &ok)) {
+  }
 }
 
 void Listener::AddCountersTo(CounterValues& sum) const {

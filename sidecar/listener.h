@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "sidecar/call_queue.h"
+#include "sidecar/poller.h"
 #include "tether/context.h"
 
 namespace tether::sidecar {
@@ -37,12 +38,13 @@ class Listener {
   using AcceptOne =
       std::function<void(CallQueue& queue, grpc::AsyncGenericService& service)>;
 
-  // Listens on `address`. Null credentials: plaintext. The error says which
+  // Listens on `address`. The calls run on `pollers`, which must outlive the
+  // listener. Null credentials: plaintext. The error says which
   // address it is.
   static absl::StatusOr<std::unique_ptr<Listener>> Start(
       const std::string& address,
       std::shared_ptr<grpc::ServerCredentials> credentials, PeerIs peer,
-      int threads, AcceptOne accept_one);
+      const Pollers& pollers, AcceptOne accept_one);
 
   // Calls Shutdown(absl::ZeroDuration()) if nobody has.
   ~Listener();
@@ -62,10 +64,13 @@ class Listener {
  private:
   Listener() = default;
 
+  void DrainUnusedQueue();
+
   std::string address_;
   int port_ = 0;
   grpc::AsyncGenericService service_;
   std::vector<std::unique_ptr<CallQueue>> queues_;
+  std::unique_ptr<grpc::ServerCompletionQueue> unused_queue_;
   std::unique_ptr<grpc::Server> server_;
   bool is_shut_down_ = false;
 };

@@ -42,7 +42,11 @@ absl::Status NeedsRestart(const std::string& what) {
 Sidecar::Sidecar(SidecarOptions options)
     : base_(WithCancel(Background())),
       shared_(std::make_shared<Shared>(CorrelatorOptionsOf(options))),
-      options_(std::move(options)) {}
+      options_(std::move(options)) {
+  for (int i = 0; i < ThreadsOf(options_); ++i) {
+    pollers_.push_back(std::make_unique<Poller>());
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Sidecar>> Sidecar::Start(
     SidecarOptions options) {
@@ -110,7 +114,7 @@ absl::StatusOr<Sidecar::Ingress> Sidecar::OpenIngress(
       RouteOf(options, ingress.upstream), threads);
   auto listener = Listener::Start(
       options.ingress.listen, options.ingress.credentials, PeerIs::kElsewhere,
-      threads,
+      pollers_,
       [routes = ingress.routes, shared = shared_](
           CallQueue& queue, grpc::AsyncGenericService& service) {
         (new IngressCall(queue, service, routes, shared))->Accept();
@@ -128,7 +132,7 @@ absl::StatusOr<Sidecar::Egress> Sidecar::OpenEgress(
   opened.routes = std::make_shared<Routes<EgressRoute>>(
       RouteOf(options, egress, opened.upstream), threads);
   auto listener = Listener::Start(
-      egress.listen, egress.listen_credentials, PeerIs::kApp, threads,
+      egress.listen, egress.listen_credentials, PeerIs::kApp, pollers_,
       [routes = opened.routes, shared = shared_](
           CallQueue& queue, grpc::AsyncGenericService& service) {
         (new EgressCall(queue, service, routes, shared))->Accept();

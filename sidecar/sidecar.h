@@ -33,6 +33,7 @@
 #include "sidecar/counters.h"
 #include "sidecar/listener.h"
 #include "sidecar/options.h"
+#include "sidecar/poller.h"
 #include "sidecar/routes.h"
 #include "tether/context.h"
 
@@ -128,6 +129,8 @@ class Sidecar {
 
   const Cancellable base_;  // of all requests
   const std::shared_ptr<Shared> shared_;
+
+  Pollers pollers_;  // of all ports
 
   mutable std::mutex mutex_;
   SidecarOptions options_;

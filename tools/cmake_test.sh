@@ -25,9 +25,9 @@ cmake --preset "$preset" "${launcher[@]}" >"$log" 2>&1 || { cat "$log"; exit 1; 
 cmake --build --preset "$preset" --parallel "$(nproc)" >"$log" 2>&1 || { tail -n 200 "$log"; exit 1; }
 
 rm -rf "$folder/results"
-mkdir -p "$folder/results/cases"
+mkdir -p "$folder/results"
 status=0
-GTEST_OUTPUT="xml:$PWD/$folder/results/cases/" ctest --test-dir "$folder" --parallel "$(nproc)" --output-on-failure --no-tests=error \
+ctest --test-dir "$folder" --parallel "$(nproc)" --output-on-failure --no-tests=error \
   --output-junit results/tests.xml "$@" || status=$?
 # The count comes last, so that nothing is printed after its last line.
 tools/count_tests.py --ctest="$folder/results" --exit_code="$status"

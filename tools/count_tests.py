@@ -11,7 +11,7 @@ wasn't built, or if it failed although none of its cases did (a leak found at ex
   count_tests.py --ctest=FOLDER --exit_code=N
 
 does the same for a run of ctest. FOLDER contains its tests.xml (--output-junit), and in cases/ the GoogleTest results
-(GTEST_OUTPUT).
+of each test, under its name.
 
 Both print the failures, and then "N passed, N failed" as the last line (followed by ", N skipped" if any were skipped). The
 exit code is 0 only if at least one passed, none failed, and Bazel's or ctest's exit code was 0.
@@ -102,7 +102,7 @@ def count_ctest(folder):
       else:
         count.failed.append("%s (not run)" % name)
       continue
-    count_target(name, read_cases(os.path.join(folder, "cases", os.path.basename(name) + ".xml")), status, status == "run", count)
+    count_target(name, read_cases(os.path.join(folder, "cases", name + ".xml")), status, status == "run", count)
   return count
 
 

@@ -145,7 +145,9 @@ class CountTestsTest(unittest.TestCase):
       with open(os.path.join(folder, "tests.xml"), "w", encoding="utf-8") as file:
         file.write("<testsuite>%s</testsuite>" % tests)
     for name, xml in cases:
-      with open(os.path.join(folder, "cases", name + ".xml"), "w", encoding="utf-8") as file:
+      path = os.path.join(folder, "cases", name + ".xml")
+      os.makedirs(os.path.dirname(path), exist_ok=True)
+      with open(path, "w", encoding="utf-8") as file:
         file.write(xml)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
@@ -154,8 +156,13 @@ class CountTestsTest(unittest.TestCase):
 
   def test_ctest_counts_the_cases_of_each_program(self):
     run = '<testcase name="lib/a_test" status="run"/><testcase name="script" status="run"/>'
-    self.assertEqual(self.run_ctest(run, [("a_test", self.suite(PASSED, PASSED, SKIPPED))]),
+    self.assertEqual(self.run_ctest(run, [("lib/a_test", self.suite(PASSED, PASSED, SKIPPED))]),
                      ("3 passed, 0 failed, 1 skipped", 0))
+
+  def test_ctest_programs_with_one_name_in_two_folders_count_apart(self):
+    run = '<testcase name="lib/a_test" status="run"/><testcase name="other/a_test" status="run"/>'
+    self.assertEqual(self.run_ctest(run, [("lib/a_test", self.suite(PASSED)), ("other/a_test", self.suite(PASSED, PASSED))]),
+                     ("3 passed, 0 failed", 0))
 
   def test_ctest_a_failed_program_counts_though_no_case_failed(self):
     run = '<testcase name="a_test" status="fail"><failure message="SEGFAULT"/></testcase>'

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sidecar/poller.h"
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <mutex>
+
+namespace tether::sidecar {
+namespace {
+
+// The queues of the server that this thread is starting.
+thread_local const Pollers* starting = nullptr;
+
+// gRPC calls this for each server of the process, just before it starts, which
+// is when core takes further queues.
+class RegisterQueues final : public grpc::Server::GlobalCallbacks {
+ public:
+  void PreSynchronousRequest(grpc::ServerContext*) override {}
+  void PostSynchronousRequest(grpc::ServerContext*) override {}
+  void PreServerStart(grpc::Server* server) override {
+    if (starting == nullptr) return;
+    for (const auto& poller : *starting) {
+      grpc_server_register_completion_queue(server->c_server(),
+                                            poller->get()->cq(), nullptr);
+    }
+  }
+};
+
+std::unique_ptr<grpc::ServerCompletionQueue> MakeQueue() {
+  static std::once_flag once;
+  std::call_once(once,
+                 [] { grpc::Server::SetGlobalCallbacks(new RegisterQueues); });
+  // Only a builder can make one. It builds no server.
+  return grpc::ServerBuilder().AddCompletionQueue();
+}
+
+}  // namespace
+
+std::unique_ptr<grpc::Server> BuildWith(
+    grpc::ServerBuilder& builder, const Pollers& pollers,
+    std::unique_ptr<grpc::ServerCompletionQueue>& own) {
+  own = builder.AddCompletionQueue();
+  starting = &pollers;
+  auto server = builder.BuildAndStart();
+  starting = nullptr;
+  return server;
+}
+
+Poller::Poller() : queue_(MakeQueue()) {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "sidecar-calls");
+    Run();
+  });
+}
+
+Poller::~Poller() {
+  queue_->Shutdown();
+  thread_.join();
+}
+
+void Poller::Defer(Deferred& deferred) {
+  if (deferred.next_ != &deferred) return;
+  if (deferred_.next_ == &deferred_) events_since_deferral_ = 0;
+  deferred.previous_ = deferred_.previous_;
+  deferred.next_ = &deferred_;
+  deferred.previous_->next_ = &deferred;
+  deferred_.previous_ = &deferred;
+}
+
+void Poller::Run() {
+  for (;;) {
+    void* tag;
+    bool ok;
+    if (deferred_.next_ == &deferred_) {
+      if (!queue_->Next(&tag, &ok)) return;
+    } else {
+      switch (queue_->AsyncNext(&tag, &ok, gpr_time_0(GPR_CLOCK_MONOTONIC))) {
+        case grpc::CompletionQueue::SHUTDOWN:
+          return;
+        case grpc::CompletionQueue::TIMEOUT:
+          RunDeferred();
+          continue;
+        case grpc::CompletionQueue::GOT_EVENT:
+          break;
+      }
+    }
+    static_cast<Event*>(tag)->Run(ok);
+    if (++events_since_deferral_ >= std::max(kMostEvents, 4 * in_flight_)) {
+      RunDeferred();
+    }
+  }
+}
+
+void Poller::RunDeferred() {
+  events_since_deferral_ = 0;
+  // Those that are deferred again meanwhile wait for the next time.
+  Deferred* const last = deferred_.previous_;
+  while (deferred_.next_ != &deferred_) {
+    Deferred* const first = deferred_.next_;
+    first->Unlink();
+    first->OnIdle();
+    if (first == last) return;
+  }
+}
+
+}  // namespace tether::sidecar
