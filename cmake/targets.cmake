@@ -897,6 +897,7 @@ tether_internal_library(sidecar_engine
     sidecar/ingress_call.cc
     sidecar/listener.cc
     sidecar/names.cc
+    sidecar/poller.cc
     sidecar/proxied_call.cc
     sidecar/routes.cc
     sidecar/sidecar.cc
@@ -5936,6 +5937,7 @@ tether_program(sidecar_sidecar_test
     absl::time
     gRPC::grpc++
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    lib_tether_fresh_process
     sidecar_engine
     sidecar_options
     sidecar_testing_plain_client

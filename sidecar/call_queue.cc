@@ -4,19 +4,20 @@
 
 namespace tether::sidecar {
 
-void CallQueue::RemoveUser() {
-  // Under the lock: Join may return, and the queue be gone, as soon as there
-  // are no users.
+void CallQueue::AddUser() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    unused_.notify_all();
-  }
+  ++users_;
+}
+
+void CallQueue::RemoveUser() {
+  // Notified under the lock: the queue may be gone as soon as Join can lock.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (--users_ == 0) unused_.notify_all();
 }
 
 void CallQueue::Join() {
   std::unique_lock<std::mutex> lock(mutex_);
-  unused_.wait(lock,
-               [this] { return users_.load(std::memory_order_acquire) == 0; });
+  unused_.wait(lock, [this] { return users_ == 0; });
 }
 
 }  // namespace tether::sidecar

@@ -47,7 +47,8 @@ class CallQueue {
   Counters& counters() { return counters_; }
 
   // The objects of calls, including those that wait for a call to accept.
-  void AddUser() { users_.fetch_add(1, std::memory_order_relaxed); }
+  // Any thread.
+  void AddUser();
   void RemoveUser();
 
   // The calls that are being served. Reading: any thread.
@@ -67,7 +68,7 @@ class CallQueue {
   std::atomic<int64_t> in_flight_{0};
   std::mutex mutex_;
   std::condition_variable unused_;
-  std::atomic<int64_t> users_{0};
+  int64_t users_ = 0;  // guarded by mutex_
 };
 
 }  // namespace tether::sidecar

@@ -144,7 +144,7 @@ struct SidecarOptions {
   // For how long a request is found after its end.
   absl::Duration tombstone_life = absl::Seconds(60);
 
-  // Of each listener. 0: the number of cores, at most 4.
+  // They serve the calls of all ports. 0: the number of cores, at most 4.
   int threads = 0;
 
   // How long calls may go on after SIGTERM, or after a reload removed their

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <mutex>
+#include <cstdlib>
 
 namespace tether::sidecar {
 namespace {
@@ -29,10 +29,17 @@ class RegisterQueues final : public grpc::Server::GlobalCallbacks {
   }
 };
 
+// Before main, since gRPC takes callbacks only before the first server of the
+// process, and reads the variable when it is used first. With the strategy
+// "poll", core would assign connections to single queues, also to the one of
+// BuildWith on which nobody waits.
+[[maybe_unused]] const bool is_set_up = [] {
+  setenv("GRPC_POLL_STRATEGY", "epoll1", /*overwrite=*/1);
+  grpc::Server::SetGlobalCallbacks(new RegisterQueues);
+  return true;
+}();
+
 std::unique_ptr<grpc::ServerCompletionQueue> MakeQueue() {
-  static std::once_flag once;
-  std::call_once(once,
-                 [] { grpc::Server::SetGlobalCallbacks(new RegisterQueues); });
   // Only a builder can make one. It builds no server.
   return grpc::ServerBuilder().AddCompletionQueue();
 }
@@ -50,10 +57,8 @@ std::unique_ptr<grpc::Server> BuildWith(
 }
 
 Poller::Poller() : queue_(MakeQueue()) {
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "sidecar-calls");
-    Run();
-  });
+  thread_ = std::thread([this] { Run(); });
+  pthread_setname_np(thread_.native_handle(), "sidecar-calls");
 }
 
 Poller::~Poller() {

@@ -22,8 +22,8 @@ namespace tether::sidecar {
 // then wakes the thread of the right queue. So a queue for each port would cost
 // each call two to five switches between threads more than it needs.
 //
-// Thread safety: the constructor, Start and the destructor are for one thread.
-// Whatever else isn't said to be for any thread is for the poller's own.
+// Thread safety: whatever isn't said to be for any thread is for the poller's
+// own, but for the constructor and the destructor.
 class Poller {
  public:
   // A tag of gRPC's operations.

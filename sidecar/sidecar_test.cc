@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -23,6 +24,7 @@
 #include "sidecar/testing/unary_app.h"
 #include "testing/test_certificate.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
+#include "tether/testing/fresh_process.h"
 #include "tether/testing/give_up.h"
 
 namespace tether::sidecar {
@@ -84,6 +86,11 @@ class SidecarTest : public tether::testing::GrpcLeakCheckedTest {
     return status.ok() ? call->reply() : status.error_message();
   }
 
+  static int ThreadsOfCalls() {
+    const std::vector<std::string> names = tether::testing::ThreadNames();
+    return std::count(names.begin(), names.end(), "sidecar-calls");
+  }
+
   std::string folder_;
 };
 
@@ -96,6 +103,25 @@ TEST_F(SidecarTest, UnixSocketsCarryCalls) {
   EXPECT_EQ(ReplyFrom(Socket("ingress")), "app");
   EXPECT_EQ(ReplyFrom(Socket("egress")), "target");
   EXPECT_EQ(sidecar->ingress_port(), 0);
+}
+
+TEST_F(SidecarTest, AllPortsShareTheirThreads) {
+  UnaryApp app(Says("app"));
+  UnaryApp orders(Says("orders"));
+  SidecarOptions options = WithApp(app.address());
+  options.egress = {To(Socket("a"), orders.address()),
+                    To(Socket("b"), orders.address())};
+  const auto sidecar = Start(options);
+  ASSERT_NE(sidecar, nullptr);
+  EXPECT_EQ(ThreadsOfCalls(), 2);
+  EXPECT_EQ(ReplyFrom(Socket("ingress")), "app");
+  EXPECT_EQ(ReplyFrom(Socket("a")), "orders");
+
+  // The threads stay if a port goes, and serve the others.
+  options.egress.pop_back();
+  ASSERT_TRUE(sidecar->Reload(options).ok());
+  EXPECT_EQ(ReplyFrom(Socket("a")), "orders");
+  EXPECT_EQ(ThreadsOfCalls(), 2);
 }
 
 TEST_F(SidecarTest, APortBelongsToOneSidecar) {
