@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
@@ -132,6 +133,38 @@ TEST_F(CallReasonTest, AStreamHasTheReasonOfItsStatus) {
   EXPECT_FALSE(reader->Read(&pong));
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(EndReasonOf(call), EndReason::kOwnTimeout);
+}
+
+// ---- TryCancel ----
+
+// Core replaces the status of an answer behind a message that nobody has read,
+// but keeps the metadata, and so the report, that came with it.
+TEST_F(CallReasonTest,
+       ACallThatTryCancelEndedIsCancelledThoughAnAnswerHadCome) {
+  stream_at_leaf_ = [](grpc::ServerContext& sc,
+                       grpc::ServerWriter<Pong>* writer) {
+    sc.AddTrailingMetadata("x-answer", "1");
+    writer->Write(Pong());
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, "none");
+  };
+  int replaced = 0;
+  for (int attempt = 0; attempt < 100 && replaced == 0; ++attempt) {
+    ClientCall call(Background());
+    const auto reader = to_leaf_->Download(&call, Ping());
+    // Finish waits, since there is a message. Nothing shows that the answer is
+    // here, so there are several attempts.
+    std::thread canceller([&] {
+      absl::SleepFor(absl::Milliseconds(5 + attempt));
+      call.TryCancel();
+    });
+    const grpc::Status status = reader->Finish();
+    canceller.join();
+    ASSERT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
+    EXPECT_EQ(EndReasonOf(call), EndReason::kCancelled);
+    EXPECT_FALSE(call.report().answered());
+    if (call.GetServerTrailingMetadata().count("x-answer") > 0) ++replaced;
+  }
+  EXPECT_GT(replaced, 0);
 }
 
 // Without a report, the time tells.
