@@ -117,8 +117,9 @@ bool ReasonFits(const Plan& plan, const Outcome& outcome) {
              (reason == EndReason::kCompleted &&
               outcome.elapsed < plan.timeout);
     case grpc::StatusCode::CANCELLED:
+      // A server that is shut down answers so, too (ProblemWithCancellation).
       return reason == EndReason::kCancelled ||
-             (reason == EndReason::kCompleted &&
+             (reason == EndReason::kCompleted && !plan.route.IsCalm() &&
               outcome.status.error_message() == "CANCELLED");
     case grpc::StatusCode::UNAVAILABLE:
       return reason == EndReason::kConnectionLost ||
