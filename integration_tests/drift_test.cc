@@ -82,7 +82,6 @@ TEST_P(AnyDeadlineTest, WithoutAReserveDriftsByWhatTheMessagesTake) {
   for (const Passage& passage :
        Calls(chain, GetParam().timeout, GetParam().descending, 25)) {
     EXPECT_EQ(BrokenBound(passage, Reserve::None()), "");
-    EXPECT_GE(passage.Drift(), -8 * absl::Milliseconds(2));
     EXPECT_LE(passage.Drift(), passage.Latencies() + absl::Milliseconds(1));
   }
 }
@@ -91,13 +90,16 @@ TEST_P(AnyDeadlineTest, WithTheDefaultReserveIsNeverLaterThanTheOrigins) {
   const Reserve reserve = ClientOptions().reserve;
   DeadlineChain chain(reserve);
   int measured = 0;
-  for (const Passage& passage :
-       Calls(chain, GetParam().timeout, GetParam().descending, 25)) {
-    EXPECT_EQ(BrokenBound(passage, reserve), "");
-    // If a message takes as long as eight reserves, the machine stood still.
-    if (passage.Latencies() < reserve.Of(GetParam().timeout)) {
-      ++measured;
-      EXPECT_LT(passage.Drift(), absl::ZeroDuration());
+  // More than once only if the machine is so busy that no call is quick.
+  for (int round = 0; round < 8 && measured == 0; ++round) {
+    for (const Passage& passage :
+         Calls(chain, GetParam().timeout, GetParam().descending, 25)) {
+      EXPECT_EQ(BrokenBound(passage, reserve), "");
+      // If a message takes as long as eight reserves, the machine stood still.
+      if (passage.Latencies() < reserve.Of(GetParam().timeout)) {
+        ++measured;
+        EXPECT_LT(passage.Drift(), absl::ZeroDuration());
+      }
     }
   }
   EXPECT_GT(measured, 0);
@@ -129,10 +131,11 @@ TEST_F(DriftTest, BoundsAreBounds) {
   Passage passage;
   passage.deadline = absl::Seconds(10);
   passage.hops.resize(2);
+  const absl::Duration by_core = passage.deadline + absl::Milliseconds(5);
   passage.hops[0] = {absl::Seconds(5), absl::Seconds(5) + absl::Milliseconds(3),
-                     passage.deadline + absl::Milliseconds(3)};
+                     passage.deadline + absl::Milliseconds(3), by_core};
   passage.hops[1] = {absl::Seconds(6), absl::Seconds(6) + absl::Milliseconds(1),
-                     passage.deadline + absl::Milliseconds(4)};
+                     passage.deadline + absl::Milliseconds(4), by_core};
   EXPECT_EQ(BrokenBound(passage, Reserve::None()), "");
   EXPECT_EQ(passage.Drift(), absl::Milliseconds(4));
   EXPECT_EQ(passage.Latencies(), absl::Milliseconds(4));
@@ -148,6 +151,8 @@ TEST_F(DriftTest, BoundsAreBounds) {
   EXPECT_EQ(BrokenBound(passage, Reserve::None()).rfind("too early: hop 1", 0),
             0u)
       << BrokenBound(passage, Reserve::None());
+  passage.hops[0].core_deadline = passage.hops[0].deadline;
+  EXPECT_EQ(BrokenBound(passage, Reserve::None()), "");
   passage.hops[0].deadline = passage.deadline;
   passage.hops[1].deadline = passage.deadline + absl::Milliseconds(1.2);
   EXPECT_EQ(BrokenBound(passage, Reserve::None()).rfind("too late: hop 2", 0),

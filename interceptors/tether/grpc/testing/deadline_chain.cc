@@ -4,6 +4,7 @@
 
 #include <grpc/grpc.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <utility>
@@ -113,7 +114,8 @@ std::string BrokenBound(const Passage& passage, const Reserve& reserve) {
     if (later > hop.Latency() - least + kReadings) {
       return absl::StrCat("too late: ", facts);
     }
-    if (later < -most - absl::Milliseconds(2)) {
+    const absl::Duration expected = std::min(before, hop.core_deadline);
+    if (hop.deadline < expected - most - absl::Milliseconds(2)) {
       return absl::StrCat("too early: ", facts);
     }
     least_reserves += least;
@@ -150,25 +152,26 @@ class DeadlineChain::Relay final : public Probe::Service {
       return grpc::Status::CANCELLED;  // its call has failed already
     }
     if (!chain_.reserve_) {
-      Note(*record, arrived, DeadlineOf(*sc));
+      Note(*record, arrived, DeadlineOf(*sc), DeadlineOf(*sc));
       if (next_ == nullptr) return grpc::Status::OK;
       const auto call = grpc::ClientContext::FromServerContext(*sc);
       return PassOn(*call, *record, pong);
     }
     const Context ctx = ContextOf(*sc);
-    Note(*record, arrived, DeadlineOf(ctx));
+    Note(*record, arrived, DeadlineOf(ctx), DeadlineOf(*sc));
     if (next_ == nullptr) return grpc::Status::OK;
     ClientCall call(ctx);
     return PassOn(call, *record, pong);
   }
 
  private:
-  void Note(Record& record, absl::Duration arrived,
-            absl::Duration deadline) const {
+  void Note(Record& record, absl::Duration arrived, absl::Duration deadline,
+            absl::Duration core_deadline) const {
     internal::MutexLock lock(record.mutex);
     Passage::Hop& hop = record.passage.hops[index_];
     hop.arrived = arrived;
     hop.deadline = deadline;
+    hop.core_deadline = core_deadline;
   }
 
   grpc::Status PassOn(grpc::ClientContext& call, Record& record, Pong* pong) {

@@ -36,6 +36,8 @@ struct Passage {
     absl::Duration sent;      // right before the hop's caller made the call
     absl::Duration arrived;   // when the hop's handler began
     absl::Duration deadline;  // as the hop's handler sees it
+    // Core's own, which `grpc-timeout` set.
+    absl::Duration core_deadline = absl::InfiniteDuration();
 
     // The time that the message took, with gRPC and tether at both ends.
     absl::Duration Latency() const { return arrived - sent; }
@@ -55,8 +57,10 @@ struct Passage {
 //
 //  - No hop's deadline is later than its caller's by more than the message
 //    took, less the reserve.
-//  - No hop's deadline is earlier than its caller's by more than the reserve
-//    and 2 ms.
+//  - No hop's deadline is earlier than its caller's, or than core's, by more
+//    than the reserve and 2 ms. (`grpc-timeout` is rounded up. But core reads
+//    its clock once for several events, and counts from that moment, so a
+//    thread that stands still then makes its deadline too early.)
 //  - The last hop's deadline is later than the origin's by at most the
 //    latencies, less the reserves, and 1 ms.
 //
