@@ -12,7 +12,7 @@
 #   ./bench.sh cancel               the time from a client's cancellation to the leaf of a chain; two minutes
 #   ./bench.sh drift                the error of a deadline after eight hops; two minutes
 #   ./bench.sh load                 a chain under load, under overload and through a stall; twenty minutes
-#   ./bench.sh sidecar              the sidecar beside nginx and nghttpx; twenty minutes
+#   ./bench.sh sidecar              the sidecar beside nginx and nghttpx; a quarter of an hour
 #   ./bench.sh scale                many contexts, streams, calls, channels and hops; six minutes
 #   ./bench.sh all                  every group
 #   ./bench.sh context --quick      a minute; coarse
