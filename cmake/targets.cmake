@@ -886,6 +886,18 @@ tether_internal_library(sidecar_access_log
     tether_internal::tether
     tether_internal::tether_observability)
 
+tether_internal_library(sidecar_address
+  SRCS sidecar/address.cc
+  DEPS absl::status absl::statusor absl::strings)
+
+tether_internal_library(sidecar_connect_request
+  SRCS sidecar/connect_request.cc
+  DEPS absl::status absl::statusor absl::strings sidecar_address)
+
+tether_internal_library(sidecar_connect_port
+  SRCS sidecar/connect_port.cc
+  DEPS absl::status absl::statusor absl::strings absl::time sidecar_address sidecar_connect_request)
+
 tether_internal_library(sidecar_plain_server
   SRCS sidecar/plain_server.cc
   DEPS gRPC::grpc++)
@@ -910,6 +922,8 @@ tether_internal_library(sidecar_engine
     absl::time
     gRPC::grpc++
     sidecar_access_log
+    sidecar_address
+    sidecar_connect_port
     sidecar_correlator
     sidecar_figures
     sidecar_hop_headers
@@ -923,10 +937,6 @@ tether_internal_library(sidecar_engine
 tether_internal_library(sidecar_config_errors
   SRCS sidecar/config_errors.cc
   DEPS absl::status absl::strings protobuf::libprotobuf)
-
-tether_internal_library(sidecar_address
-  SRCS sidecar/address.cc
-  DEPS absl::status absl::statusor absl::strings)
 
 tether_internal_library(sidecar_read_file
   SRCS sidecar/read_file.cc
@@ -5397,6 +5407,28 @@ tether_program(sidecar_apps_shop_client
     tether_internal::tether
     tether_internal::tether_grpc)
 
+tether_internal_library(sidecar_fuzz_connect_request_target
+  SRCS sidecar/fuzz/connect_request_fuzz.cc
+  DEPS absl::strings lib_tether_fuzz_fuzz_check sidecar_address sidecar_connect_request
+  ALWAYS_LINK)
+
+tether_program(sidecar_fuzz_connect_request_replay_test
+  FOLDER sidecar/fuzz
+  NAME connect_request_replay_test
+  DEPS lib_tether_fuzz_replay sidecar_fuzz_connect_request_target
+  DATA
+    sidecar/fuzz/corpus/connect_request/core
+    sidecar/fuzz/corpus/connect_request/grpc_js
+    sidecar/fuzz/corpus/connect_request/http2
+    sidecar/fuzz/corpus/connect_request/v6
+  TEST
+  ARGS
+    sidecar/fuzz/corpus/connect_request/core
+    sidecar/fuzz/corpus/connect_request/grpc_js
+    sidecar/fuzz/corpus/connect_request/http2
+    sidecar/fuzz/corpus/connect_request/v6
+  TIMEOUT 60)
+
 tether_internal_library(sidecar_fuzz_hop_headers_target
   SRCS sidecar/fuzz/hop_headers_fuzz.cc
   DEPS lib_tether_fuzz_fuzz_check sidecar_hop_headers sidecar_hop_id tether_internal::tether
@@ -5682,6 +5714,54 @@ tether_program(sidecar_config_tls_test
     sidecar_config
     sidecar_options
     testing_test_certificate
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_connect_port_test
+  FOLDER sidecar
+  NAME connect_port_test
+  SRCS sidecar/connect_port_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::status
+    absl::strings
+    absl::time
+    sidecar_address
+    sidecar_connect_port
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_connect_request_test
+  FOLDER sidecar
+  NAME connect_request_test
+  SRCS sidecar/connect_request_test.cc
+  DEPS GTest::gmock GTest::gmock_main GTest::gtest sidecar_connect_request
+  TEST
+  TIMEOUT 60)
+
+tether_program(sidecar_connect_test
+  FOLDER sidecar
+  NAME connect_test
+  SRCS sidecar/connect_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::strings
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_options
+    sidecar_testing_channel
+    sidecar_testing_plain_client
+    sidecar_testing_start
+    sidecar_testing_unary_app
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)

@@ -16,7 +16,6 @@
 #include "sidecar/config_tls.h"
 #include "sidecar/config_values.h"
 #include "sidecar/options.h"
-#include "tether/grpc/policy.h"
 #include "tether/grpc/report_options.h"
 #include "tether/grpc/reserve.h"
 #include "tether/propagation/edge.h"
@@ -54,15 +53,18 @@ class Reader {
 
   void ReadIngress();
   void ReadEgress(const v1::Egress& egress, const ConfigPlace& place);
+  void ReadConnect();
   void ReadReserve();
   void ReadReport();
   void ReadLimits();
   void ReadAdmin();
   void ReadAccessLog();
   EdgeOptions ReadEdge(const v1::Edge& edge, const ConfigPlace& place);
-  TimePolicy ReadTimes(const v1::TimePolicy& times, const ConfigPlace& place);
   void ReadListen(const std::string& text, bool is_remote_allowed,
                   const ConfigPlace& place);
+  // For sockets that aren't gRPC's. "" is off.
+  void ReadHttpListen(const std::string& text, bool is_remote_allowed,
+                      const ConfigPlace& place);
   void ReadTarget(const std::string& text, const ConfigPlace& place);
 
   // No target is one of the listeners.
@@ -89,24 +91,6 @@ EdgeOptions Reader::ReadEdge(const v1::Edge& edge, const ConfigPlace& place) {
     }
   }
   return options;
-}
-
-TimePolicy Reader::ReadTimes(const v1::TimePolicy& times,
-                             const ConfigPlace& place) {
-  TimePolicy policy;
-  if (times.has_max_timeout()) {
-    policy.max_timeout =
-        ReadDuration(times.max_timeout(), place.At("max_timeout"), errors_);
-  }
-  if (times.has_default_timeout()) {
-    policy.default_timeout = ReadDuration(times.default_timeout(),
-                                          place.At("default_timeout"), errors_);
-  }
-  if (times.has_min_budget()) {
-    policy.min_budget =
-        ReadDuration(times.min_budget(), place.At("min_budget"), errors_);
-  }
-  return policy;
 }
 
 void Reader::ReadListen(const std::string& text, bool is_remote_allowed,
@@ -189,14 +173,14 @@ void Reader::ReadIngress() {
   if (ingress.has_edge()) {
     options.server.edge = ReadEdge(ingress.edge(), place.At("edge"));
   }
-  options.server.time = ReadTimes(ingress.time(), place.At("time"));
+  options.server.time = ReadTimes(ingress.time(), place.At("time"), errors_);
   Patterns patterns;
   for (int i = 0; i < ingress.methods_size(); ++i) {
     const ConfigPlace entry = place.At("methods", i);
     patterns.Check(ingress.methods(i).pattern(), entry, errors_);
     options.server.methods.push_back(
         {ingress.methods(i).pattern(),
-         ReadTimes(ingress.methods(i).time(), entry.At("time"))});
+         ReadTimes(ingress.methods(i).time(), entry.At("time"), errors_)});
   }
   if (ingress.has_shed_fraction()) {
     options.server.shed_fraction = ReadFraction(
@@ -316,23 +300,38 @@ void Reader::ReadLimits() {
   }
 }
 
+void Reader::ReadHttpListen(const std::string& text, bool is_remote_allowed,
+                            const ConfigPlace& place) {
+  if (text.empty()) return;
+  const auto address = ParseAddress(text);
+  if (address.ok() && !IsIpOrLocalhost(*address)) {
+    errors_.Add(place, absl::StrCat(Quoted(text),
+                                    " has no IP address; write v4:port, "
+                                    "[v6]:port or localhost:port"));
+  } else {
+    ReadListen(text, is_remote_allowed, place);
+  }
+}
+
+void Reader::ReadConnect() {
+  options_.connect_listen = config_.connect_listen();
+  const ConfigPlace place = place_.At("connect_listen");
+  ReadHttpListen(config_.connect_listen(), /*is_remote_allowed=*/true, place);
+  const auto address = ParseAddress(config_.connect_listen());
+  if (address.ok() && IsIpOrLocalhost(*address) && !IsLocal(*address)) {
+    errors_.Add(place, absl::StrCat(Quoted(config_.connect_listen()),
+                                    " is open to other machines"));
+  }
+}
+
 void Reader::ReadAdmin() {
   const v1::Admin& admin = config_.admin();
   const ConfigPlace place = place_.At("admin");
   options_.admin.http_listen = admin.http_listen();
   options_.admin.grpc_listen = admin.grpc_listen();
   options_.admin.allow_remote = admin.allow_remote();
-  if (!admin.http_listen().empty()) {
-    const ConfigPlace http = place.At("http_listen");
-    const auto address = ParseAddress(admin.http_listen());
-    if (address.ok() && !IsIpOrLocalhost(*address)) {
-      errors_.Add(http, absl::StrCat(Quoted(admin.http_listen()),
-                                     " has no IP address; write v4:port, "
-                                     "[v6]:port or localhost:port"));
-    } else {
-      ReadListen(admin.http_listen(), admin.allow_remote(), http);
-    }
-  }
+  ReadHttpListen(admin.http_listen(), admin.allow_remote(),
+                 place.At("http_listen"));
   if (!admin.grpc_listen().empty()) {
     ReadListen(admin.grpc_listen(), admin.allow_remote(),
                place.At("grpc_listen"));
@@ -368,6 +367,7 @@ SidecarOptions Reader::Read() {
   for (int i = 0; i < std::min(config_.egress_size(), kMaxEgress); ++i) {
     ReadEgress(config_.egress(i), place_.At("egress", i));
   }
+  ReadConnect();
   options_.mode = ReadMode(config_.mode(), place_.At("mode"), errors_);
   ReadReserve();
   ReadReport();

@@ -114,6 +114,7 @@ TEST(ConfigTest, TheSimplestOneHasTheDefaults) {
   EXPECT_EQ(options.tombstone_life, absl::Seconds(60));
   EXPECT_EQ(options.threads, 0);
   EXPECT_EQ(options.drain, absl::Seconds(10));
+  EXPECT_EQ(options.connect_listen, "");
   EXPECT_EQ(options.admin.http_listen, "");
   EXPECT_EQ(options.admin.grpc_listen, "");
   EXPECT_THAT(options.admin.http_allowed_hosts, IsEmpty());
@@ -197,6 +198,7 @@ TEST_F(FullConfigTest, SetsTheEgressPorts) {
 
 TEST_F(FullConfigTest, SetsTheRest) {
   const SidecarOptions options = Parsed(text_);
+  EXPECT_EQ(options.connect_listen, "127.0.0.1:15000");
   EXPECT_EQ(options.mode, Mode::kDeadline);
   EXPECT_EQ(options.reserve.fixed, absl::Milliseconds(5));
   EXPECT_EQ(options.reserve.fraction, 0.05);
@@ -379,6 +381,24 @@ TEST(ConfigErrorTest, ListenersDontOverlap) {
   EXPECT_EQ(ErrorsOf("egress { listen: 'localhost:0' target: 'a:1' }\n"
                      "egress { listen: 'localhost:0' target: 'b:1' }\n"),
             "");
+}
+
+TEST(ConfigErrorTest, ThePortForConnectIsOfThisMachine) {
+  EXPECT_EQ(ErrorsOf("connect_listen: '[::1]:15000'\n"), "");
+  EXPECT_EQ(ErrorsOf("connect_listen: 'localhost:0'\n"), "");
+  EXPECT_EQ(ErrorsOf("connect_listen: '0.0.0.0:15000'\n"),
+            "f:2:1: connect_listen: \"0.0.0.0:15000\" is open to other "
+            "machines");
+  const std::string no_ip =
+      " has no IP address; write v4:port, [v6]:port or localhost:port";
+  EXPECT_EQ(ErrorsOf("connect_listen: 'me:15000'\n"),
+            "f:2:1: connect_listen: \"me:15000\"" + no_ip);
+  EXPECT_EQ(ErrorsOf("connect_listen: 'unix:/run/connect'\n"),
+            "f:2:1: connect_listen: \"unix:/run/connect\"" + no_ip);
+  EXPECT_EQ(ErrorsOf("egress { listen: '127.0.0.1:80' target: 'a:1' }\n"
+                     "connect_listen: '127.0.0.1:80'\n"),
+            "f:3:1: connect_listen: \"127.0.0.1:80\" overlaps with "
+            "egress[0].listen, 127.0.0.1:80");
 }
 
 TEST(ConfigErrorTest, TargetsDontLeadBack) {

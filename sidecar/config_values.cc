@@ -11,6 +11,7 @@
 #include "sidecar/address.h"
 #include "sidecar/config_errors.h"
 #include "sidecar/options.h"
+#include "tether/grpc/policy.h"
 #include "tether/v1/sidecar.pb.h"
 
 namespace tether::sidecar {
@@ -32,6 +33,24 @@ absl::Duration ReadDuration(const google::protobuf::Duration& duration,
   if (error.empty()) return absl::Seconds(seconds) + absl::Nanoseconds(nanos);
   errors.Add(place, error);
   return absl::ZeroDuration();
+}
+
+TimePolicy ReadTimes(const v1::TimePolicy& times, const ConfigPlace& place,
+                     ConfigErrors& errors) {
+  TimePolicy policy;
+  if (times.has_max_timeout()) {
+    policy.max_timeout =
+        ReadDuration(times.max_timeout(), place.At("max_timeout"), errors);
+  }
+  if (times.has_default_timeout()) {
+    policy.default_timeout = ReadDuration(times.default_timeout(),
+                                          place.At("default_timeout"), errors);
+  }
+  if (times.has_min_budget()) {
+    policy.min_budget =
+        ReadDuration(times.min_budget(), place.At("min_budget"), errors);
+  }
+  return policy;
 }
 
 double ReadFraction(double value, const ConfigPlace& place,

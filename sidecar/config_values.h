@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "sidecar/config_errors.h"
 #include "sidecar/options.h"
+#include "tether/grpc/policy.h"
 #include "tether/v1/sidecar.pb.h"
 
 namespace tether::sidecar {
@@ -27,6 +28,9 @@ inline constexpr absl::Duration kMaxConfigDuration =
 absl::Duration ReadDuration(const google::protobuf::Duration& duration,
                             const ConfigPlace& place, ConfigErrors& errors,
                             absl::Duration max = kMaxConfigDuration);
+
+TimePolicy ReadTimes(const v1::TimePolicy& times, const ConfigPlace& place,
+                     ConfigErrors& errors);
 
 // Adds an error unless `value` is 0 to 1.
 double ReadFraction(double value, const ConfigPlace& place,

@@ -102,6 +102,13 @@ const std::vector<FigureRow>& FigureTable() {
       {"tether_sidecar_access_log_dropped_total", kCounter, "",
        "Lines of the access log that were lost.",
        Visit<&Figures::access_log_dropped>},
+      {"tether_sidecar_connects_total", kCounter, "",
+       "Connections of the app by way of connect_listen.",
+       Visit<&Figures::connects>},
+      {"tether_sidecar_connects_refused_total", kCounter, "",
+       "Connections to connect_listen that asked for no target, or sent no "
+       "whole CONNECT request.",
+       Visit<&Figures::connects_refused>},
       {"tether_sidecar_requests", kGauge, "",
        "Requests in the table that haven't ended.", Visit<&Figures::alive>},
       {"tether_sidecar_tombstones", kGauge, "",
@@ -148,6 +155,8 @@ v1::SidecarStatus ToMessage(const AdminStatus& status) {
   message.set_in_flight_ingress(figures.in_flight_ingress);
   message.set_in_flight_egress(figures.in_flight_egress);
   message.set_access_log_dropped(figures.access_log_dropped);
+  message.set_connects(figures.connects);
+  message.set_connects_refused(figures.connects_refused);
   return message;
 }
 

@@ -57,7 +57,9 @@ AdminStatus Sample() {
                           &figures.foreign,
                           &figures.in_flight_ingress,
                           &figures.in_flight_egress,
-                          &figures.access_log_dropped}) {
+                          &figures.access_log_dropped,
+                          &figures.connects,
+                          &figures.connects_refused}) {
     *figure = ++value;
   }
   figures.would_cut = {{"/a.B/C", 100}};
@@ -105,6 +107,8 @@ TEST(FigureTableTest, EachFigureHasItsMetric) {
       {"tether_sidecar_in_flight{side=ingress}", 18},
       {"tether_sidecar_in_flight{side=egress}", 19},
       {"tether_sidecar_access_log_dropped_total", 20},
+      {"tether_sidecar_connects_total", 21},
+      {"tether_sidecar_connects_refused_total", 22},
       {"tether_sidecar_would_cut_total{method=/a.B/C}", 100},
       {"tether_sidecar_mode{mode=observe}", 0},
       {"tether_sidecar_mode{mode=deadline}", 1},
@@ -200,9 +204,9 @@ TEST(FigureTableTest, TheMessageHasEachFigure) {
     EXPECT_TRUE(values.insert(read.GetInt64(message, &field)).second)
         << field.name();
   }
-  EXPECT_EQ(values.size(), 20u);
+  EXPECT_EQ(values.size(), 22u);
   EXPECT_EQ(*values.begin(), 1);
-  EXPECT_EQ(*values.rbegin(), 20);
+  EXPECT_EQ(*values.rbegin(), 22);
   EXPECT_EQ(message.by_id(), 6);
   EXPECT_EQ(message.off(), 12);
   EXPECT_EQ(message.access_log_dropped(), 20);

@@ -43,6 +43,10 @@ struct SidecarFigures {
   int64_t in_flight_egress = 0;
   int64_t access_log_dropped = 0;
 
+  // Connections by way of connect_listen.
+  int64_t connects = 0;
+  int64_t connects_refused = 0;
+
   std::string mode;  // "observe", "deadline" or "full"
 };
 

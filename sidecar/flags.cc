@@ -33,6 +33,8 @@ ABSL_FLAG(std::string, ingress, "", "The address for the app's callers.");
 ABSL_FLAG(std::string, app, "", "The address of the app.");
 ABSL_FLAG(std::string, egress, "",
           "The ports for the app's calls: LISTEN=TARGET[,LISTEN=TARGET...].");
+ABSL_FLAG(std::string, connect, "",
+          "The address for apps that are told of an HTTP proxy.");
 ABSL_FLAG(std::string, mode, "", "observe, deadline or full.");
 ABSL_FLAG(std::string, admin, "", "The address of the status page.");
 
@@ -48,7 +50,8 @@ Usage:
   tether-sidecar --config=FILE [--check]
   tether-sidecar --ingress=ADDRESS --app=ADDRESS
       [--egress=LISTEN=TARGET[,LISTEN=TARGET...]]
-      [--mode=observe|deadline|full] [--admin=ADDRESS] [--check]
+      [--connect=ADDRESS] [--mode=observe|deadline|full] [--admin=ADDRESS]
+      [--check]
 
 Examples:
   tether-sidecar --config=/etc/tether/sidecar.textproto
@@ -65,6 +68,8 @@ Flags:
   --app=ADDRESS      Where the app listens.
   --egress=...       Where the app connects for each target, and the target.
                      LISTEN is on loopback or a unix socket.
+  --connect=ADDRESS  Takes CONNECT requests for the targets, as an HTTP proxy
+                     does, on loopback. Default: off.
   --mode=MODE        observe (the default): count only. deadline: calls get
                      deadlines. full: calls also end with their request.
   --admin=ADDRESS    The status page, over HTTP, on loopback. Default: off.
@@ -133,6 +138,7 @@ std::string FlagOf(const std::string& path) {
   if (absl::StartsWith(path, "ingress")) return "--ingress";
   if (absl::StartsWith(path, "egress")) return "--egress";
   if (absl::StartsWith(path, "admin")) return "--admin";
+  if (absl::StartsWith(path, "connect")) return "--connect";
   return absl::StrCat("--", path);
 }
 
@@ -160,6 +166,7 @@ absl::StatusOr<v1::SidecarConfig> ConfigOfFlags() {
     egress.set_listen(parts[0]);
     egress.set_target(parts[1]);
   }
+  config.set_connect_listen(absl::GetFlag(FLAGS_connect));
   const auto mode = ModeNamed(absl::GetFlag(FLAGS_mode));
   if (!mode) {
     return Bad(absl::StrCat("--mode: ", Quoted(absl::GetFlag(FLAGS_mode)),
@@ -222,6 +229,7 @@ absl::Status CheckFlags() {
       {"ingress", absl::GetFlag(FLAGS_ingress)},
       {"app", absl::GetFlag(FLAGS_app)},
       {"egress", absl::GetFlag(FLAGS_egress)},
+      {"connect", absl::GetFlag(FLAGS_connect)},
       {"mode", absl::GetFlag(FLAGS_mode)},
       {"admin", absl::GetFlag(FLAGS_admin)},
   };

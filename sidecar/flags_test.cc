@@ -56,6 +56,7 @@ TEST_F(FlagsTest, ConfigureTheSimplestCase) {
   Set({{"ingress", "0.0.0.0:50051"},
        {"app", "127.0.0.1:8080"},
        {"egress", "127.0.0.1:15001=dns:///orders:1,unix:/run/s=unix:/run/t=2"},
+       {"connect", "127.0.0.1:15000"},
        {"mode", "full"},
        {"admin", "localhost:9901"}});
   ASSERT_EQ(CheckFlags(), absl::OkStatus());
@@ -68,6 +69,7 @@ TEST_F(FlagsTest, ConfigureTheSimplestCase) {
   EXPECT_EQ(options->egress[0].target, "dns:///orders:1");
   EXPECT_EQ(options->egress[1].listen, "unix:/run/s");
   EXPECT_EQ(options->egress[1].target, "unix:/run/t=2");
+  EXPECT_EQ(options->connect_listen, "127.0.0.1:15000");
   EXPECT_EQ(options->mode, Mode::kFull);
   EXPECT_EQ(options->admin.http_listen, "localhost:9901");
 }

@@ -2,6 +2,8 @@
 
 #include "sidecar/listener.h"
 
+#include <grpcpp/server_posix.h>
+
 #include <string>
 #include <utility>
 
@@ -75,6 +77,10 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
 
 Listener::~Listener() {
   if (!is_shut_down_) Shutdown(absl::ZeroDuration());
+}
+
+void Listener::Add(int socket) {
+  grpc::AddInsecureChannelFromFd(server_.get(), socket);
 }
 
 void Listener::Shutdown(absl::Duration grace, const CancelFunc* at_grace) {

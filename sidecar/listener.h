@@ -49,6 +49,10 @@ class Listener {
   // Calls Shutdown(absl::ZeroDuration()) if nobody has.
   ~Listener();
 
+  // Serves calls that arrive on `socket`, a connection that doesn't block, in
+  // plaintext. Owns it from now on. Not after Shutdown.
+  void Add(int socket);
+
   // Accepts no more calls, lets those that run go on for `grace`, then cancels
   // them. Returns when all are over. `at_grace` is called after `grace`, before
   // the calls are cancelled, or when they are over.

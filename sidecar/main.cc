@@ -51,6 +51,11 @@ void PrintPorts(const SidecarOptions& options, const Sidecar& sidecar) {
               << WithPort(options.egress[i].listen, sidecar.egress_port(i))
               << " -> " << options.egress[i].target << std::endl;
   }
+  if (!options.connect_listen.empty()) {
+    std::cout << "connect "
+              << WithPort(options.connect_listen, sidecar.connect_port())
+              << std::endl;
+  }
 }
 
 int Fail(const absl::Status& status) {

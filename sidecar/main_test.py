@@ -164,7 +164,7 @@ class MainTest(unittest.TestCase):
     for flag in ("--help", "-h"):
       run = self.run_it(flag)
       self.assertEqual((run.returncode, run.stderr), (0, ""))
-      for name in ("config", "check", "ingress", "app", "egress", "mode", "admin", "help", "version"):
+      for name in ("config", "check", "ingress", "app", "egress", "connect", "mode", "admin", "help", "version"):
         self.assertIn("--" + name, run.stdout)
       self.assertLessEqual(max(map(len, run.stdout.split("\n"))), 80)
     self.assertRegex(self.run_it("--version").stdout, r"^tether-sidecar \d+\.\d+\.\d+\n$")

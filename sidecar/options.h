@@ -128,6 +128,11 @@ struct SidecarOptions {
   IngressOptions ingress;
   std::vector<EgressOptions> egress;
 
+  // A port that takes CONNECT requests for the egresses' targets, as an HTTP
+  // proxy does: "host:port", where the host is an IP address or "localhost".
+  // "": off.
+  std::string connect_listen;
+
   Mode mode = Mode::kObserve;
 
   // What a call's deadline leaves of the request's.

@@ -68,7 +68,32 @@ absl::Status Sidecar::Open() {
   auto ingress = OpenIngress(options_);
   if (!ingress.ok()) return ingress.status();
   ingress_ = *std::move(ingress);
+  if (options_.connect_listen.empty()) return absl::OkStatus();
+  auto port = ConnectPort::Listen(options_.connect_listen,
+                                  [this](const Address& target, int socket) {
+                                    return Connect(target, socket);
+                                  });
+  if (!port.ok()) return port.status();
+  connect_port_ = *std::move(port);
   return absl::OkStatus();
+}
+
+absl::Status Sidecar::Connect(const Address& target, int socket) const {
+  // Locked until the server has the socket, so that it isn't shut down before.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < options_.egress.size(); ++i) {
+    if (options_.egress[i].listen_credentials != nullptr) continue;
+    for (const Address& address : AddressesOf(options_.egress[i].target)) {
+      if (address.ToString() != target.ToString()) continue;
+      if (!ConnectPort::Confirm(socket)) {
+        return absl::UnavailableError("the connection is broken");
+      }
+      egress_[i].listener->Add(socket);
+      return absl::OkStatus();
+    }
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no egress has the target ", target.ToString()));
 }
 
 Sidecar::~Sidecar() {
@@ -149,6 +174,9 @@ absl::Status Sidecar::CheckReload(const SidecarOptions& options) const {
   }
   if (options.tombstone_life != options_.tombstone_life) {
     return NeedsRestart("tombstone_life");
+  }
+  if (options.connect_listen != options_.connect_listen) {
+    return NeedsRestart("connect_listen");
   }
   if (options.ingress.listen == options_.ingress.listen &&
       options.ingress.credentials_id != options_.ingress.credentials_id) {
@@ -266,6 +294,7 @@ void Sidecar::Drain(absl::Duration grace) {
   if (ingress_.listener != nullptr) {
     ingress_.listener->Shutdown(grace, &base_.cancel);
   }
+  if (connect_port_ != nullptr) connect_port_->Stop();
   // Calls that nobody waits for may go on for as long.
   for (Egress& egress : egress_) {
     egress.listener->Shutdown(std::max(over.Remaining(), absl::ZeroDuration()));
@@ -285,6 +314,18 @@ int Sidecar::egress_port(size_t i) const {
 std::shared_ptr<grpc::Channel> Sidecar::app_channel() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return ingress_.upstream->channel();
+}
+
+int Sidecar::connect_port() const {
+  return connect_port_ == nullptr ? 0 : connect_port_->port();
+}
+
+int64_t Sidecar::connects() const {
+  return connect_port_ == nullptr ? 0 : connect_port_->served();
+}
+
+int64_t Sidecar::connects_refused() const {
+  return connect_port_ == nullptr ? 0 : connect_port_->refused();
 }
 
 Mode Sidecar::mode() const {

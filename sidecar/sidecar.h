@@ -29,6 +29,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "sidecar/access_log.h"
+#include "sidecar/address.h"
+#include "sidecar/connect_port.h"
 #include "sidecar/correlator.h"
 #include "sidecar/counters.h"
 #include "sidecar/listener.h"
@@ -62,7 +64,8 @@ class Sidecar {
   // SidecarOptions::drain), and a new one is opened. If a port's `listen` is
   // the same, it stays open. Fails, and changes nothing, if a new port can't be
   // opened; if the credentials of a port that stays have changed, which needs a
-  // restart; or if the number of threads, max_requests or tombstone_life has.
+  // restart; or if the number of threads, max_requests, tombstone_life or
+  // connect_listen has.
   // Connections stay if their target and its credentials do.
   absl::Status Reload(SidecarOptions options);
 
@@ -86,6 +89,11 @@ class Sidecar {
   int64_t access_log_dropped() const;
   int64_t ingress_in_flight() const;
   int64_t egress_in_flight() const;
+
+  // Of SidecarOptions::connect_listen; 0 if it is off.
+  int connect_port() const;
+  int64_t connects() const;
+  int64_t connects_refused() const;
 
  private:
   struct Ingress {
@@ -122,6 +130,8 @@ class Sidecar {
                        std::vector<Egress>& egress) const;
   void ReplaceIngress(const SidecarOptions& options, Ingress opened);
   void ReplaceEgress(const SidecarOptions& options, std::vector<Egress> opened);
+  // Gives a connection of the ConnectPort to the egress with that target.
+  absl::Status Connect(const Address& target, int socket) const;
   // The current egress that listens there; their number if there is none.
   size_t IndexOf(const std::string& listen) const;
   // Drains it on a thread.
@@ -140,6 +150,9 @@ class Sidecar {
   CounterValues retired_counts_;
   std::vector<std::thread> retiring_;
   bool is_drained_ = false;
+
+  // Null: off. Its thread locks mutex_.
+  std::unique_ptr<ConnectPort> connect_port_;
 };
 
 }  // namespace tether::sidecar

@@ -48,6 +48,8 @@ SidecarFigures FiguresOf(const Sidecar& sidecar) {
   figures.in_flight_ingress = sidecar.ingress_in_flight();
   figures.in_flight_egress = sidecar.egress_in_flight();
   figures.access_log_dropped = sidecar.access_log_dropped();
+  figures.connects = sidecar.connects();
+  figures.connects_refused = sidecar.connects_refused();
   figures.mode = NameOf(sidecar.mode());
   return figures;
 }

@@ -133,8 +133,10 @@ class SlowPort:
 class Shop:
   """storefront (Node) → orders (Python) → inventory (C++), each behind a sidecar of its own unless `sidecars` is false."""
 
-  def __init__(self, sidecars=True, delay="5ms", refresh=False, propagators="tracecontext,baggage", slow_ports=False):
+  def __init__(self, sidecars=True, delay="5ms", refresh=False, propagators="tracecontext,baggage", slow_ports=False,
+               proxy=False):
     self.sidecars = sidecars
+    self.proxy = proxy  # the services keep the addresses of their callees, and are told of a proxy
     self.slow_ports = slow_ports
     self.processes, self.ports = [], []
     try:
@@ -165,10 +167,16 @@ class Shop:
     flags = ["--ingress=127.0.0.1:0", "--app=127.0.0.1:%d" % seen, "--mode=full"]
     if callee:
       flags.append("--egress=127.0.0.1:0=" + callee)
+      if self.proxy:
+        flags.append("--connect=127.0.0.1:0")
     sidecar = self.start(name + "'s sidecar", [SIDECAR] + flags)
     address = sidecar.match(r"ingress (\S+)$")
     if callee:
-      command = command + ["%s=%s" % (callee_flag, sidecar.match(r"egress (\S+) -> "))]
+      egress = sidecar.match(r"egress (\S+) -> ")
+      command = command + ["%s=%s" % (callee_flag, callee if self.proxy else egress)]
+      if self.proxy:
+        environment["grpc_proxy"] = "http://" + sidecar.match(r"connect (\S+)$")
+        environment["no_grpc_proxy"] = "not.this"  # instead of the machine's no_proxy
     sidecar.match(r"(ready)")
     process = self.start(name, command + ["--port=%d" % port], **environment)
     process.match(r"listening on port (\d+)$")
@@ -281,6 +289,11 @@ class AppsTest(unittest.TestCase):
 
   def test_a_client_that_leaves_ends_every_hop(self):
     self.expect_a_client_that_leaves_to_end_all(self.shop(delay="2s"))
+
+  def test_services_that_are_told_of_a_proxy_keep_their_addresses(self):
+    shop = self.shop(delay="2s", proxy=True)
+    self.expect_the_deadline_to_end_all(shop)
+    self.expect_a_client_that_leaves_to_end_all(shop)
 
   def test_control_without_sidecars_the_leaf_works_on(self):
     shop = self.shop(sidecars=False, delay="2s")

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sidecar/connect_port.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "sidecar/connect_request.h"
+
+namespace tether::sidecar {
+namespace {
+
+// How long to wait if the process has no file descriptor left.
+constexpr std::chrono::milliseconds kPause(100);
+
+bool SendAll(int socket, std::string_view text) {
+  // A new connection's buffer holds more than any answer.
+  return send(socket, text.data(), text.size(), MSG_NOSIGNAL) ==
+         static_cast<ssize_t>(text.size());
+}
+
+int PortOf(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return 0;
+  }
+  return ntohs(address.ss_family == AF_INET6
+                   ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
+                   : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+}
+
+// -1 if it can't listen.
+int ListenOn(const Address& address) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV | AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(),
+                  &hints, &found) != 0) {
+    return -1;
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> freed(found,
+                                                                 freeaddrinfo);
+  const int listening =
+      socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (listening < 0) return -1;
+  const int on = 1;
+  setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(listening, found->ai_addr, found->ai_addrlen) != 0 ||
+      listen(listening, SOMAXCONN) != 0) {
+    close(listening);
+    return -1;
+  }
+  return listening;
+}
+
+// Rounded up, for poll(); at most a minute.
+int MillisecondsUntil(std::chrono::steady_clock::time_point time) {
+  using std::chrono::milliseconds;
+  const auto left =
+      std::chrono::ceil<milliseconds>(time - std::chrono::steady_clock::now());
+  return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 60'000));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ConnectPort>> ConnectPort::Listen(
+    const std::string& address, Serve serve, absl::Duration patience) {
+  const auto parsed = ParseAddress(address);
+  const int listening =
+      parsed.ok() && IsIpOrLocalhost(*parsed) ? ListenOn(*parsed) : -1;
+  const int wake = listening < 0 ? -1 : eventfd(0, EFD_CLOEXEC);
+  if (wake < 0) {
+    if (listening >= 0) close(listening);
+    return absl::UnavailableError(absl::StrCat("can't listen on ", address));
+  }
+  return std::unique_ptr<ConnectPort>(new ConnectPort(
+      listening, wake, PortOf(listening), std::move(serve), patience));
+}
+
+ConnectPort::ConnectPort(int listening, int wake, int port, Serve serve,
+                         absl::Duration patience)
+    : listening_(listening),
+      wake_(wake),
+      port_(port),
+      serve_(std::move(serve)),
+      patience_(absl::ToChronoNanoseconds(patience)) {
+  thread_ = std::thread([this] { Run(); });
+  pthread_setname_np(thread_.native_handle(), "sidecar-connect");
+}
+
+ConnectPort::~ConnectPort() {
+  Stop();
+  close(wake_);
+}
+
+void ConnectPort::Stop() {
+  if (!thread_.joinable()) return;
+  eventfd_write(wake_, 1);
+  thread_.join();
+}
+
+bool ConnectPort::Confirm(int socket) {
+  return SendAll(socket, "HTTP/1.1 200 Connection established\r\n\r\n");
+}
+
+void ConnectPort::Run() {
+  std::vector<bool> ready;
+  bool has_new = false;
+  while (Wait(ready, has_new)) {
+    const Clock::time_point now = Clock::now();
+    std::vector<Client> waiting;
+    for (size_t i = 0; i < clients_.size(); ++i) {
+      Client& client = clients_[i];
+      if (ready[i] && Read(client)) continue;
+      if (client.limit <= now) {
+        Refuse(client.socket, "408 Request Timeout", "no request came");
+        continue;
+      }
+      waiting.push_back(std::move(client));
+    }
+    clients_ = std::move(waiting);
+    if (has_new) AcceptAll();
+  }
+  for (const Client& client : clients_) close(client.socket);
+  clients_.clear();
+  close(listening_);
+}
+
+bool ConnectPort::Wait(std::vector<bool>& ready, bool& has_new) const {
+  std::vector<pollfd> sockets;
+  Clock::time_point until = Clock::time_point::max();
+  for (const Client& client : clients_) {
+    sockets.push_back({client.socket, POLLIN, 0});
+    until = std::min(until, client.limit);
+  }
+  const bool pauses = accepts_again_ > Clock::now();
+  if (pauses) until = std::min(until, accepts_again_);
+  const bool accepts = !pauses && clients_.size() < kMostWaiting;
+  sockets.push_back({accepts ? listening_ : -1, POLLIN, 0});
+  sockets.push_back({wake_, POLLIN, 0});
+  const bool forever = until == Clock::time_point::max();
+  const int count = poll(sockets.data(), sockets.size(),
+                         forever ? -1 : MillisecondsUntil(until));
+  if (count < 0) {  // interrupted: look again
+    for (pollfd& one : sockets) one.revents = 0;
+  }
+  ready.clear();
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    ready.push_back(sockets[i].revents != 0);
+  }
+  has_new = sockets[clients_.size()].revents != 0;
+  return sockets.back().revents == 0;
+}
+
+void ConnectPort::AcceptAll() {
+  while (clients_.size() < kMostWaiting) {
+    const int socket =
+        accept4(listening_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (socket < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno != EAGAIN) accepts_again_ = Clock::now() + kPause;
+      return;
+    }
+    // As gRPC does with the sockets that it accepts.
+    const int on = 1;
+    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    clients_.push_back({socket, Clock::now() + patience_, ""});
+  }
+}
+
+bool ConnectPort::Read(Client& client) {
+  char bytes[1024];
+  const ssize_t count = recv(client.socket, bytes, sizeof bytes, 0);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (count <= 0) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    close(client.socket);
+    return true;
+  }
+  client.received.append(bytes, static_cast<size_t>(count));
+  const auto target = ReadConnectRequest(client.received);
+  if (!target.ok()) {
+    Refuse(client.socket, "400 Bad Request",
+           std::string(target.status().message()));
+    return true;
+  }
+  if (!target->has_value()) return false;
+  const absl::Status status = serve_(**target, client.socket);
+  if (status.ok()) {
+    served_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    Refuse(client.socket, "403 Forbidden", std::string(status.message()));
+  }
+  return true;
+}
+
+void ConnectPort::Refuse(int socket, const char* status,
+                         const std::string& text) {
+  refused_.fetch_add(1, std::memory_order_relaxed);
+  SendAll(socket, RefusalOfConnect(status, "tether-sidecar: " + text));
+  close(socket);
+}
+
+}  // namespace tether::sidecar
