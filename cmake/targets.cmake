@@ -829,41 +829,8 @@ tether_program(benchmarks_scale_streams_benchmark
   ARGS --largest=100 --repeats=1 --idle=100ms
   TIMEOUT 60)
 
-tether_internal_library(sidecar_app_watch
-  SRCS sidecar/app_watch.cc
-  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
-
-tether_internal_library(sidecar_figures)
-
-tether_proto_library(proto_tether_v1_sidecar_status_cc_proto
-  PREFIX proto
-  SRCS proto/tether/v1/sidecar_status.proto
-  DEPS protobuf::libprotobuf)
-
-tether_internal_library(sidecar_figure_table
-  SRCS sidecar/figure_table.cc
-  DEPS
-    absl::strings
-    proto_tether_v1_sidecar_status_cc_proto
-    sidecar_figures
-    tether_internal::tether_observability)
-
 tether_internal_library(sidecar_options
   DEPS absl::time gRPC::grpc++ tether_internal::tether_grpc)
-
-tether_internal_library(sidecar_admin
-  SRCS sidecar/admin.cc
-  DEPS
-    absl::status
-    absl::statusor
-    absl::strings
-    gRPC::grpc++
-    gRPC::grpc++_reflection
-    sidecar_app_watch
-    sidecar_figure_table
-    sidecar_figures
-    sidecar_options
-    tether_internal::tether_observability)
 
 tether_proto_library(proto_tether_v1_access_log_cc_proto
   PREFIX proto
@@ -884,6 +851,39 @@ tether_internal_library(sidecar_access_log
     protobuf::libprotobuf
     sidecar_options
     tether_internal::tether
+    tether_internal::tether_observability)
+
+tether_internal_library(sidecar_app_watch
+  SRCS sidecar/app_watch.cc
+  DEPS absl::core_headers gRPC::grpc++ tether_internal::tether)
+
+tether_internal_library(sidecar_figures)
+
+tether_proto_library(proto_tether_v1_sidecar_status_cc_proto
+  PREFIX proto
+  SRCS proto/tether/v1/sidecar_status.proto
+  DEPS protobuf::libprotobuf)
+
+tether_internal_library(sidecar_figure_table
+  SRCS sidecar/figure_table.cc
+  DEPS
+    absl::strings
+    proto_tether_v1_sidecar_status_cc_proto
+    sidecar_figures
+    tether_internal::tether_observability)
+
+tether_internal_library(sidecar_admin
+  SRCS sidecar/admin.cc
+  DEPS
+    absl::status
+    absl::statusor
+    absl::strings
+    gRPC::grpc++
+    gRPC::grpc++_reflection
+    sidecar_app_watch
+    sidecar_figure_table
+    sidecar_figures
+    sidecar_options
     tether_internal::tether_observability)
 
 tether_internal_library(sidecar_address
@@ -1000,6 +1000,7 @@ tether_internal_library(sidecar_main
     absl::statusor
     absl::strings
     absl::synchronization
+    sidecar_access_log
     sidecar_admin
     sidecar_engine
     sidecar_flags

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -228,6 +229,19 @@ AccessLog::AccessLog(const AccessLogOptions& options,
                      std::unique_ptr<Writer> writer)
     : options_(options), writer_(std::move(writer)) {}
 AccessLog::~AccessLog() = default;
+
+absl::Status AccessLog::Check(const AccessLogOptions& options) {
+  const size_t slash = options.path.rfind('/');
+  if (slash == std::string::npos) return absl::OkStatus();
+  const std::string folder = options.path.substr(0, slash + 1);
+  struct stat found;
+  if (stat(folder.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("can't open the access log ", options.path,
+                   ": there is no folder ", folder));
+}
 
 absl::StatusOr<std::shared_ptr<AccessLog>> AccessLog::Open(
     const AccessLogOptions& options) {

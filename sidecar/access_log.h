@@ -57,6 +57,9 @@ class AccessLog {
   // at most.
   static constexpr size_t kMostWaiting = 4096;
 
+  // An error if the folder of the file doesn't exist. Creates nothing.
+  static absl::Status Check(const AccessLogOptions& options);
+
   // Null if options.path is "". Creates the file, for its owner and group to
   // read. A pipe must have a reader.
   //

@@ -52,17 +52,22 @@ std::unique_ptr<grpc::Server> BuildWithHealth(grpc::ServerBuilder& builder) {
 
 void SetAdminPage(StartAdminPage start) { start_page = start; }
 
+absl::Status Admin::Check(const AdminOptions& options) {
+  if (options.http_listen.empty() || start_page != nullptr) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(
+      "admin.http_listen: this program is built without the page; "
+      "tether-sidecar-http has it");
+}
+
 absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options,
                                                     AdminSource source) {
   std::unique_ptr<Admin> admin(new Admin(std::move(source)));
   Admin* const self = admin.get();
   const bool has_page = !options.http_listen.empty();
   if (!has_page && options.grpc_listen.empty()) return admin;
-  if (has_page && start_page == nullptr) {
-    return absl::UnimplementedError(
-        "admin.http_listen: this program is built without the page; "
-        "tether-sidecar-http has it");
-  }
+  if (absl::Status status = Check(options); !status.ok()) return status;
   StartMetrics();
   if (!options.grpc_listen.empty()) {
     absl::Status status = admin->Listen(options.grpc_listen);

@@ -72,6 +72,10 @@ class Admin {
   //
   // FAILED_PRECONDITION: it can't listen. UNIMPLEMENTED: there is no page in
   // this program. INVALID_ARGUMENT: an option is malformed.
+  // The error of Start that doesn't depend on what the machine does: this
+  // program has no page.
+  static absl::Status Check(const AdminOptions& options);
+
   static absl::StatusOr<std::unique_ptr<Admin>> Start(
       const AdminOptions& options, AdminSource source);
 

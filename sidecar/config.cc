@@ -47,6 +47,37 @@ std::string Cleaned(std::string_view message) {
   return text;
 }
 
+// What to write, for an error over the value of an enumeration: "; write OFF or
+// FULL". "" for other errors. Protobuf's message names only the field, and
+// fields that have one name have one type here.
+std::string ValuesFor(std::string_view message) {
+  constexpr std::string_view kField = "for field \"";
+  const size_t field = message.find(kField);
+  if (message.find("numeration value") == message.npos ||
+      field == message.npos) {
+    return "";
+  }
+  std::string_view name = message.substr(field + kField.size());
+  name = name.substr(0, name.find('"'));
+  const auto& file = *v1::SidecarConfig::descriptor()->file();
+  for (int i = 0; i < file.message_type_count(); ++i) {
+    const auto* found =
+        file.message_type(i)->FindFieldByName(std::string(name));
+    if (found == nullptr || found->enum_type() == nullptr) continue;
+    std::string values;
+    const int count = found->enum_type()->value_count();
+    for (int value = 1; value < count; ++value) {  // 0 is "unspecified"
+      absl::StrAppend(&values,
+                      value == 1           ? "; write "
+                      : value == count - 1 ? " or "
+                                           : ", ",
+                      std::string(found->enum_type()->value(value)->name()));
+    }
+    return values;
+  }
+  return "";
+}
+
 // Receives what the parser complains of. Lines and columns are counted from 0.
 class Collector final : public google::protobuf::io::ErrorCollector {
  public:
@@ -72,7 +103,9 @@ class Collector final : public google::protobuf::io::ErrorCollector {
  private:
   // The first one ends the parsing. Others only follow from it.
   void OnError(int line, int column, std::string_view message) {
-    if (!has_failed_) errors_.Add(line + 1, column + 1, Cleaned(message));
+    if (!has_failed_) {
+      errors_.Add(line + 1, column + 1, Cleaned(message) + ValuesFor(message));
+    }
     has_failed_ = true;
   }
 

@@ -322,6 +322,9 @@ void Reader::ReadConnect() {
     errors_.Add(place, absl::StrCat(Quoted(config_.connect_listen()),
                                     " is open to other machines"));
   }
+  if (!config_.connect_listen().empty() && config_.egress_size() == 0) {
+    errors_.Add(place, "there is no egress to connect to");
+  }
 }
 
 void Reader::ReadAdmin() {

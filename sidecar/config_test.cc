@@ -30,6 +30,7 @@ namespace tether::sidecar {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -290,6 +291,10 @@ TEST(ConfigErrorTest, TheFormatIsChecked) {
   // The words are Protobuf's.
   EXPECT_THAT(ErrorsOf("mode: full"), StartsWith("f:2:11: "));
   EXPECT_THAT(ErrorsOf("mode: full"), HasSubstr("\"full\""));
+  EXPECT_THAT(ErrorsOf("mode: full"),
+              EndsWith("; write OBSERVE, DEADLINE or FULL"));
+  EXPECT_THAT(ErrorsOf("egress { correlate: off }"),
+              EndsWith("; write OFF, DEADLINE or FULL"));
   EXPECT_THAT(ErrorsOf("threads: 99999999999"),
               StartsWith("f:2:10: Integer out of range"));
   EXPECT_THAT(ErrorsOf("threads: 'x'"), StartsWith("f:2:10: Expected integer"));
@@ -384,17 +389,20 @@ TEST(ConfigErrorTest, ListenersDontOverlap) {
 }
 
 TEST(ConfigErrorTest, ThePortForConnectIsOfThisMachine) {
-  EXPECT_EQ(ErrorsOf("connect_listen: '[::1]:15000'\n"), "");
-  EXPECT_EQ(ErrorsOf("connect_listen: 'localhost:0'\n"), "");
-  EXPECT_EQ(ErrorsOf("connect_listen: '0.0.0.0:15000'\n"),
-            "f:2:1: connect_listen: \"0.0.0.0:15000\" is open to other "
+  const std::string egress = "egress { listen: 'unix:/a' target: 'a:1' }\n";
+  EXPECT_EQ(ErrorsOf(egress + "connect_listen: '[::1]:15000'\n"), "");
+  EXPECT_EQ(ErrorsOf(egress + "connect_listen: 'localhost:0'\n"), "");
+  EXPECT_EQ(ErrorsOf("connect_listen: 'localhost:0'\n"),
+            "f:2:1: connect_listen: there is no egress to connect to");
+  EXPECT_EQ(ErrorsOf(egress + "connect_listen: '0.0.0.0:15000'\n"),
+            "f:3:1: connect_listen: \"0.0.0.0:15000\" is open to other "
             "machines");
   const std::string no_ip =
       " has no IP address; write v4:port, [v6]:port or localhost:port";
-  EXPECT_EQ(ErrorsOf("connect_listen: 'me:15000'\n"),
-            "f:2:1: connect_listen: \"me:15000\"" + no_ip);
-  EXPECT_EQ(ErrorsOf("connect_listen: 'unix:/run/connect'\n"),
-            "f:2:1: connect_listen: \"unix:/run/connect\"" + no_ip);
+  EXPECT_EQ(ErrorsOf(egress + "connect_listen: 'me:15000'\n"),
+            "f:3:1: connect_listen: \"me:15000\"" + no_ip);
+  EXPECT_EQ(ErrorsOf(egress + "connect_listen: 'unix:/run/connect'\n"),
+            "f:3:1: connect_listen: \"unix:/run/connect\"" + no_ip);
   EXPECT_EQ(ErrorsOf("egress { listen: '127.0.0.1:80' target: 'a:1' }\n"
                      "connect_listen: '127.0.0.1:80'\n"),
             "f:3:1: connect_listen: \"127.0.0.1:80\" overlaps with "

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <iostream>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -26,6 +27,8 @@ namespace {
 
 // How long to wait if the process has no file descriptor left.
 constexpr std::chrono::milliseconds kPause(100);
+
+constexpr std::chrono::seconds kPrintEvery(1);
 
 bool SendAll(int socket, std::string_view text) {
   // A new connection's buffer holds more than any answer.
@@ -215,6 +218,10 @@ void ConnectPort::Refuse(int socket, const char* status,
   refused_.fetch_add(1, std::memory_order_relaxed);
   SendAll(socket, RefusalOfConnect(status, "tether-sidecar: " + text));
   close(socket);
+  const Clock::time_point now = Clock::now();
+  if (now < prints_again_) return;
+  prints_again_ = now + kPrintEvery;
+  std::cerr << "connect: refused: " << text << std::endl;
 }
 
 }  // namespace tether::sidecar

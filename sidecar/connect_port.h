@@ -27,6 +27,8 @@ namespace tether::sidecar {
 //
 // A client that sends no whole request within `patience` is disconnected. At
 // most kMostWaiting are read from at once; further ones wait to be accepted.
+// gRPC's clients don't show the text of a refusal, so it is also printed to
+// standard error, once a second at most.
 //
 // Thread safety: any thread, but for Stop and the destructor, which are for
 // one. It has a thread of its own.
@@ -94,6 +96,7 @@ class ConnectPort {
   std::vector<Client> clients_;
   // No socket is accepted before, since the process had none left.
   Clock::time_point accepts_again_ = Clock::time_point::min();
+  Clock::time_point prints_again_ = Clock::time_point::min();
   std::atomic<int64_t> served_{0};
   std::atomic<int64_t> refused_{0};
   std::thread thread_;

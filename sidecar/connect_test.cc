@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "sidecar/counters.h"
 #include "sidecar/options.h"
@@ -171,6 +172,20 @@ TEST_F(ConnectTest, AReloadMovesTargets) {
   const auto call = to_second.Call({kMethod, {}, "", kGiveUp, true});
   EXPECT_TRUE(call->Wait().ok());
   EXPECT_EQ(call->reply(), "second");
+  EXPECT_EQ(to_second.Call({kMethod})->Wait().ok(), true);
+
+  // A connection that asked for the old target never reaches the new one.
+  changed.egress[0].target = first.address();
+  ASSERT_TRUE(sidecar->Reload(changed).ok());
+  const absl::Time limit = absl::Now() + kGiveUp;
+  for (;;) {
+    const auto again = to_second.Call({kMethod});
+    if (!again->Wait().ok()) break;  // it has ended
+    ASSERT_EQ(again->reply(), "second");
+    ASSERT_LT(absl::Now(), limit);
+  }
+  changed.egress[0].target = second.address();
+  ASSERT_TRUE(sidecar->Reload(changed).ok());
   PlainClient to_first(ByProxy(*sidecar, first.address()));
   EXPECT_FALSE(to_first.Call({kMethod})->Wait().ok());
 

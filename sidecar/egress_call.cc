@@ -189,7 +189,11 @@ void EgressCall::OnRequestsEnded(RequestEnd end, const absl::Status& status) {
     // ends with the better status.
     const bool ends_by_itself =
         end == RequestEnd::kDeadline && made_->ctx.Remaining() < kSameDeadline;
-    if (!ends_by_itself) made_->cancel(status);
+    if (ends_by_itself) return;
+    cut_with_ = status;
+    made_->cancel(end == RequestEnd::kDeadline
+                      ? WithEndReason(status, EndReason::kInheritedDeadline)
+                      : status);
     return;
   }
   const bool is_cut_anyway =
@@ -210,6 +214,12 @@ void EgressCall::OnAnswer(grpc::Status& status, bool is_callees, bool,
     status = outgoing_->OnStatus(status);
     if (!status.ok() && made_->ctx.Done()) {
       is_cut_ = true;
+      // A caller that gives up at its deadline ends the request, and so the
+      // call, before the call's own deadline.
+      if (cut_with_.has_value() &&
+          status.error_code() == grpc::StatusCode::CANCELLED) {
+        status = ToGrpcStatus(*cut_with_);
+      }
       queue().counters().Add(Count::kCut);
     }
   }
@@ -221,7 +231,8 @@ void EgressCall::Log(const grpc::Status& status) {
       !route_->access_log->Samples()) {
     return;
   }
-  const std::string peer = server_context().peer();
+  std::string peer = server_context().peer();
+  if (peer.rfind("fd:", 0) == 0) peer = "connect";
   AccessEntry entry;
   entry.side = "egress";
   entry.method = method();

@@ -71,6 +71,9 @@ class EgressCall final : public ProxiedCall {
 
   std::optional<Cancellable> made_;
   std::optional<OutgoingCall> outgoing_;
+  // The status of its requests, which have ended the call. Set before made_ is
+  // cancelled, on any thread; read after cut_ is gone.
+  std::optional<absl::Status> cut_with_;
   // The last member, since its callback uses the others.
   std::optional<CutWhenAllEnd> cut_;
 };

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <optional>
+#include <set>
 #include <streambuf>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "absl/flags/usage.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -128,6 +130,22 @@ void AnswerQuestions(int argc, char** argv) {
   }
 }
 
+// Abseil would let the last one win.
+void RefuseRepeatedFlags(int argc, char** argv) {
+  std::set<std::string_view> seen;
+  for (int i = 1; i < argc; ++i) {
+    std::string_view name = argv[i];
+    if (name == "--") return;
+    if (name.substr(0, 1) != "-") continue;
+    name.remove_prefix(name.substr(0, 2) == "--" ? 2 : 1);
+    name = name.substr(0, name.find('='));
+    if (seen.insert(name).second) continue;
+    ExitOverFlags(absl::StrCat(
+        "--", absl::string_view(name.data(), name.size()), " is given twice",
+        name == "egress" ? "; write LISTEN=TARGET,LISTEN=TARGET" : ""));
+  }
+}
+
 absl::Status Bad(const std::string& text) {
   return absl::InvalidArgumentError(text);
 }
@@ -142,7 +160,9 @@ std::string FlagOf(const std::string& path) {
   return absl::StrCat("--", path);
 }
 
-std::optional<v1::SidecarConfig::Mode> ModeNamed(const std::string& name) {
+// In either case, since the file has upper case.
+std::optional<v1::SidecarConfig::Mode> ModeNamed(const std::string& text) {
+  const std::string name = absl::AsciiStrToLower(text);
   if (name.empty()) return v1::SidecarConfig::MODE_UNSPECIFIED;
   if (name == "observe") return v1::SidecarConfig::OBSERVE;
   if (name == "deadline") return v1::SidecarConfig::DEADLINE;
@@ -197,6 +217,7 @@ void ExitOverFlags(const std::string& message) {
 
 void ParseFlagsOrExit(int argc, char** argv) {
   AnswerQuestions(argc, argv);
+  RefuseRepeatedFlags(argc, argv);
   absl::SetProgramUsageMessage("see --help");
   // Abseil prints one or two lines per mistake, and exits with 1. So the
   // replacement stream must outlive this function.

@@ -91,6 +91,7 @@ TEST_F(FlagsTest, ModesHaveTheirNames) {
   for (const auto& [name, mode] :
        std::vector<std::pair<const char*, Mode>>{{"observe", Mode::kObserve},
                                                  {"deadline", Mode::kDeadline},
+                                                 {"FULL", Mode::kFull},
                                                  {"full", Mode::kFull}}) {
     Set({{"ingress", "[::1]:1"}, {"app", "[::1]:2"}, {"mode", name}});
     EXPECT_EQ(OptionsFromFlags()->mode, mode);
@@ -135,8 +136,8 @@ TEST_F(FlagsTest, AMistakeNamesTheFlag) {
   EXPECT_EQ(ErrorWith({{"egress", "0.0.0.0:3=a:1"}}),
             "--egress: \"0.0.0.0:3\" is open to other machines, and "
             "allow_remote isn't set");
-  EXPECT_EQ(ErrorWith({{"mode", "FULL"}}),
-            "--mode: \"FULL\" is not observe, deadline or full");
+  EXPECT_EQ(ErrorWith({{"mode", "all"}}),
+            "--mode: \"all\" is not observe, deadline or full");
   EXPECT_EQ(ErrorWith({{"admin", "[::1]"}}),
             "--admin: \"[::1]\" has no port; write host:port, [v6]:port or "
             "unix:/path");

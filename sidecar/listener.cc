@@ -51,17 +51,21 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   }
   MakePlain(builder);
-  builder.AddListeningPort(
-      address,
-      credentials != nullptr ? credentials : grpc::InsecureServerCredentials(),
-      &listener->port_);
+  if (!address.empty()) {
+    builder.AddListeningPort(address,
+                             credentials != nullptr
+                                 ? credentials
+                                 : grpc::InsecureServerCredentials(),
+                             &listener->port_);
+  }
   builder.RegisterAsyncGenericService(&listener->service_);
   for (const auto& poller : pollers) {
     listener->queues_.push_back(
         std::make_unique<CallQueue>(*poller, listener->queues_.size()));
   }
   listener->server_ = BuildWith(builder, pollers, listener->unused_queue_);
-  if (listener->server_ == nullptr || listener->port_ == 0) {
+  if (listener->server_ == nullptr ||
+      (!address.empty() && listener->port_ == 0)) {
     listener->DrainUnusedQueue();
     listener->is_shut_down_ = true;
     return absl::UnavailableError(absl::StrCat("can't listen on ", address));

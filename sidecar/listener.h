@@ -38,9 +38,9 @@ class Listener {
   using AcceptOne =
       std::function<void(CallQueue& queue, grpc::AsyncGenericService& service)>;
 
-  // Listens on `address`. The calls run on `pollers`, which must outlive the
-  // listener. Null credentials: plaintext. The error says which
-  // address it is.
+  // Listens on `address`; "": on none, for calls that come by Add. The calls
+  // run on `pollers`, which must outlive the listener. Null credentials:
+  // plaintext. The error says which address it is.
   static absl::StatusOr<std::unique_ptr<Listener>> Start(
       const std::string& address,
       std::shared_ptr<grpc::ServerCredentials> credentials, PeerIs peer,
@@ -50,7 +50,8 @@ class Listener {
   ~Listener();
 
   // Serves calls that arrive on `socket`, a connection that doesn't block, in
-  // plaintext. Owns it from now on. Not after Shutdown.
+  // plaintext. Owns it from now on. Its peer then has the name "fd:NUMBER". Not
+  // after Shutdown.
   void Add(int socket);
 
   // Accepts no more calls, lets those that run go on for `grace`, then cancels

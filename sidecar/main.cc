@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "sidecar/access_log.h"
 #include "sidecar/admin.h"
 #include "sidecar/flags.h"
 #include "sidecar/options.h"
@@ -120,6 +121,16 @@ void PrintAdmin(const AdminOptions& options, const Admin& admin) {
   }
 }
 
+// What would fail at the start, too, and doesn't depend on what runs now.
+int Check(const SidecarOptions& options) {
+  for (const absl::Status& status :
+       {Admin::Check(options.admin), AccessLog::Check(options.access_log)}) {
+    if (!status.ok()) return Fail(status);
+  }
+  std::cout << "ok" << std::endl;
+  return 0;
+}
+
 int Serve(const sigset_t& signals, SidecarOptions options) {
   auto sidecar = Sidecar::Start(options);
   if (!sidecar.ok()) return Fail(sidecar.status());
@@ -155,10 +166,7 @@ int Main(int argc, char** argv) {
   }
   absl::StatusOr<SidecarOptions> options = OptionsFromFlags();
   if (!options.ok()) return FailOverConfig(options.status());
-  if (IsCheck()) {
-    std::cout << "ok" << std::endl;
-    return 0;
-  }
+  if (IsCheck()) return Check(*options);
   return Serve(signals, *std::move(options));
 }
 

@@ -138,6 +138,8 @@ class MainTest(unittest.TestCase):
         ([], "ERROR: --config, or --ingress and --app, is required; see --help\n"),
         (["--foo"], "ERROR: Unknown command line flag 'foo'\n"),
         (["--foo", "--bar"], "ERROR: Unknown command line flag 'foo'\n"),
+        (["--egress=[::1]:1=a:1", "--egress=[::1]:2=b:1"], "ERROR: --egress is given twice; write LISTEN=TARGET,LISTEN=TARGET\n"),
+        (["--app=[::1]:1", "-app=[::1]:2"], "ERROR: --app is given twice\n"),
         (["--check=x"], "ERROR: Illegal value 'x' specified for flag 'check'\n"),
         (["x"], 'ERROR: "x" is not a flag\n'),
         (["--ingress=[::1]:1"], "ERROR: --app: required, but not set\n"),
@@ -157,6 +159,14 @@ class MainTest(unittest.TestCase):
       self.assertEqual((run.returncode, run.stdout, run.stderr), (
           1, "", "%s:1:1: ingress.listen: required, but not set\n%s:1:1: ingress.app: required, but not set\n" %
           (self.config, self.config)))
+    for more, error in [
+        ('access_log { path: "/nowhere/x.log" }', "can't open the access log /nowhere/x.log: there is no folder /nowhere/"),
+        ('admin { http_listen: "127.0.0.1:0" }',
+         "admin.http_listen: this program is built without the page; tether-sidecar-http has it"),
+    ]:
+      self.write(self.ingress(self.app, more))
+      run = self.run_it("--check", "--config=" + self.config)
+      self.assertEqual((run.returncode, run.stdout, run.stderr), (1, "", "ERROR: %s\n" % error))
     run = self.run_it("--check", "--ingress=[::1]:1", "--app=[::1]:2")
     self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "ok\n", ""))
 

@@ -78,22 +78,46 @@ absl::Status Sidecar::Open() {
   return absl::OkStatus();
 }
 
-absl::Status Sidecar::Connect(const Address& target, int socket) const {
-  // Locked until the server has the socket, so that it isn't shut down before.
-  const std::lock_guard<std::mutex> lock(mutex_);
+size_t Sidecar::IndexOf(const Address& target) const {
   for (size_t i = 0; i < options_.egress.size(); ++i) {
     if (options_.egress[i].listen_credentials != nullptr) continue;
     for (const Address& address : AddressesOf(options_.egress[i].target)) {
-      if (address.ToString() != target.ToString()) continue;
-      if (!ConnectPort::Confirm(socket)) {
-        return absl::UnavailableError("the connection is broken");
-      }
-      egress_[i].listener->Add(socket);
-      return absl::OkStatus();
+      if (address.ToString() == target.ToString()) return i;
     }
   }
-  return absl::NotFoundError(
-      absl::StrCat("no egress has the target ", target.ToString()));
+  return options_.egress.size();
+}
+
+absl::Status Sidecar::Connect(const Address& target, int socket) {
+  // Locked until the server has the socket, so that it isn't shut down before.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const size_t i = IndexOf(target);
+  if (i == options_.egress.size()) {
+    return absl::NotFoundError(
+        absl::StrCat("no egress has the target ", target.ToString()));
+  }
+  Egress& egress = egress_[i];
+  if (egress.tunnels == nullptr) {
+    egress.tunnel_routes = std::make_shared<Routes<EgressRoute>>(
+        RouteOf(options_, options_.egress[i], egress.upstream),
+        ThreadsOf(options_));
+    auto started = Listener::Start("", nullptr, PeerIs::kApp, pollers_,
+                                   AcceptorOf(egress.tunnel_routes));
+    if (!started.ok()) return started.status();
+    egress.tunnels = *std::move(started);
+  }
+  if (!ConnectPort::Confirm(socket)) {
+    return absl::UnavailableError("the connection is broken");
+  }
+  egress.tunnels->Add(socket);
+  return absl::OkStatus();
+}
+
+void Sidecar::Egress::Shutdown(absl::Duration grace) {
+  const auto [over, cancel] = WithTimeout(Background(), grace);
+  listener->Shutdown(grace);
+  if (tunnels == nullptr) return;
+  tunnels->Shutdown(std::max(over.Remaining(), absl::ZeroDuration()));
 }
 
 Sidecar::~Sidecar() {
@@ -156,15 +180,20 @@ absl::StatusOr<Sidecar::Egress> Sidecar::OpenEgress(
   const int threads = ThreadsOf(options);
   opened.routes = std::make_shared<Routes<EgressRoute>>(
       RouteOf(options, egress, opened.upstream), threads);
-  auto listener = Listener::Start(
-      egress.listen, egress.listen_credentials, PeerIs::kApp, pollers_,
-      [routes = opened.routes, shared = shared_](
-          CallQueue& queue, grpc::AsyncGenericService& service) {
-        (new EgressCall(queue, service, routes, shared))->Accept();
-      });
+  auto listener =
+      Listener::Start(egress.listen, egress.listen_credentials, PeerIs::kApp,
+                      pollers_, AcceptorOf(opened.routes));
   if (!listener.ok()) return listener.status();
   opened.listener = *std::move(listener);
   return opened;
+}
+
+Listener::AcceptOne Sidecar::AcceptorOf(
+    std::shared_ptr<Routes<EgressRoute>> routes) const {
+  return [routes = std::move(routes), shared = shared_](
+             CallQueue& queue, grpc::AsyncGenericService& service) {
+    (new EgressCall(queue, service, routes, shared))->Accept();
+  };
 }
 
 absl::Status Sidecar::CheckReload(const SidecarOptions& options) const {
@@ -263,20 +292,28 @@ void Sidecar::ReplaceEgress(const SidecarOptions& options,
   for (size_t i = 0; i < opened.size(); ++i) {
     if (opened[i].listener != nullptr) continue;
     const EgressOptions& one = options.egress[i];
-    opened[i] = std::move(egress_[IndexOf(one.listen)]);
+    const size_t old = IndexOf(one.listen);
+    opened[i] = std::move(egress_[old]);
+    if (one.target != options_.egress[old].target) {
+      Retire(std::move(opened[i].tunnels));
+    }
     if (!opened[i].upstream->Is(one.target, one.credentials_id,
                                 one.server_name)) {
       opened[i].upstream = TargetOf(one);
     }
-    opened[i].routes->Set(RouteOf(options, one, opened[i].upstream));
+    const auto route = RouteOf(options, one, opened[i].upstream);
+    opened[i].routes->Set(route);
+    if (opened[i].tunnels != nullptr) opened[i].tunnel_routes->Set(route);
   }
   for (Egress& old : egress_) {
-    if (old.listener != nullptr) Retire(std::move(old.listener));
+    Retire(std::move(old.listener));
+    Retire(std::move(old.tunnels));
   }
   egress_ = std::move(opened);
 }
 
 void Sidecar::Retire(std::unique_ptr<Listener> listener) {
+  if (listener == nullptr) return;
   retiring_.emplace_back(
       [this, listener = std::move(listener), grace = options_.drain]() mutable {
         listener->Shutdown(grace);
@@ -297,7 +334,7 @@ void Sidecar::Drain(absl::Duration grace) {
   if (connect_port_ != nullptr) connect_port_->Stop();
   // Calls that nobody waits for may go on for as long.
   for (Egress& egress : egress_) {
-    egress.listener->Shutdown(std::max(over.Remaining(), absl::ZeroDuration()));
+    egress.Shutdown(std::max(over.Remaining(), absl::ZeroDuration()));
   }
 }
 
@@ -337,7 +374,10 @@ CounterValues Sidecar::counters() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   CounterValues sum = retired_counts_;
   ingress_.listener->AddCountersTo(sum);
-  for (const Egress& egress : egress_) egress.listener->AddCountersTo(sum);
+  for (const Egress& egress : egress_) {
+    egress.listener->AddCountersTo(sum);
+    if (egress.tunnels != nullptr) egress.tunnels->AddCountersTo(sum);
+  }
   return sum;
 }
 
@@ -354,7 +394,10 @@ int64_t Sidecar::ingress_in_flight() const {
 int64_t Sidecar::egress_in_flight() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   int64_t sum = 0;
-  for (const Egress& egress : egress_) sum += egress.listener->InFlight();
+  for (const Egress& egress : egress_) {
+    sum += egress.listener->InFlight();
+    if (egress.tunnels != nullptr) sum += egress.tunnels->InFlight();
+  }
   return sum;
 }
 

@@ -105,6 +105,13 @@ class Sidecar {
     std::shared_ptr<Routes<EgressRoute>> routes;
     std::shared_ptr<const Upstream> upstream;
     std::unique_ptr<Listener> listener;
+    // For connections that asked for the target by CONNECT. When the target
+    // changes, they go on to the old one until they end, so they have a server
+    // and routes of their own. Null until the first.
+    std::unique_ptr<Listener> tunnels;
+    std::shared_ptr<Routes<EgressRoute>> tunnel_routes;
+
+    void Shutdown(absl::Duration grace);
   };
 
   explicit Sidecar(SidecarOptions options);
@@ -131,10 +138,14 @@ class Sidecar {
   void ReplaceIngress(const SidecarOptions& options, Ingress opened);
   void ReplaceEgress(const SidecarOptions& options, std::vector<Egress> opened);
   // Gives a connection of the ConnectPort to the egress with that target.
-  absl::Status Connect(const Address& target, int socket) const;
+  absl::Status Connect(const Address& target, int socket);
   // The current egress that listens there; their number if there is none.
   size_t IndexOf(const std::string& listen) const;
-  // Drains it on a thread.
+  Listener::AcceptOne AcceptorOf(
+      std::shared_ptr<Routes<EgressRoute>> routes) const;
+  // The one with that target; their number if there is none.
+  size_t IndexOf(const Address& target) const;
+  // Drains it, unless it is null, on a thread.
   void Retire(std::unique_ptr<Listener> listener);
 
   const Cancellable base_;  // of all requests

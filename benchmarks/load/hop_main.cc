@@ -30,6 +30,8 @@ ABSL_FLAG(std::string, next, "", "The address of the next hop; empty: a leaf");
 
 ABSL_FLAG(absl::Duration, min_budget, absl::ZeroDuration(),
           "tether turns away what arrives with less time");
+ABSL_FLAG(absl::Duration, reserve, absl::InfiniteDuration(),
+          "What tether's calls keep of the time; inf: the default");
 
 namespace tether::benchmarks {
 namespace {
@@ -76,9 +78,13 @@ void Run() {
   Meter meter;
   std::unique_ptr<Hop::Stub> stub;
   if (!next.empty()) {
+    ClientOptions options;
+    if (absl::GetFlag(FLAGS_reserve) != absl::InfiniteDuration()) {
+      options.reserve = Reserve::Fixed(absl::GetFlag(FLAGS_reserve));
+    }
     const auto credentials = grpc::InsecureChannelCredentials();
     stub = Hop::NewStub(variant == Variant::kTether
-                            ? CreateChannel(next, credentials)
+                            ? CreateChannel(next, credentials, options)
                             : grpc::CreateChannel(next, credentials));
   }
   const std::unique_ptr<grpc::Service> service =
