@@ -126,6 +126,8 @@ TEST_F(ConnectTest, ACallByProxyEndsWithItsRequest) {
   request->Cancel();
   EXPECT_TRUE(at_target->IsCancelledWithin(kGiveUp));
   EXPECT_EQ(call->Wait().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(call->status().error_message(),
+            "context canceled: the caller cancelled the call or is gone");
   request->Wait();
   to_target.reset();
 }

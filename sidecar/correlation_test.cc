@@ -143,6 +143,31 @@ TEST_F(CorrelationTest, ARequestWithoutDeadlineGivesNone) {
   EXPECT_EQ(call->reply(), "reply");
 }
 
+// Whether the caller gives up first or a sidecar sees the deadline first, the
+// app is told the same.
+TEST_F(CorrelationTest, ACallThatADeadlineEndsIsNeverCancelled) {
+  internal::Mutex mutex;
+  std::vector<grpc::Status> statuses;
+  at_front_ = [&](const UnaryApp::Held& request) {
+    CallLeaf(request, [&](PlainCall& call) {
+      internal::MutexLock lock(mutex);
+      statuses.push_back(call.status());
+    });
+  };
+  Start(Mode::kFull);
+  for (int i = 0; i < 30; ++i) {
+    const auto call = Call(absl::StrCat(i), absl::Milliseconds(60 + i));
+    EXPECT_EQ(call->Wait().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  }
+  Stop();
+  internal::MutexLock lock(mutex);
+  EXPECT_FALSE(statuses.empty());
+  for (const grpc::Status& status : statuses) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED)
+        << status.error_message();
+  }
+}
+
 // ---- Cancellation ----
 
 // 20 ms are enough for both sidecars and three connections. A busy machine may
