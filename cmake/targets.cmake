@@ -5807,6 +5807,7 @@ tether_program(sidecar_correlation_test
     sidecar_testing_chain
     sidecar_testing_channel
     sidecar_testing_plain_client
+    sidecar_testing_start
     sidecar_testing_unary_app
     tether_internal::tether
     tether_internal::tether_grpc

@@ -26,6 +26,7 @@
 #include "sidecar/testing/chain.h"
 #include "sidecar/testing/channel.h"
 #include "sidecar/testing/plain_client.h"
+#include "sidecar/testing/start.h"
 #include "sidecar/testing/unary_app.h"
 #include "tether/context.h"
 #include "tether/current.h"
@@ -143,29 +144,49 @@ TEST_F(CorrelationTest, ARequestWithoutDeadlineGivesNone) {
   EXPECT_EQ(call->reply(), "reply");
 }
 
-// Whether the caller gives up first or a sidecar sees the deadline first, the
-// app is told the same.
+// A leaf without a sidecar isn't asked to answer earlier. Whether the caller
+// gives up first or the sidecar sees the deadline first, the app is told the
+// same.
 TEST_F(CorrelationTest, ACallThatADeadlineEndsIsNeverCancelled) {
   internal::Mutex mutex;
   std::vector<grpc::Status> statuses;
-  at_front_ = [&](const UnaryApp::Held& request) {
-    CallLeaf(request, [&](PlainCall& call) {
-      internal::MutexLock lock(mutex);
-      statuses.push_back(call.status());
-    });
-  };
-  Start(Mode::kFull);
+  UnaryApp leaf([](const UnaryApp::Held&) {});
+  std::unique_ptr<PlainClient> to_leaf;
+  UnaryApp app([&](const UnaryApp::Held& request) {
+    to_leaf->Call({kLeafMethod, {{"baggage", request->header("baggage")}}},
+                  [&](PlainCall& call) {
+                    internal::MutexLock lock(mutex);
+                    statuses.push_back(call.status());
+                  });
+  });
+  SidecarOptions options;
+  options.mode = Mode::kFull;
+  options.ingress.app = app.address();
+  options.egress.resize(1);
+  options.egress[0].target = leaf.address();
+  const auto sidecar = testing::StartOnLoopback(options);
+  to_leaf = std::make_unique<PlainClient>(
+      testing::AddressOf(sidecar->egress_port(0)));
+  PlainClient client(testing::AddressOf(sidecar->ingress_port()));
   // gRPC rounds these up to 1,010 ms on the wire, so most callers are first.
   std::vector<std::shared_ptr<PlainCall>> calls;
   for (int i = 0; i < 10; ++i) {
-    calls.push_back(Call(absl::StrCat(i), absl::Milliseconds(1001 + i)));
+    calls.push_back(
+        client.Call({kFrontMethod, {}, "", absl::Milliseconds(1001 + i)}));
   }
   for (const auto& call : calls) {
     EXPECT_EQ(call->Wait().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   }
-  Stop();
-  internal::MutexLock lock(mutex);
-  EXPECT_FALSE(statuses.empty());
+  const absl::Time limit = absl::Now() + kGiveUp;
+  const auto have_all_ended = [&] {
+    internal::MutexLock lock(mutex);
+    return statuses.size() == calls.size();
+  };
+  while (!have_all_ended() && absl::Now() < limit) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  to_leaf.reset();  // otherwise it would cancel calls
+  EXPECT_EQ(statuses.size(), calls.size());
   for (const grpc::Status& status : statuses) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED)
         << status.error_message();
