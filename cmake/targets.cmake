@@ -5990,6 +5990,24 @@ tether_program(sidecar_plain_server_test
   TEST
   TIMEOUT 60)
 
+tether_program(sidecar_poller_test
+  FOLDER sidecar
+  NAME poller_test
+  SRCS sidecar/poller_test.cc
+  DEPS
+    GTest::gmock
+    GTest::gmock_main
+    GTest::gtest
+    absl::synchronization
+    absl::time
+    gRPC::grpc++
+    interceptors_tether_grpc_testing_grpc_leak_checked_test
+    sidecar_engine
+    sidecar_testing_plain_client
+    tether_internal::tether_testing
+  TEST
+  TIMEOUT 60)
+
 tether_program(sidecar_request_end_test
   FOLDER sidecar
   NAME request_end_test

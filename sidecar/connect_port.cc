@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <iostream>
 #include <optional>
 #include <string_view>
@@ -36,6 +37,16 @@ bool SendAll(int socket, std::string_view text) {
          static_cast<ssize_t>(text.size());
 }
 
+// What has come and wasn't read would make the kernel reset the connection, and
+// drop the answer.
+void CloseGently(int socket) {
+  shutdown(socket, SHUT_WR);
+  char bytes[4096];
+  for (int i = 0; i < 16 && recv(socket, bytes, sizeof bytes, 0) > 0; ++i) {
+  }
+  close(socket);
+}
+
 int PortOf(int socket) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
@@ -47,27 +58,49 @@ int PortOf(int socket) {
                    : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
 }
 
-// -1 if it can't listen.
-int ListenOn(const Address& address) {
+// -1 if it can't listen. `port` replaces that of `address`.
+int ListenOn(const addrinfo& address, int port) {
+  sockaddr_storage name{};
+  std::memcpy(&name, address.ai_addr, address.ai_addrlen);
+  if (name.ss_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6*>(&name)->sin6_port =
+        htons(static_cast<uint16_t>(port));
+  } else {
+    reinterpret_cast<sockaddr_in*>(&name)->sin_port =
+        htons(static_cast<uint16_t>(port));
+  }
+  const int listening =
+      socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (listening < 0) return -1;
+  const int on = 1;
+  setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(listening, reinterpret_cast<sockaddr*>(&name), address.ai_addrlen) !=
+          0 ||
+      listen(listening, SOMAXCONN) != 0) {
+    close(listening);
+    return -1;
+  }
+  return listening;
+}
+
+// On each address of the host that this machine has; none if it can't listen on
+// any. All have one port.
+std::vector<int> ListenOn(const Address& address) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV | AI_PASSIVE;
   addrinfo* found = nullptr;
+  std::vector<int> listening;
   if (getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(),
                   &hints, &found) != 0) {
-    return -1;
+    return listening;
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> freed(found,
                                                                  freeaddrinfo);
-  const int listening =
-      socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (listening < 0) return -1;
-  const int on = 1;
-  setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(listening, found->ai_addr, found->ai_addrlen) != 0 ||
-      listen(listening, SOMAXCONN) != 0) {
-    close(listening);
-    return -1;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    const int socket =
+        ListenOn(*one, listening.empty() ? address.port : PortOf(listening[0]));
+    if (socket >= 0) listening.push_back(socket);
   }
   return listening;
 }
@@ -85,20 +118,20 @@ int MillisecondsUntil(std::chrono::steady_clock::time_point time) {
 absl::StatusOr<std::unique_ptr<ConnectPort>> ConnectPort::Listen(
     const std::string& address, Serve serve, absl::Duration patience) {
   const auto parsed = ParseAddress(address);
-  const int listening =
-      parsed.ok() && IsIpOrLocalhost(*parsed) ? ListenOn(*parsed) : -1;
-  const int wake = listening < 0 ? -1 : eventfd(0, EFD_CLOEXEC);
+  std::vector<int> listening;
+  if (parsed.ok() && IsIpOrLocalhost(*parsed)) listening = ListenOn(*parsed);
+  const int wake = listening.empty() ? -1 : eventfd(0, EFD_CLOEXEC);
   if (wake < 0) {
-    if (listening >= 0) close(listening);
+    for (const int socket : listening) close(socket);
     return absl::UnavailableError(absl::StrCat("can't listen on ", address));
   }
   return std::unique_ptr<ConnectPort>(new ConnectPort(
-      listening, wake, PortOf(listening), std::move(serve), patience));
+      listening, wake, PortOf(listening[0]), std::move(serve), patience));
 }
 
-ConnectPort::ConnectPort(int listening, int wake, int port, Serve serve,
-                         absl::Duration patience)
-    : listening_(listening),
+ConnectPort::ConnectPort(std::vector<int> listening, int wake, int port,
+                         Serve serve, absl::Duration patience)
+    : listening_(std::move(listening)),
       wake_(wake),
       port_(port),
       serve_(std::move(serve)),
@@ -142,7 +175,7 @@ void ConnectPort::Run() {
   }
   for (const Client& client : clients_) close(client.socket);
   clients_.clear();
-  close(listening_);
+  for (const int listening : listening_) close(listening);
 }
 
 bool ConnectPort::Wait(std::vector<bool>& ready, bool& has_new) const {
@@ -155,7 +188,9 @@ bool ConnectPort::Wait(std::vector<bool>& ready, bool& has_new) const {
   const bool pauses = accepts_again_ > Clock::now();
   if (pauses) until = std::min(until, accepts_again_);
   const bool accepts = !pauses && clients_.size() < kMostWaiting;
-  sockets.push_back({accepts ? listening_ : -1, POLLIN, 0});
+  for (const int listening : listening_) {
+    sockets.push_back({accepts ? listening : -1, POLLIN, 0});
+  }
   sockets.push_back({wake_, POLLIN, 0});
   const bool forever = until == Clock::time_point::max();
   const int count = poll(sockets.data(), sockets.size(),
@@ -167,14 +202,20 @@ bool ConnectPort::Wait(std::vector<bool>& ready, bool& has_new) const {
   for (size_t i = 0; i < clients_.size(); ++i) {
     ready.push_back(sockets[i].revents != 0);
   }
-  has_new = sockets[clients_.size()].revents != 0;
+  has_new = std::any_of(sockets.begin() + static_cast<int>(clients_.size()),
+                        sockets.end() - 1,
+                        [](const pollfd& one) { return one.revents != 0; });
   return sockets.back().revents == 0;
 }
 
 void ConnectPort::AcceptAll() {
+  for (const int listening : listening_) AcceptAll(listening);
+}
+
+void ConnectPort::AcceptAll(int listening) {
   while (clients_.size() < kMostWaiting) {
     const int socket =
-        accept4(listening_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (socket < 0) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno != EAGAIN) accepts_again_ = Clock::now() + kPause;
@@ -217,7 +258,7 @@ void ConnectPort::Refuse(int socket, const char* status,
                          const std::string& text) {
   refused_.fetch_add(1, std::memory_order_relaxed);
   SendAll(socket, RefusalOfConnect(status, "tether-sidecar: " + text));
-  close(socket);
+  CloseGently(socket);
   const Clock::time_point now = Clock::now();
   if (now < prints_again_) return;
   prints_again_ = now + kPrintEvery;

@@ -42,9 +42,9 @@ class ConnectPort {
   // doesn't block.
   using Serve = std::function<absl::Status(const Address& target, int socket)>;
 
-  // Listens on "host:port", where the host is an IP address or "localhost". The
-  // message of an error says which address it is. `serve` runs on the port's
-  // thread.
+  // Listens on "host:port", where the host is an IP address or "localhost", on
+  // all addresses that it has. The message of an error says which address it
+  // is. `serve` runs on the port's thread.
   static absl::StatusOr<std::unique_ptr<ConnectPort>> Listen(
       const std::string& address, Serve serve,
       absl::Duration patience = kPatience);
@@ -76,19 +76,20 @@ class ConnectPort {
     std::string received;
   };
 
-  ConnectPort(int listening, int wake, int port, Serve serve,
+  ConnectPort(std::vector<int> listening, int wake, int port, Serve serve,
               absl::Duration patience);
 
   void Run();
   // Waits until a socket is ready. Returns false if it is time to stop.
   bool Wait(std::vector<bool>& ready, bool& has_new) const;
   void AcceptAll();
+  void AcceptAll(int listening);
   // Returns true if it is done with the client, whose socket is then closed or
   // given away.
   bool Read(Client& client);
   void Refuse(int socket, const char* status, const std::string& text);
 
-  const int listening_;
+  const std::vector<int> listening_;
   const int wake_;  // an eventfd
   const int port_;
   const Serve serve_;

@@ -203,6 +203,13 @@ TEST_F(ConnectPortTest, ServesAgainOnceThereAreDescriptors) {
   EXPECT_THAT(client.ReceiveAll(), HasSubstr("served"));
 }
 
+TEST_F(ConnectPortTest, ALongRefusedRequestGetsItsAnswer) {
+  Listen();
+  Client client(port_->port());
+  client.Send(std::string(30'000, 'x'));
+  EXPECT_THAT(client.ReceiveAll(), StartsWith("HTTP/1.1 400 Bad Request\r\n"));
+}
+
 TEST_F(ConnectPortTest, StopEndsConnectionsThatWait) {
   Listen();
   Client client(port_->port());

@@ -20,6 +20,9 @@ constexpr int kMetadataBytes = 64 * 1024;
 // So many calls of each queue can arrive at once without waiting for its
 // thread.
 constexpr int kWaitingCalls = 16;
+// The time without a byte after which a ping is sent, and that until its
+// answer.
+constexpr int kKeepaliveMs = 60'000;
 
 }  // namespace
 
@@ -51,7 +54,14 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   }
   MakePlain(builder);
-  if (!address.empty()) {
+  if (address.empty()) {
+    // Core gives connections that it accepts 120 s to speak HTTP/2, but not
+    // those of Add. So they are asked for signs of life.
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  } else {
     builder.AddListeningPort(address,
                              credentials != nullptr
                                  ? credentials

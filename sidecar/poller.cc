@@ -6,13 +6,18 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 
 namespace tether::sidecar {
 namespace {
 
-// The queues of the server that this thread is starting.
-thread_local const Pollers* starting = nullptr;
+// The server that this thread is starting has these queues, in this order.
+struct Starting {
+  const Pollers& pollers;
+  size_t first;
+};
+thread_local const Starting* starting = nullptr;
 
 // gRPC calls this for each server of the process, just before it starts, which
 // is when core takes further queues.
@@ -22,9 +27,11 @@ class RegisterQueues final : public grpc::Server::GlobalCallbacks {
   void PostSynchronousRequest(grpc::ServerContext*) override {}
   void PreServerStart(grpc::Server* server) override {
     if (starting == nullptr) return;
-    for (const auto& poller : *starting) {
+    const Pollers& pollers = starting->pollers;
+    for (size_t i = 0; i < pollers.size(); ++i) {
+      const Poller& poller = *pollers[(starting->first + i) % pollers.size()];
       grpc_server_register_completion_queue(server->c_server(),
-                                            poller->get()->cq(), nullptr);
+                                            poller.get()->cq(), nullptr);
     }
   }
 };
@@ -49,8 +56,14 @@ std::unique_ptr<grpc::ServerCompletionQueue> MakeQueue() {
 std::unique_ptr<grpc::Server> BuildWith(
     grpc::ServerBuilder& builder, const Pollers& pollers,
     std::unique_ptr<grpc::ServerCompletionQueue>& own) {
+  // Core gives a server's connections to its queues in turn, those of the first
+  // one, which nobody serves, to the second one. Each server begins with
+  // another poller, so that ports with a single connection don't share one.
+  static std::atomic<size_t> servers{0};
+  const Starting order{pollers,
+                       servers.fetch_add(1, std::memory_order_relaxed)};
   own = builder.AddCompletionQueue();
-  starting = &pollers;
+  starting = &order;
   auto server = builder.BuildAndStart();
   starting = nullptr;
   return server;
@@ -93,7 +106,8 @@ void Poller::Run() {
       }
     }
     static_cast<Event*>(tag)->Run(ok);
-    if (++events_since_deferral_ >= std::max(kMostEvents, 4 * in_flight_)) {
+    if (++events_since_deferral_ >=
+        std::clamp(4 * in_flight_, kFewestEvents, kMostEvents)) {
       RunDeferred();
     }
   }

@@ -7,7 +7,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -80,9 +79,10 @@ class Poller {
 
  private:
   // A busy queue always has an event that is ready. Then nothing is deferred
-  // for longer than this number of events, or four for each call: the more
-  // calls, the further apart are the events of one.
-  static constexpr int64_t kMostEvents = 16;
+  // for longer than four events for each call: the more calls, the further
+  // apart are the events of one. Limited, since most calls may be idle.
+  static constexpr int64_t kFewestEvents = 16;
+  static constexpr int64_t kMostEvents = 1024;
 
   struct End final : Deferred {
     void OnIdle() override {}

@@ -3,6 +3,7 @@
 #include "sidecar/sidecar.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <utility>
@@ -122,7 +123,7 @@ void Sidecar::Egress::Shutdown(absl::Duration grace) {
 
 Sidecar::~Sidecar() {
   Drain(absl::ZeroDuration());
-  for (std::thread& thread : retiring_) thread.join();
+  for (Retiring& retiring : retiring_) retiring.thread.join();
 }
 
 std::shared_ptr<const IngressRoute> Sidecar::RouteOf(
@@ -277,7 +278,7 @@ absl::Status Sidecar::OpenNew(const SidecarOptions& options, Ingress& ingress,
 void Sidecar::ReplaceIngress(const SidecarOptions& options, Ingress opened) {
   if (opened.listener != nullptr) {
     std::swap(ingress_, opened);
-    return Retire(std::move(opened.listener));
+    return Retire(std::move(opened.listener), /*is_ingress=*/true);
   }
   const IngressOptions& in = options.ingress;
   if (!ingress_.upstream->Is(in.app, in.app_credentials_id,
@@ -295,7 +296,7 @@ void Sidecar::ReplaceEgress(const SidecarOptions& options,
     const size_t old = IndexOf(one.listen);
     opened[i] = std::move(egress_[old]);
     if (one.target != options_.egress[old].target) {
-      Retire(std::move(opened[i].tunnels));
+      Retire(std::move(opened[i].tunnels), /*is_ingress=*/false);
     }
     if (!opened[i].upstream->Is(one.target, one.credentials_id,
                                 one.server_name)) {
@@ -306,20 +307,29 @@ void Sidecar::ReplaceEgress(const SidecarOptions& options,
     if (opened[i].tunnels != nullptr) opened[i].tunnel_routes->Set(route);
   }
   for (Egress& old : egress_) {
-    Retire(std::move(old.listener));
-    Retire(std::move(old.tunnels));
+    Retire(std::move(old.listener), /*is_ingress=*/false);
+    Retire(std::move(old.tunnels), /*is_ingress=*/false);
   }
   egress_ = std::move(opened);
 }
 
-void Sidecar::Retire(std::unique_ptr<Listener> listener) {
+void Sidecar::Retire(std::unique_ptr<Listener> listener, bool is_ingress) {
   if (listener == nullptr) return;
-  retiring_.emplace_back(
-      [this, listener = std::move(listener), grace = options_.drain]() mutable {
-        listener->Shutdown(grace);
-        const std::lock_guard<std::mutex> lock(mutex_);
-        listener->AddCountersTo(retired_counts_);
-      });
+  for (auto it = retiring_.begin(); it != retiring_.end();) {
+    if (it->is_over) it->thread.join();
+    it = it->is_over ? retiring_.erase(it) : std::next(it);
+  }
+  Retiring& retiring = retiring_.emplace_back();
+  retiring.listener = std::move(listener);
+  retiring.is_ingress = is_ingress;
+  retiring.thread = std::thread([this, &retiring, grace = options_.drain] {
+    retiring.listener->Shutdown(grace);
+    std::unique_ptr<Listener> over;  // destroyed without the lock
+    const std::lock_guard<std::mutex> lock(mutex_);
+    over = std::move(retiring.listener);
+    over->AddCountersTo(retired_counts_);
+    retiring.is_over = true;
+  });
 }
 
 void Sidecar::Drain(absl::Duration grace) {
@@ -378,6 +388,9 @@ CounterValues Sidecar::counters() const {
     egress.listener->AddCountersTo(sum);
     if (egress.tunnels != nullptr) egress.tunnels->AddCountersTo(sum);
   }
+  for (const Retiring& retiring : retiring_) {
+    if (!retiring.is_over) retiring.listener->AddCountersTo(sum);
+  }
   return sum;
 }
 
@@ -386,9 +399,19 @@ int64_t Sidecar::access_log_dropped() const {
   return access_log_ == nullptr ? 0 : access_log_->dropped();
 }
 
+int64_t Sidecar::RetiringInFlight(bool of_ingress) const {
+  int64_t sum = 0;
+  for (const Retiring& retiring : retiring_) {
+    if (!retiring.is_over && retiring.is_ingress == of_ingress) {
+      sum += retiring.listener->InFlight();
+    }
+  }
+  return sum;
+}
+
 int64_t Sidecar::ingress_in_flight() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return ingress_.listener->InFlight();
+  return ingress_.listener->InFlight() + RetiringInFlight(/*of_ingress=*/true);
 }
 
 int64_t Sidecar::egress_in_flight() const {
@@ -398,7 +421,7 @@ int64_t Sidecar::egress_in_flight() const {
     sum += egress.listener->InFlight();
     if (egress.tunnels != nullptr) sum += egress.tunnels->InFlight();
   }
-  return sum;
+  return sum + RetiringInFlight(/*of_ingress=*/false);
 }
 
 }  // namespace tether::sidecar

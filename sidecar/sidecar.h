@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -114,6 +115,15 @@ class Sidecar {
     void Shutdown(absl::Duration grace);
   };
 
+  // A listener that is drained. It counts until it is over; then its counts are
+  // in retired_counts_.
+  struct Retiring {
+    std::unique_ptr<Listener> listener;
+    bool is_ingress;
+    std::thread thread;
+    bool is_over = false;  // the thread locks nothing any more
+  };
+
   explicit Sidecar(SidecarOptions options);
 
   absl::Status Open();
@@ -146,7 +156,9 @@ class Sidecar {
   // The one with that target; their number if there is none.
   size_t IndexOf(const Address& target) const;
   // Drains it, unless it is null, on a thread.
-  void Retire(std::unique_ptr<Listener> listener);
+  void Retire(std::unique_ptr<Listener> listener, bool is_ingress);
+  // Under mutex_.
+  int64_t RetiringInFlight(bool of_ingress) const;
 
   const Cancellable base_;  // of all requests
   const std::shared_ptr<Shared> shared_;
@@ -159,7 +171,7 @@ class Sidecar {
   Ingress ingress_;
   std::vector<Egress> egress_;
   CounterValues retired_counts_;
-  std::vector<std::thread> retiring_;
+  std::list<Retiring> retiring_;
   bool is_drained_ = false;
 
   // Null: off. Its thread locks mutex_.
