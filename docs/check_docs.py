@@ -33,6 +33,7 @@ COMMANDS = {
         (".ci/run", "./demo.sh --sidecar --cancel_after=50ms --deadline=10s &&\n"),
     "./demo.sh --sidecar --deadline=10s --inventory_delay=5ms":
         (".ci/run", "./demo.sh --sidecar --deadline=10s --inventory_delay=5ms &&\n"),
+    "bazel build //sidecar:tether-sidecar": (".ci/run", "    bazel build //sidecar:tether-sidecar &&\n"),
     "./test.sh": (".ci/run", ' && ./test.sh"\n'),
     "./test.sh --config=asan //lib/... //interceptors/... //observability/... //sidecar/... //integration_tests/...":
         (".ci/run", "tests --config=asan //lib/... //interceptors/... //observability/... //sidecar/... //integration_tests/... &&\n"),

@@ -2,6 +2,7 @@
 
 #include "sidecar/egress_call.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -243,7 +244,8 @@ void EgressCall::Log(const grpc::Status& status) {
   entry.code = status.error_code();
   if (outgoing_.has_value()) entry.reason = outgoing_->reason();
   entry.spent = absl::Nanoseconds(Clock::Real().SteadyNanos() - arrival_);
-  const absl::Time deadline = absl::FromChrono(server_context().deadline());
+  absl::Time deadline = absl::FromChrono(server_context().deadline());
+  if (made_.has_value()) deadline = std::min(deadline, made_->ctx.Deadline());
   if (deadline < absl::Now() + kLongerThanAnyCall) {
     entry.time_left = deadline - absl::Now() + entry.spent;
   }
