@@ -911,10 +911,12 @@ tether_internal_library(sidecar_engine
     sidecar/names.cc
     sidecar/poller.cc
     sidecar/proxied_call.cc
+    sidecar/retiring.cc
     sidecar/routes.cc
     sidecar/sidecar.cc
     sidecar/sidecar_figures.cc
   DEPS
+    absl::core_headers
     absl::flat_hash_map
     absl::status
     absl::statusor

@@ -3,7 +3,6 @@
 #include "sidecar/sidecar.h"
 
 #include <algorithm>
-#include <iterator>
 #include <string>
 #include <thread>
 #include <utility>
@@ -121,10 +120,7 @@ void Sidecar::Egress::Shutdown(absl::Duration grace) {
   tunnels->Shutdown(std::max(over.Remaining(), absl::ZeroDuration()));
 }
 
-Sidecar::~Sidecar() {
-  Drain(absl::ZeroDuration());
-  for (Retiring& retiring : retiring_) retiring.thread.join();
-}
+Sidecar::~Sidecar() { Drain(absl::ZeroDuration()); }
 
 std::shared_ptr<const IngressRoute> Sidecar::RouteOf(
     const SidecarOptions& options,
@@ -278,7 +274,8 @@ absl::Status Sidecar::OpenNew(const SidecarOptions& options, Ingress& ingress,
 void Sidecar::ReplaceIngress(const SidecarOptions& options, Ingress opened) {
   if (opened.listener != nullptr) {
     std::swap(ingress_, opened);
-    return Retire(std::move(opened.listener), /*is_ingress=*/true);
+    return retiring_.Add(std::move(opened.listener), Side::kIngress,
+                         options_.drain);
   }
   const IngressOptions& in = options.ingress;
   if (!ingress_.upstream->Is(in.app, in.app_credentials_id,
@@ -296,7 +293,8 @@ void Sidecar::ReplaceEgress(const SidecarOptions& options,
     const size_t old = IndexOf(one.listen);
     opened[i] = std::move(egress_[old]);
     if (one.target != options_.egress[old].target) {
-      Retire(std::move(opened[i].tunnels), /*is_ingress=*/false);
+      retiring_.Add(std::move(opened[i].tunnels), Side::kEgress,
+                    options_.drain);
     }
     if (!opened[i].upstream->Is(one.target, one.credentials_id,
                                 one.server_name)) {
@@ -307,29 +305,10 @@ void Sidecar::ReplaceEgress(const SidecarOptions& options,
     if (opened[i].tunnels != nullptr) opened[i].tunnel_routes->Set(route);
   }
   for (Egress& old : egress_) {
-    Retire(std::move(old.listener), /*is_ingress=*/false);
-    Retire(std::move(old.tunnels), /*is_ingress=*/false);
+    retiring_.Add(std::move(old.listener), Side::kEgress, options_.drain);
+    retiring_.Add(std::move(old.tunnels), Side::kEgress, options_.drain);
   }
   egress_ = std::move(opened);
-}
-
-void Sidecar::Retire(std::unique_ptr<Listener> listener, bool is_ingress) {
-  if (listener == nullptr) return;
-  for (auto it = retiring_.begin(); it != retiring_.end();) {
-    if (it->is_over) it->thread.join();
-    it = it->is_over ? retiring_.erase(it) : std::next(it);
-  }
-  Retiring& retiring = retiring_.emplace_back();
-  retiring.listener = std::move(listener);
-  retiring.is_ingress = is_ingress;
-  retiring.thread = std::thread([this, &retiring, grace = options_.drain] {
-    retiring.listener->Shutdown(grace);
-    std::unique_ptr<Listener> over;  // destroyed without the lock
-    const std::lock_guard<std::mutex> lock(mutex_);
-    over = std::move(retiring.listener);
-    over->AddCountersTo(retired_counts_);
-    retiring.is_over = true;
-  });
 }
 
 void Sidecar::Drain(absl::Duration grace) {
@@ -382,14 +361,12 @@ Mode Sidecar::mode() const {
 
 CounterValues Sidecar::counters() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  CounterValues sum = retired_counts_;
+  CounterValues sum;
+  retiring_.AddCountersTo(sum);
   ingress_.listener->AddCountersTo(sum);
   for (const Egress& egress : egress_) {
     egress.listener->AddCountersTo(sum);
     if (egress.tunnels != nullptr) egress.tunnels->AddCountersTo(sum);
-  }
-  for (const Retiring& retiring : retiring_) {
-    if (!retiring.is_over) retiring.listener->AddCountersTo(sum);
   }
   return sum;
 }
@@ -399,19 +376,9 @@ int64_t Sidecar::access_log_dropped() const {
   return access_log_ == nullptr ? 0 : access_log_->dropped();
 }
 
-int64_t Sidecar::RetiringInFlight(bool of_ingress) const {
-  int64_t sum = 0;
-  for (const Retiring& retiring : retiring_) {
-    if (!retiring.is_over && retiring.is_ingress == of_ingress) {
-      sum += retiring.listener->InFlight();
-    }
-  }
-  return sum;
-}
-
 int64_t Sidecar::ingress_in_flight() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return ingress_.listener->InFlight() + RetiringInFlight(/*of_ingress=*/true);
+  return ingress_.listener->InFlight() + retiring_.InFlight(Side::kIngress);
 }
 
 int64_t Sidecar::egress_in_flight() const {
@@ -421,7 +388,7 @@ int64_t Sidecar::egress_in_flight() const {
     sum += egress.listener->InFlight();
     if (egress.tunnels != nullptr) sum += egress.tunnels->InFlight();
   }
-  return sum + RetiringInFlight(/*of_ingress=*/false);
+  return sum + retiring_.InFlight(Side::kEgress);
 }
 
 }  // namespace tether::sidecar

@@ -18,7 +18,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,6 +36,7 @@
 #include "sidecar/listener.h"
 #include "sidecar/options.h"
 #include "sidecar/poller.h"
+#include "sidecar/retiring.h"
 #include "sidecar/routes.h"
 #include "tether/context.h"
 
@@ -115,15 +115,6 @@ class Sidecar {
     void Shutdown(absl::Duration grace);
   };
 
-  // A listener that is drained. It counts until it is over; then its counts are
-  // in retired_counts_.
-  struct Retiring {
-    std::unique_ptr<Listener> listener;
-    bool is_ingress;
-    std::thread thread;
-    bool is_over = false;  // the thread locks nothing any more
-  };
-
   explicit Sidecar(SidecarOptions options);
 
   absl::Status Open();
@@ -155,10 +146,6 @@ class Sidecar {
       std::shared_ptr<Routes<EgressRoute>> routes) const;
   // The one with that target; their number if there is none.
   size_t IndexOf(const Address& target) const;
-  // Drains it, unless it is null, on a thread.
-  void Retire(std::unique_ptr<Listener> listener, bool is_ingress);
-  // Under mutex_.
-  int64_t RetiringInFlight(bool of_ingress) const;
 
   const Cancellable base_;  // of all requests
   const std::shared_ptr<Shared> shared_;
@@ -170,8 +157,7 @@ class Sidecar {
   std::shared_ptr<AccessLog> access_log_;
   Ingress ingress_;
   std::vector<Egress> egress_;
-  CounterValues retired_counts_;
-  std::list<Retiring> retiring_;
+  Retiring retiring_;  // what a reload removed
   bool is_drained_ = false;
 
   // Null: off. Its thread locks mutex_.
