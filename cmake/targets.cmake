@@ -5422,12 +5422,14 @@ tether_program(sidecar_fuzz_connect_request_replay_test
   DATA
     sidecar/fuzz/corpus/connect_request/core
     sidecar/fuzz/corpus/connect_request/grpc_js
+    sidecar/fuzz/corpus/connect_request/host_named_unix
     sidecar/fuzz/corpus/connect_request/http2
     sidecar/fuzz/corpus/connect_request/v6
   TEST
   ARGS
     sidecar/fuzz/corpus/connect_request/core
     sidecar/fuzz/corpus/connect_request/grpc_js
+    sidecar/fuzz/corpus/connect_request/host_named_unix
     sidecar/fuzz/corpus/connect_request/http2
     sidecar/fuzz/corpus/connect_request/v6
   TIMEOUT 60)

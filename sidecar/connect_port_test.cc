@@ -119,6 +119,11 @@ TEST_F(ConnectPortTest, AConnectionIsGivenAway) {
   client.Send(kRequest);
   EXPECT_EQ(client.ReceiveAll(),
             "HTTP/1.1 200 Connection established\r\n\r\nserved");
+  // It counts a moment after the client has its answer.
+  const absl::Time limit = absl::Now() + kGiveUp;
+  while (port_->served() == 0 && absl::Now() < limit) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
   EXPECT_EQ(port_->served(), 1);
   EXPECT_EQ(port_->refused(), 0);
 }

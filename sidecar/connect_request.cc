@@ -47,7 +47,9 @@ absl::StatusOr<std::optional<Address>> ReadConnectRequest(
     return Bad("the first line is not CONNECT host:port HTTP/1.1");
   }
   const auto address = ParseAddress(line.substr(0, space));
-  if (!address.ok() || !address->path.empty() || address->port == 0) {
+  // A host "UNIX" would be the beginning of a socket's name in lower case.
+  if (!address.ok() || !address->path.empty() || address->port == 0 ||
+      address->host == "unix") {
     return Bad("the target is not host:port");
   }
   return *address;

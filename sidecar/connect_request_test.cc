@@ -55,6 +55,7 @@ TEST(ConnectRequestTest, AnErrorSaysWhatIsWrong) {
   EXPECT_EQ(Read("CONNECT orders:0 HTTP/1.1\r\n\r\n"), target);
   EXPECT_EQ(Read("CONNECT orders:65536 HTTP/1.1\r\n\r\n"), target);
   EXPECT_EQ(Read("CONNECT unix:/run/orders HTTP/1.1\r\n\r\n"), target);
+  EXPECT_EQ(Read("CONNECT Unix:3 HTTP/1.1\r\n\r\n"), target);
   EXPECT_EQ(Read(std::string("CONNECT a\0b:1 HTTP/1.1\r\n\r\n", 26)), target);
 }
 
