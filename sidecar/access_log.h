@@ -57,7 +57,8 @@ class AccessLog {
   // at most.
   static constexpr size_t kMostWaiting = 4096;
 
-  // An error if the folder of the file doesn't exist. Creates nothing.
+  // FAILED_PRECONDITION: the folder of the file doesn't exist. Looks at nothing
+  // else, and creates nothing. Any thread.
   static absl::Status Check(const AccessLogOptions& options);
 
   // Null if options.path is "". Creates the file, for its owner and group to

@@ -64,6 +64,10 @@ void SetAdminPage(StartAdminPage start);
 // the source.
 class Admin {
  public:
+  // UNIMPLEMENTED: there is no page in this program, but `options` asks for it.
+  // Looks at nothing else, and starts nothing. Any thread.
+  static absl::Status Check(const AdminOptions& options);
+
   // Starts what is configured; if that is nothing, also no thread. Otherwise
   // the process counts from now on (StartMetrics).
   //
@@ -72,10 +76,6 @@ class Admin {
   //
   // FAILED_PRECONDITION: it can't listen. UNIMPLEMENTED: there is no page in
   // this program. INVALID_ARGUMENT: an option is malformed.
-  // The error of Start that doesn't depend on what the machine does: this
-  // program has no page.
-  static absl::Status Check(const AdminOptions& options);
-
   static absl::StatusOr<std::unique_ptr<Admin>> Start(
       const AdminOptions& options, AdminSource source);
 

@@ -29,6 +29,7 @@ absl::Duration ReadDuration(const google::protobuf::Duration& duration,
                             const ConfigPlace& place, ConfigErrors& errors,
                             absl::Duration max = kMaxConfigDuration);
 
+// Fields that aren't set stay unset. Errors as in ReadDuration.
 TimePolicy ReadTimes(const v1::TimePolicy& times, const ConfigPlace& place,
                      ConfigErrors& errors);
 

@@ -83,8 +83,9 @@ int ListenOn(const addrinfo& address, int port) {
   return listening;
 }
 
-// On each address of the host that this machine has; none if it can't listen on
-// any. All have one port.
+// On each address of the host that this machine has. All have one port. None if
+// it can't listen on any, or if the port of one is taken: clients that take
+// that address would reach another program.
 std::vector<int> ListenOn(const Address& address) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -100,7 +101,12 @@ std::vector<int> ListenOn(const Address& address) {
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
     const int socket =
         ListenOn(*one, listening.empty() ? address.port : PortOf(listening[0]));
-    if (socket >= 0) listening.push_back(socket);
+    if (socket >= 0) {
+      listening.push_back(socket);
+    } else if (errno == EADDRINUSE) {
+      for (const int other : listening) close(other);
+      return {};
+    }
   }
   return listening;
 }

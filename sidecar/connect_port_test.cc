@@ -232,5 +232,14 @@ TEST_F(ConnectPortTest, AnAddressInUseIsAnError) {
   EXPECT_EQ(second.status().message(), "can't listen on " + address);
 }
 
+// Also if "localhost" has another address, at which the port is free.
+TEST_F(ConnectPortTest, AnAddressInUseIsAnErrorForItsName) {
+  Listen();
+  const auto second =
+      ConnectPort::Listen(absl::StrCat("localhost:", port_->port()),
+                          [](const Address&, int) { return absl::OkStatus(); });
+  EXPECT_FALSE(second.ok());
+}
+
 }  // namespace
 }  // namespace tether::sidecar

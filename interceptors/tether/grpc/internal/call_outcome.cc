@@ -37,10 +37,12 @@ const Spread<absl::Status>* Marked(absl::StatusCode code,
 // answer.)
 bool IsAnswer(const grpc::Status& status, const ReceivedEnd& end,
               bool context_ended) {
-  // Core may deliver the server's trailers with the status of a TryCancel that
-  // came meanwhile (gRPC 1.83), so not even a report is a proof then.
-  const bool cancelled = status.error_code() == grpc::StatusCode::CANCELLED;
-  if (cancelled && end.tried_to_cancel) return false;
+  // If an answer waits behind a message that nobody has read, TryCancel
+  // replaces its status, but not its trailers. So a report proves nothing then.
+  if (status.error_code() == grpc::StatusCode::CANCELLED &&
+      end.tried_to_cancel) {
+    return false;
+  }
   if (end.has_report) return true;
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
