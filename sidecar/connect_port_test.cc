@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -232,13 +233,37 @@ TEST_F(ConnectPortTest, AnAddressInUseIsAnError) {
   EXPECT_EQ(second.status().message(), "can't listen on " + address);
 }
 
-// Also if "localhost" has another address, at which the port is free.
-TEST_F(ConnectPortTest, AnAddressInUseIsAnErrorForItsName) {
-  Listen();
-  const auto second =
+// The addresses of "localhost".
+int LocalAddresses() {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo("localhost", nullptr, &hints, &found) != 0) return 0;
+  int count = 0;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) ++count;
+  freeaddrinfo(found);
+  return count;
+}
+
+TEST_F(ConnectPortTest, LocalhostIsAllItsAddressesOrAnError) {
+  if (LocalAddresses() < 2) GTEST_SKIP() << "localhost has one address here";
+  auto both = ConnectPort::Listen(
+      "localhost:0", [](const Address&, int) { return absl::OkStatus(); });
+  ASSERT_TRUE(both.ok()) << both.status();
+  for (const char* host : {"127.0.0.1:", "[::1]:"}) {
+    EXPECT_FALSE(ConnectPort::Listen(
+                     absl::StrCat(host, (*both)->port()),
+                     [](const Address&, int) { return absl::OkStatus(); })
+                     .ok())
+        << host << " is free";
+  }
+  both->reset();
+
+  Listen();  // on 127.0.0.1 only
+  EXPECT_FALSE(
       ConnectPort::Listen(absl::StrCat("localhost:", port_->port()),
-                          [](const Address&, int) { return absl::OkStatus(); });
-  EXPECT_FALSE(second.ok());
+                          [](const Address&, int) { return absl::OkStatus(); })
+          .ok());
 }
 
 }  // namespace
