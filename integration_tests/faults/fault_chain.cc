@@ -267,7 +267,8 @@ void FaultChainTest::ExpectNothingLeft(HopProcess& hop, Baseline before) {
   EXPECT_TRUE(WaitUntil(kHealed, nothing_left))
       << hop.name() << ": " << (counts ? ToString(*counts) : "no answer")
       << "; " << hop.FileDescriptors() << " fds, before " << before.fds << "; "
-      << hop.Threads() << " threads, before " << before.threads;
+      << hop.Threads() << " threads, before " << before.threads << "\n"
+      << hop.DescribeFileDescriptors();
   std::cout << hop.name() << ": nothing left after " << absl::Now() - start
             << std::endl;
 }

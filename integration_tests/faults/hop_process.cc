@@ -8,10 +8,15 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <sstream>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "tether/context.h"
 #include "tether/testing/give_up.h"
 
@@ -87,6 +92,36 @@ int HopProcess::Threads() const { return EntriesOf(process_->pid(), "task"); }
 
 int HopProcess::FileDescriptors() const {
   return EntriesOf(process_->pid(), "fd");
+}
+
+std::string HopProcess::DescribeFileDescriptors() const {
+  const std::string proc = absl::StrCat("/proc/", process_->pid(), "/");
+  std::map<std::string, std::string> connections;  // by inode
+  for (const char* table : {"net/tcp", "net/tcp6"}) {
+    std::ifstream lines(proc + table);
+    for (std::string line; std::getline(lines, line);) {
+      const std::vector<std::string> fields =
+          absl::StrSplit(line, ' ', absl::SkipWhitespace());
+      if (fields.size() > 9) connections[fields[9]] = line;
+    }
+  }
+  std::string text;
+  std::error_code error;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(proc + "fd", error)) {
+    const std::string target =
+        std::filesystem::read_symlink(entry.path(), error).string();
+    absl::StrAppend(&text, entry.path().filename().string(), ": ", target);
+    // Such as "socket:[123]".
+    const size_t inode = target.find('[') + 1;
+    const auto found =
+        connections.find(target.substr(inode, target.size() - inode - 1));
+    if (inode > 0 && found != connections.end()) {
+      absl::StrAppend(&text, found->second);
+    }
+    text += '\n';
+  }
+  return text;
 }
 
 uint64_t HopProcess::LimitFileDescriptors(uint64_t limit) const {

@@ -76,6 +76,10 @@ class HopProcess {
   int Threads() const;
   int FileDescriptors() const;
 
+  // What they are, each TCP connection with the kernel's line about it. For
+  // messages.
+  std::string DescribeFileDescriptors() const;
+
   // Sets the soft limit. Returns the one before.
   uint64_t LimitFileDescriptors(uint64_t limit) const;
 

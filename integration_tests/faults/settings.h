@@ -32,6 +32,10 @@ void SetKeepalive(const Set& set) {
   // keepalive, gRPC also sets TCP_USER_TIMEOUT to the timeout.
   set(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  // Later releases of gRPC wait so long for the answer to a ping, 60 s by
+  // default, whatever the keepalive's timeout is (grpc/grpc#34647 and #39239,
+  // and seen with 1.83). Earlier ones ignore the name.
+  set("grpc.http2.ping_timeout_ms", kKeepaliveTimeoutMs);
   // Also while there is no call: the next one shall not be the one that finds
   // the connection dead.
   set(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
