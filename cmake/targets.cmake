@@ -5597,6 +5597,10 @@ tether_internal_library(sidecar_testing_transparency
     sidecar_testing_passage
     sidecar_testing_scripted_server)
 
+tether_internal_library(testing_temp_folder
+  SRCS testing/temp_folder.cc
+  DEPS absl::strings)
+
 tether_program(sidecar_access_log_test
   FOLDER sidecar
   NAME access_log_test
@@ -5612,6 +5616,7 @@ tether_program(sidecar_access_log_test
     protobuf::libprotobuf
     sidecar_access_log
     sidecar_options
+    testing_temp_folder
     tether_internal::tether
     tether_internal::tether_testing
   TEST
@@ -5696,6 +5701,7 @@ tether_program(sidecar_config_test
     absl::time
     sidecar_config
     sidecar_options
+    testing_temp_folder
     tether_internal::tether_grpc
   DATA
     sidecar/examples/full.textproto
@@ -5718,6 +5724,7 @@ tether_program(sidecar_config_tls_test
     gRPC::grpc++
     sidecar_config
     sidecar_options
+    testing_temp_folder
     testing_test_certificate
     tether_internal::tether_testing
   TEST
@@ -5927,8 +5934,10 @@ tether_program(sidecar_flags_test
     absl::flags_commandlineflag
     absl::flags_reflection
     absl::status
+    absl::strings
     sidecar_flags
     sidecar_options
+    testing_temp_folder
   TEST
   TIMEOUT 60)
 
@@ -6047,6 +6056,7 @@ tether_program(sidecar_sidecar_test
     sidecar_testing_plain_client
     sidecar_testing_start
     sidecar_testing_unary_app
+    testing_temp_folder
     testing_test_certificate
     tether_internal::tether_testing
   TEST
@@ -6069,6 +6079,7 @@ tether_program(sidecar_soak_test
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     sidecar_testing_plain_client
     testing_child_process
+    testing_temp_folder
     tether_internal::tether
     tether_internal::tether_testing
   PROGRAMS sidecar_tether-sidecar sidecar_testing_soak_app

@@ -10,7 +10,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "testing/temp_folder.h"
 #include "tether/budget/report.h"
 #include "tether/grpc/client.h"
 #include "tether/grpc/server.h"
@@ -53,19 +53,17 @@ int FreePort() {
 class Nginx {
  public:
   explicit Nginx(const std::string& target) {
-    char folder[] = "/tmp/tether-nginx.XXXXXX";
-    folder_ = mkdtemp(folder);
     address_ = "127.0.0.1:" + std::to_string(FreePort());
-    const std::string conf = folder_ + "/nginx.conf";
+    const std::string conf = folder_.File("nginx.conf");
     std::ofstream out(conf);
     out << "daemon off; master_process off; error_log stderr;\n"
-        << "pid " << folder_ << "/pid;\n"
+        << "pid " << folder_.File("pid") << ";\n"
         << "events {}\n"
         << "http {\n"
         << "  access_log off;\n";
     for (const char* kind :
          {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"}) {
-      out << "  " << kind << "_temp_path " << folder_ << "/" << kind << ";\n";
+      out << "  " << kind << "_temp_path " << folder_.File(kind) << ";\n";
     }
     out << "  server {\n"
         << "    listen " << address_ << " http2;\n"
@@ -73,8 +71,9 @@ class Nginx {
         << "  }\n"
         << "}\n";
     out.close();
-    const char* argv[] = {"nginx",         "-e", "stderr",     "-p",
-                          folder_.c_str(), "-c", conf.c_str(), nullptr};
+    const char* argv[] = {
+        "nginx", "-e",         "stderr", "-p", folder_.path().c_str(),
+        "-c",    conf.c_str(), nullptr};
     EXPECT_EQ(posix_spawn(&pid_, "/usr/sbin/nginx", nullptr, nullptr,
                           const_cast<char**>(argv), environ),
               0)
@@ -85,14 +84,12 @@ class Nginx {
       kill(pid_, SIGTERM);
       waitpid(pid_, nullptr, 0);
     }
-    const std::string command = "rm -rf '" + folder_ + "'";
-    EXPECT_EQ(system(command.c_str()), 0);
   }
 
   const std::string& address() const { return address_; }
 
  private:
-  std::string folder_;
+  const testing::TempFolder folder_;
   std::string address_;
   pid_t pid_ = 0;
 };

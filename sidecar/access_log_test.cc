@@ -34,6 +34,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sidecar/options.h"
+#include "testing/temp_folder.h"
 #include "tether/end_reason.h"
 #include "tether/testing/give_up.h"
 #include "tether/v1/access_log.pb.h"
@@ -61,11 +62,9 @@ bool Await(const Condition& condition) {
 
 // A file name of this test.
 std::string NewPath() {
+  static const tether::testing::TempFolder folder;
   static int count = 0;
-  const std::string path = absl::StrCat(::testing::TempDir(), "/access_log_",
-                                        getpid(), "_", ++count);
-  std::remove(path.c_str());
-  return path;
+  return folder.File(absl::StrCat("access_log_", ++count));
 }
 
 std::shared_ptr<AccessLog> OpenLog(const std::string& path) {

@@ -24,6 +24,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sidecar/options.h"
+#include "testing/temp_folder.h"
 #include "tether/grpc/report_options.h"
 
 namespace tether::sidecar {
@@ -36,6 +37,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
+using tether::testing::TempFolder;
 
 constexpr char kIngress[] =
     "ingress { listen: '127.0.0.1:1' app: '127.0.0.1:2' }\n";
@@ -66,12 +68,6 @@ std::string Read(const std::string& path) {
   std::ostringstream text;
   text << std::ifstream(path).rdbuf();
   return text.str();
-}
-
-std::string Write(const std::string& name, std::string_view content) {
-  const std::string path = absl::StrCat(::testing::TempDir(), "/", name);
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
-  return path;
 }
 
 TEST(ConfigTest, TheSimplestOneHasTheDefaults) {
@@ -135,16 +131,15 @@ class FullConfigTest : public ::testing::Test {
  protected:
   // The example, with other files.
   FullConfigTest() {
-    const std::string folder = ::testing::TempDir() + "/tls";
-    mkdir(folder.c_str(), 0700);
     for (const char* name : {"sidecar", "callers", "app", "services"}) {
-      Write(absl::StrCat("tls/", name, ".crt"), kCertificate);
+      folder_.Write(absl::StrCat("tls/", name, ".crt"), kCertificate);
     }
-    Write("tls/sidecar.key", kKey);
+    folder_.Write("tls/sidecar.key", kKey);
     text_ = absl::StrReplaceAll(Read("sidecar/examples/full.textproto"),
-                                {{"/etc/tether/tls", folder}});
+                                {{"/etc/tether/tls", folder_.File("tls")}});
   }
 
+  const TempFolder folder_;
   std::string text_;
 };
 
@@ -223,7 +218,7 @@ TEST_F(FullConfigTest, HasAnotherIdOnceAFileHasChanged) {
             before.ingress.credentials_id);
   EXPECT_EQ(Parsed(text_).egress[0].credentials_id,
             before.egress[0].credentials_id);
-  Write("tls/sidecar.key", absl::StrCat(kKey, "other"));
+  folder_.Write("tls/sidecar.key", absl::StrCat(kKey, "other"));
   const SidecarOptions after = Parsed(text_);
   EXPECT_NE(after.ingress.credentials_id, before.ingress.credentials_id);
   EXPECT_NE(after.egress[0].credentials_id, before.egress[0].credentials_id);
@@ -529,10 +524,11 @@ TEST(ConfigErrorTest, AListInBracketsHasThePlaceOfItsBegin) {
 }
 
 TEST(ConfigErrorTest, FilesOfTlsAreReadable) {
-  const std::string folder = ::testing::TempDir();
-  const std::string cert = Write("cert", kCertificate);
-  const std::string key = Write("key", kKey);
-  const std::string big = Write("big", std::string((1 << 20) + 1, 'x'));
+  const TempFolder files;
+  const std::string& folder = files.path();
+  const std::string cert = files.Write("cert", kCertificate);
+  const std::string key = files.Write("key", kKey);
+  const std::string big = files.Write("big", std::string((1 << 20) + 1, 'x'));
   const auto tls = [](std::string_view text) {
     return ErrorsOf(absl::StrCat("egress { listen: '[::1]:3' target: 'a:1'\n ",
                                  std::string(text), "}"));
@@ -580,7 +576,8 @@ TEST(ConfigErrorTest, FilesOfTlsAreReadable) {
 }
 
 TEST(ConfigErrorTest, AFileThatIsClosedToUsIsUnreadable) {
-  const std::string path = Write("closed", kIngress);
+  const TempFolder folder;
+  const std::string path = folder.Write("closed", kIngress);
   EXPECT_EQ(LoadConfig(path).status(), absl::OkStatus());
   ASSERT_EQ(chmod(path.c_str(), 0), 0);
   // Root may read everything.
@@ -591,9 +588,8 @@ TEST(ConfigErrorTest, AFileThatIsClosedToUsIsUnreadable) {
   std::remove(path.c_str());
   EXPECT_EQ(LoadConfig(path).status().message(),
             absl::StrCat(path, ": can't be read: No such file or directory"));
-  EXPECT_EQ(
-      LoadConfig(::testing::TempDir()).status().message(),
-      absl::StrCat(::testing::TempDir(), ": can't be read: Is a directory"));
+  EXPECT_EQ(LoadConfig(folder.path()).status().message(),
+            absl::StrCat(folder.path(), ": can't be read: Is a directory"));
 }
 
 }  // namespace

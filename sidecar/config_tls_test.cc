@@ -6,7 +6,6 @@
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 
-#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "sidecar/config.h"
 #include "sidecar/options.h"
+#include "testing/temp_folder.h"
 #include "testing/test_certificate.h"
 #include "tether/testing/give_up.h"
 
@@ -25,19 +25,18 @@ namespace tether::sidecar {
 namespace {
 
 using tether::testing::kGiveUp;
+using tether::testing::TempFolder;
+
+// Deleted at the end.
+const TempFolder& Folder() {
+  static const TempFolder folder;
+  return folder;
+}
 
 // The certificate is its own authority, and is valid for 127.0.0.1.
-std::string Cert() {
-  const std::string path = ::testing::TempDir() + "/test.crt";
-  std::ofstream(path) << kTestCertificate;
-  return path;
-}
+std::string Cert() { return Folder().Write("test.crt", kTestCertificate); }
 
-std::string Key() {
-  const std::string path = ::testing::TempDir() + "/test.key";
-  std::ofstream(path) << kTestKey;
-  return path;
-}
+std::string Key() { return Folder().Write("test.key", kTestKey); }
 
 // `listen_tls` and `tls` are the fields of an egress.
 EgressOptions Egress(const std::string& listen_tls, const std::string& tls) {

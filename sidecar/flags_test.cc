@@ -5,7 +5,6 @@
 
 #include "sidecar/flags.h"
 
-#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,9 +12,11 @@
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/reflection.h"
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sidecar/options.h"
+#include "testing/temp_folder.h"
 
 namespace tether::sidecar {
 namespace {
@@ -99,18 +100,21 @@ TEST_F(FlagsTest, ModesHaveTheirNames) {
 }
 
 TEST_F(FlagsTest, ConfigIsReadAnewEachTime) {
-  const std::string path = ::testing::TempDir() + "/flags.textproto";
+  const tether::testing::TempFolder folder;
+  const std::string path = folder.File("flags.textproto");
   Set({{"config", path}});
   EXPECT_EQ(CheckFlags(), absl::OkStatus());
   EXPECT_EQ(OptionsFromFlags().status().message(),
             path + ": can't be read: No such file or directory");
   for (const char* app : {"a:1", "a:2"}) {
-    std::ofstream(path) << "ingress { listen: '[::1]:1' app: '" << app << "' }";
+    folder.Write(
+        "flags.textproto",
+        absl::StrCat("ingress { listen: '[::1]:1' app: '", app, "' }"));
     const auto options = OptionsFromFlags();
     ASSERT_EQ(options.status(), absl::OkStatus());
     EXPECT_EQ(options->ingress.app, app);
   }
-  std::ofstream(path) << "ingress {";
+  folder.Write("flags.textproto", "ingress {");
   EXPECT_EQ(OptionsFromFlags().status().code(),
             absl::StatusCode::kInvalidArgument);
 }

@@ -7,10 +7,8 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -23,6 +21,7 @@
 #include "sidecar/testing/plain_client.h"
 #include "sidecar/testing/start.h"
 #include "sidecar/testing/unary_app.h"
+#include "testing/temp_folder.h"
 #include "testing/test_certificate.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/testing/fresh_process.h"
@@ -47,14 +46,8 @@ UnaryApp::Handler Says(const std::string& text) {
 
 class SidecarTest : public tether::testing::GrpcLeakCheckedTest {
  protected:
-  SidecarTest() {
-    char name[] = "/tmp/tether-sidecar.XXXXXX";  // sockets need short names
-    folder_ = mkdtemp(name);
-  }
-  ~SidecarTest() override { std::filesystem::remove_all(folder_); }
-
   std::string Socket(const std::string& name) const {
-    return "unix:" + folder_ + "/" + name;
+    return folder_.Socket(name);
   }
 
   SidecarOptions WithApp(const std::string& app) const {
@@ -92,7 +85,7 @@ class SidecarTest : public tether::testing::GrpcLeakCheckedTest {
     return std::count(names.begin(), names.end(), "sidecar-calls");
   }
 
-  std::string folder_;
+  const tether::testing::TempFolder folder_;
 };
 
 TEST_F(SidecarTest, UnixSocketsCarryCalls) {

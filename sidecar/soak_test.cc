@@ -13,13 +13,10 @@
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -38,6 +35,7 @@
 #include "absl/time/time.h"
 #include "sidecar/testing/plain_client.h"
 #include "testing/child_process.h"
+#include "testing/temp_folder.h"
 #include "tether/context.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/internal/mutex.h"
@@ -53,32 +51,10 @@ using testing::PlainCall;
 using testing::PlainClient;
 using tether::testing::ChildProcess;
 using tether::testing::kGiveUp;
+using tether::testing::TempFolder;
 
 // How much later than its deadline a call may end on a busy machine.
 constexpr absl::Duration kLate = absl::Seconds(5);
-
-// Sockets and configurations, so that no port of another test is taken between
-// the death of a process and its next life.
-class Folder {
- public:
-  Folder() {
-    char name[] = "/tmp/tether-sidecar-soak-XXXXXX";
-    name_ = mkdtemp(name);
-  }
-  ~Folder() { std::filesystem::remove_all(name_); }
-
-  std::string Socket(const std::string& name) const {
-    return absl::StrCat("unix:", name_, "/", name);
-  }
-  std::string Write(const std::string& name, const std::string& text) const {
-    const std::string path = absl::StrCat(name_, "/", name);
-    std::ofstream(path) << text;
-    return path;
-  }
-
- private:
-  std::string name_;
-};
 
 // One of the processes, again and again.
 class Peer {
@@ -182,7 +158,9 @@ class SoakTest : public tether::testing::GrpcLeakCheckedTest {
   // The time until a call succeeds.
   absl::Duration Recover() const;
 
-  const Folder folder_;
+  // Its sockets are the processes' own, also between the death of one and its
+  // next life.
+  const TempFolder folder_;
   const std::string address_ = folder_.Socket("front-in");
   std::deque<Peer> peers_;  // they don't move
   // Odd while a process is down, or calls don't succeed again.

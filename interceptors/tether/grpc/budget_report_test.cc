@@ -156,8 +156,7 @@ TEST_F(BudgetReportTest, ALeafThatNeverAnswersIsNamedByItsCaller) {
   // The front has a reserve that suffices on a loaded machine. The leaf has the
   // default: with a longer one, its server would answer for it (answer_grace).
   Options options = Reporting(When::kWhenItMatters);
-  options.to_front->reserve = {absl::Milliseconds(400), 0,
-                               absl::Milliseconds(400)};
+  options.to_front->reserve = LongReserve();
   Start(std::move(options));
   until = absl::Now() + absl::Milliseconds(2500);
   const auto [status, report] = Call(absl::Seconds(2));

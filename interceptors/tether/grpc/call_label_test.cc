@@ -63,7 +63,7 @@ class CallLabelTest : public testing::FrontAndLeaf {
 };
 
 TEST_F(CallLabelTest, TheMessageAndExplainNameTheSlowOne) {
-  Start(Reporting(ReportOptions::When::kAlways));
+  Start(Reporting(ReportOptions::When::kAlways, LongReserve()));
   const auto [status, report] = Call(absl::Seconds(2));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(status.error_message(),
@@ -79,7 +79,7 @@ TEST_F(CallLabelTest, TheMessageAndExplainNameTheSlowOne) {
 }
 
 TEST_F(CallLabelTest, AReportHasTheAddressesOfTheServers) {
-  Start(Reporting(ReportOptions::When::kAlways));
+  Start(Reporting(ReportOptions::When::kAlways, LongReserve()));
   const auto [status, report] = Call(absl::Seconds(2));
   EXPECT_EQ(report.address(), front_->address());
   for (const v1::CallReport& call : report.report().calls()) {
@@ -88,7 +88,7 @@ TEST_F(CallLabelTest, AReportHasTheAddressesOfTheServers) {
 }
 
 TEST_F(CallLabelTest, NeitherLeavesThroughAnEdge) {
-  Options options = Reporting(ReportOptions::When::kAlways);
+  Options options = Reporting(ReportOptions::When::kAlways, LongReserve());
   options.front->edge.emplace();
   Start(options);
   const auto [status, report] = Call(absl::Seconds(2));
@@ -103,7 +103,7 @@ TEST_F(CallLabelTest, NeitherLeavesThroughAnEdge) {
 }
 
 TEST_F(CallLabelTest, NeitherIsReportedWithoutLeave) {
-  Options options = Reporting(ReportOptions::When::kAlways);
+  Options options = Reporting(ReportOptions::When::kAlways, LongReserve());
   options.front->report.limits.has_labels_and_addresses = false;
   Start(options);
   const auto [status, report] = Call(absl::Seconds(2));

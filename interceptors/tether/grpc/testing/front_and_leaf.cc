@@ -7,12 +7,14 @@
 
 namespace tether::testing {
 
-FrontAndLeaf::Options FrontAndLeaf::Reporting(ReportOptions::When when) {
+FrontAndLeaf::Options FrontAndLeaf::Reporting(ReportOptions::When when,
+                                              Reserve reserve) {
   ServerOptions server;
   server.report.when = when;
   Options options;
   options.front = server;
   options.leaf = server;
+  options.to_front->reserve = options.to_leaf->reserve = reserve;
   return options;
 }
 

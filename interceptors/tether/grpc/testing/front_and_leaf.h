@@ -30,6 +30,7 @@
 #include "tether/budget/report.h"
 #include "tether/context.h"
 #include "tether/grpc/client.h"
+#include "tether/grpc/reserve.h"
 #include "tether/grpc/server.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 #include "tether/grpc/testing/probe_server.h"
@@ -51,8 +52,15 @@ class FrontAndLeaf : public GrpcLeakCheckedTest {
     std::optional<ClientOptions> to_leaf = ClientOptions();
   };
 
-  // Options with which both servers send budget reports at these times.
-  static Options Reporting(ReportOptions::When when);
+  // Options with which both servers send budget reports at these times, and
+  // both channels have this reserve.
+  static Options Reporting(ReportOptions::When when,
+                           Reserve reserve = Reserve());
+
+  // Suffices on a busy machine for the answer of a server whose time is over.
+  // The default leaves it 50 ms at most.
+  static Reserve LongReserve() { return Reserve::Fixed(kLongReserve); }
+  static constexpr absl::Duration kLongReserve = absl::Milliseconds(400);
 
   ~FrontAndLeaf() override { Stop(); }
 
