@@ -1595,6 +1595,10 @@ tether_internal_library(integration_tests_matrix_client
     integration_tests_matrix_cell
     integration_tests_matrix_request)
 
+tether_internal_library(testing_lateness
+  SRCS testing/lateness.cc
+  DEPS absl::time)
+
 tether_internal_library(integration_tests_faults_fault_chain
   SRCS
     integration_tests/faults/fault_chain.cc
@@ -1619,6 +1623,7 @@ tether_internal_library(integration_tests_faults_fault_chain
     integration_tests_matrix_request
     interceptors_tether_grpc_testing_grpc_leak_checked_test
     testing_child_process
+    testing_lateness
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing)
@@ -1871,6 +1876,7 @@ tether_program(integration_tests_budget_blame_test
     gRPC::grpc++
     integration_tests_budget_chain
     interceptors_tether_grpc_testing_grpc_leak_checked_test
+    testing_lateness
     tether_internal::tether
     tether_internal::tether_grpc
     tether_internal::tether_testing
@@ -2120,6 +2126,7 @@ tether_program(integration_tests_faults_test
     integration_tests_faults_silence
     integration_tests_matrix_request
     interceptors_tether_grpc_testing_probe_cc_grpc
+    testing_lateness
     testing_test_certificate
     tether_internal::tether
     tether_internal::tether_grpc

@@ -11,7 +11,9 @@
 // the default reserve is enough (--reserve=0). The tests share two cores with
 // other tests and compilers, which may stop them for 50 ms, so each hop keeps a
 // reserve of 150 ms. Runs overlap: a new one starts every kEvery, so that they
-// don't all end at the same moment.
+// don't all end at the same moment. A stall of the whole machine that is longer
+// than a reserve spoils a tenth of the runs and more; Lateness sees it, and the
+// case runs again.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
@@ -19,6 +21,8 @@
 
 #include <cstdio>
 #include <functional>
+#include <iostream>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -34,6 +38,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "integration_tests/budget_chain.h"
+#include "testing/lateness.h"
 #include "tether/budget/explain.h"
 #include "tether/context.h"
 #include "tether/grpc/reserve.h"
@@ -65,6 +70,11 @@ constexpr const char* kNames[] = {"storefront.GetOrderPage", "orders.GetOrder",
 
 constexpr absl::Duration kEvery = absl::Milliseconds(12);
 
+// Several threads work on an answer, one after another. A machine that keeps
+// one of them waiting for so long may use up a hop's reserve.
+constexpr absl::Duration kStall = absl::Milliseconds(30);
+constexpr int kAttempts = 3;
+
 using Options = BudgetChain::Options;
 using Result = BudgetChain::Result;
 using CallNext = BudgetChain::CallNext;
@@ -92,7 +102,7 @@ class BudgetBlameTest : public testing::GrpcLeakCheckedTest {
   // Never checks its context.
   BudgetChain::Handler Stuck() {
     return [this](const Context&, const CallNext&, grpc::ServerContextBase&) {
-      release_.WaitForNotification();
+      release_->WaitForNotification();
       return grpc::Status::OK;
     };
   }
@@ -101,6 +111,7 @@ class BudgetBlameTest : public testing::GrpcLeakCheckedTest {
   int CountRight(BudgetChain& chain,
                  const std::function<bool(const Result&)>& is_right) {
     const int runs = absl::GetFlag(FLAGS_runs);
+    release_ = std::make_unique<absl::Notification>();
     EXPECT_TRUE(chain.Connect(kGiveUp));
     int right = 0;
     absl::Mutex mutex;
@@ -124,7 +135,7 @@ class BudgetBlameTest : public testing::GrpcLeakCheckedTest {
       });
     }
     for (std::thread& client : clients) client.join();
-    release_.Notify();
+    release_->Notify();
     std::printf("%d of %d: %s\n", right, runs, example.c_str());
     for (size_t i = 0; i < wrong.size() && i < 3; ++i) {
       std::printf("not: %s\n", wrong[i].c_str());
@@ -133,28 +144,37 @@ class BudgetBlameTest : public testing::GrpcLeakCheckedTest {
   }
 
   // At least 99 of 100 runs name `culprit` first. Their reports show the call
-  // to `hop` as answered or not.
+  // to `hop` as answered or not. Where the machine stood still meanwhile, they
+  // run again.
   void ExpectBlame(Options options, const std::string& culprit, int hop,
                    bool answered, int stalled_link = -1) {
     if (const absl::Duration reserve = absl::GetFlag(FLAGS_reserve);
         reserve > absl::ZeroDuration()) {
       options.client.reserve = {reserve, 0, reserve};
     }
-    BudgetChain chain(std::move(options));
-    EXPECT_TRUE(chain.Connect(kGiveUp));
-    if (stalled_link >= 0) chain.StallLink(stalled_link);
-    const int right = CountRight(chain, [&](const Result& result) {
+    const auto is_right = [&](const Result& result) {
       const v1::CallReport* call = CallTo(hop, result.report);
       return result.status.error_code() ==
                  grpc::StatusCode::DEADLINE_EXCEEDED &&
              absl::StartsWith(Culprit(result.status.error_message()),
                               absl::StrCat(culprit, " ")) &&
              call != nullptr && call->answered() == answered;
-    });
-    EXPECT_GE(right * 100, 99 * absl::GetFlag(FLAGS_runs));
+    };
+    for (int attempt = 1;; ++attempt) {
+      const testing::Lateness lateness;
+      BudgetChain chain(options);
+      EXPECT_TRUE(chain.Connect(kGiveUp));
+      if (stalled_link >= 0) chain.StallLink(stalled_link);
+      const int right = CountRight(chain, is_right);
+      if (right * 100 >= 99 * absl::GetFlag(FLAGS_runs)) return;
+      std::cout << "a thread alone was late by " << lateness.worst()
+                << std::endl;
+      if (lateness.worst() > kStall && attempt < kAttempts) continue;
+      FAIL() << right << " of " << absl::GetFlag(FLAGS_runs);
+    }
   }
 
-  absl::Notification release_;
+  std::unique_ptr<absl::Notification> release_;
 };
 
 // ---- A slow hop -------------------------------------------------------------

@@ -35,6 +35,7 @@
 #include "integration_tests/faults/quiet_connections.h"
 #include "integration_tests/faults/settings.h"
 #include "integration_tests/matrix/request.h"
+#include "testing/lateness.h"
 #include "testing/test_certificate.h"
 #include "tether/after_func.h"
 #include "tether/context.h"
@@ -276,7 +277,7 @@ TEST_F(FaultsTest,
                     : grpc::CreateCustomChannel(
                           At(kSyncPort), grpc::InsecureChannelCredentials(),
                           ChannelSettings());
-    const Lateness lateness;
+    const testing::Lateness lateness;
     Uploads uploads(channel, /*count=*/12, absl::Milliseconds(600));
     uploads.AwaitMessages(300);  // they fill windows and buffers
     near_link().SetBoth(DropAll());

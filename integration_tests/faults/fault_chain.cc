@@ -176,7 +176,7 @@ void FaultChainTest::ExpectAnswers(
 
 std::vector<CallRecord> FaultChainTest::RunThrough(const Fault& fault) {
   if (fault.first) fault.begin();
-  const Lateness lateness;
+  const testing::Lateness lateness;
   Load load(machinery->seed, fault.mix,
             fault.channels.empty() ? channels_ : fault.channels, fault.first);
   if (!fault.first) {
@@ -199,7 +199,7 @@ std::vector<CallRecord> FaultChainTest::RunThrough(const Fault& fault) {
   return calls;
 }
 
-absl::Duration FaultChainTest::Slack(const Lateness& lateness) {
+absl::Duration FaultChainTest::Slack(const testing::Lateness& lateness) {
   const absl::Duration busy =
       std::max(absl::ZeroDuration(), lateness.worst() - kIdle);
   const absl::Duration slack = kSlack + kThreads * busy;

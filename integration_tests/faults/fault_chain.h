@@ -25,6 +25,7 @@
 #include "integration_tests/faults/link.h"
 #include "integration_tests/faults/load.h"
 #include "integration_tests/faults/net_namespace.h"
+#include "testing/lateness.h"
 #include "tether/grpc/testing/grpc_leak_checked_test.h"
 
 namespace tether::faults {
@@ -93,7 +94,7 @@ class FaultChainTest : public testing::GrpcLeakCheckedTest {
 
   // How late a call may end on a machine that is so late itself. Infinite if it
   // is too busy to tell; only the machine decides that, not the calls.
-  static absl::Duration Slack(const Lateness& lateness);
+  static absl::Duration Slack(const testing::Lateness& lateness);
 
   // The number of those that began in the fault, that should be answered at
   // once, and that were.

@@ -2,8 +2,6 @@
 
 #include "integration_tests/faults/load.h"
 
-#include <chrono>
-#include <ctime>
 #include <random>
 #include <utility>
 
@@ -22,13 +20,6 @@ namespace {
 
 constexpr absl::Duration kPause = absl::Milliseconds(5);
 
-// The processor's time that this thread has used.
-absl::Duration ThreadTime() {
-  timespec time = {};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return absl::DurationFromTimespec(time);
-}
-
 }  // namespace
 
 std::string ToString(const CallRecord& call) {
@@ -39,28 +30,6 @@ std::string ToString(const CallRecord& call) {
       absl::StrCat(absl::FormatDuration(call.timeout), ": code ",
                    call.status.error_code(), " ", call.status.error_message(),
                    ", late by ", absl::FormatDuration(call.late)));
-}
-
-Lateness::Lateness()
-    : thread_([this] {
-        constexpr absl::Duration kSleep = absl::Milliseconds(5);
-        constexpr absl::Duration kWork = absl::Microseconds(500);
-        while (!stop_) {
-          const auto start = std::chrono::steady_clock::now();
-          absl::SleepFor(kSleep);
-          const absl::Duration end_of_work = ThreadTime() + kWork;
-          while (ThreadTime() < end_of_work) {
-          }
-          const auto spent = std::chrono::steady_clock::now() - start;
-          const int64_t late = absl::ToInt64Microseconds(
-              absl::FromChrono(spent) - kSleep - kWork);
-          if (late > worst_us_) worst_us_ = late;
-        }
-      }) {}
-
-Lateness::~Lateness() {
-  stop_ = true;
-  thread_.join();
 }
 
 Load::Load(uint32_t seed, Mix mix,

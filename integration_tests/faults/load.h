@@ -38,24 +38,6 @@ struct CallRecord {
 
 std::string ToString(const CallRecord& call);
 
-// How late a thread is on this machine that sleeps and then works a little: the
-// yardstick for how late a call may end.
-class Lateness {
- public:
-  Lateness();
-  ~Lateness();
-  Lateness(const Lateness&) = delete;
-  Lateness& operator=(const Lateness&) = delete;
-
-  // The worst so far.
-  absl::Duration worst() const { return absl::Microseconds(worst_us_.load()); }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::atomic<int64_t> worst_us_{0};
-  std::thread thread_;
-};
-
 class Load {
  public:
   struct Mix {

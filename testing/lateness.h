@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Measures how late the machine is at the moment.
+
+#ifndef TETHER_TESTING_LATENESS_H_
+#define TETHER_TESTING_LATENESS_H_
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "absl/time/time.h"
+
+namespace tether::testing {
+
+// How late a thread is on this machine that sleeps and then works a little: the
+// yardstick for how late a call may end.
+//
+//   const Lateness lateness;
+//   ...  // what must be prompt
+//   EXPECT_LE(late, kSlack + lateness.worst());
+class Lateness {
+ public:
+  Lateness();
+  ~Lateness();
+  Lateness(const Lateness&) = delete;
+  Lateness& operator=(const Lateness&) = delete;
+
+  // The worst so far.
+  absl::Duration worst() const { return absl::Microseconds(worst_us_.load()); }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::atomic<int64_t> worst_us_{0};
+  std::thread thread_;
+};
+
+}  // namespace tether::testing
+
+#endif  // TETHER_TESTING_LATENESS_H_
