@@ -291,11 +291,13 @@ TEST_F(ReentranceDeathTest, ACallbackOfAFailedGroupThatDestroysItAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
-        auto group = std::make_unique<TaskGroup>(Background());
+        // The task's thread may reset the owner before this one waits.
+        auto owner = std::make_unique<TaskGroup>(Background());
+        TaskGroup& group = *owner;
         Registration destroy =
-            AfterFunc(group->context(), [&] { group.reset(); });
-        group->Go([] { return absl::AbortedError("why"); });
-        (void)group->Wait();
+            AfterFunc(group.context(), [&] { owner.reset(); });
+        group.Go([] { return absl::AbortedError("why"); });
+        (void)group.Wait();
       },
       "destroyed by one of its own tasks");
 }
