@@ -5746,10 +5746,12 @@ tether_program(sidecar_connect_port_test
     GTest::gmock_main
     GTest::gtest
     absl::status
+    absl::statusor
     absl::strings
     absl::time
     sidecar_address
     sidecar_connect_port
+    testing_temp_folder
     tether_internal::tether_testing
   TEST
   TIMEOUT 60)

@@ -58,7 +58,7 @@ int PortOf(int socket) {
                    : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
 }
 
-// -1 if it can't listen. `port` replaces that of `address`.
+// -1, and errno, if it can't listen. `port` replaces that of `address`.
 int ListenOn(const addrinfo& address, int port) {
   sockaddr_storage name{};
   std::memcpy(&name, address.ai_addr, address.ai_addrlen);
@@ -77,10 +77,24 @@ int ListenOn(const addrinfo& address, int port) {
   if (bind(listening, reinterpret_cast<sockaddr*>(&name), address.ai_addrlen) !=
           0 ||
       listen(listening, SOMAXCONN) != 0) {
+    const int error = errno;
     close(listening);
+    errno = error;
     return -1;
   }
   return listening;
+}
+
+// Whether it is also one before it: a host may have several lines in
+// /etc/hosts.
+bool CameBefore(const addrinfo& address, const addrinfo* first) {
+  for (const addrinfo* one = first; one != &address; one = one->ai_next) {
+    if (one->ai_addrlen == address.ai_addrlen &&
+        std::memcmp(one->ai_addr, address.ai_addr, one->ai_addrlen) == 0) {
+      return true;
+    }
+  }
+  return false;
 }
 
 // On each address of the host that this machine has. All have one port. None if
@@ -99,6 +113,7 @@ std::vector<int> ListenOn(const Address& address) {
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> freed(found,
                                                                  freeaddrinfo);
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    if (CameBefore(*one, found)) continue;
     const int socket =
         ListenOn(*one, listening.empty() ? address.port : PortOf(listening[0]));
     if (socket >= 0) {

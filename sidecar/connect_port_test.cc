@@ -8,23 +8,28 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "sidecar/address.h"
+#include "testing/temp_folder.h"
 #include "tether/testing/give_up.h"
 
 namespace tether::sidecar {
@@ -233,37 +238,60 @@ TEST_F(ConnectPortTest, AnAddressInUseIsAnError) {
   EXPECT_EQ(second.status().message(), "can't listen on " + address);
 }
 
-// The addresses of "localhost".
-int LocalAddresses() {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo("localhost", nullptr, &hints, &found) != 0) return 0;
-  int count = 0;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) ++count;
-  freeaddrinfo(found);
-  return count;
+absl::StatusOr<std::unique_ptr<ConnectPort>> ListenAt(
+    const std::string& address) {
+  return ConnectPort::Listen(
+      address, [](const Address&, int) { return absl::OkStatus(); });
+}
+
+// Runs `test` where /etc/hosts has these lines. False if this process may not
+// do that.
+bool WithHosts(const std::string& lines, const std::function<void()>& test) {
+  const tether::testing::TempFolder folder;
+  const std::string hosts = folder.Write("hosts", lines);
+  bool may = false;
+  // The thread's mounts are its own, and end with it.
+  std::thread([&] {
+    may = unshare(CLONE_NEWNS) == 0 &&
+          mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+          mount(hosts.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) == 0;
+    if (may) test();
+  }).join();
+  return may;
+}
+
+// Listens on all of `addresses`, those of localhost, or not at all.
+void ExpectAllOrNone(const std::vector<std::string>& addresses) {
+  auto all = ListenAt("localhost:0");
+  ASSERT_TRUE(all.ok()) << all.status();
+  for (const std::string& address : addresses) {
+    EXPECT_FALSE(ListenAt(absl::StrCat(address, ":", (*all)->port())).ok())
+        << address << " is free";
+  }
+  all->reset();
+  for (const std::string& address : addresses) {
+    const auto one = ListenAt(absl::StrCat(address, ":0"));
+    // A machine may have no IPv6.
+    if (!one.ok()) continue;
+    EXPECT_FALSE(ListenAt(absl::StrCat("localhost:", (*one)->port())).ok())
+        << address << " is taken";
+  }
 }
 
 TEST_F(ConnectPortTest, LocalhostIsAllItsAddressesOrAnError) {
-  if (LocalAddresses() < 2) GTEST_SKIP() << "localhost has one address here";
-  auto both = ConnectPort::Listen(
-      "localhost:0", [](const Address&, int) { return absl::OkStatus(); });
-  ASSERT_TRUE(both.ok()) << both.status();
-  for (const char* host : {"127.0.0.1:", "[::1]:"}) {
-    EXPECT_FALSE(ConnectPort::Listen(
-                     absl::StrCat(host, (*both)->port()),
-                     [](const Address&, int) { return absl::OkStatus(); })
-                     .ok())
-        << host << " is free";
+  ExpectAllOrNone({"127.0.0.1"});
+  if (!WithHosts("127.0.0.1 localhost\n::1 localhost\n", [] {
+        ExpectAllOrNone({"127.0.0.1", "[::1]"});
+      })) {
+    GTEST_SKIP() << "this process may not change its mounts";
   }
-  both->reset();
+}
 
-  Listen();  // on 127.0.0.1 only
-  EXPECT_FALSE(
-      ConnectPort::Listen(absl::StrCat("localhost:", port_->port()),
-                          [](const Address&, int) { return absl::OkStatus(); })
-          .ok());
+TEST_F(ConnectPortTest, AnAddressMayStandTwiceInHosts) {
+  if (!WithHosts("127.0.0.1 localhost\n127.0.0.1 localhost shop\n",
+                 [] { ExpectAllOrNone({"127.0.0.1"}); })) {
+    GTEST_SKIP() << "this process may not change its mounts";
+  }
 }
 
 }  // namespace

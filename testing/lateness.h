@@ -13,8 +13,8 @@
 
 namespace tether::testing {
 
-// How late a thread is on this machine that sleeps and then works a little: the
-// yardstick for how late a call may end.
+// How late a thread is on this machine that sleeps for 5 ms and then works for
+// 0.5 ms: the yardstick for how late a call may end. It uses a tenth of a core.
 //
 //   const Lateness lateness;
 //   ...  // what must be prompt
@@ -26,7 +26,7 @@ class Lateness {
   Lateness(const Lateness&) = delete;
   Lateness& operator=(const Lateness&) = delete;
 
-  // The worst so far.
+  // The worst so far. A sleep that hasn't ended yet doesn't count. Any thread.
   absl::Duration worst() const { return absl::Microseconds(worst_us_.load()); }
 
  private:

@@ -6,17 +6,24 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <ios>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 
 namespace tether::testing {
+namespace {
+
+[[noreturn]] void Fail(const std::string& path) {
+  std::perror(path.c_str());
+  std::abort();
+}
+
+}  // namespace
 
 TempFolder::TempFolder() {
   char name[] = "/tmp/tether-test.XXXXXX";
-  if (mkdtemp(name) == nullptr) {
-    std::perror(name);
-    std::abort();
-  }
+  if (mkdtemp(name) == nullptr) Fail(name);
   path_ = name;
 }
 
@@ -32,9 +39,12 @@ std::string TempFolder::File(std::string_view name) const {
 std::string TempFolder::Write(std::string_view name,
                               std::string_view content) const {
   const std::string path = File(name);
-  std::filesystem::create_directories(
-      std::filesystem::path(path).parent_path());
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+  std::error_code ignored;  // the file then can't be written
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(),
+                                      ignored);
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << content << std::flush;
+  if (!file) Fail(path);
   return path;
 }
 

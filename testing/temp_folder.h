@@ -11,7 +11,7 @@
 namespace tether::testing {
 
 // Makes a new folder, which no other process uses, and deletes it with all that
-// is in it. Aborts if it can't be made.
+// is in it. Aborts if it or a file can't be made. Any thread.
 //
 // Its name is short, below /tmp: the name of a socket has at most 107 bytes,
 // less than the path of Bazel's own folder for a test may have.
@@ -27,10 +27,11 @@ class TempFolder {
 
   const std::string& path() const { return path_; }
 
-  // The path of `name` in it.
+  // The path of `name`, which is relative, in it. Makes nothing.
   std::string File(std::string_view name) const;
 
-  // Writes the file, and the folders that `name` has. Returns its path.
+  // Writes the file, instead of an earlier one, and the folders that `name`
+  // has. Returns its path.
   std::string Write(std::string_view name, std::string_view content) const;
 
   // The address of a Unix socket in it, as gRPC takes it.

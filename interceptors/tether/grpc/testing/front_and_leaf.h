@@ -59,8 +59,9 @@ class FrontAndLeaf : public GrpcLeakCheckedTest {
 
   // Suffices on a busy machine for the answer of a server whose time is over.
   // The default leaves it 50 ms at most.
-  static Reserve LongReserve() { return Reserve::Fixed(kLongReserve); }
-  static constexpr absl::Duration kLongReserve = absl::Milliseconds(400);
+  static Reserve LongReserve() {
+    return Reserve::Fixed(absl::Milliseconds(400));
+  }
 
   ~FrontAndLeaf() override { Stop(); }
 
